@@ -1,0 +1,40 @@
+# What a person types. `make setup` is safe to repeat and goes on where it was interrupted.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv/bin
+
+.PHONY: help setup rehearse lab lab-down sabotage test lint doctor clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## virtual environment, pinned packages, tools (built once, kept in a cache)
+	@$(PYTHON) -m lab setup
+
+rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report
+	@$(VENV)/python -m lab rehearse
+
+sabotage: setup ## break one thing at a time and see the proof say so
+	@$(VENV)/python -m lab sabotage
+
+lab: setup ## bring up AWS, network, machines and the legacy cluster
+	@$(VENV)/python -m lab up
+
+lab-down: ## end every process of the lab
+	@$(PYTHON) -m lab down
+
+lint: setup ## ruff and basedpyright
+	@$(VENV)/ruff check .
+	@$(VENV)/basedpyright
+
+test: lint ## everything CI runs
+	@$(VENV)/python -m pytest
+
+doctor: ## where each tool comes from, and what to do about what is missing
+	@$(PYTHON) -m lab doctor
+
+clean: ## end the lab and delete its state (the tools' cache stays)
+	@$(PYTHON) -m lab down --purge
+	@rm -rf .pytest_cache .ruff_cache

@@ -1,0 +1,34 @@
+"""The table of tools agrees with the Go modules it is built from."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lab.toolchain.pins import GO_MINIMUM, HERE, TOOLS, Tool
+
+
+def _go_mod(tool: Tool) -> str:
+    return (HERE / tool.module / "go.mod").read_text()
+
+
+@pytest.mark.parametrize("tool", [t for t in TOOLS if t.package], ids=lambda t: t.name)
+def test_a_go_tool_is_built_from_the_version_its_pin_names(tool: Tool) -> None:
+    assert tool.package is not None
+    required = re.findall(r"^\t(?:require )?(\S+) v(\S+?)(?: //.*)?$", _go_mod(tool), re.M)
+    own = [version for module, version in required if tool.package.startswith(module)]
+    assert own == [tool.version]
+    assert re.search(rf"^\t?(?:tool )?{re.escape(tool.package)}$", _go_mod(tool), re.M)
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda t: t.name)
+def test_no_module_asks_for_a_newer_go_than_the_one_that_is_ensured(tool: Tool) -> None:
+    asked = re.search(r"^go (\d+)\.(\d+)", _go_mod(tool), re.M)
+    assert asked is not None
+    assert (int(asked[1]), int(asked[2])) <= GO_MINIMUM
+
+
+def test_every_module_has_its_checksums() -> None:
+    for module in {tool.module for tool in TOOLS}:
+        assert (HERE / module / "go.sum").stat().st_size > 0
