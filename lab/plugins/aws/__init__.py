@@ -1,0 +1,1 @@
+"""The `aws` plugin: one table row per resource type, over boto3."""

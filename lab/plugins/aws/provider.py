@@ -1,0 +1,226 @@
+"""The plugin's methods over the table: where a row's functions are called and their answers become outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.plugins import diffing
+from lab.plugins.aws.call import DEFAULT_TIMEOUT_S, Call, Clients, Clock, code_of, told
+from lab.plugins.aws.functions import FUNCTIONS
+from lab.plugins.aws.table import TABLE
+from lab.plugins.errors import HalfMade, PluginError, UnknownType
+from lab.plugins.host import Change, Difference, Failure, Props, Request
+from lab.plugins.schema import ResourceType
+
+# Settings that mean something here; the skip* ones switch off look-ups that this plugin never makes.
+_CONFIG = {
+    "region", "accessKey", "secretKey", "token", "profile", "defaultTags", "endpoints", "allowedAccountIds",
+    "skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId",
+    "s3UsePathStyle", "maxRetries", "version", "pluginDownloadURL",
+}  # fmt: skip
+
+
+def _decoded(config: Mapping[str, Any]) -> Props:
+    """Provider configuration travels with everything but text JSON-encoded."""
+    result: Props = {}
+    for key, value in config.items():
+        if isinstance(value, str) and value[:1] in ("{", "["):
+            value = json.loads(value)
+        result[key] = value
+    return result
+
+
+class AwsPlugin:
+    """`Plugin` for AWS."""
+
+    version = "7.51.1+lab"
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or Clock()
+        self._clients = Clients({})
+        self._default_tags: dict[str, str] = {}
+
+    def check_config(self, config: Props) -> Sequence[Failure]:
+        return [
+            Failure(key, f"the lab's aws plugin doesn't know the provider setting '{key}'")
+            for key in config
+            if key not in _CONFIG and not key.startswith("__")
+        ]
+
+    def diff_config(self, old: Props, new: Props) -> Difference:
+        # A resource belongs to one region: pulumi-aws replaces the provider, and with it what it made.
+        keys = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and k != "version")
+        return Difference([Change(k, "update", k == "region") for k in keys])
+
+    def configure(self, config: Props) -> None:
+        settings = _decoded(config)
+        endpoints = settings.get("endpoints") or []
+        settings["endpoint_urls"] = {k: v for e in endpoints for k, v in e.items() if v}
+        self._clients = Clients(settings)
+        self._default_tags = dict((settings.get("defaultTags") or {}).get("tags") or {})
+        if allowed := settings.get("allowedAccountIds"):
+            account = self._clients.account
+            if account not in allowed:
+                raise PluginError(f"account {account} is not in allowedAccountIds ({', '.join(allowed)})")
+
+    def invoke(self, token: str, args: Props) -> Props:
+        if token not in FUNCTIONS:
+            raise UnknownType("the lab's aws plugin doesn't know this function")
+        return _told(lambda: FUNCTIONS[token](self._clients, args))
+
+    def check(self, request: Request) -> tuple[Props, Sequence[Failure]]:
+        return diffing.check(self._row(request), request)
+
+    def diff(self, request: Request) -> Difference:
+        return diffing.diff(self._row(request), request, self._default_tags)
+
+    def create(self, request: Request) -> tuple[str, Props]:
+        row = self._row(request)
+        if request.preview:
+            return "", diffing.preview_outputs(row, request, self._default_tags)
+        call = self._call(row, request, new=request.inputs)
+        try:
+            call.id = row.create(call)
+            outputs = self._outputs(call, request.inputs)
+        except (ClientError, BotoCoreError, PluginError) as error:
+            if not call.id:
+                raise _as_plugin_error(error) from error
+            live = self._outputs_or_none(call) or request.inputs
+            raise HalfMade(str(_as_plugin_error(error)), call.id, live, request.inputs) from error
+        if outputs is None:
+            raise PluginError(f"{call.id} was created and is not to be found")
+        return call.id, outputs
+
+    def read(self, request: Request) -> tuple[str, Props, Props] | None:
+        row = self._row(request)
+        importing = not request.old_inputs and not request.old_outputs
+        call = self._call(row, request, old=request.old_outputs)
+        call.id = row.identify(request.id) if importing else request.id
+        outputs = self._outputs(call, request.old_inputs)
+        if outputs is None:
+            return None
+        return call.id, outputs, _inputs_of(row, outputs, request.old_inputs, request.old_outputs, importing)
+
+    def update(self, request: Request) -> Props:
+        row = self._row(request)
+        if request.preview:
+            return diffing.preview_outputs(row, request, self._default_tags)
+        inputs = diffing.with_ignored(request.inputs, request.old_outputs, request.ignore)
+        call = self._call(row, request, old=request.old_outputs, new=inputs)
+        if row.update is None:
+            raise PluginError("this type can't be updated, only replaced")
+        try:
+            row.update(call)
+            outputs = self._outputs(call, inputs)
+        except (ClientError, BotoCoreError, PluginError) as error:
+            reason = str(_as_plugin_error(error))
+            # Part of the update may have happened: record what is there now, so that the next diff starts from it.
+            live = self._outputs_or_none(call)
+            raise HalfMade(reason, request.id, live or request.old_outputs, request.old_inputs) from error
+        if outputs is None:
+            raise PluginError(f"{request.id} is not there any more; `pulumi refresh` will say so")
+        return outputs
+
+    def delete(self, request: Request) -> None:
+        row = self._row(request)
+        call = self._call(row, request, old=request.old_outputs)
+        try:
+            row.delete(call)
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and code_of(error) in row.gone:
+                return
+            raise _as_plugin_error(error) from error
+
+    def cancel(self) -> None:
+        self._clock.stop.set()
+
+    def _row(self, request: Request) -> ResourceType[Call]:
+        if request.type not in TABLE:
+            raise UnknownType(f"the lab's aws plugin doesn't know the type {request.type}")
+        return TABLE[request.type]
+
+    def _call(
+        self, row: ResourceType[Call], request: Request, *, new: Props | None = None, old: Props | None = None
+    ) -> Call:
+        return Call(
+            clients=self._clients,
+            row=row,
+            name=request.name,
+            id=request.id,
+            new=new or {},
+            old=old or {},
+            old_inputs=request.old_inputs,
+            default_tags=self._default_tags,
+            timeout_s=request.timeout or DEFAULT_TIMEOUT_S,
+            clock=self._clock,
+        )
+
+    def _outputs(self, call: Call, inputs: Mapping[str, Any]) -> Props | None:
+        """Everything known about a live resource: what AWS says, and what only the program can say."""
+        try:
+            found = call.row.read(call)
+        except ClientError as error:
+            if code_of(error) in call.row.gone:
+                return None
+            raise _as_plugin_error(error) from error
+        except BotoCoreError as error:
+            raise _as_plugin_error(error) from error
+        if found is None:
+            return None
+        outputs: Props = {}
+        for name, prop in call.row.props.items():
+            if prop.unreadable and name not in found:
+                known = inputs if name in inputs or not call.old else call.old
+                found[name] = known.get(name, prop.default)
+        outputs.update({k: v for k, v in found.items() if v is not None})
+        if "region" in call.row.props:
+            outputs.setdefault("region", call.region)
+        return outputs
+
+    def _outputs_or_none(self, call: Call) -> Props | None:
+        try:
+            return self._outputs(call, call.old)
+        except PluginError:
+            return None
+
+
+def _inputs_of(
+    row: ResourceType[Call], outputs: Props, old_inputs: Props, old_outputs: Props, importing: bool
+) -> Props:
+    """The inputs that a program would have to give to describe what is there.
+
+    After a refresh, those that were given, with what changed taken over, and whatever else drifted away from
+    nothing or a default; on import, everything that isn't nothing or a default.
+    """
+    inputs = {k: v for k, v in old_inputs.items() if k == diffing.DEFAULTED}
+    for name, prop in row.props.items():
+        value = outputs.get(name)
+        given = name in old_inputs
+        if importing:
+            if value is not None and diffing.compare(prop.but(computed=False), name, value, None):
+                inputs[name] = value
+        elif given and not diffing.compare(prop, name, value, old_inputs[name]):
+            inputs[name] = old_inputs[name]
+        elif given or (name in old_outputs and diffing.compare(prop, name, value, old_outputs[name])):
+            if value is not None:
+                inputs[name] = value
+    return inputs
+
+
+def _as_plugin_error(error: Exception) -> Exception:
+    if isinstance(error, ClientError):
+        return PluginError(told(error))
+    if isinstance(error, BotoCoreError):
+        return PluginError(f"{type(error).__name__}: {error}")
+    return error
+
+
+def _told(work: Any) -> Any:
+    try:
+        return work()
+    except (ClientError, BotoCoreError) as error:
+        raise _as_plugin_error(error) from error
