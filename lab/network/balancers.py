@@ -1,0 +1,264 @@
+"""Network load balancers: health, and the target of each new flow."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from dataclasses import dataclass
+
+from lab.network.fabric import Choice, Fabric, Refused
+from lab.network.health import HEALTHY, UNHEALTHY, Health, check
+from lab.network.listeners import Handler, Listeners, Place
+from lab.network.relay import Flow
+from lab.network.state import BalancerListener, LoadBalancer, State, Target, TargetGroup
+from lab.settings import LabSettings
+
+log = logging.getLogger(__name__)
+
+OWNER = "balancers"
+ANY_ZONE = "all"
+_QUIET_S = 0.02
+"""A flow with no byte for this long, the last ones from the target, is taken to be between requests."""
+
+TargetKey = tuple[str, str]
+"""Target group's ARN, and the target's id:port."""
+Report = dict[str, dict[str, dict[str, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Front:
+    balancer: LoadBalancer
+    listener: BalancerListener
+    zone: str
+
+
+class Balancers:
+    """Owns the listeners on balancers' addresses, the health of their targets, and the choice per new flow."""
+
+    def __init__(self, fabric: Fabric, listeners: Listeners, settings: LabSettings) -> None:
+        self._fabric = fabric
+        self._listeners = listeners
+        self._settings = settings
+        self._state = State()
+        self._fronts: dict[Place, _Front] = {}
+        self._owner_of: dict[str, LoadBalancer] = {}  # target group's ARN → its balancer
+        self._health: dict[TargetKey, Health] = {}
+        self._checks: dict[TargetKey, asyncio.Task[None]] = {}
+        self._turns: dict[str, itertools.count[int]] = {}
+        self._candidates: dict[tuple[str, str], tuple[Target, ...]] = {}
+        self._leaving: dict[TargetKey, bool] = {}  # draining → whether AWS would cut it off at the end
+        self._reported: Report = {}
+        self.changed = asyncio.Event()
+        """Set when a target's state differs from what was last taken by `report`."""
+        fabric.chooser = self
+
+    def apply(self, state: State) -> None:
+        """A new revision: listeners, health checks and what drains follow it."""
+        self._state = state
+        self._candidates.clear()
+        self._fronts = {
+            (address.ip, listener.port): _Front(balancer, listener, address.zone)
+            for balancer in state.load_balancers.values()
+            for listener in balancer.listeners
+            for address in balancer.addresses
+        }
+        self._owner_of = {f.listener.target_group: f.balancer for f in self._fronts.values()}
+        handlers: dict[Place, Handler] = dict.fromkeys(self._fronts, self._fabric.accept)
+        self._listeners.sync(OWNER, handlers)
+        self._end_flows_of_deleted(state)
+        self._follow_draining(state)
+        self._follow_targets(state)
+        self.changed.set()
+
+    def _end_flows_of_deleted(self, state: State) -> None:
+        self._fabric.flows.abort_where(
+            lambda flow: any(
+                h.balancer is not None and h.balancer not in state.load_balancers for h in flow.plan.hops
+            )
+        )
+
+    def _follow_targets(self, state: State) -> None:
+        wanted = {
+            (group.arn, target.key): (group, target)
+            for arn in self._owner_of
+            if (group := state.target_groups.get(arn)) is not None
+            for target in group.targets
+            if not target.draining
+        }
+        for key in self._checks.keys() - wanted.keys():
+            self._checks.pop(key).cancel()
+            self._health.pop(key, None)
+        for position, key in enumerate(sorted(wanted.keys() - self._checks.keys())):
+            self._health[key] = Health()
+            self._checks[key] = asyncio.create_task(self._check_for_ever(key, position))
+
+    def _follow_draining(self, state: State) -> None:
+        """Deregistered targets keep their flows while they are listed as draining."""
+        now: dict[TargetKey, bool] = {}
+        for group in state.target_groups.values():
+            at_once = group.attributes.get("deregistration_delay.connection_termination.enabled")
+            for target in group.targets:
+                if target.draining:
+                    now[group.arn, target.key] = at_once == "true"
+                    if at_once == "false":
+                        now.pop((group.arn, target.key))  # said explicitly: open flows are left alone
+        present = {(g.arn, t.key) for g in state.target_groups.values() for t in g.targets}
+        for key in self._leaving.keys() - now.keys() - present:
+            if self._leaving[key]:
+                self._fabric.flows.abort_where(lambda flow, key=key: _serves(flow, key))
+            else:
+                for flow in self._fabric.flows:
+                    if _serves(flow, key):
+                        self._close_when_quiet(flow)
+        self._leaving = now
+
+    def _close_when_quiet(self, flow: Flow) -> None:
+        """The end of the delay: a client is told between two requests where that can be seen, not within one."""
+        if not flow.close_if_quiet(_QUIET_S):
+            asyncio.get_running_loop().call_later(_QUIET_S, self._close_when_quiet, flow)
+
+    # --- health
+
+    async def _check_for_ever(self, key: TargetKey, position: int) -> None:
+        interval = self._settings.health_interval_s
+        await asyncio.sleep(interval * (position % 16) / 16)  # not all at the same moment
+        while True:
+            started = asyncio.get_running_loop().time()
+            ok = await self._check_once(key)
+            if ok is not None:
+                self._record(key, ok)
+            spent = asyncio.get_running_loop().time() - started
+            await asyncio.sleep(max(0.0, interval - spent))
+
+    async def _check_once(self, key: TargetKey) -> bool | None:
+        group = self._state.target_groups.get(key[0])
+        balancer = self._owner_of.get(key[0])
+        target = next((t for t in group.targets if t.key == key[1]), None) if group else None
+        if group is None or balancer is None or target is None or not balancer.addresses:
+            return None
+        host = self._address(group, target)
+        if host is None:
+            return False
+        port = target.port if group.health.port == "traffic-port" else int(group.health.port)
+        source = self._source(balancer, self._zone(group, target))
+        return await check(self._fabric, source, host, port, group.health, self._settings.health_timeout_s)
+
+    def _record(self, key: TargetKey, ok: bool) -> None:
+        before = self._health.get(key)
+        if before is None:
+            return
+        settings = self._settings
+        after = before.after(ok, healthy=settings.healthy_threshold, unhealthy=settings.unhealthy_threshold)
+        self._health[key] = after
+        if after.state == before.state:
+            return
+        log.info("target %s of %s is %s", key[1], key[0].rpartition(":")[2], after.state)
+        self._candidates.clear()
+        self.changed.set()
+        group = self._state.target_groups.get(key[0])
+        terminates = group and group.attributes.get(
+            "target_health_state.unhealthy.connection_termination.enabled"
+        )
+        if after.state == UNHEALTHY and terminates != "false":
+            self._fabric.flows.abort_where(lambda flow: _serves(flow, key))
+
+    def healthy_hosts(self, group_arn: str) -> int:
+        return sum(h.state == HEALTHY for (arn, _), h in self._health.items() if arn == group_arn)
+
+    def report(self, *, everything: bool = False) -> Report:
+        """The targets whose state changed since the last report, as the backplane takes it."""
+        current: Report = {}
+        for group in self._state.target_groups.values():
+            current[group.arn] = {t.key: self._describe(group, t) for t in group.targets}
+        if everything:
+            self._reported = {}
+        changes: Report = {}
+        for arn, targets in current.items():
+            known = self._reported.get(arn, {})
+            different = {k: v for k, v in targets.items() if known.get(k) != v}
+            if different:
+                changes[arn] = different
+        self._reported = current
+        self.changed.clear()
+        return changes
+
+    def _describe(self, group: TargetGroup, target: Target) -> dict[str, str]:
+        if target.draining:
+            return {"state": "draining", "reason": "Target.DeregistrationInProgress"}
+        if group.arn not in self._owner_of:
+            return {"state": "unused", "reason": "Target.NotInUse"}
+        health = self._health.get((group.arn, target.key), Health())
+        return {"state": health.state, "reason": health.reason} if health.reason else {"state": health.state}
+
+    # --- choosing
+
+    def choose(self, address: str, port: int, client: str) -> Choice | None:
+        """Round robin over healthy targets; over all registered ones if none is (as the service itself fails open)."""
+        front = self._fronts.get((address, port))
+        if front is None:
+            return None
+        group = self._state.target_groups.get(front.listener.target_group)
+        candidates = self._usable(group, front) if group else ()
+        if group is None or not candidates:
+            raise Refused(f"{front.balancer.name}:{port} has no target")
+        turn = next(self._turns.setdefault(group.arn, itertools.count()))
+        target = candidates[turn % len(candidates)]
+        host = self._address(group, target)
+        if host is None:
+            raise Refused(f"{target.id} has no address")
+        preserved = group.attributes.get("preserve_client_ip.enabled") == "true"
+        return Choice(
+            client if preserved else address, host, target.port, front.balancer.arn, group.arn, target.key
+        )
+
+    def _usable(self, group: TargetGroup, front: _Front) -> tuple[Target, ...]:
+        zone = ANY_ZONE if front.balancer.cross_zone else front.zone
+        known = self._candidates.get((group.arn, zone))
+        if known is not None:
+            return known
+        registered = tuple(t for t in group.targets if not t.draining)
+        healthy = tuple(t for t in registered if self._is_healthy(group, t))
+        # Without cross-zone a zone with no healthy target leaves the name; who still comes is served by the others.
+        local = tuple(t for t in healthy if self._zone(group, t) in (zone, ANY_ZONE))
+        usable = (healthy if zone == ANY_ZONE else local or healthy) or registered
+        self._candidates[group.arn, zone] = usable
+        return usable
+
+    def _is_healthy(self, group: TargetGroup, target: Target) -> bool:
+        return self._health.get((group.arn, target.key), Health()).state == HEALTHY
+
+    def _address(self, group: TargetGroup, target: Target) -> str | None:
+        if group.target_type == "ip":
+            return target.id
+        instance = self._state.instances.get(target.id)
+        return instance.ip if instance is not None and instance.alive else None
+
+    def _zone(self, group: TargetGroup, target: Target) -> str:
+        if group.target_type == "instance" and target.id in self._state.instances:
+            return self._state.instances[target.id].zone
+        if target.zone:
+            return target.zone
+        subnet = self._state.subnet_of(target.id) if group.target_type == "ip" else None
+        return subnet.zone if subnet else ANY_ZONE
+
+    @staticmethod
+    def _source(balancer: LoadBalancer, zone: str) -> str:
+        return next((a.ip for a in balancer.addresses if a.zone == zone), balancer.addresses[0].ip)
+
+    def addresses_in_dns(self, balancer: LoadBalancer) -> tuple[str, ...]:
+        """What the balancer's name resolves to: zones with a healthy target, or all of them if there is none."""
+        everywhere = tuple(a.ip for a in balancer.addresses)
+        groups = [g for li in balancer.listeners if (g := self._state.target_groups.get(li.target_group))]
+        healthy = {self._zone(g, t) for g in groups for t in g.targets if self._is_healthy(g, t)}
+        if balancer.cross_zone or ANY_ZONE in healthy:
+            return everywhere
+        return tuple(a.ip for a in balancer.addresses if a.zone in healthy) or everywhere
+
+    def close(self) -> None:
+        for task in self._checks.values():
+            task.cancel()
+
+
+def _serves(flow: Flow, key: TargetKey) -> bool:
+    return any((hop.target_group, hop.target_key) == key for hop in flow.plan.hops)

@@ -1,0 +1,74 @@
+"""One health check of one target, and what a row of them means. Thresholds count consecutive results."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from lab.network.fabric import Dropped, Fabric, Refused
+from lab.network.relay import dial
+from lab.network.state import HealthCheck
+
+INITIAL = "initial"
+HEALTHY = "healthy"
+UNHEALTHY = "unhealthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    state: str = INITIAL
+    passed: int = 0
+    failed: int = 0
+
+    def after(self, ok: bool, *, healthy: int, unhealthy: int) -> Health:
+        """The health after one more result."""
+        passed, failed = (self.passed + 1, 0) if ok else (0, self.failed + 1)
+        state = self.state
+        if passed >= healthy:
+            state = HEALTHY
+        elif failed >= unhealthy:
+            state = UNHEALTHY
+        return Health(state, passed, failed)
+
+    @property
+    def reason(self) -> str | None:
+        return {INITIAL: "Elb.InitialHealthChecking", UNHEALTHY: "Target.FailedHealthChecks"}.get(self.state)
+
+
+async def check(
+    fabric: Fabric, source: str, target: str, port: int, how: HealthCheck, timeout_s: float
+) -> bool:
+    """A real connection from the balancer's address: TCP passes when it stands, HTTP on a status from 200 to 399.
+
+    HTTPS is checked as TCP: the lab's balancers trust no authority.
+    """
+    try:
+        plan = fabric.plan(source, target, port)
+        async with asyncio.timeout(timeout_s):
+            if plan.delay_s:
+                await asyncio.sleep(2 * plan.delay_s)
+            return await _probe(plan.source, plan.host, plan.port, how, target)
+    except (Dropped, Refused, OSError, TimeoutError):
+        return False
+
+
+async def _probe(source: str, host: str, port: int, how: HealthCheck, name: str) -> bool:
+    sock, connected = dial(source, host, port)
+    loop = asyncio.get_running_loop()
+    try:
+        if not connected:
+            await loop.sock_connect(sock, (host, port))
+        if how.protocol != "HTTP":
+            return True
+        request = f"GET {how.path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: ELB-HealthChecker/2.0\r\nConnection: close\r\n\r\n"
+        await loop.sock_sendall(sock, request.encode())
+        answer = b""
+        while b"\r\n" not in answer:
+            piece = await loop.sock_recv(sock, 4_096)
+            if not piece:
+                return False
+            answer += piece
+        status = answer.split(None, 2)[1:2]
+        return bool(status) and status[0][:1] in (b"2", b"3")
+    finally:
+        sock.close()

@@ -1,0 +1,181 @@
+"""The backplane's JSON, read into a State."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lab.network.state import (
+    BalancerAddress,
+    BalancerListener,
+    Cidr,
+    HealthCheck,
+    Host,
+    Instance,
+    LoadBalancer,
+    Peering,
+    Record,
+    Route,
+    RouteTable,
+    Rule,
+    SecurityGroup,
+    State,
+    Subnet,
+    Target,
+    TargetGroup,
+    Vpc,
+    Zone,
+    cidr,
+    name_key,
+)
+
+
+def parse(raw: Mapping[str, Any]) -> State:
+    """The backplane's JSON as a State. Raises KeyError or ValueError where it isn't what the contract says."""
+    instances = {i["id"]: _instance(i) for i in raw.get("instances", ())}
+    hosts: dict[str, Host] = {}
+    for interface in raw.get("interfaces", ()):
+        groups = tuple(interface.get("groups") or ())
+        hosts[interface["ip"]] = Host(
+            interface["ip"], interface["vpc"], interface.get("subnet"), groups, bool(groups), interface["id"]
+        )
+    for instance in instances.values():
+        if instance.alive and instance.ip:
+            hosts[instance.ip] = Host(
+                instance.ip, instance.vpc, instance.subnet, instance.groups, True, instance.id
+            )
+    balancers = {b["arn"]: _balancer(b) for b in raw.get("load_balancers", ())}
+    for balancer in balancers.values():
+        for address in balancer.addresses:
+            hosts[address.ip] = Host(
+                address.ip,
+                balancer.vpc,
+                address.subnet,
+                balancer.groups,
+                bool(balancer.groups),
+                balancer.name,
+            )
+    return State(
+        revision=int(raw["revision"]),
+        vpcs={
+            v["id"]: Vpc(v["id"], _cidrs(v["cidrs"]), (v.get("tags") or {}).get("Name", ""))
+            for v in raw.get("vpcs", ())
+        },
+        subnets={
+            s["id"]: Subnet(s["id"], s["vpc"], cidr(s["cidr"]), s["zone"], s.get("route_table"))
+            for s in raw.get("subnets", ())
+        },
+        instances=instances,
+        security_groups={g["id"]: _group(g) for g in raw.get("security_groups", ())},
+        peerings=tuple(
+            Peering(p["id"], p["requester_vpc"], p["accepter_vpc"], p["state"])
+            for p in raw.get("peerings", ())
+        ),
+        route_tables={t["id"]: _table(t) for t in raw.get("route_tables", ())},
+        load_balancers=balancers,
+        target_groups={t["arn"]: _target_group(t) for t in raw.get("target_groups", ())},
+        zones=tuple(_zone(z) for z in raw.get("zones", ())),
+        hosts=hosts,
+    )
+
+
+def _cidrs(texts: Iterable[str]) -> tuple[Cidr, ...]:
+    # IPv6 ranges can't match anything here, and moto's default egress rule may carry one.
+    return tuple(cidr(t) for t in texts if ":" not in t)
+
+
+def _instance(raw: Mapping[str, Any]) -> Instance:
+    return Instance(
+        raw["id"], raw["state"], raw.get("private_ip") or "", raw.get("vpc") or "", raw.get("subnet") or "",
+        raw.get("zone") or "", tuple(raw.get("security_groups") or ()),
+    )  # fmt: skip
+
+
+def _rule(raw: Mapping[str, Any]) -> Rule:
+    return Rule(
+        str(raw["protocol"]), raw.get("from"), raw.get("to"), _cidrs(raw.get("cidrs") or ()),
+        frozenset(raw.get("groups") or ()),
+    )  # fmt: skip
+
+
+def _group(raw: Mapping[str, Any]) -> SecurityGroup:
+    return SecurityGroup(
+        raw["id"],
+        raw["vpc"],
+        tuple(map(_rule, raw.get("ingress") or ())),
+        tuple(map(_rule, raw.get("egress") or ())),
+    )
+
+
+def _table(raw: Mapping[str, Any]) -> RouteTable:
+    routes = tuple(
+        Route(cidr(r["cidr"]), r["target"], r.get("state", "active") == "active")
+        for r in raw.get("routes") or ()
+        if r.get("cidr") and ":" not in r["cidr"]
+    )
+    return RouteTable(raw["id"], raw["vpc"], bool(raw.get("main")), routes)
+
+
+def _balancer(raw: Mapping[str, Any]) -> LoadBalancer:
+    return LoadBalancer(
+        arn=raw["arn"],
+        name=raw["name"],
+        dns_name=name_key(raw["dns_name"]),
+        vpc=raw["vpc"],
+        groups=tuple(raw.get("security_groups") or ()),
+        cross_zone=bool(raw.get("cross_zone")),
+        addresses=tuple(BalancerAddress(a["zone"], a["subnet"], a["ip"]) for a in raw.get("addresses") or ()),
+        listeners=tuple(
+            BalancerListener(li["arn"], int(li["port"]), li["target_group"])
+            for li in raw.get("listeners") or ()
+        ),
+    )
+
+
+def _target_group(raw: Mapping[str, Any]) -> TargetGroup:
+    health = raw.get("health") or {}
+    return TargetGroup(
+        arn=raw["arn"],
+        name=raw["name"],
+        vpc=raw.get("vpc") or "",
+        target_type=raw.get("target_type") or "instance",
+        port=int(raw.get("port") or 0),
+        health=HealthCheck(
+            (health.get("protocol") or "TCP").upper(),
+            str(health.get("port") or "traffic-port"),
+            health.get("path") or "/",
+        ),
+        attributes={str(k): str(v) for k, v in (raw.get("attributes") or {}).items()},
+        targets=tuple(
+            Target(
+                t["id"],
+                int(t.get("port") or raw.get("port") or 0),
+                t.get("zone") or "",
+                t.get("state") == "draining",
+            )
+            for t in raw.get("targets") or ()
+        ),
+    )
+
+
+def _zone(raw: Mapping[str, Any]) -> Zone:
+    apex = name_key(raw["name"])
+    grouped: dict[tuple[str, str], list[Record]] = {}
+    names = {apex}
+    for item in raw.get("records") or ():
+        alias = item.get("alias") or None
+        if isinstance(alias, Mapping):
+            alias = alias.get("DNSName") or alias.get("dns_name") or alias.get("name")
+        record = Record(
+            name_key(item["name"]), item["type"], int(item.get("ttl") or 0), tuple(item.get("values") or ()),
+            name_key(alias) if alias else None, item.get("weight"), item.get("set_id"),
+        )  # fmt: skip
+        grouped.setdefault((record.name, record.type), []).append(record)
+        name = record.name
+        while name.endswith(apex) and name not in names:
+            names.add(name)
+            name = name.partition(".")[2]
+    return Zone(
+        raw["id"], apex, bool(raw.get("private")), frozenset(raw.get("vpcs") or ()),
+        {k: tuple(v) for k, v in grouped.items()}, frozenset(names),
+    )  # fmt: skip

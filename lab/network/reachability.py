@@ -1,0 +1,107 @@
+"""Whether AWS would carry a TCP connection: routes, peering and security groups. Pure, over one State."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from lab.network.state import Host, Rule, State, ip_number
+
+
+class Verdict(NamedTuple):
+    ok: bool
+    reason: str
+
+
+def allowed(state: State, from_ip: str, to_ip: str, port: int) -> Verdict:
+    """Whether a packet for a new connection arrives. The reason names the hop that carries or drops it.
+
+    Routes are needed both ways (the answer has to come back); security groups are stateful, so only the first
+    packet's direction is checked: egress of the sender's, ingress of the receiver's.
+    """
+    key = (from_ip, to_ip, port)
+    verdict = state.verdicts.get(key)
+    if verdict is None:
+        verdict = state.verdicts[key] = _allowed(state, from_ip, to_ip, port)
+    return verdict
+
+
+def routed(state: State, from_ip: str, to_ip: str) -> Verdict:
+    """Whether packets find their way there and back, whatever the port."""
+    if from_ip == to_ip:
+        return Verdict(True, "itself")
+    source, target = state.host(from_ip), state.host(to_ip)
+    if source is None:
+        return Verdict(False, f"{from_ip} lies in no VPC")
+    if target is None:
+        return Verdict(False, f"{to_ip} lies in no VPC")
+    if source.vpc == target.vpc:
+        return Verdict(True, f"local in {source.vpc}")
+    there = _crosses(state, source, target)
+    return there if not there.ok else _crosses(state, target, source)
+
+
+def _allowed(state: State, from_ip: str, to_ip: str, port: int) -> Verdict:
+    path = routed(state, from_ip, to_ip)
+    if not path.ok or from_ip == to_ip:
+        return path
+    source, target = state.host(from_ip), state.host(to_ip)
+    assert source is not None and target is not None
+    if source.filtered and not _admits(state, source, target, port, outbound=True):
+        return Verdict(False, f"no egress rule of {_named(source)} admits {to_ip}:{port}")
+    if target.filtered and not _admits(state, target, source, port, outbound=False):
+        return Verdict(False, f"no ingress rule of {_named(target)} admits {from_ip} to port {port}")
+    return path
+
+
+def _named(host: Host) -> str:
+    return ", ".join(host.groups) or f"{host.what} (which has no security group)"
+
+
+def _crosses(state: State, source: Host, target: Host) -> Verdict:
+    """One direction between two VPCs: the sender's most specific route must be an active peering of just these two."""
+    table = state.table_of(source)
+    route = table.lookup(ip_number(target.ip)) if table else None
+    if table is None or route is None:
+        return Verdict(
+            False, f"no route from {source.ip} ({table.id if table else source.vpc}) to {target.ip}"
+        )
+    if not route.active:
+        return Verdict(False, f"route {route.cidr.text} of {table.id} is a blackhole")
+    peering = next((p for p in state.peerings if p.id == route.target), None)
+    if peering is None:
+        return Verdict(
+            False, f"route {route.cidr.text} of {table.id} leads to {route.target}, not to a peering"
+        )
+    if not peering.joins(source.vpc, target.vpc):
+        return Verdict(
+            False, f"{peering.id} is {peering.state} and joins {peering.requester} and {peering.accepter}"
+        )
+    return Verdict(True, peering.id)
+
+
+def _admits(state: State, owner: Host, other: Host, port: int, *, outbound: bool) -> bool:
+    number = ip_number(other.ip)
+    for group_id in owner.groups:
+        group = state.security_groups.get(group_id)
+        if group is None:
+            continue
+        for rule in group.egress if outbound else group.ingress:
+            if rule.covers(port) and (_by_cidr(rule, number) or _by_group(state, group.vpc, rule, other)):
+                return True
+    return False
+
+
+def _by_cidr(rule: Rule, number: int) -> bool:
+    return any(number in c for c in rule.cidrs)
+
+
+def _by_group(state: State, vpc: str, rule: Rule, other: Host) -> bool:
+    """Membership counts only within the VPC or over a peering that is active: without it the rule is stale."""
+    for group_id in other.groups:
+        if group_id in rule.groups:
+            group = state.security_groups.get(group_id)
+            if group is None:
+                continue
+            if group.vpc == vpc or any(p.joins(vpc, group.vpc) for p in state.peerings):
+                return True
+    return False

@@ -1,0 +1,282 @@
+"""AWS as the data plane sees it: an immutable picture of one revision of the backplane."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Network
+from typing import Any, NamedTuple
+
+ALIVE = ("pending", "running")
+
+
+@lru_cache(maxsize=65_536)
+def ip_number(ip: str) -> int:
+    """An IPv4 address as a number. Raises ValueError for anything else."""
+    a, b, c, d = ip.split(".")
+    return int(a) << 24 | int(b) << 16 | int(c) << 8 | int(d)
+
+
+class Cidr(NamedTuple):
+    """A network as two numbers: membership is one `and`, which matters at one check per connection."""
+
+    base: int
+    mask: int
+    length: int
+    text: str
+
+    def __contains__(self, ip: object) -> bool:
+        return isinstance(ip, int) and ip & self.mask == self.base
+
+    def overlaps(self, other: Cidr) -> bool:
+        mask = self.mask & other.mask
+        return self.base & mask == other.base & mask
+
+
+@lru_cache(maxsize=4_096)
+def cidr(text: str) -> Cidr:
+    network = IPv4Network(text, strict=False)
+    return Cidr(int(network.network_address), int(network.netmask), network.prefixlen, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    id: str
+    cidrs: tuple[Cidr, ...]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    id: str
+    vpc: str
+    cidr: Cidr
+    zone: str
+    route_table: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    id: str
+    state: str
+    ip: str
+    vpc: str
+    subnet: str
+    zone: str
+    groups: tuple[str, ...]
+
+    @property
+    def alive(self) -> bool:
+        return self.state in ALIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One permission. `protocol` "-1" is all protocols; ports None are all ports."""
+
+    protocol: str
+    first: int | None
+    last: int | None
+    cidrs: tuple[Cidr, ...]
+    groups: frozenset[str]
+
+    def covers(self, port: int) -> bool:
+        if self.protocol == "-1":
+            return True
+        if self.protocol not in ("tcp", "6"):
+            return False
+        return (self.first is None or self.first <= port) and (self.last is None or port <= self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityGroup:
+    id: str
+    vpc: str
+    ingress: tuple[Rule, ...]
+    egress: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Peering:
+    id: str
+    requester: str
+    accepter: str
+    state: str
+
+    def joins(self, one: str, other: str) -> bool:
+        return self.state == "active" and {one, other} == {self.requester, self.accepter}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    cidr: Cidr
+    target: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    id: str
+    vpc: str
+    main: bool
+    routes: tuple[Route, ...]
+
+    def lookup(self, ip: int) -> Route | None:
+        """The most specific route to an address."""
+        return max((r for r in self.routes if ip in r.cidr), key=lambda r: r.cidr.length, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerAddress:
+    zone: str
+    subnet: str
+    ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class BalancerListener:
+    arn: str
+    port: int
+    target_group: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    arn: str
+    name: str
+    dns_name: str
+    vpc: str
+    groups: tuple[str, ...]
+    cross_zone: bool
+    addresses: tuple[BalancerAddress, ...]
+    listeners: tuple[BalancerListener, ...]
+
+    @property
+    def dimension(self) -> str:
+        """CloudWatch's name of it: net/<name>/<hash>."""
+        return self.arn.partition(":loadbalancer/")[2] or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    id: str
+    port: int
+    zone: str
+    draining: bool
+
+    @property
+    def key(self) -> str:
+        return f"{self.id}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    protocol: str
+    port: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetGroup:
+    arn: str
+    name: str
+    vpc: str
+    target_type: str
+    port: int
+    health: HealthCheck
+    attributes: Mapping[str, str]
+    targets: tuple[Target, ...]
+
+    @property
+    def dimension(self) -> str:
+        """CloudWatch's name of it: targetgroup/<name>/<hash>."""
+        return self.arn.rpartition(":")[2] or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    name: str
+    type: str
+    ttl: int
+    values: tuple[str, ...]
+    alias: str | None
+    weight: int | None
+    set_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    id: str
+    name: str
+    private: bool
+    vpcs: frozenset[str]
+    records: Mapping[tuple[str, str], tuple[Record, ...]]
+    names: frozenset[str]
+    """Every name that exists, empty non-terminals included (RFC 4592: those stop a wildcard)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Whose address that is: VPC, subnet (None outside every subnet) and security groups (none: unfiltered)."""
+
+    ip: str
+    vpc: str
+    subnet: str | None
+    groups: tuple[str, ...]
+    filtered: bool
+    what: str
+
+
+@dataclass(frozen=True)
+class State:
+    revision: int = -1
+    vpcs: Mapping[str, Vpc] = field(default_factory=dict)
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+    security_groups: Mapping[str, SecurityGroup] = field(default_factory=dict)
+    peerings: tuple[Peering, ...] = ()
+    route_tables: Mapping[str, RouteTable] = field(default_factory=dict)
+    load_balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
+    target_groups: Mapping[str, TargetGroup] = field(default_factory=dict)
+    zones: tuple[Zone, ...] = ()
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    """Addresses somebody owns: instances that are alive, and interfaces."""
+    verdicts: dict[tuple[str, str, int], Any] = field(default_factory=dict, compare=False, repr=False)
+    """Memory of `reachability.allowed`: it lives and dies with this revision."""
+
+    def vpc_of(self, ip: str) -> str | None:
+        """The VPC whose CIDR holds this address."""
+        number = ip_number(ip)
+        return next((v.id for v in self.vpcs.values() if any(number in c for c in v.cidrs)), None)
+
+    def subnet_of(self, ip: str) -> Subnet | None:
+        number = ip_number(ip)
+        return next((s for s in self.subnets.values() if number in s.cidr), None)
+
+    def host(self, ip: str) -> Host | None:
+        """Who has this address. One nobody owns but that lies in a VPC is a machine without security groups: the
+        operator's workstation, a client on a connected network. None outside every VPC."""
+        known = self.hosts.get(ip)
+        if known is not None:
+            return known
+        subnet = self.subnet_of(ip)
+        vpc = subnet.vpc if subnet else self.vpc_of(ip)
+        return Host(ip, vpc, subnet.id if subnet else None, (), False, "client") if vpc else None
+
+    def instance_at(self, ip: str) -> Instance | None:
+        return next((i for i in self.instances.values() if i.ip == ip and i.alive), None)
+
+    def table_of(self, host: Host) -> RouteTable | None:
+        """The route table that applies to a host: its subnet's, else its VPC's main one."""
+        subnet = self.subnets.get(host.subnet or "")
+        explicit = self.route_tables.get(subnet.route_table or "") if subnet else None
+        if explicit is not None:
+            return explicit
+        return next((t for t in self.route_tables.values() if t.vpc == host.vpc and t.main), None)
+
+
+def name_key(name: str) -> str:
+    """A DNS name as it is compared: lower case, without the last dot, Route 53's `\\052` being the asterisk."""
+    return re.sub(r"\\052", "*", name).rstrip(".").lower()
