@@ -1,0 +1,33 @@
+"""The program `pulumi up` runs: settings, the record's consent, then everything the stage declares."""
+
+from __future__ import annotations
+
+import sys
+
+import pulumi
+from pulumi.runtime import get_config_env
+
+from components.migration import Migration
+from migration.admission import admit
+from migration.deadline import Permanent
+from migration.moves import IllegalMove
+from migration.settings import ConfigurationError, Settings, load
+
+
+def consented() -> tuple[Settings, str]:
+    """Settings and owner, once configuration and record allow this stage; otherwise one message and the end."""
+    try:
+        settings = load(get_config_env(), pulumi.get_stack())
+        owner = f"{pulumi.get_project()}/{settings.environment}"
+        admit(settings, owner)
+    except (ConfigurationError, IllegalMove, Permanent) as refusal:
+        # Nothing has registered yet. A sentence for the operator; a traceback is for bugs.
+        pulumi.log.error(str(refusal))
+        sys.exit(1)
+    return settings, owner
+
+
+settings, owner = consented()
+Migration(settings, owner)
+pulumi.export("stage", settings.stage.number)
+pulumi.export("name", settings.stage.name)

@@ -1,0 +1,127 @@
+"""A side's network load balancers: ingress by instances, the API by members' addresses.
+
+The API's target group is of type `ip`, so it serves the *old* members over the peering from the start and the
+API's name moves like every other. Auto Scaling can't feed an `ip` group: the member swaps register by hand, and
+before the clean-up the listener moves to a group of instances that the members' groups feed.
+"""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_aws as aws
+
+from components.base import Component, Scope
+from components.side_view import BalancerView
+from migration.names import physical_name
+from migration.stages import Placement
+
+# Only used between the last swap and the clean-up, to have the instance group checked before it takes over.
+CHECK_PORT_OFFSET = 1
+
+
+class SideLoadBalancers(Component):
+    """Ingress and API balancers of a side made here. `subnets` are private subnet ids by zone."""
+
+    def __init__(
+        self,
+        name: str,
+        scope: Scope,
+        vpc_id: pulumi.Input[str],
+        subnets: dict[str, pulumi.Output[str]],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("load_balancers:Side", f"{name}-load-balancers", scope, opts)
+        c = scope.settings.configuration
+        self._suffix = c.sides[name].suffix
+        stage = scope.settings.stage
+        balancers = {
+            role: aws.lb.LoadBalancer(
+                f"{name}-{role}",
+                name=physical_name(c.cluster, role, self._suffix),
+                load_balancer_type="network",
+                internal=True,
+                subnets=[subnets[zone] for zone in sorted(subnets)],
+                enable_cross_zone_load_balancing=True,
+                tags=scope.tags(name, role),
+                opts=self.child(),
+            )
+            for role in ("ingress", "api")
+        }
+        ingress = self._target_group(name, "ingress", vpc_id, c.ingress.node_port, "instance")
+        members = self._target_group(name, "api", vpc_id, c.api.port, "ip", preserve_client_ip="false")
+        # Before the clean-up the API's listener moves to the instances that the members' groups feed.
+        instances = (
+            self._target_group(name, "apimembers", vpc_id, c.api.port, "instance", preserve_client_ip="false")
+            if stage.control_plane.on_new
+            else None
+        )
+        self._listener(name, "ingress", balancers["ingress"], c.ingress.listener_port, ingress)
+        served_by_instances = instances is not None and stage.network is Placement.NEW
+        self._listener(
+            name,
+            "api",
+            balancers["api"],
+            c.api.port,
+            instances if instances and served_by_instances else members,
+        )
+        if instances and not served_by_instances:
+            # A target group without a listener isn't health-checked, and it is to be healthy before it serves.
+            self._listener(name, "api-check", balancers["api"], c.api.port + CHECK_PORT_OFFSET, instances)
+        self.api_members = members
+        self.api_instances = instances
+        self.ingress = self._view(balancers["ingress"], c.ingress.listener_port, ingress)
+        self.api = self._view(balancers["api"], c.api.port, members)
+        self.register_outputs({"ingress": balancers["ingress"].dns_name, "api": balancers["api"].dns_name})
+
+    @staticmethod
+    def _view(balancer: aws.lb.LoadBalancer, port: int, group: aws.lb.TargetGroup) -> BalancerView:
+        return BalancerView(
+            arn=balancer.arn,
+            dns_name=balancer.dns_name,
+            zone_id=balancer.zone_id,
+            port=port,
+            target_groups=[group.arn],
+        )
+
+    def _target_group(
+        self,
+        side: str,
+        role: str,
+        vpc_id: pulumi.Input[str],
+        port: int,
+        target_type: str,
+        preserve_client_ip: str | None = None,
+    ) -> aws.lb.TargetGroup:
+        c = self._scope.settings.configuration
+        return aws.lb.TargetGroup(
+            f"{side}-{role}",
+            name=physical_name(c.cluster, role, self._suffix),
+            vpc_id=vpc_id,
+            port=port,
+            protocol="TCP",
+            target_type=target_type,
+            deregistration_delay=c.limits.deregistration_seconds,
+            preserve_client_ip=preserve_client_ip,
+            health_check={
+                "protocol": "TCP",
+                "port": "traffic-port",
+                "interval": c.limits.health_interval_seconds,
+                "healthy_threshold": 2,
+                "unhealthy_threshold": 2,
+            },
+            tags=self._scope.tags(side, role),
+            opts=self.child(),
+        )
+
+    def _listener(
+        self, side: str, role: str, balancer: aws.lb.LoadBalancer, port: int, group: aws.lb.TargetGroup
+    ) -> None:
+        aws.lb.Listener(
+            f"{side}-{role}",
+            load_balancer_arn=balancer.arn,
+            port=port,
+            protocol="TCP",
+            default_actions=[{"type": "forward", "target_group_arn": group.arn}],
+            tags=self._scope.tags(side, role),
+            opts=self.child(),
+        )

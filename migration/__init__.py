@@ -1,0 +1,1 @@
+"""What a migration is, free of Pulumi: settings, stages, moves, planners and thin clients."""

@@ -1,0 +1,32 @@
+"""Thin clients of AWS, Kubernetes and etcd, made when first needed from one operation's connection."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from migration.clients.aws import Aws
+    from migration.clients.kubernetes import Kubernetes
+
+
+class Clients:
+    """The clients of one operation. Nothing is imported or connected before it is used."""
+
+    def __init__(self, *, region: str, kubeconfig: str | None) -> None:
+        self.region = region
+        self.kubeconfig = kubeconfig
+
+    @cached_property
+    def aws(self) -> Aws:
+        """AWS in the stack's region, with the environment's credentials and endpoint."""
+        from migration.clients.aws import Aws
+
+        return Aws(region=self.region)
+
+    @cached_property
+    def kubernetes(self) -> Kubernetes:
+        """The cluster's API through the stack's kubeconfig (default: KUBECONFIG)."""
+        from migration.clients.kubernetes import Kubernetes
+
+        return Kubernetes(kubeconfig=self.kubeconfig)

@@ -1,0 +1,61 @@
+"""Bounded waiting with an injected clock, and the two kinds of failure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Permanent(Exception):
+    """Trying again changes nothing: the message says what is wrong and what to do."""
+
+
+class Retryable(Exception):
+    """May pass by itself: the caller tries again until its deadline."""
+
+
+class OutOfTime(Permanent):
+    """The deadline passed; the message names what was waited for and what was last seen."""
+
+
+@dataclass
+class Deadline:
+    """A point in time after which no new attempt begins. Seconds of a monotonic clock."""
+
+    seconds: float
+    clock: Callable[[], float] = time.monotonic
+    sleeper: Callable[[float], None] = time.sleep
+    _end: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._end = self.clock() + self.seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self._end - self.clock())
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but not beyond the deadline."""
+        self.sleeper(min(seconds, self.remaining))
+
+    def until(self, attempt: Callable[[], T | None], what: str, pause: float = 0.5) -> T:
+        """The first result of `attempt` that is not None; `Retryable` counts as none.
+
+        Raises `OutOfTime` with `what` and the last reason when the deadline passes first.
+        """
+        reason = ""
+        while True:
+            try:
+                result = attempt()
+                if result is not None:
+                    return result
+            except Retryable as error:
+                reason = f" (last: {error})"
+            if self.remaining <= 0:
+                raise OutOfTime(f"gave up after {self.seconds:g} s waiting for {what}{reason}; run the same up again")
+            self.sleep(pause)

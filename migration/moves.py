@@ -1,0 +1,117 @@
+"""Which stage may follow which: the rules that turn a record and a wish into a move or a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from migration.stages import LAST, stage
+
+# Nothing moves traffic or data before stage 4, so a cluster without any record may begin at up to this stage.
+FIRST_STAGE_THAT_MOVES_TRAFFIC = 4
+
+
+class Direction(Enum):
+    """Which way an `up` goes."""
+
+    FORWARD = "forward"
+    STAY = "stay"
+    BACK = "back"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Where the migration of one cluster is, as its SSM parameter says.
+
+    `reached` is the last stage whose gates all held; `tried` the last stage an `up` began. `owner` is the
+    stack (project and backend-independent identity) that drives the cluster.
+    """
+
+    owner: str
+    from_side: str
+    to_side: str
+    reached: int
+    tried: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A legal move: from where, to where, in which direction."""
+
+    origin: int
+    target: int
+    direction: Direction
+
+
+class IllegalMove(ValueError):
+    """The wanted stage can't be next. The message names the next legal command."""
+
+
+def plan_move(
+    record: Record | None,
+    target: int,
+    *,
+    owner: str,
+    from_side: str,
+    to_side: str,
+    command: str = "pulumi up",
+    new_voters: int = 0,
+) -> Move:
+    """Decide whether `target` may follow what `record` says; raises `IllegalMove` with the remedy otherwise.
+
+    `command` is how this stack is driven, with ``{stage}`` where the number goes. `new_voters` is how many
+    etcd voters of the new side exist: stage 7 goes back only while there is none.
+    """
+
+    def legal(number: int) -> str:
+        return f"stage {number} ({stage(number).name}): {command.format(stage=number)}"
+
+    if record is None:
+        if target < FIRST_STAGE_THAT_MOVES_TRAFFIC:
+            return Move(origin=0, target=target, direction=Direction.FORWARD if target else Direction.STAY)
+        raise IllegalMove(
+            f"migration:stage is {target}, but this cluster has no record of a migration, so at most stage "
+            f"{FIRST_STAGE_THAT_MOVES_TRAFFIC - 1} can be next. Next legal: "
+            f"{legal(FIRST_STAGE_THAT_MOVES_TRAFFIC - 1)}"
+        )
+    if record.owner != owner:
+        raise IllegalMove(
+            f"this cluster's migration is driven by {record.owner}, not by {owner}: two stacks can't drive one "
+            f"cluster. Use that stack, or hand over with: python -m migration record --take-over"
+        )
+    if (record.from_side, record.to_side) != (from_side, to_side):
+        if record.reached == LAST and (record.to_side, record.from_side) == (from_side, to_side) and target == 0:
+            return Move(origin=0, target=0, direction=Direction.STAY)
+        raise IllegalMove(
+            f"migration:from/to are {from_side}/{to_side}, but the record says {record.from_side}/{record.to_side} "
+            f"at stage {record.reached}. They may be exchanged only from stage {LAST}, beginning at 0"
+        )
+    if target == record.tried == record.reached:
+        return Move(origin=target, target=target, direction=Direction.STAY)
+    if target == record.tried and record.tried > record.reached:
+        return Move(origin=record.reached, target=target, direction=Direction.FORWARD)
+    if target == record.tried and record.tried < record.reached:
+        return Move(origin=record.reached, target=target, direction=Direction.BACK)
+    if target == record.reached + 1 and record.tried >= record.reached:
+        return Move(origin=record.reached, target=target, direction=Direction.FORWARD)
+    # What was begun may be given up: back from `tried`, which may be one beyond what was reached.
+    if target == record.tried - 1 and record.tried < LAST:
+        if record.tried == 7 and new_voters:
+            raise IllegalMove(
+                f"migration:stage is {target}, but {new_voters} new member(s) of the control plane already vote: "
+                f"stage 7 goes back only while none does (migration:controlPlaneMoved may decrease). "
+                f"Next legal: {legal(7)}"
+            )
+        return Move(origin=record.tried, target=target, direction=Direction.BACK)
+    # A way back that was interrupted may turn round again.
+    if record.tried < record.reached and target == record.reached:
+        return Move(origin=record.tried, target=target, direction=Direction.FORWARD)
+    options = [number for number in (record.reached, record.reached + 1, record.tried) if 0 <= number <= LAST]
+    if 0 < record.tried < LAST:
+        options.append(record.tried - 1)
+    raise IllegalMove(
+        f"migration:stage is {target}, but the migration has reached stage {record.reached}"
+        + (f" and tried {record.tried}" if record.tried != record.reached else "")
+        + ". Next legal: "
+        + "; or ".join(legal(number) for number in sorted(set(options), reverse=True))
+    )

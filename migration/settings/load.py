@@ -1,0 +1,169 @@
+"""From a stack's configuration and name to `Settings`: parse, validate whole, settle the stage."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from migration.settings.errors import ConfigurationError, Problem
+from migration.settings.model import Configuration, ManagedSide, ReferencedSide
+from migration.settings.rules import problems
+from migration.stages import LAST, Stage, stage
+
+NAMESPACE = "migration:"
+_STACK_STAGE = re.compile(r"^(?:(?P<environment>.+)\.)?stage-(?P<stage>.*)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A valid configuration with its stage settled: what the whole program is a function of."""
+
+    configuration: Configuration
+    stage: Stage
+    stack: str
+    region: str
+
+    @property
+    def old(self) -> ReferencedSide | ManagedSide:
+        """The side that plays the role of the old one."""
+        return self.configuration.sides[self.configuration.from_]
+
+    @property
+    def new(self) -> ReferencedSide | ManagedSide:
+        """The side that plays the role of the new one."""
+        return self.configuration.sides[self.configuration.to]
+
+    @property
+    def moved_members(self) -> int:
+        """How many control-plane members shall be on the new side."""
+        if not self.stage.control_plane.on_new:
+            return 0
+        wanted = self.configuration.control_plane_moved
+        return len(self.configuration.members) if wanted is None else wanted
+
+    @property
+    def environment(self) -> str:
+        """The part of the stack's name that stays when its stage changes; ``default`` where it has none."""
+        named = _STACK_STAGE.match(self.stack)
+        return (named["environment"] or "default") if named else self.stack
+
+    @property
+    def command(self) -> str:
+        """How an operator moves this stack to a stage, with ``{stage}`` for the number."""
+        named = _STACK_STAGE.match(self.stack)
+        if not named:
+            return "pulumi config set migration:stage {stage} && pulumi up"
+        prefix = f"{named['environment']}." if named["environment"] else ""
+        return f"pulumi stack rename {prefix}stage-{{stage}} && pulumi up -s {prefix}stage-{{stage}}"
+
+
+def _parsed(text: str) -> Any:
+    """Pulumi hands objects over as JSON text and scalars as plain text."""
+    if text[:1] in "{[":
+        return json.loads(text)
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _remedy(error: Mapping[str, Any]) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return "is missing; set it (python -m migration discover writes the whole file)"
+    if kind == "extra_forbidden":
+        return "is not a key of this program; remove it or correct its spelling"
+    if kind == "value_error":
+        return f"{context.get('error', error['msg'])}; correct it"
+    return f"{error['msg'][:1].lower()}{error['msg'][1:]}; correct it"
+
+
+def _branch_names() -> set[str]:
+    """The discriminator's values, which pydantic puts into an error's path and the YAML file doesn't have."""
+    return {str(get_args(m.model_fields["kind"].annotation)[0]) for m in (ReferencedSide, ManagedSide)}
+
+
+def _problem(error: Mapping[str, Any]) -> Problem:
+    branches = _branch_names()
+    path = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"] if part not in branches
+    )
+    value = error["input"]
+    absent = error["type"] == "missing" or isinstance(value, dict | BaseModel)
+    return Problem(NAMESPACE + path.lstrip("."), None if absent else value, _remedy(error))
+
+
+def settle_stage(stack: str, key: object) -> int:
+    """The stage that the stack's name and `migration:stage` agree on; raises `ConfigurationError`."""
+    named = _STACK_STAGE.match(stack)
+    given: list[tuple[str, object]] = []
+    if named:
+        given.append((f"the stage in the stack's name {stack!r}", named["stage"]))
+    if key is not None:
+        given.append(("migration:stage", key))
+    if not given:
+        remedy = "is missing; set it: pulumi config set migration:stage 0, or name the stack stage-0"
+        raise ConfigurationError([Problem("migration:stage", None, remedy)])
+    wrong = [
+        Problem(where, value, f"is not a stage; give a whole number from 0 to {LAST}")
+        for where, value in given
+        if not re.fullmatch(r"\d{1,3}", str(value)) or int(str(value)) > LAST
+    ]
+    if wrong:
+        raise ConfigurationError(wrong)
+    numbers = [int(str(value)) for _, value in given]
+    if len(set(numbers)) > 1:
+        remedy = (
+            f"but the stack's name {stack!r} says {numbers[0]}; make them agree: "
+            f"pulumi config rm migration:stage, or pulumi stack rename"
+        )
+        raise ConfigurationError([Problem("migration:stage", numbers[1], remedy)])
+    return numbers[0]
+
+
+def load(values: Mapping[str, str], stack: str) -> Settings:
+    """Settings from Pulumi's flat configuration (``namespace:key`` to text) and the stack's name.
+
+    Raises `ConfigurationError` naming every problem at once.
+    """
+    raw: dict[str, Any] = {}
+    found: list[Problem] = []
+    for key, text in values.items():
+        if key.startswith(NAMESPACE):
+            try:
+                raw[key.removeprefix(NAMESPACE)] = _parsed(text)
+            except json.JSONDecodeError as error:
+                found.append(Problem(key, text, f"is not valid ({error.msg}); write it as YAML in the stack's file"))
+    return _settings(raw, values.get("aws:region"), stack, found)
+
+
+def load_file(path: Path) -> Settings:
+    """Settings from a stack's YAML file, ``Pulumi.<stack>.yaml``, without Pulumi."""
+    config = (yaml.safe_load(path.read_text()) or {}).get("config", {})
+    raw = {key.removeprefix(NAMESPACE): value for key, value in config.items() if key.startswith(NAMESPACE)}
+    return _settings(raw, config.get("aws:region"), path.name.removeprefix("Pulumi.").removesuffix(".yaml"), [])
+
+
+def _settings(raw: dict[str, Any], region: str | None, stack: str, found: list[Problem]) -> Settings:
+    key = raw.pop("stage", None)
+    number: int | None = None
+    try:
+        number = settle_stage(stack, key)
+    except ConfigurationError as error:
+        found.extend(error.problems)
+    if not region:
+        found.append(Problem("aws:region", region, "is missing; set it: pulumi config set aws:region eu-central-1"))
+    configuration: Configuration | None = None
+    try:
+        configuration = Configuration.model_validate({**raw, "stage": number})
+    except ValidationError as error:
+        found.extend(_problem(dict(item)) for item in error.errors())
+    else:
+        found.extend(problems(configuration))
+    if found or configuration is None or number is None or not region:
+        raise ConfigurationError(found)
+    return Settings(configuration=configuration, stage=stage(number), stack=stack, region=region)

@@ -1,0 +1,245 @@
+"""The shape of a stack's configuration: what each key of `migration:` holds.
+
+Keys are camelCase in the YAML file and snake_case here. Everything is frozen; unknown keys are errors.
+Rules that compare several keys stand in `migration.settings.rules`.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+def _cidr(value: str) -> str:
+    IPv4Network(value)  # raises ValueError with a sentence of its own for host bits and nonsense
+    return value
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+Percent = Annotated[int, Field(ge=1, le=99)]
+
+
+class Model(BaseModel):
+    """Base of every part of the configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class ReferencedSubnets(Model):
+    """One zone of a referenced side: subnet ids that are already there."""
+
+    private: str
+    public: str | None = None
+
+
+class SecurityGroups(Model):
+    """Security group ids of a referenced side."""
+
+    nodes: str
+    control_plane: str
+
+
+class Balancer(Model):
+    """A network load balancer that is already there. `target_groups` are ARNs."""
+
+    arn: str
+    dns_name: str
+    zone_id: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    target_groups: tuple[str, ...]
+
+
+class ReferencedBalancers(Model):
+    """The balancers of a referenced side."""
+
+    ingress: Balancer
+    api: Balancer
+
+
+class ReferencedSide(Model):
+    """A side this program did not make: its ids, as `python -m migration discover` wrote them."""
+
+    kind: Literal["referenced"]
+    vpc_id: str
+    cidr: Cidr
+    suffix: str = ""
+    zones: dict[str, ReferencedSubnets]
+    route_tables: tuple[str, ...]
+    security_groups: SecurityGroups
+    load_balancers: ReferencedBalancers
+
+
+class ManagedSide(Model):
+    """A side this program makes. `zones` are availability zone names; `nat` is one gateway a zone, or none."""
+
+    kind: Literal["managed"]
+    cidr: Cidr
+    suffix: str
+    zones: tuple[str, ...]
+    nat: Literal["none", "per-zone"] = "none"
+    subnet_prefix: Annotated[int, Field(ge=16, le=28)] = 20
+
+
+Side = Annotated[ReferencedSide | ManagedSide, Field(discriminator="kind")]
+
+
+class Pool(Model):
+    """A worker pool: one Auto Scaling group of the old side (an instance type × a zone set × a market)."""
+
+    name: str
+    group: str
+    launch_template: str
+    instance_type: str
+    market: Literal["on-demand", "spot"]
+    zones: tuple[str, ...]
+
+
+class Member(Model):
+    """One control-plane member of the old side. `group` is its Auto Scaling group of size 1."""
+
+    name: str
+    group: str
+    launch_template: str
+    zone: str
+    address: str
+    volume_id: str
+    volume_size: Annotated[int, Field(ge=1)] = 20
+    volume_type: str = "gp3"
+
+
+class DnsRecord(Model):
+    """A name that clients use: `serves` says which balancer answers; `ttl` and `value` as they were before."""
+
+    name: str
+    serves: Literal["ingress", "api"]
+    ttl: Annotated[int, Field(ge=1)]
+    value: str
+
+
+class Traffic(Model):
+    """The hosted zone and its names. TTLs in seconds; `new_traffic_percent` is the new side's share at stage 4."""
+
+    zone_id: str
+    records: tuple[DnsRecord, ...]
+    new_traffic_percent: Percent = 50
+    ttl: Annotated[int, Field(ge=1, le=300)] = 5
+
+
+class Ingress(Model):
+    """The ingress Service and how the balancers reach it. `health_port` 'traffic-port' or a port."""
+
+    namespace: str
+    service: str
+    node_port: Annotated[int, Field(ge=1024, le=65535)]
+    listener_port: Annotated[int, Field(ge=1, le=65535)]
+    external_traffic_policy: Literal["Local", "Cluster"] = "Local"
+
+
+class Etcd(Model):
+    """How this program reaches etcd. `certificates` is the SSM prefix that holds ca.crt, client.crt, client.key."""
+
+    access: Literal["direct", "ssm"] = "direct"
+    certificates: str
+    client_port: Annotated[int, Field(ge=1, le=65535)] = 2379
+    peer_port: Annotated[int, Field(ge=1, le=65535)] = 2380
+
+
+class Api(Model):
+    """The Kubernetes API: its name and port."""
+
+    name: str
+    port: Annotated[int, Field(ge=1, le=65535)] = 6443
+
+
+class Network(Model):
+    """Somebody else's network that talks to this cluster (`connectedNetworks`).
+
+    With a `vpc_id` and `route_tables` (same account) the network component peers it with the new VPC as it is
+    peered with the old one; without, the operator connects it before stage 4.
+    """
+
+    name: str
+    cidr: Cidr
+    vpc_id: str | None = None
+    route_tables: tuple[str, ...] = ()
+
+
+class Retired(Model):
+    """One object of the old side that stage 8 deletes."""
+
+    type: Literal[
+        "autoscaling-group",
+        "launch-template",
+        "load-balancer",
+        "target-group",
+        "security-group",
+        "volume",
+        "instance-profile",
+        "subnet",
+        "route-table",
+    ]
+    id: str
+
+
+class Kept(Model):
+    """One object found in the old VPC that this program leaves alone. `owner` is its Owner tag, if any."""
+
+    type: str
+    id: str
+    owner: str | None = None
+
+
+class Drain(Model):
+    """How workloads are moved. Times in seconds. `unprotected_max_unavailable` applies per owner without budget."""
+
+    timeout_seconds: Annotated[int, Field(ge=1)] = 14400
+    unprotected_max_unavailable: str = "25%"
+    empty_dir: bool = False
+    bare_pods: bool = False
+    ingress_selector: dict[str, str] = Field(default_factory=dict)
+    max_evictions_per_second: Annotated[int, Field(ge=1)] = 50
+
+
+class Limits(Model):
+    """Bounds of waits, in seconds."""
+
+    gate_seconds: Annotated[int, Field(ge=1)] = 900
+    swap_seconds: Annotated[int, Field(ge=1)] = 1800
+    quiet_periods: Annotated[int, Field(ge=1)] = 3
+    metric_period_seconds: Annotated[int, Field(ge=1)] = 60
+    deregistration_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
+    health_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 10
+
+
+class Configuration(Model):
+    """The whole of `migration:`, before the stage is settled against the stack's name."""
+
+    stage: int | None = None
+    cluster: str
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    sides: dict[str, Side]
+    pod_cidr: Cidr
+    service_cidr: Cidr
+    connected_networks: tuple[Network, ...] = ()
+    operator_networks: tuple[Cidr, ...] = ()
+    pools: tuple[Pool, ...]
+    members: tuple[Member, ...]
+    control_plane_role: str
+    worker_role: str
+    traffic: Traffic
+    ingress: Ingress
+    api: Api
+    etcd: Etcd
+    kubeconfig: str | None = None
+    control_plane_moved: Annotated[int, Field(ge=0)] | None = None
+    allow_traffic_on_old_balancers: bool = False
+    retain_peering: bool = False
+    drain: Drain = Drain()
+    limits: Limits = Limits()
+    retire: tuple[Retired, ...] = ()
+    keep: tuple[Kept, ...] = ()
+    tags: dict[str, str] = Field(default_factory=dict)
