@@ -1,0 +1,148 @@
+"""The server: one lock around every API call, the backplane beside it, a ticker behind both."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import parse_qs
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from lab.addresses import LOOPBACK
+from lab.aws import hooks, scaling
+from lab.aws.backplane import Backplane
+from lab.aws.world import WORLD, World
+
+READING = ("Describe", "Get", "List", "Lookup", "Simulate", "Search", "Assume", "PutMetricData")
+"""Actions that change nothing the backplane shows."""
+TICK_S = 0.03
+"""Changes that come within this long of each other are reconciled together."""
+IDLE_S = 1.0
+
+
+class Application:
+    """WSGI: `/_backplane/…` goes to the backplane, everything else through the lock to moto."""
+
+    def __init__(self, world: World = WORLD) -> None:
+        self.world = world
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.backplane = Backplane(world)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("PATH_INFO", "").startswith("/_backplane/"):
+            return self.backplane(environ, start_response)
+        body = _read_body(environ)
+        answer: list[Any] = []
+
+        def keep(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
+            answer[:] = [status, headers, exc_info]
+            return lambda _data: None
+
+        with self.world.lock:
+            content = b"".join(self.moto(environ, keep))
+            status = str(answer[0])
+            if status < "400" and not _only_reads(environ, body):
+                self.world.bump()
+        start_response(status, answer[1])
+        return [content]
+
+
+def _read_body(environ: dict[str, Any]) -> bytes:
+    """The whole body, read before the lock is taken (a slow client must not hold it), and put back."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    body = environ["wsgi.input"].read(int(length)) if length.isdigit() and int(length) else b""
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body
+
+
+def _only_reads(environ: dict[str, Any], body: bytes) -> bool:
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    if target:
+        action = target.rsplit(".", 1)[-1]
+    elif environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        action = (parse_qs(body.decode("utf-8", "replace")).get("Action") or [""])[0]
+    else:
+        # REST (Route 53): the method says it.
+        return environ.get("REQUEST_METHOD") in ("GET", "HEAD", "OPTIONS")
+    return action.startswith(READING)
+
+
+class Ticker(threading.Thread):
+    """Runs timers and the Auto Scaling loop, shortly after every change and when a timer is due."""
+
+    def __init__(self, world: World = WORLD) -> None:
+        super().__init__(name="aws-ticker", daemon=True)
+        self.world = world
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            with self.world.lock:
+                due = self.world.next_due()
+                if not self.world.reconcile_wanted and (due is None or due > 0):
+                    self.world.changed.wait(IDLE_S if due is None else min(due, IDLE_S))
+            self._stopped.wait(TICK_S)
+            self.tick()
+
+    def tick(self) -> None:
+        """One pass: timers that are due, then every group."""
+        with self.world.lock:
+            self.world.run_due()
+            if self.world.reconcile_wanted:
+                self.world.reconcile_wanted = False
+                scaling.reconcile(self.world)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        with self.world.lock:
+            self.world.changed.notify_all()
+        self.join(5)
+
+
+class LabAws:
+    """The server in this process. `start()` listens (port 0: any free one), `stop()` ends it; `url` is its address."""
+
+    def __init__(self, port: int = 0, host: str = LOOPBACK, world: World = WORLD) -> None:
+        _install_rules()
+        self.world = world
+        self._server: BaseWSGIServer = make_server(
+            host, port, Application(world), threaded=True, request_handler=QuietHandler
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, name="aws-server", daemon=True)
+        self._ticker = Ticker(world)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def start(self) -> LabAws:
+        self._ticker.start()
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._ticker.stop()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+class QuietHandler(MotoRequestHandler):
+    """No line per request: the lab makes tens of thousands."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        del code, size
+
+
+def _install_rules() -> None:
+    # Importing is what registers; in a function so that importing this module patches nothing.
+    from lab.aws import balancers, launch, scaling_api, targets  # noqa: F401
+
+    hooks.install()

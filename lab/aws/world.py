@@ -1,0 +1,110 @@
+"""What the lab's AWS knows beyond moto: the revision, the clock and timers, health reports, commands, activities.
+
+One lock serialises everything that reads or writes moto's models: API calls, the backplane and the ticker. That is
+what makes a snapshot consistent and moto's unguarded dictionaries safe; a call takes a few milliseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from moto.autoscaling.models import AutoScalingBackend, autoscaling_backends
+from moto.ec2.models import EC2Backend, ec2_backends
+from moto.elbv2.models import ELBv2Backend, elbv2_backends
+from moto.moto_api._internal.models import moto_api_backend
+from moto.route53.models import Route53Backend, route53_backends
+
+from lab.addresses import ACCOUNT_ID, REGION
+from lab.settings import LabSettings
+
+ADDRESS_REST_S = 60.0
+"""A freed address isn't handed out again for this long: whoever spoke to its last owner must have noticed by then."""
+TERMINATED_VISIBLE_S = 60.0
+"""How long the backplane lists a terminated instance (the API lists it longer, as AWS does: about an hour)."""
+
+
+class World:
+    """The state beside moto's. Every public attribute is guarded by `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.settings = LabSettings()
+        self.clock: Callable[[], float] = time.time
+        self._first_revision = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self.revision = self._first_revision + 1
+        self.reconcile_wanted = True
+        self.health: dict[str, dict[str, dict[str, Any]]] = {}
+        """Target group ARN → "id:port" → {"state", "reason"}, as reported by whoever plays the balancers."""
+        self.terminated: dict[str, float] = {}
+        """Instance id → when it was terminated (epoch seconds)."""
+        self.activities: dict[str, list[dict[str, Any]]] = {}
+        """Auto Scaling group name → its activities, newest first."""
+        self.commands: dict[str, list[dict[str, Any]]] = {}
+        """Instance id → SSM commands it hasn't fetched yet."""
+        self.invocations: dict[tuple[str, str], dict[str, Any]] = {}
+        """(command id, instance id) → GetCommandInvocation's answer."""
+        self.changes: dict[str, dict[str, Any]] = {}
+        """Route 53 change id → {"submitted": epoch, "comment"}."""
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self.snapshot_cache: tuple[int, bytes] | None = None
+
+    def reset(self, settings: LabSettings | None = None) -> None:
+        """An empty account again (tests). The revision goes on rising, so that no poller misses it."""
+        with self.lock:
+            moto_api_backend.reset()
+            self._first_revision = self.revision
+            self.settings = settings or LabSettings()
+            self._clear()
+            self.changed.notify_all()
+
+    def bump(self) -> None:
+        """Something the backplane shows has changed: wakes every poller and the ticker."""
+        with self.lock:
+            self.revision += 1
+            self.reconcile_wanted = True
+            self.changed.notify_all()
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Runs `action` under the lock, `seconds` from now, by the ticker."""
+        with self.lock:
+            heapq.heappush(self._timers, (self.clock() + seconds, next(self._order), action))
+            self.changed.notify_all()
+
+    def run_due(self) -> None:
+        """Runs the timers that are due. Called under the lock."""
+        while self._timers and self._timers[0][0] <= self.clock():
+            heapq.heappop(self._timers)[2]()
+
+    def next_due(self) -> float | None:
+        """Seconds until the next timer; None without any. Called under the lock."""
+        return max(0.0, self._timers[0][0] - self.clock()) if self._timers else None
+
+    @property
+    def ec2(self) -> EC2Backend:
+        return ec2_backends[ACCOUNT_ID][REGION]
+
+    @property
+    def elbv2(self) -> ELBv2Backend:
+        return elbv2_backends[ACCOUNT_ID][REGION]
+
+    @property
+    def autoscaling(self) -> AutoScalingBackend:
+        return autoscaling_backends[ACCOUNT_ID][REGION]
+
+    @property
+    def route53(self) -> Route53Backend:
+        return route53_backends[ACCOUNT_ID]["aws"]
+
+
+WORLD = World()
+"""moto's backends are one set a process, so this is too."""
