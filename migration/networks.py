@@ -23,7 +23,9 @@ def subnet_plan(cidr: str, zones: Sequence[str], prefix: int) -> dict[str, dict[
     if len(set(zones)) != len(zones):
         raise ValueError(f"{list(zones)} names a zone twice")
     if len(zones) > places:
-        raise ValueError(f"{cidr} has room for {places} zones with a private and a public /{prefix}, not for {len(zones)}")
+        raise ValueError(
+            f"{cidr} has room for {places} zones with a private and a public /{prefix}, not for {len(zones)}"
+        )
     taken: dict[int, str] = {}
     for zone in zones:
         place = (ord(zone[-1]) - ord("a")) % places
