@@ -1,0 +1,238 @@
+"""Follows AWS's instances and makes machines of them (design.md §10)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.addresses import LOOPBACK
+from lab.machines import agent
+from lab.machines.attacher import Attacher
+from lab.machines.credentials import Credentials, NoCluster, obtain
+from lab.machines.gate import Gate
+from lab.machines.kube import Kube, KubeError
+from lab.machines.kwok import Kwok
+from lab.machines.machine import Machine
+from lab.machines.nodes import GONE, Nodes
+from lab.machines.place import Place
+from lab.machines.processes import Ledger, end
+from lab.machines.web import application
+
+log = logging.getLogger(__name__)
+WAIT_S = 20
+TICK_S = 0.25
+SWEEP_S = 5.0
+SHUTDOWN_S = 3.0
+"""What a terminated instance's services get to end by themselves."""
+RUNS = frozenset({"pending", "running"})
+
+
+class Supervisor:
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.machines: dict[str, Machine] = {}
+        self.states: dict[str, str] = {}
+        self.vpcs: dict[str, str] = {}
+        """The first CIDR of each VPC."""
+        self.revision = -1
+        self.gate = Gate()
+        self.nodes = Nodes(self.kube, place.settings.node_join_s, self._alive, self._joined)
+        self.kwoks: dict[str, Kwok] = {}
+        self.ending: set[str] = set()
+        self._kubes: dict[str, Kube] = {}
+        self._credentials: Credentials | None = None
+        self._sweep_now = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def run(self) -> None:
+        """Runs until cancelled; then ends everything it started."""
+        self.place.machines.mkdir(parents=True, exist_ok=True)
+        self.place.make_shims()
+        runner = web.AppRunner(application(self.machines, self.status), access_log=None)
+        await runner.setup()
+        # No limit on connections: every machine's agent holds one long poll.
+        connector = aiohttp.TCPConnector(limit=0)
+        timeout = aiohttp.ClientTimeout(total=WAIT_S + 10)
+        try:
+            await web.TCPSite(runner, LOOPBACK, self.place.addresses.imds_port).start()
+            async with aiohttp.ClientSession(connector=connector, timeout=timeout) as self._session:
+                await asyncio.gather(self._follow(), self._tick(), self._sweep(),
+                                     Attacher(self.place).run(self._any_kube))
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await self._end_all()
+            await runner.cleanup()
+
+    def _start(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a machine's task failed", exc_info=error)
+
+    async def _follow(self) -> None:
+        url = f"{self.place.addresses.aws_url}/_backplane/state"
+        while True:
+            try:
+                assert self._session is not None
+                query = {"after": str(self.revision), "wait": str(WAIT_S)}
+                async with self._session.get(url, params=query) as answer:
+                    answer.raise_for_status()
+                    state = await answer.json()
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                log.debug("backplane: %s", error)
+                self.revision = -1
+                await asyncio.sleep(0.5)
+                continue
+            if state["revision"] != self.revision:
+                self.apply(state)
+            # An engine makes a revision every few ms; machines needn't see each.
+            await asyncio.sleep(0.1)
+
+    def apply(self, state: dict[str, Any]) -> None:
+        """Takes over a new state of AWS."""
+        first = self.revision < 0
+        self.revision = state["revision"]
+        self.vpcs = {vpc["id"]: vpc["cidrs"][0] for vpc in state["vpcs"]}
+        self.states = {instance["id"]: instance["state"] for instance in state["instances"]}
+        for instance in state["instances"]:
+            known = self.machines.get(instance["id"])
+            if known is not None:
+                known.instance = instance
+            elif instance["state"] in RUNS and instance["id"] not in self.ending:
+                self._begin(instance)
+        for machine in list(self.machines.values()):
+            if self.states.get(machine.id, "terminated") in GONE:
+                self._start(self._terminate(self.machines.pop(machine.id)))
+        if first:
+            self._end_strangers()
+
+    def _begin(self, instance: dict[str, Any]) -> None:
+        machine = Machine(instance, self.place, self.gate, self.nodes)
+        self.machines[machine.id] = machine
+        log.info("%s: %s in %s, %s", machine.id, instance["type"], instance["zone"], instance["private_ip"])
+        self._start(self._live(machine))
+
+    async def _live(self, machine: Machine) -> None:
+        await machine.boot()
+        assert self._session is not None
+        # A worker here is a Node and nothing else: there is nobody on it to run a command.
+        if machine.services or not machine.kubelet:
+            await agent.serve(machine, self._session)
+
+    async def _terminate(self, machine: Machine) -> None:
+        log.info("%s: terminated", machine.id)
+        self.ending.add(machine.id)
+        self.gate.gone(machine.id)
+        await machine.stop(SHUTDOWN_S)
+        self._sweep_now.set()
+        log.info("%s: gone", machine.id)
+
+    def _end_strangers(self) -> None:
+        """Ends what runs for instances AWS doesn't know (a former lab's in this folder)."""
+        for folder in self.place.machines.glob("i-*"):
+            if self.states.get(folder.name, "terminated") in GONE:
+                end(Ledger(folder).running().values(), grace_s=1)
+
+    def _alive(self, instance: str) -> bool:
+        return self.states.get(instance) in RUNS and instance in self.machines
+
+    async def kube(self, vpc: str) -> Kube:
+        """The API as that VPC's kubelets reach it. Raises KubeError while there is no cluster."""
+        if vpc not in self._kubes:
+            if self._credentials is None:
+                try:
+                    self._credentials = await asyncio.to_thread(obtain, self.place)
+                except (NoCluster, ClientError, BotoCoreError) as error:
+                    raise KubeError(0, str(error)) from error
+            self._kubes[vpc] = Kube(self._server(vpc), self._credentials)
+        return self._kubes[vpc]
+
+    def _server(self, vpc: str) -> str:
+        addresses = self.place.addresses
+        port = addresses.legacy_api_port if self.vpcs.get(vpc) == addresses.legacy_cidr \
+            else addresses.main_api_port
+        return f"https://{LOOPBACK}:{port}"
+
+    async def _any_kube(self) -> Kube:
+        """The API as seen from a VPC that has nodes, the new one first (the old one will be gone one day)."""
+        if not self.kwoks:
+            raise KubeError(0, "no side has nodes yet")
+        return await self.kube(next(reversed(self.kwoks)))
+
+    async def _joined(self, vpc: str) -> None:
+        await self._ensure_kwok(vpc)
+
+    async def _ensure_kwok(self, vpc: str) -> None:
+        if vpc not in self.kwoks:
+            first = next(m.instance["private_ip"] for m in self.machines.values() if m.instance["vpc"] == vpc)
+            self.kwoks[vpc] = Kwok(self.place, vpc, self.vpcs[vpc], self._server(vpc), first)
+        kube = await self.kube(vpc)
+        assert self._credentials is not None
+        await self.kwoks[vpc].ensure(kube, self._credentials)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.gather(*(machine.tick() for machine in self.machines.values()))
+            await asyncio.sleep(TICK_S)
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SWEEP_S):
+                    await self._sweep_now.wait()
+            except TimeoutError:
+                pass
+            self._sweep_now.clear()
+            try:
+                await self._sweep_once()
+            except (KubeError, StopIteration) as error:
+                log.debug("sweep: %s", error)
+
+    async def _sweep_once(self) -> None:
+        if self.revision < 0 or not self.kwoks:
+            return
+        await self.nodes.sweep(await self._any_kube(), self.states)
+        for vpc, kwok in list(self.kwoks.items()):
+            wanted = any(m.kubelet and m.instance["vpc"] == vpc for m in self.machines.values())
+            if wanted:
+                await self._ensure_kwok(vpc)
+            else:
+                await kwok.stop()
+                self.kwoks.pop(vpc)
+                if (kube := self._kubes.pop(vpc, None)) is not None:
+                    await kube.close()
+
+    async def _end_all(self) -> None:
+        await asyncio.gather(*(machine.stop(SHUTDOWN_S) for machine in self.machines.values()),
+                             *(kwok.stop() for kwok in self.kwoks.values()))
+        for kube in self._kubes.values():
+            await kube.close()
+
+    def status(self) -> dict[str, Any]:
+        """What runs, for `lab doctor`, tests and people (`GET /status`)."""
+        return {
+            "revision": self.revision,
+            "serving": sorted(self.gate.serving),
+            "registered": len(self.nodes.registered),
+            "kwok": {vpc: kwok.running for vpc, kwok in self.kwoks.items()},
+            "machines": {
+                machine.id: {
+                    "ip": machine.instance["private_ip"], "kubelet": machine.kubelet,
+                    "booted": (machine.folder / "booted").exists(),
+                    "services": {name: {"state": s.state, "pid": s.identity.pid if s.identity else None,
+                                        "restarts": s.restarts} for name, s in machine.services.items()},
+                } for machine in self.machines.values()
+            },
+        }
