@@ -1,0 +1,130 @@
+"""Bad input gets one message each, with key, value and remedy, all of them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from migration.settings import ConfigurationError, load
+from tests.samples import configuration, flat, settings
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def messages(change: Change, stack: str = "stage-3") -> str:
+    values = configuration()
+    change(values)
+    with pytest.raises(ConfigurationError) as caught:
+        load(flat(values), stack)
+    return str(caught.value)
+
+
+def test_the_sample_is_valid() -> None:
+    assert settings(3).stage.name == "workers"
+
+
+BREAKS: list[tuple[str, Change, str, str]] = [
+    ("a missing key", lambda c: c.pop("podCidr"), "migration:podCidr", "is missing"),
+    ("an unknown key", lambda c: c.update(podCIDR="x"), "migration:podCIDR", "is not a key"),
+    ("an unknown nested key", lambda c: c["etcd"].update(port=1), "migration:etcd.port", "is not a key"),
+    ("no such side", lambda c: c.update(to="mian"), "migration:to is 'mian'", "described under migration:sides"),
+    ("one side twice", lambda c: c.update(to="legacy"), "migration:to", "name the side to move to"),
+    ("not a CIDR", lambda c: c.update(podCidr="100.64.0.1/16"), "migration:podCidr", "host bits"),
+    (
+        "VPCs that overlap",
+        lambda c: c["sides"]["main"].update(cidr="10.0.128.0/17"),
+        "migration:sides.main.cidr is '10.0.128.0/17'",
+        "overlaps migration:sides.legacy.cidr",
+    ),
+    ("pods in the new VPC", lambda c: c.update(podCidr="10.1.0.0/20"), "migration:podCidr", "overlaps"),
+    ("services in the pods", lambda c: c.update(serviceCidr="100.64.8.0/24"), "migration:serviceCidr", "overlaps"),
+    (
+        "the new VPC in a connected network",
+        lambda c: c["connectedNetworks"][0].update(cidr="10.1.2.0/24"),
+        "migration:connectedNetworks[corp].cidr",
+        "overlaps migration:sides.main.cidr",
+    ),
+    (
+        "a zone without subnet",
+        lambda c: c["sides"]["main"].update(zones=["eu-central-1a", "eu-central-1b"]),
+        "migration:sides.main.zones",
+        "has no subnet in eu-central-1c",
+    ),
+    (
+        "a suffix that makes a name too long",
+        lambda c: c["sides"]["main"].update(suffix="-the-new-side-of-the-cluster"),
+        "migration:sides.main.suffix",
+        "AWS takes 32",
+    ),
+    ("two sides of one suffix", lambda c: c["sides"]["main"].update(suffix=""), "suffix is ''", "names would collide"),
+    ("an even number of members", lambda c: c["members"].pop(), "migration:members", "odd number"),
+    ("more moved than there are", lambda c: c.update(controlPlaneMoved=4), "migration:controlPlaneMoved", "0 to 3"),
+    (
+        "retired and kept",
+        lambda c: c["keep"].append({"type": "security-group", "id": "sg-nodes"}),
+        "migration:retire is 'sg-nodes'",
+        "leave it in one",
+    ),
+    ("stage beyond the last", lambda c: c.update(stage=9), "migration:stage is '9'", "from 0 to 8"),
+    ("stage not a number", lambda c: c.update(stage="three"), "migration:stage is 'three'", "from 0 to 8"),
+    ("key and name disagree", lambda c: c.update(stage=4), "migration:stage is 4", "'stage-3' says 3"),
+]
+
+
+@pytest.mark.parametrize(("change", "key", "remedy"), [b[1:] for b in BREAKS], ids=[b[0] for b in BREAKS])
+def test_a_break_is_named_with_its_remedy(change: Change, key: str, remedy: str) -> None:
+    lines = [line for line in messages(change).splitlines() if key in line]
+    assert any(remedy in line for line in lines), messages(change)
+
+
+def test_all_problems_come_at_once() -> None:
+    def change(c: dict[str, Any]) -> None:
+        c.update(podCidr="10.1.0.0/20", to="mian", extra="1")
+        c["etcd"].pop("certificates")
+
+    text = messages(change)
+    assert "migration:extra" in text
+    assert "migration:etcd.certificates" in text
+
+
+def test_rules_report_together_once_the_shape_is_right() -> None:
+    def change(c: dict[str, Any]) -> None:
+        c.update(podCidr="10.1.0.0/20")
+        c["members"].pop()
+
+    text = messages(change)
+    assert "migration:podCidr" in text or "overlaps" in text
+    assert "odd number" in text
+
+
+@pytest.mark.parametrize(
+    ("stack", "key", "stage", "environment"),
+    [
+        ("stage-3", None, 3, "default"),
+        ("staging.stage-1", None, 1, "staging"),
+        ("production", "5", 5, "production"),
+        ("stage-2", "2", 2, "default"),
+    ],
+)
+def test_the_stage_comes_from_the_stacks_name_or_the_key(
+    stack: str, key: str | None, stage: int, environment: str
+) -> None:
+    found = load(flat(configuration(**({"stage": key} if key else {}))), stack)
+    assert (found.stage.number, found.environment) == (stage, environment)
+
+
+def test_a_stack_without_any_stage_is_told_how_to_give_one() -> None:
+    with pytest.raises(ConfigurationError, match="pulumi config set migration:stage 0"):
+        load(flat(configuration()), "production")
+
+
+def test_a_stack_named_for_no_stage_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'x' is not a stage|is 'x': is not a stage"):
+        load(flat(configuration()), "stage-x")
+
+
+def test_the_next_command_is_the_one_people_type() -> None:
+    assert "pulumi up -s staging.stage-{stage}" in load(flat(configuration()), "staging.stage-1").command
+    assert "pulumi config set migration:stage {stage}" in load(flat(configuration(stage="1")), "production").command

@@ -1,0 +1,44 @@
+"""The stage table says what the design says."""
+
+from __future__ import annotations
+
+import pytest
+
+from migration.stages import STAGES, Placement, stage
+
+O, B, N = Placement.OLD, Placement.BOTH, Placement.NEW
+
+# The table of the design, written a second time on purpose: a slip in either is seen.
+EXPECTED = [
+    ("baseline", O, O, O, O, O, O),
+    ("network", B, O, O, O, O, O),
+    ("shared", B, B, O, O, O, O),
+    ("workers", B, B, B, O, B, O),
+    ("traffic-both", B, B, B, B, B, O),
+    ("traffic-new", B, B, B, N, B, O),
+    ("workloads", B, B, N, N, N, O),
+    ("control-plane", B, B, N, N, N, N),
+    ("cleanup", N, N, N, N, N, N),
+]
+
+
+def test_the_table_is_the_designs() -> None:
+    rows = [(s.name, s.network, s.shared, s.workers, s.traffic, s.workloads, s.control_plane) for s in STAGES]
+    assert rows == EXPECTED
+    assert [s.number for s in STAGES] == list(range(9))
+
+
+def test_no_concern_jumps_from_old_to_new_unless_it_can_or_goes_back() -> None:
+    order = {O: 0, B: 1, N: 2}
+    for concern in ("network", "shared", "workers", "traffic", "workloads", "control_plane"):
+        places = [order[getattr(s, concern)] for s in STAGES]
+        assert places == sorted(places), concern
+
+
+def test_workloads_are_never_drained_before_all_traffic_has_moved() -> None:
+    assert all(s.traffic is N for s in STAGES if s.workloads is N)
+
+
+def test_a_stage_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="stages are 0 to 8"):
+        stage(9)
