@@ -1,0 +1,235 @@
+"""What to watch: one JSON or YAML file, validated whole.
+
+The file is read again when it changes (see `LiveConfig`): `places`, `etcd` and `cpu_groups` may change
+while the proof runs, because the new VPC and its members do not exist when it starts. Everything else is
+fixed for a run.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+Kind = Literal["ingress_fresh", "ingress_kept", "api_fresh", "api_kept"]
+KINDS: tuple[Kind, ...] = ("ingress_fresh", "ingress_kept", "api_fresh", "api_kept")
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; the message names every key, its value and the remedy."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Place(_Model):
+    """Where probes come from. `active: false` is a place that is not there yet: nothing is due from it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    source_address: str | None = None
+    """Address that DNS queries and connections are bound to; null leaves the choice to the system."""
+    resolver: str | None = None
+    """`address:port` of the DNS server this place asks; null takes the first one of /etc/resolv.conf."""
+    active: bool = True
+
+    @field_validator("source_address")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None:
+            ipaddress.IPv4Address(value)
+        return value
+
+    @field_validator("resolver")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        if value is not None:
+            endpoint(value)
+        return value
+
+
+class Target(_Model):
+    """A URL to ask for. Only HTTP/1.1 without redirects: the status must be exactly `expect`."""
+
+    url: str
+    expect: int = 200
+    ca: str | None = None
+    """File of the certificate authority; null for https takes the kubeconfig's (API) or the system's
+    (ingress).
+    """
+    client_cert: str | None = None
+    client_key: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must look like http://name:port/path or https://name:port/path")
+        return value
+
+
+class ProbeRate(_Model):
+    rate_hz: float = Field(default=10.0, gt=0, le=100)
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
+    """From the start of the request (name resolution, then connect) to the last byte of the answer."""
+
+
+class WriterConfig(_Model):
+    namespace: str = "proof"
+    rate_hz: float = Field(default=12.0, gt=0, le=200)
+    """A little above `min_rate`, so that the average stays above it when single writes are retried."""
+    min_rate: float = Field(default=10.0, ge=0)
+    keep: bool = False
+    """Leave the keys in the cluster after they were read back."""
+
+
+class EtcdConfig(_Model):
+    endpoints: list[str] = Field(min_length=1)
+    ca: str
+    cert: str
+    key: str
+    source_address: str | None = None
+    """On the lab: an address that the members' security groups admit."""
+    rate_hz: float = Field(default=2.0, gt=0, le=20)
+    timeout_s: float = Field(default=2.0, gt=0, le=30)
+
+
+class ProcessGroup(_Model):
+    """Processes whose CPU is counted together: by pid files (globs) with their children, or by words of the
+    command line.
+    """
+
+    pidfiles: list[str] = Field(default_factory=list)
+    match: list[str] = Field(default_factory=list)
+
+
+class ProofConfig(_Model):
+    """Everything a run needs. Either URL may be missing: then its kinds are not probed (and the verdict
+    says so).
+    """
+
+    places: list[Place]
+    ingress: Target | None = None
+    api: Target | None = None
+    kubeconfig: str | None = None
+    probe: ProbeRate = ProbeRate()
+    writer: WriterConfig | None = WriterConfig()
+    """null: no writes. Needs `kubeconfig`."""
+    budgets: bool = True
+    etcd: EtcdConfig | None = None
+    cpu_groups: dict[str, ProcessGroup] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whole(self) -> ProofConfig:
+        names = [place.name for place in self.places]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"places: {', '.join(twice)} is there twice; give every place its own name")
+        return self
+
+
+def endpoint(text: str) -> tuple[str, int]:
+    """Split `address:port`; a missing port is 53. Raises ValueError when the address is no IPv4 address."""
+    host, _, port = text.partition(":")
+    ipaddress.IPv4Address(host)
+    return host, int(port or 53)
+
+
+def parse(data: object, source: str) -> ProofConfig:
+    """Validate `data`; raises ConfigError with every error at once, naming key and value."""
+    try:
+        return ProofConfig.model_validate(data)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+            value = "" if item["type"] in ("missing", "value_error") and not item["loc"] else f" (is {item['input']!r})"
+            lines.append(f"{key}: {item['msg'].removeprefix('Value error, ')}{value if item['loc'] else ''}")
+        raise ConfigError(f"{source} can't be used:\n  " + "\n  ".join(lines)) from None
+
+
+def load(path: Path) -> ProofConfig:
+    """Read JSON or YAML (JSON is YAML). Raises ConfigError, a sentence, for anything wrong with the file."""
+    return parse(_read(path), str(path))
+
+
+def _read(path: Path) -> object:
+    try:
+        text = path.read_text(encoding="utf-8")
+        # The C-free YAML reader is slow and stalls a running prober; JSON covers what programs write.
+        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; write it, or name another file with --config") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} can't be read: {error}") from None
+
+
+def change_place(path: Path, name: str, **changes: Any) -> None:
+    """Add the place `name`, or change it, in the file at `path`. The write is atomic, so a running proof
+    reads a whole file.
+
+    Raises ConfigError when the result would not be valid.
+    """
+    data = _read(path)
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold a mapping with the key `places`")
+    places: list[dict[str, Any]] = data.setdefault("places", [])
+    known = next((place for place in places if place.get("name") == name), None)
+    if known is None:
+        known = {"name": name}
+        places.append(known)
+    known.update(changes)
+    parse(data, str(path))
+    write_atomically(path, json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace the file as a whole; a reader sees the old text or the new one, never a part."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    os.chmod(name, 0o644)
+    os.replace(name, path)
+
+
+class LiveConfig:
+    """The configuration file, read again when it changes.
+
+    A file that has become invalid leaves the last good configuration in force and is told once through
+    `problem`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._seen = self._stamp()
+        self.current = load(path)
+        self.problem: str | None = None
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self.path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+    def changed(self) -> bool:
+        """Look once; true when a new valid configuration is now in `current`."""
+        stamp = self._stamp()
+        if stamp is None or stamp == self._seen:
+            return False
+        self._seen = stamp
+        try:
+            self.current = load(self.path)
+        except ConfigError as error:
+            self.problem = str(error)
+            return False
+        self.problem = None
+        return True

@@ -1,0 +1,320 @@
+"""One run of the proof: everything at once in one process, until it is told to stop, then the read-back and
+the summary.
+
+Blocking work (syncing files, reading /proc) happens in one worker thread; the event loop belongs to the
+probes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import json
+import secrets
+import signal
+import ssl
+import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from proof import marks, writer
+from proof.budgets import BudgetWatcher
+from proof.config import ConfigError, LiveConfig, Place, ProofConfig, Target, write_atomically
+from proof.cpu import CpuSampler
+from proof.etcd import EtcdSampler, GatewayClient
+from proof.kube import Kube, KubeError, api_trust, connect, read_kubeconfig
+from proof.prober import Address, Prober, address_of
+from proof.recorder import SECONDS, DiskRecorder
+from proof.resolver import NoResolver, StubResolver, server_query
+from proof.summary import summarize
+
+STOP = "stop"
+STATUS = "status.json"
+META = "meta.json"
+SUMMARY = "summary.json"
+
+
+def addresses(config: ProofConfig) -> dict[str, Address]:
+    """The probed targets with their TLS contexts. Raises ConfigError."""
+    found = {}
+    if config.ingress is not None:
+        found["ingress"] = address_of(config.ingress, _tls("ingress", config.ingress, None))
+    if config.api is not None:
+        found["api"] = address_of(config.api, _tls("api", config.api, config.kubeconfig))
+    return found
+
+
+def _tls(key: str, target: Target, kubeconfig: str | None) -> ssl.SSLContext | None:
+    if not target.url.startswith("https:"):
+        return None
+    try:
+        if target.ca is None and kubeconfig is not None:
+            context = api_trust(read_kubeconfig(kubeconfig))
+        else:
+            context = ssl.create_default_context(cafile=target.ca)
+        if target.client_cert is not None:
+            context.load_cert_chain(target.client_cert, target.client_key)
+    except OSError as error:
+        raise ConfigError(
+            f"{key}: its certificates can't be read ({error}); check ca, client_cert, client_key"
+        ) from None
+    return context
+
+
+class Run:
+    """Use `await Run(config_path, out).until_stopped()`."""
+
+    def __init__(self, config_path: Path, out: Path) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        if (out / SECONDS).exists():
+            raise ConfigError(f"--out: {out} holds an earlier run; name another directory, or move that one away")
+        self.out = out
+        self.live = LiveConfig(config_path)
+        config = self.live.current
+        self._addresses = addresses(config)
+        self._single = read_kubeconfig(config.kubeconfig) if config.kubeconfig else None
+        if self._single is None and (config.writer is not None or config.budgets):
+            raise ConfigError(
+                "kubeconfig: is missing; the writer and the budgets need it (or set writer: null, budgets: false)"
+            )
+        self.name = secrets.token_hex(4)
+        self._stop = asyncio.Event()
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proof")
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def until_stopped(self) -> dict[str, Any]:
+        """Probe until SIGTERM, SIGINT or the file `stop` in the output directory; returns the summary."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        (self.out / STOP).unlink(missing_ok=True)
+        config = self.live.current
+        epoch, start = time.time(), loop.time()
+        self._wall = lambda at: epoch + (at - start)
+        self.recorder = DiskRecorder(self.out, self._wall, config.probe.timeout_s)
+        write_atomically(self.out / META, json.dumps({"run": self.name, "begin": epoch, "config": self._described()}))
+        self.recorder.event("run_begin", epoch, run=self.name)
+        self.prober = Prober(config, self._addresses, self.recorder)
+        self._set_places()
+        kube = connect(self._single) if self._single is not None else None
+        self.writer = self._make_writer(kube)
+        self.budgets = BudgetWatcher(kube, self.recorder.event) if kube is not None and config.budgets else None
+        self.etcd = EtcdSampler(self.recorder.event)
+        self.cpu = CpuSampler(config.cpu_groups)
+        self._etcd_client: GatewayClient | None = None
+        await self._set_etcd()
+        # What exists now lives as long as the run: a full collection must not walk it while a probe waits.
+        gc.collect()
+        gc.freeze()
+        workers = [
+            asyncio.create_task(self._guard(name, work))
+            for name, work in (
+                ("budgets", self.budgets.run() if self.budgets else None),
+                ("etcd", self.etcd.run()),
+            )
+            if work is not None
+        ]
+        writing = asyncio.create_task(self._guard("writer", self.writer.run())) if self.writer else None
+        try:
+            await self._each_second()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        return await self._finish(kube, writing)
+
+    async def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        # A watcher that dies must be seen in the report, and must not take the probes with it.
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - see above
+            self.recorder.event("watcher_died", time.time(), watcher=name, detail=f"{type(error).__name__}: {error}")
+
+    def _make_writer(self, kube: Kube | None) -> writer.Writer | None:
+        config = self.live.current.writer
+        if kube is None or config is None:
+            return None
+        return writer.Writer(kube, config, self.name, self.out, self.recorder.event)
+
+    def _set_places(self) -> None:
+        started, stopped = self.prober.set_places(self.live.current.places, self._resolver)
+        for name in started:
+            self.recorder.event("place_started", time.time(), place=name)
+        for name in stopped:
+            self.recorder.event("place_stopped", time.time(), place=name)
+
+    def _resolver(self, place: Place) -> StubResolver:
+        try:
+            return StubResolver(server_query(place.resolver, place.source_address))
+        except NoResolver as error:
+            raise ConfigError(str(error)) from None
+
+    async def _set_etcd(self) -> None:
+        old, config = self._etcd_client, self.live.current.etcd
+        self._etcd_client = None
+        if config is not None:
+            try:
+                self._etcd_client = GatewayClient(config)
+            except OSError as error:
+                self.recorder.event("config_refused", time.time(), detail=f"etcd: certificates can't be read: {error}")
+            else:
+                self.etcd.use(self._etcd_client, config.endpoints, config.rate_hz)
+        if self._etcd_client is None:
+            self.etcd.use(None, [], 1.0)
+        if old is not None:
+            await old.close()
+
+    async def _each_second(self) -> None:
+        loop = asyncio.get_running_loop()
+        tick = loop.time()
+        while not self._stop.is_set():
+            tick = max(tick + 1.0, loop.time())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), tick - loop.time())
+            if (self.out / STOP).exists():
+                self._stop.set()
+            before = self.live.current
+            if self.live.changed():
+                self._set_places()
+                self.cpu.groups = self.live.current.cpu_groups
+                if self.live.current.etcd != before.etcd:
+                    await self._set_etcd()
+            elif self.live.problem:
+                self.recorder.event("config_refused", time.time(), detail=self.live.problem)
+                self.live.problem = None
+            await self._flush()
+
+    async def _flush(self, *, everything: bool = False) -> None:
+        now = time.time()
+        self.recorder.sample(now, "writes", self._writes())
+        lines = self.recorder.take(now, everything=everything)
+        status = self._status(now)
+
+        def write() -> dict[str, Any]:
+            self.recorder.write(lines)
+            if self.writer is not None:
+                self.writer.journal.sync()
+            write_atomically(self.out / STATUS, json.dumps(status))
+            return self.cpu.sample()
+
+        sampled = await asyncio.get_running_loop().run_in_executor(self._threads, write)
+        self.recorder.sample(now, "cpu", sampled)
+
+    async def _finish(self, kube: Kube | None, writing: asyncio.Task[None] | None) -> dict[str, Any]:
+        await self.prober.stop()
+        if self.writer is not None and writing is not None:
+            self.writer.stop()
+            await writing
+        end = time.time()
+        facts: dict[str, Any] = {
+            "run": self.name,
+            "end": end,
+            "budgets": self._budgets(),
+            "etcd": self.etcd.book.as_json() if self.etcd.book.samples else None,
+            "peak_rss_mb": round(self.cpu.peak_rss_mb),
+        }
+        await self._flush(everything=True)
+        if self.writer is not None and kube is not None:
+            facts["writes"] = await self._read_back(kube, end)
+        self.recorder.event("run_end", end)
+        await self._flush(everything=True)
+        self.recorder.close()
+        if kube is not None:
+            await kube.close()
+        if self._etcd_client is not None:
+            await self._etcd_client.close()
+        write_atomically(self.out / "end.json", json.dumps(facts))
+        summary = summarize(self.out)
+        write_atomically(self.out / SUMMARY, json.dumps(summary, indent=1))
+        self._threads.shutdown()
+        return summary
+
+    async def _read_back(self, kube: Kube, end: float) -> dict[str, Any]:
+        assert self.writer is not None and self.live.current.writer is not None
+        config = self.live.current.writer
+        _, numbers = writer.read_journal(self.out / writer.JOURNAL)
+        result = await writer.read_back(kube, config.namespace, self.name, numbers)
+        if not config.keep and result.complete:
+            try:
+                await writer.remove(kube, config.namespace, self.name)
+            except KubeError as error:
+                self.recorder.event("write_cleanup_failed", time.time(), detail=str(error))
+        seconds = end - self.writer.started_at if self.writer.started_at is not None else 0.0
+        return {
+            "acknowledged": result.acknowledged,
+            "lost": len(result.lost),
+            "lost_keys": [writer.key_name(self.name, n) for n in result.lost[:100]],
+            "read_back": result.complete,
+            "problem": result.problem,
+            "longest_gap_s": round(self.writer.longest_gap_s, 2),
+            "retries": self.writer.errors,
+            "per_second": round(result.acknowledged / seconds, 1) if seconds > 0 else 0.0,
+            "min_per_second": config.min_rate,
+        }
+
+    def _writes(self) -> dict[str, Any]:
+        if self.writer is None:
+            return {}
+        return {"acknowledged": self.writer.acknowledged, "gap_s": round(self.writer.gap_s, 2)}
+
+    def _budgets(self) -> dict[str, Any]:
+        if self.budgets is None:
+            return {"watched": 0, "violations": 0}
+        book = self.budgets.book
+        return {
+            "watched": book.watched,
+            "violations": len(book.violations),
+            "unmet_at_start": sorted(book.unmet_at_start),
+            "details": [violation.as_json() for violation in book.violations[:200]],
+            "relists": self.budgets.relists,
+        }
+
+    def _status(self, now: float) -> dict[str, Any]:
+        cells = {name: vars(totals) for name, totals in self.recorder.totals.items()}
+        labels = marks.windows(marks.read(self.out))
+        book = self.etcd.book
+        return {
+            "t": round(now, 1),
+            "window": marks.label_at(labels, now),
+            "places": self.prober.active,
+            "due": sum(cell["due"] for cell in cells.values()),
+            "failed": sum(cell["failed"] for cell in cells.values()),
+            "not_sent": sum(cell["due"] - cell["sent"] for cell in cells.values()),
+            "reopened": sum(cell["reopened"] for cell in cells.values()),
+            "cells": cells,
+            "last_failure": self.recorder.last_failure,
+            "worst_late_ms": round(self.recorder.worst_late_ms, 1),
+            "writes": self._writes(),
+            "budgets": {
+                "watched": self.budgets.book.watched if self.budgets else 0,
+                "violations": len(self.budgets.book.violations) if self.budgets else 0,
+            },
+            "etcd": {"min_healthy_voters": book.min_healthy, "voters": list(book.members_after)},
+        }
+
+    def _described(self) -> dict[str, Any]:
+        config = self.live.current
+        return {
+            "ingress": config.ingress.url if config.ingress else None,
+            "api": config.api.url if config.api else None,
+            "rate_hz": config.probe.rate_hz,
+            "timeout_s": config.probe.timeout_s,
+            "places": [place.name for place in config.places],
+            "writer": config.writer.model_dump() if config.writer else None,
+            "budgets": config.budgets,
+            "etcd": config.etcd is not None,
+        }
+
+
+def run(config_path: Path, out: Path) -> dict[str, Any]:
+    """Run until stopped; the summary. Raises ConfigError before anything is sent."""
+
+    async def main() -> dict[str, Any]:
+        return await Run(config_path, out).until_stopped()
+
+    return asyncio.run(main())

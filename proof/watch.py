@@ -1,0 +1,92 @@
+"""`python -m migration watch`, for a real cluster: the proof with a line on the screen, until Ctrl-C, then
+the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from proof.config import ConfigError, write_atomically
+from proof.html import write_html
+from proof.report import build
+from proof.run import STATUS, Run
+
+EXIT_OK, EXIT_NOT_OK, EXIT_USAGE = 0, 1, 2
+
+
+def line(status: dict[str, Any]) -> str:
+    """One second of a run in one line."""
+    writes, budgets, etcd = status["writes"], status["budgets"], status["etcd"]
+    parts = [
+        status["window"] or "-",
+        f"places {','.join(status['places']) or 'none'}",
+        f"due {status['due']}",
+        f"failed {status['failed']}",
+    ]
+    if status["not_sent"]:
+        parts.append(f"not sent {status['not_sent']}")
+    if writes:
+        parts.append(f"writes {writes['acknowledged']} (gap {writes['gap_s']:.1f} s)")
+    parts.append(f"budgets {budgets['violations']} of {budgets['watched']} violated")
+    if etcd["min_healthy_voters"] is not None:
+        parts.append(f"etcd min {etcd['min_healthy_voters']}")
+    if status["last_failure"]:
+        parts.append(f"last: {status['last_failure']}")
+    return "  ".join(parts)
+
+
+async def _watch(config: Path, out: Path, seconds: float | None, every: float, show: Any) -> dict[str, Any]:
+    run = Run(config, out)
+
+    async def display() -> None:
+        while True:
+            await asyncio.sleep(every)
+            if (out / STATUS).exists():
+                show(json.loads((out / STATUS).read_text(encoding="utf-8")))
+
+    display_task = asyncio.create_task(display())
+    if seconds is not None:
+        asyncio.get_running_loop().call_later(seconds, run.stop)
+    try:
+        return await run.until_stopped()
+    finally:
+        display_task.cancel()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Watch a cluster. Exit status 0 when nothing was lost, 1 when something was, 2 when it can't be
+    watched.
+    """
+    parser = argparse.ArgumentParser(prog="watch", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="JSON or YAML, see docs/ and proof/config.py")
+    parser.add_argument("--out", type=Path, help="directory of this run (default: ./proof-<time>)")
+    parser.add_argument("--seconds", type=float, help="stop by itself after this long")
+    parser.add_argument("--every", type=float, default=5.0, help="seconds between lines")
+    args = parser.parse_args(argv)
+    out = args.out or Path(f"proof-{datetime.now():%Y%m%d-%H%M%S}")
+
+    def show(status: dict[str, Any]) -> None:
+        print(f"{datetime.now():%H:%M:%S}  {line(status)}", flush=True)
+
+    try:
+        summary = asyncio.run(_watch(args.config, out, args.seconds, args.every, show))
+    except (ConfigError, OSError) as error:
+        print(f"watch: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    report = build(summary, profile="watch", rehearsal=False)
+    write_atomically(out / "report.json", json.dumps(report, indent=1))
+    write_html(report, out, out / "report.html")
+    for reason in report["reasons"]:
+        print(reason)
+    print(f"{'ok' if report['ok'] else 'not ok'}: {out / 'report.html'}")
+    return EXIT_OK if report["ok"] else EXIT_NOT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""Numbered keys written through the Kubernetes API while everything moves, and read back at the end.
+
+Key n is a ConfigMap `w-<run>-<n>` whose value follows from run and n alone. The API server acknowledges a
+create once etcd has committed it, so an acknowledged key that is missing, or holds something else, is a
+lost write. A number counts as acknowledged only when it is in the journal on disk (synced once a second): a
+crash of the writer can forget acknowledgements, never invent them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proof.config import WriterConfig
+from proof.kube import Kube, KubeError
+
+JOURNAL = "writes.journal"
+LABEL = "proof.kube-vpc-migration/run"
+REQUEST_TIMEOUT_S = 2.0
+RETRY_PAUSE_S = 0.1
+
+Event = Callable[..., None]
+
+
+def key_name(run: str, n: int) -> str:
+    return f"w-{run}-{n}"
+
+
+def key_value(run: str, n: int) -> str:
+    """What key n must hold: its number and a digest, so that a value under the wrong name is seen."""
+    return f"{n}:{hashlib.sha256(f'{run}/{n}'.encode()).hexdigest()[:16]}"
+
+
+def config_map(namespace: str, run: str, n: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": key_name(run, n), "namespace": namespace, "labels": {LABEL: run}},
+        "data": {"value": key_value(run, n)},
+    }
+
+
+class Journal:
+    """Acknowledged numbers on disk, one per line. The first line is the run's name."""
+
+    def __init__(self, path: Path, run: str) -> None:
+        self._stream = path.open("a", encoding="ascii")
+        self._stream.write(f"run {run}\n")
+        # A deque: noted on the event loop, taken in the worker thread.
+        self._pending: deque[int] = deque()
+        self.counted = 0
+
+    def note(self, n: int) -> None:
+        self._pending.append(n)
+
+    def sync(self) -> None:
+        """Write and sync what was noted, then count it. Runs in a worker thread."""
+        ready = [self._pending.popleft() for _ in range(len(self._pending))]
+        self._stream.write("".join(f"{n}\n" for n in ready))
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        self.counted += len(ready)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def read_journal(path: Path) -> tuple[str | None, list[int]]:
+    """(run, acknowledged numbers). A torn last line does not count: it was never counted either."""
+    run, numbers = None, []
+    try:
+        text = path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return None, []
+    for line in text.splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
+        if line.startswith("run "):
+            run = line[4:].strip()
+        else:
+            numbers.append(int(line))
+    return run, numbers
+
+
+class Writer:
+    """Writes until stopped. One number at a time, each until it is acknowledged; the schedule is absolute,
+    so the average rate recovers after a stall."""
+
+    def __init__(self, kube: Kube, config: WriterConfig, run: str, out: Path, event: Event) -> None:
+        self._kube = kube
+        self._config = config
+        self._run = run
+        self._event = event
+        self._path = f"/api/v1/namespaces/{config.namespace}/configmaps"
+        self.journal = Journal(out / JOURNAL, run)
+        self.acknowledged = 0
+        self.longest_gap_s = 0.0
+        self.errors = 0
+        self.started_at: float | None = None
+        self._last_ack: float | None = None
+        self._stopping = asyncio.Event()
+
+    @property
+    def gap_s(self) -> float:
+        """Time since the last acknowledgement (seconds)."""
+        return 0.0 if self._last_ack is None else time.monotonic() - self._last_ack
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        await self._make_namespace()
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        self.started_at = time.time()
+        self._last_ack = time.monotonic()
+        n = 0
+        while not self._stopping.is_set():
+            await self._pause(start + n / self._config.rate_hz - loop.time())
+            if self._stopping.is_set():
+                break
+            if not await self._write(n):
+                break
+            n += 1
+        self.longest_gap_s = max(self.longest_gap_s, self.gap_s)
+
+    async def _make_namespace(self) -> None:
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._config.namespace}}
+        while not self._stopping.is_set():
+            try:
+                await self._kube.call("POST", "/api/v1/namespaces", body)
+                return
+            except KubeError as error:
+                if error.status == 409:
+                    return
+                self._failed(-1, error)
+                await self._pause(1.0)
+
+    async def _write(self, n: int) -> bool:
+        """Until key n is acknowledged (true) or the writer is stopped (false)."""
+        body = config_map(self._config.namespace, self._run, n)
+        while True:
+            try:
+                await self._kube.call("POST", self._path, body, timeout_s=REQUEST_TIMEOUT_S)
+                break
+            except KubeError as error:
+                # The answer to an earlier try may have been lost after the commit: then the key is there,
+                # and reading it back through the API is the acknowledgement.
+                if error.status == 409 and await self._holds(n):
+                    break
+                self._failed(n, error)
+            if self._stopping.is_set():
+                return False
+            await self._pause(RETRY_PAUSE_S)
+        now = time.monotonic()
+        if self._last_ack is not None:
+            gap = now - self._last_ack
+            self.longest_gap_s = max(self.longest_gap_s, gap)
+            if gap >= 1.0:
+                self._event("write_gap", time.time(), n=n, seconds=round(gap, 2))
+        self._last_ack = now
+        self.acknowledged += 1
+        self.journal.note(n)
+        return True
+
+    async def _holds(self, n: int) -> bool:
+        try:
+            found = await self._kube.call("GET", f"{self._path}/{key_name(self._run, n)}", timeout_s=REQUEST_TIMEOUT_S)
+        except KubeError:
+            return False
+        return found.get("data", {}).get("value") == key_value(self._run, n)
+
+    def _failed(self, n: int, error: KubeError) -> None:
+        self.errors += 1
+        self._event("write_failed", time.time(), n=n, detail=str(error))
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadBack:
+    acknowledged: int
+    lost: list[int]
+    complete: bool
+    """False when the list could not be read: then nothing is known about the writes."""
+    problem: str | None = None
+
+
+async def read_back(
+    kube: Kube, namespace: str, run: str, acknowledged: list[int], *, patience_s: float = 60.0
+) -> ReadBack:
+    """List every key of the run, page by page, and compare with the acknowledged numbers. Repeats an
+    interrupted list.
+    """
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            found = {
+                item["metadata"]["name"]: item.get("data", {}).get("value")
+                async for item in kube.pages(path, selector=f"{LABEL}={run}")
+            }
+            break
+        except KubeError as error:
+            if time.monotonic() >= until:
+                return ReadBack(acknowledged=len(acknowledged), lost=[], complete=False, problem=str(error))
+            await asyncio.sleep(1.0)
+    return ReadBack(acknowledged=len(acknowledged), lost=compare(run, acknowledged, found), complete=True)
+
+
+def compare(run: str, acknowledged: list[int], found: dict[str, str | None]) -> list[int]:
+    """Acknowledged numbers whose key is missing or holds another value."""
+    return [n for n in acknowledged if found.get(key_name(run, n)) != key_value(run, n)]
+
+
+async def remove(kube: Kube, namespace: str, run: str) -> None:
+    """Delete the run's keys (the namespace stays: it may be somebody's). Raises KubeError."""
+    await kube.call(
+        "DELETE",
+        f"/api/v1/namespaces/{namespace}/configmaps",
+        params={"labelSelector": f"{LABEL}={run}"},
+        timeout_s=60.0,
+    )
