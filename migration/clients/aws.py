@@ -1,0 +1,195 @@
+"""AWS through boto3: clients made when first used, and the few questions that several operations ask.
+
+Endpoint and credentials come from the environment (`AWS_ENDPOINT_URL`, profiles, instance roles), as boto3
+finds them. Every call is bounded: connect 5 s, read 30 s, at most 8 attempts in botocore's standard mode.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+# DescribeAutoScalingGroups takes 50 names a call, DescribeInstances 200 values a filter (their API references).
+GROUPS_PER_CALL = 50
+VALUES_PER_FILTER = 200
+
+GROUP_TAG = "aws:autoscaling:groupName"
+GONE = frozenset({"terminated"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """One EC2 instance of an Auto Scaling group.
+
+    `state` is EC2's (pending, running, shutting-down, …); `lifecycle` is the group's (InService, Terminating, …)
+    and empty when the group no longer lists it. `ip` is empty once the instance is terminated.
+    """
+
+    id: str
+    ip: str
+    zone: str
+    vpc: str
+    group: str
+    state: str
+    lifecycle: str = ""
+    type: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One target of a target group and its health: initial, healthy, unhealthy, draining, unused."""
+
+    id: str
+    port: int
+    zone: str
+    state: str
+    reason: str = ""
+
+
+def batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
+    """`values` in lists of at most `size`."""
+    iterator = iter(values)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+class Aws:
+    """AWS in one region. Attributes are boto3 clients, safe to use from several threads."""
+
+    def __init__(self, *, region: str, session: boto3.Session | None = None) -> None:
+        self.region = region
+        self._session = session or boto3.Session(region_name=region)
+        self._config = Config(
+            retries={"mode": "standard", "max_attempts": 8},
+            connect_timeout=5,
+            read_timeout=30,
+            max_pool_connections=20,
+        )
+        # Making a client reads the session's shared loaders, which are not safe between threads.
+        self._making = threading.Lock()
+
+    def _client(self, service: str) -> Any:
+        with self._making:
+            # boto3 types its factory by literal service names; ours comes from the properties below.
+            session: Any = self._session
+            return session.client(service, region_name=self.region, config=self._config)
+
+    @cached_property
+    def ec2(self) -> Any:
+        """EC2, VPC included."""
+        return self._client("ec2")
+
+    @cached_property
+    def autoscaling(self) -> Any:
+        """Auto Scaling."""
+        return self._client("autoscaling")
+
+    @cached_property
+    def elbv2(self) -> Any:
+        """Elastic Load Balancing, version 2."""
+        return self._client("elbv2")
+
+    @cached_property
+    def route53(self) -> Any:
+        """Route 53."""
+        return self._client("route53")
+
+    @cached_property
+    def ssm(self) -> Any:
+        """Systems Manager: parameters and commands."""
+        return self._client("ssm")
+
+    @cached_property
+    def cloudwatch(self) -> Any:
+        """CloudWatch."""
+        return self._client("cloudwatch")
+
+    @cached_property
+    def iam(self) -> Any:
+        """IAM."""
+        return self._client("iam")
+
+    @cached_property
+    def sts(self) -> Any:
+        """STS."""
+        return self._client("sts")
+
+    @cached_property
+    def quotas(self) -> Any:
+        """Service Quotas."""
+        return self._client("service-quotas")
+
+    def groups(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Auto Scaling groups' descriptions by name; a name AWS doesn't know is absent."""
+        found: dict[str, dict[str, Any]] = {}
+        paginator = self.autoscaling.get_paginator("describe_auto_scaling_groups")
+        for batch in batches(dict.fromkeys(names), GROUPS_PER_CALL):
+            for page in paginator.paginate(AutoScalingGroupNames=batch):
+                for group in page["AutoScalingGroups"]:
+                    found[group["AutoScalingGroupName"]] = group
+        return found
+
+    def instances_of_groups(self, groups: Iterable[str], *, terminated: bool = False) -> list[Instance]:
+        """Instances of the groups, by launch tag, so that one the group has just let go is still seen.
+
+        Sorted by group and id. Terminated ones only on request: EC2 lists them for about an hour.
+        """
+        names = list(dict.fromkeys(groups))
+        lifecycle = {
+            instance["InstanceId"]: instance["LifecycleState"]
+            for group in self.groups(names).values()
+            for instance in group.get("Instances", [])
+        }
+        paginator = self.ec2.get_paginator("describe_instances")
+        found: list[Instance] = []
+        for batch in batches(names, VALUES_PER_FILTER):
+            filters = [{"Name": f"tag:{GROUP_TAG}", "Values": batch}]
+            for page in paginator.paginate(Filters=filters):
+                for reservation in page["Reservations"]:
+                    found += [_instance(item, lifecycle) for item in reservation["Instances"]]
+        wanted = [instance for instance in found if terminated or instance.state not in GONE]
+        return sorted(wanted, key=lambda instance: (instance.group, instance.id))
+
+    def target_groups(self, arns: Sequence[str]) -> list[dict[str, Any]]:
+        """Target groups' descriptions, in the order of `arns`."""
+        if not arns:
+            return []
+        described = self.elbv2.describe_target_groups(TargetGroupArns=list(arns))["TargetGroups"]
+        by_arn = {group["TargetGroupArn"]: group for group in described}
+        return [by_arn[arn] for arn in arns]
+
+    def target_health(self, arn: str) -> list[Target]:
+        """Every target of a target group with its health, draining ones included, sorted by id and port."""
+        answer = self.elbv2.describe_target_health(TargetGroupArn=arn)
+        targets = [
+            Target(
+                id=item["Target"]["Id"],
+                port=int(item["Target"].get("Port", 0)),
+                zone=item["Target"].get("AvailabilityZone", ""),
+                state=item["TargetHealth"]["State"],
+                reason=item["TargetHealth"].get("Reason", ""),
+            )
+            for item in answer["TargetHealthDescriptions"]
+        ]
+        return sorted(targets, key=lambda target: (target.id, target.port))
+
+
+def _instance(item: dict[str, Any], lifecycle: dict[str, str]) -> Instance:
+    tags = {tag["Key"]: tag["Value"] for tag in item.get("Tags", [])}
+    return Instance(
+        id=item["InstanceId"],
+        ip=item.get("PrivateIpAddress") or "",
+        zone=item.get("Placement", {}).get("AvailabilityZone", ""),
+        vpc=item.get("VpcId") or "",
+        group=tags.get(GROUP_TAG, ""),
+        state=item["State"]["Name"],
+        lifecycle=lifecycle.get(item["InstanceId"], ""),
+        type=item.get("InstanceType", ""),
+    )
