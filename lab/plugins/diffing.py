@@ -84,10 +84,13 @@ def diff(row: ResourceType[Any], request: Request, default_tags: Mapping[str, st
     changes: list[Change] = []
     for name, prop in row.props.items():
         changes += compare(prop, name, request.old_outputs.get(name), news.get(name))
-    if "tags" in row.props and not any(c.top == "tags" for c in changes) and "tags" not in request.ignore:
+    if has_tags(row) and not any(c.top == "tags" for c in changes) and "tags" not in request.ignore:
         wanted = tags_all(news, default_tags)
         if not has_unknown(wanted):
             changes += compare(Prop(kind=Kind.MAP), "tagsAll", request.old_outputs.get("tagsAll"), wanted)
+    if row.also_replaces is not None:
+        more = row.also_replaces(request.old_outputs, news)
+        changes = [Change(c.path, c.kind, c.replace or c.top in more) for c in changes]
     if row.update is None:
         changes = [Change(c.path, c.kind, True) for c in changes]
     return Difference(changes, _delete_first(row, changes, request))
@@ -100,6 +103,11 @@ def _delete_first(row: ResourceType[Any], changes: Sequence[Change], request: Re
     chosen = row.unique and row.unique not in request.inputs.get(DEFAULTED, ())
     kept = chosen and request.inputs.get(row.unique) == request.old_outputs.get(row.unique)
     return row.delete_first or bool(kept and request.inputs.get(row.unique))
+
+
+def has_tags(row: ResourceType[Any]) -> bool:
+    """Whether the provider's default tags apply (an Auto Scaling group's `tags` are another thing)."""
+    return "tags" in row.props and row.props["tags"].kind is Kind.MAP
 
 
 def tags_all(inputs: Mapping[str, Any], default_tags: Mapping[str, str]) -> Any:
@@ -206,6 +214,6 @@ def preview_outputs(row: ResourceType[Any], request: Request, default_tags: Mapp
         inputs = row.recomputed.get(name)
         stale = inputs is not None and bool(changed & set(inputs) if inputs else changed)
         outputs[name] = UNKNOWN if creating or stale else request.old_outputs.get(name)
-    if "tags" in row.props:
+    if has_tags(row):
         outputs["tagsAll"] = tags_all(news, default_tags)
     return outputs

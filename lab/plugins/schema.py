@@ -116,8 +116,10 @@ class ResourceType(Generic[CallT]):
     longest: int = 255  # of a generated name
     delete_first: bool = False
     validate: Callable[[Mapping[str, Any]], list[tuple[str, str]]] | None = None
-    identify: Callable[[str], str] = str  # an import id to the resource's id
-    secrets: tuple[str, ...] = ()
+    # An import id to the resource's id, and what `read` then finds in `old`.
+    identify: Callable[[str], tuple[str, dict[str, Any]]] = lambda given: (given, {})
+    # Rules that hang on both sides of a change: recorded outputs, wanted inputs → properties that now replace.
+    also_replaces: Callable[[Mapping[str, Any], Mapping[str, Any]], set[str]] | None = None
 
 
 def canonical(prop: Prop, value: Any) -> Any:

@@ -99,7 +99,8 @@ class AwsPlugin:
         row = self._row(request)
         importing = not request.old_inputs and not request.old_outputs
         call = self._call(row, request, old=request.old_outputs)
-        call.id = row.identify(request.id) if importing else request.id
+        if importing:
+            call.id, call.old = row.identify(request.id)
         outputs = self._outputs(call, request.old_inputs)
         if outputs is None:
             return None

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from lab.plugins.aws import vpc
+from lab.plugins.aws import (
+    autoscaling,
+    balancing,
+    launch_template,
+    peering,
+    routing,
+    security,
+    targets,
+    vpc,
+)
 from lab.plugins.aws.call import Call
 from lab.plugins.schema import ResourceType
 
-TABLE: dict[str, ResourceType[Call]] = {row.token: row for module in (vpc,) for row in module.ROWS}
+_MODULES = (vpc, routing, peering, security, launch_template, autoscaling, balancing, targets)
+
+TABLE: dict[str, ResourceType[Call]] = {row.token: row for module in _MODULES for row in module.ROWS}

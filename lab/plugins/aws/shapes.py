@@ -1,0 +1,73 @@
+"""Wire blocks to botocore's structures and back, led by botocore's own model: names, and numbers and flags given as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.plugins.aws.tags import as_dict, as_list
+from lab.plugins.errors import PluginError
+from lab.plugins.schema import Kind, Prop
+
+# Where the provider's name isn't AWS's with a small first letter.
+_ALIASES = {"vpcSecurityGroupIds": "SecurityGroupIds", "securityGroups": "Groups"}
+
+
+def _aws_name(name: str, shape: Any) -> str:
+    candidate = _ALIASES.get(name, name[0].upper() + name[1:])
+    if candidate not in shape.members:
+        raise PluginError(f"'{name}' has no counterpart in AWS's {shape.name}")
+    return candidate
+
+
+def to_aws(fields: Mapping[str, Prop], values: Mapping[str, Any], shape: Any) -> dict[str, Any]:
+    """A botocore argument of `shape` from wire values; what isn't set is left out."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        if value is None or value == "" or name not in fields:
+            continue
+        member = _aws_name(name, shape)
+        result[member] = _value_to_aws(fields[name], value, shape.members[member])
+    return result
+
+
+def _value_to_aws(prop: Prop, value: Any, shape: Any) -> Any:
+    if prop.kind is Kind.MAP:
+        return as_list(value)
+    if prop.kind is Kind.BLOCK:
+        return to_aws(prop.fields, value, shape)
+    if prop.kind in (Kind.BLOCKS, Kind.LISTED):
+        return [to_aws(prop.fields, v, shape.member) for v in value]
+    if shape.type_name == "list":
+        return [str(v) for v in value]
+    if shape.type_name == "boolean":
+        return value in (True, "true", "True", "1")
+    if shape.type_name in ("integer", "long"):
+        return int(value)
+    if shape.type_name in ("float", "double"):
+        return float(value)
+    return str(value)
+
+
+def from_aws(fields: Mapping[str, Prop], found: Mapping[str, Any], shape: Any) -> dict[str, Any]:
+    """Wire values of a botocore answer of `shape`, for the fields the table knows."""
+    result: dict[str, Any] = {}
+    for name, prop in fields.items():
+        value = found.get(_aws_name(name, shape))
+        if value is not None:
+            result[name] = _value_from_aws(prop, value, shape.members[_aws_name(name, shape)])
+    return result
+
+
+def _value_from_aws(prop: Prop, value: Any, shape: Any) -> Any:
+    if prop.kind is Kind.MAP:
+        return as_dict(value)
+    if prop.kind is Kind.BLOCK:
+        return from_aws(prop.fields, value, shape)
+    if prop.kind in (Kind.BLOCKS, Kind.LISTED):
+        return [from_aws(prop.fields, v, shape.member) for v in value]
+    if prop.kind is Kind.TEXT and isinstance(value, bool):
+        return "true" if value else "false"
+    if prop.kind is Kind.TEXT and not isinstance(value, str):
+        return value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return value
