@@ -65,6 +65,9 @@ class Migration:
             cross = CrossAccess(reach, self.old, new)
             self.steps.append(cross)
             reach = reach.following(cross)
+            if not stage.workers.on_old and c.etcd.access == "direct":
+                # One stage before the swaps: the gate before them asks etcd itself.
+                self.steps.append(SwapAccess(reach, (self.old, new)))
         members = ApiMembers(reach, balancers.api_members.arn)
         names = Names(reach.following(members.targets), self.old, new)
         self.steps += [members, names]
@@ -84,10 +87,6 @@ class Migration:
     def _control_plane(self, reach: Scope, new: SideView, component: ManagedSideComponent) -> None:
         balancers = component.load_balancers
         assert balancers is not None
-        if not self.stage.finished and self.settings.configuration.etcd.access == "direct":
-            access = SwapAccess(reach, (self.old, new))
-            self.steps.append(access)
-            reach = reach.following(access)
         self.steps.append(NewMembers(reach, self.old, new, balancers))
 
     def _finish(self, outer: Scope) -> None:

@@ -171,7 +171,7 @@ class CrossAccess(_Rules):
 
 
 class SwapAccess(_Rules):
-    """The operator's networks to etcd and the API of both sides, while a swap runs (`etcd.access: direct`)."""
+    """The operator's networks to etcd on both sides, from the stage before the swaps (`etcd.access: direct`)."""
 
     def __init__(self, scope: Scope, sides: tuple[SideView, ...], opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("security_groups:Swap", "swap-access", scope, opts)
@@ -183,13 +183,12 @@ class SwapAccess(_Rules):
                 side.name,
                 (
                     Rule(
-                        name=f"{side.name}-{service}-from-operator-{network}",
+                        name=f"{side.name}-etcd-from-operator-{network}",
                         group=group,
-                        ports=(port, port),
+                        ports=(c.etcd.client_port, c.etcd.client_port),
                         source_cidr=network,
                     )
                     for network in c.operator_networks
-                    for service, port in (("etcd", c.etcd.client_port),)
                 ),
             )
         self.register_outputs({})

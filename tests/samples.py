@@ -42,9 +42,7 @@ _SAMPLE: dict[str, Any] = {
     },
     "podCidr": "100.64.0.0/16",
     "serviceCidr": "172.20.0.0/16",
-    "connectedNetworks": [
-        {"name": "corp", "cidr": "10.50.0.0/16", "vpcId": "vpc-corp", "routeTables": ["rtb-corp"]}
-    ],
+    "connectedNetworks": [{"name": "corp", "cidr": "10.50.0.0/16", "vpcId": "vpc-corp", "routeTables": ["rtb-corp"]}],
     "operatorNetworks": ["10.50.0.0/16"],
     "pools": [
         {

@@ -1,0 +1,180 @@
+"""Every forward transition on recording mocks: which side's resources appear, change and go."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from functools import cache
+
+import pytest
+
+from migration.stages import STAGES
+from tests.samples import ZONES, settings
+from tests.transitions.recorder import Declared, declare
+
+Key = tuple[str, str]
+
+
+@cache
+def at(stage: int) -> dict[Key, Declared]:
+    return declare(settings(stage))
+
+
+def appeared(stage: int) -> set[Key]:
+    return set(at(stage)) - set(at(stage - 1))
+
+
+def gone(stage: int) -> set[Key]:
+    return set(at(stage - 1)) - set(at(stage))
+
+
+def changed(stage: int) -> set[Key]:
+    before, after = at(stage - 1), at(stage)
+    return {key for key in before.keys() & after.keys() if before[key].inputs != after[key].inputs}
+
+
+def types(keys: Iterable[Key]) -> set[str]:
+    return {kind for kind, _ in keys}
+
+
+# What every step changes: the gates look at another stage, the record and the ConfigMap say another number.
+ALWAYS = {("Gate", "gate-before"), ("Gate", "gate-after"), ("StageRecord", "begin"), ("StageRecord", "reached"),
+          ("ConfigMap", "status")}  # fmt: skip
+
+
+def test_stage_0_declares_nothing_of_either_side_but_the_reference() -> None:
+    assert {key for key in at(0) if key[0] not in ("kubernetes", "Objects", "ClusterRole")} == ALWAYS | {
+        ("Referenced", "legacy")
+    }
+
+
+def test_1_makes_the_new_network_and_changes_nothing() -> None:
+    new = appeared(1)
+    assert {("Subnet", f"main-private-{zone}") for zone in ZONES} <= new
+    assert {("Route", f"legacy-{table}-to-main") for table in ("rtb-1", "rtb-2")} <= new
+    assert {("Route", f"main-{zone}-to-legacy") for zone in ZONES} <= new
+    assert {("VpcPeeringConnection", "main-legacy"), ("VpcPeeringConnection", "main-corp")} <= new
+    assert {("Route", "corp-rtb-corp-to-main"), ("ZoneAssociation", "main-Z1")} <= new
+    assert not types(new) & {"SecurityGroup", "LoadBalancer", "Group"}
+    assert gone(1) == set()
+    assert changed(1) == ALWAYS
+
+
+def test_2_makes_the_shared_parts_and_the_rules_across() -> None:
+    new = appeared(2)
+    assert {("LoadBalancer", "main-ingress"), ("LoadBalancer", "main-api")} <= new
+    assert {("SecurityGroup", "main-nodes"), ("SecurityGroup", "main-control-plane")} <= new
+    across = {name for kind, name in new if kind == "SecurityGroupIngressRule"}
+    assert {"legacy-nodes-from-main-nodes", "main-nodes-from-legacy-nodes"} <= across
+    assert {"legacy-etcd-from-main-control-plane", "main-etcd-from-legacy-control-plane"} <= across
+    assert {("DnsCut", "names"), ("ApiTargets", "api-targets")} <= new
+    assert at(2)[("DnsCut", "names")].inputs["wanted"] == "old"
+    assert gone(2) == set()
+    assert changed(2) == ALWAYS
+
+
+def test_3_makes_the_workers_and_keeps_pods_off_the_old_nodes() -> None:
+    new = appeared(3)
+    assert {("Group", f"main-m5-{zone[-1]}") for zone in ZONES} <= new
+    assert {("GroupNote", "legacy-worker-groups"), ("AutoscalerHold", "legacy-autoscaler")} <= new
+    assert {("Taint", "legacy-taint"), ("IngressPolicy", "ingress-policy")} <= new
+    assert at(3)[("IngressPolicy", "ingress-policy")].inputs["wanted"] == "Cluster"
+    assert at(3)[("AutoscalerHold", "legacy-autoscaler")].inputs["wanted"] == "held"
+    assert not types(new) & {"Drain", "WorkerScale", "MemberSwap"}
+    assert gone(3) == set()
+    assert changed(3) == ALWAYS
+
+
+@pytest.mark.parametrize(("stage", "wanted"), [(4, "both"), (5, "new")])
+def test_4_and_5_change_names_and_nothing_else(stage: int, wanted: str) -> None:
+    assert appeared(stage) == set()
+    assert gone(stage) == set()
+    assert changed(stage) == ALWAYS | {("DnsCut", "names")}
+    assert at(stage)[("DnsCut", "names")].inputs["wanted"] == wanted
+
+
+def test_6_drains_and_gives_the_policy_back() -> None:
+    assert appeared(6) == {
+        # The gate before the swaps asks etcd itself, so its way is opened one stage ahead.
+        ("Swap", "swap-access"),
+        ("SecurityGroupIngressRule", "legacy-etcd-from-operator-10.50.0.0/16"),
+        ("SecurityGroupIngressRule", "main-etcd-from-operator-10.50.0.0/16"),
+        ("Drain", "legacy-drain-ingress"),
+        ("Drain", "legacy-drain"),
+        ("End", "legacy-workers-end"),
+        ("WorkerScale", "legacy-workers"),
+    }
+    assert gone(6) == set()
+    assert changed(6) == ALWAYS | {("IngressPolicy", "ingress-policy")}
+    assert at(6)[("IngressPolicy", "ingress-policy")].inputs["wanted"] == "recorded"
+    assert at(6)[("WorkerScale", "legacy-workers")].inputs["wanted"] == "zero"
+
+
+def test_7_makes_each_member_its_own_volume_and_swaps_it() -> None:
+    new = appeared(7)
+    for member in "abc":
+        assert ("Volume", f"main-member-{member}") in new
+        assert ("Group", f"main-member-{member}") in new
+        assert at(7)[("MemberSwap", f"swap-{member}")].inputs["wanted"] == "new"
+    assert ("Listener", "main-api-check") in new
+    assert gone(7) == set()
+    assert changed(7) == ALWAYS | {("AutoscalerHold", "legacy-autoscaler")}
+
+
+def test_7_can_pause_between_members() -> None:
+    paused = declare(settings(7, controlPlaneMoved=1))
+    wanted = [paused[("MemberSwap", f"swap-{member}")].inputs["wanted"] for member in "abc"]
+    assert wanted == ["new", "old", "old"]
+
+
+def test_8_retires_the_list_and_takes_the_peering_away() -> None:
+    assert ("Retirement", "retirement") in appeared(8)
+    assert ("VpcPeeringConnection", "main-legacy") in gone(8)
+    assert {("Route", "legacy-rtb-1-to-main"), ("Listener", "main-api-check")} <= gone(8)
+    assert "legacy-nodes-from-main-nodes" in {name for _, name in gone(8)}
+    assert not types(gone(8)) & {"Vpc", "Subnet", "Group", "Volume", "LoadBalancer", "MemberSwap", "Drain"}
+    assert at(8)[("Retirement", "retirement")].inputs["items"] == [{"type": "security-group", "id": "sg-nodes"}]
+    assert at(8)[("DnsCut", "names")].inputs["wanted"] == "final"
+    assert {("DnsCut", "names"), ("Listener", "main-api")} <= changed(8)
+
+
+def test_8_may_keep_the_peering() -> None:
+    kept = declare(settings(8, retainPeering=True))
+    assert ("VpcPeeringConnection", "main-legacy") in kept
+
+
+def test_an_operation_once_declared_stays_declared_through_8() -> None:
+    operations = {"GroupNote", "AutoscalerHold", "Taint", "IngressPolicy", "Drain", "WorkerScale", "MemberSwap",
+                  "DnsCut", "ApiTargets", "StageRecord", "Gate"}  # fmt: skip
+    for stage in range(1, len(STAGES)):
+        assert not {key for key in gone(stage) if key[0] in operations}
+
+
+def test_no_name_carries_a_role_so_nothing_is_renamed_when_sides_exchange() -> None:
+    for stage in STAGES:
+        for _, name in at(stage.number):
+            assert "old" not in name.split("-"), name
+            assert "new" not in name.split("-"), name
+
+
+def test_physical_names_never_contain_the_stack() -> None:
+    for stage in STAGES:
+        for item in at(stage.number).values():
+            assert "stage-" not in str(item.inputs.get("name", "")), item
+
+
+def test_a_new_workers_template_is_the_old_ones_copy() -> None:
+    inputs = at(3)[("LaunchTemplate", "main-m5-a")].inputs
+    assert inputs["imageId"] == "ami-1"
+    assert base64.b64decode(inputs["userData"]) == b"#cloud-config\n"
+    assert inputs["metadataOptions"]["httpTokens"] == "required"
+    assert inputs["vpcSecurityGroupIds"] == ["id-main-nodes"]
+    group = at(3)[("Group", "main-m5-a")].inputs
+    assert (group["minSize"], group["maxSize"], group["desiredCapacity"]) == (1, 3, 2)
+    assert group["vpcZoneIdentifiers"] == ["id-main-private-eu-central-1a"]
+
+
+def test_nothing_is_open_to_the_world_and_every_volume_is_encrypted() -> None:
+    for item in at(7).values():
+        assert "0.0.0.0/0" not in str(item.inputs), item
+    assert all(item.inputs["encrypted"] for item in at(7).values() if item.type.endswith(":Volume"))
