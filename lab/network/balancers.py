@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lab.network.fabric import Choice, Fabric, Refused
 from lab.network.health import HEALTHY, UNHEALTHY, Health, check
 from lab.network.listeners import Handler, Listeners, Place
-from lab.network.relay import Flow
+from lab.network.relay import Flow, Hop
 from lab.network.state import BalancerListener, LoadBalancer, State, Target, TargetGroup
 from lab.settings import LabSettings
 
@@ -73,9 +73,7 @@ class Balancers:
 
     def _end_flows_of_deleted(self, state: State) -> None:
         self._fabric.flows.abort_where(
-            lambda flow: any(
-                h.balancer is not None and h.balancer not in state.load_balancers for h in flow.plan.hops
-            )
+            lambda hops: any(h.balancer is not None and h.balancer not in state.load_balancers for h in hops)
         )
 
     def _follow_targets(self, state: State) -> None:
@@ -106,10 +104,10 @@ class Balancers:
         present = {(g.arn, t.key) for g in state.target_groups.values() for t in g.targets}
         for key in self._leaving.keys() - now.keys() - present:
             if self._leaving[key]:
-                self._fabric.flows.abort_where(lambda flow, key=key: _serves(flow, key))
+                self._fabric.flows.abort_where(lambda hops, key=key: _serve(hops, key))
             else:
                 for flow in self._fabric.flows:
-                    if _serves(flow, key):
+                    if _serve(flow.hops, key):
                         self._close_when_quiet(flow)
         self._leaving = now
 
@@ -161,7 +159,7 @@ class Balancers:
             "target_health_state.unhealthy.connection_termination.enabled"
         )
         if after.state == UNHEALTHY and terminates != "false":
-            self._fabric.flows.abort_where(lambda flow: _serves(flow, key))
+            self._fabric.flows.abort_where(lambda hops: _serve(hops, key))
 
     def healthy_hosts(self, group_arn: str) -> int:
         return sum(h.state == HEALTHY for (arn, _), h in self._health.items() if arn == group_arn)
@@ -260,5 +258,5 @@ class Balancers:
             task.cancel()
 
 
-def _serves(flow: Flow, key: TargetKey) -> bool:
-    return any((hop.target_group, hop.target_key) == key for hop in flow.plan.hops)
+def _serve(hops: tuple[Hop, ...], key: TargetKey) -> bool:
+    return any((hop.target_group, hop.target_key) == key for hop in hops)

@@ -11,7 +11,7 @@ from lab.addresses import FORWARDED_PORTS, hidden_port
 from lab.network.callers import Callers
 from lab.network.listeners import Place
 from lab.network.reachability import allowed, routed
-from lab.network.relay import Flows, Hop, Plan, reset
+from lab.network.relay import Condition, Flows, Hop, Plan, reset
 from lab.network.state import State
 
 
@@ -49,6 +49,14 @@ class Pair:
     delay_ms: float = 0.0
 
 
+class Carrier(Protocol):
+    """Whoever holds open connections that may have to be reset."""
+
+    def abort_where(self, condition: Condition) -> int:
+        """Resets those whose legs fulfil the condition; returns how many."""
+        ...
+
+
 class Fabric:
     """Plans and opens flows over the current state, the balancers' choices, and pairs cut or slowed by a test."""
 
@@ -64,6 +72,7 @@ class Fabric:
         self.callers = callers
         self.state = state or State()
         self.flows = Flows(loop)
+        self.carriers: list[Carrier] = [self.flows]
         self.chooser: Chooser | None = None
         self.pairs: dict[frozenset[str], Pair] = {}
         self._drop_after_s = drop_after_s
@@ -141,11 +150,13 @@ class Fabric:
             i.ip for i in state.instances.values() if i.alive
         }
         if gone:
-            self.flows.abort_where(lambda flow: any(flow.touches(ip) for ip in gone))
+            self.abort_where(lambda hops: any(h.source in gone or h.target in gone for h in hops))
         if before.peerings != state.peerings or before.route_tables != state.route_tables:
-            self.flows.abort_where(
-                lambda flow: any(not routed(state, hop.source, hop.target).ok for hop in flow.plan.hops)
-            )
+            self.abort_where(lambda hops: any(not routed(state, h.source, h.target).ok for h in hops))
+
+    def abort_where(self, condition: Condition) -> int:
+        """Resets every connection, whoever carries it, whose legs fulfil the condition; returns how many."""
+        return sum(carrier.abort_where(condition) for carrier in self.carriers)
 
     def set_pair(self, one: str, other: str, pair: Pair) -> int:
         """Cuts, slows or heals a pair; returns how many flows were reset by a cut."""
@@ -155,9 +166,7 @@ class Fabric:
         else:
             self.pairs[key] = pair
         if pair.cut:
-            return self.flows.abort_where(
-                lambda flow: any({hop.source, hop.target} == key for hop in flow.plan.hops)
-            )
+            return self.abort_where(lambda hops: any({h.source, h.target} == key for h in hops))
         for flow in self.flows:
             flow.delay_s = sum(self._delay_s(hop.source, hop.target) for hop in flow.plan.hops)
         return 0

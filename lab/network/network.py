@@ -22,6 +22,7 @@ from lab.network.control import application
 from lab.network.dns import Server
 from lab.network.endpoints import Endpoint, handlers
 from lab.network.fabric import Fabric
+from lab.network.kubernetes import KubernetesNetwork
 from lab.network.listeners import Listeners
 from lab.network.resolve import Resolver
 from lab.network.state import Cidr, State, cidr, ip_number
@@ -50,6 +51,9 @@ class Network:
         self.dns = Server(self.resolver, self._who_asks)
         self.backplane = Backplane(addresses.aws_url, self.apply)
         self.metrics = Metrics(addresses.aws_environment(), settings.metric_period_s)
+        self.kubernetes = KubernetesNetwork(
+            self.fabric, self.listeners, lab_dir, self._side, settings.refuse_after_s
+        )
         self._started = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
@@ -64,6 +68,7 @@ class Network:
         self.resolver.state = state
         self.balancers.apply(state)
         forwarder.sync(self.listeners, self.fabric, state)
+        self.kubernetes.apply(state)
 
     async def start(self) -> None:
         """Opens the fixed ports and begins to follow AWS. Raises OSError where a port is taken."""
@@ -80,6 +85,7 @@ class Network:
                 self.metrics.put_for_ever(lambda: self.state, self.fabric.flows, self.balancers),
                 name="metrics",
             ),
+            asyncio.create_task(self.kubernetes.run(), name="kubernetes"),
             asyncio.create_task(self._housekeeping(), name="housekeeping"),
         ]
 
@@ -95,6 +101,7 @@ class Network:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.kubernetes.close()
         self.balancers.close()
         self.listeners.close()
         for flow in self.fabric.flows:
@@ -139,6 +146,10 @@ class Network:
     def _who_asks(self, peer: tuple[str, int]) -> str:
         return self.addresses.operator_ip if peer[0] == LOOPBACK else peer[0]
 
+    def _side(self, ip: str) -> str:
+        sides = {"legacy": self.addresses.legacy_cidr, "main": self.addresses.main_cidr}
+        return next((name for name, network in sides.items() if ip_number(ip) in cidr(network)), "")
+
     async def _housekeeping(self) -> None:
         while True:
             await asyncio.sleep(1)
@@ -167,6 +178,9 @@ class Network:
             "last_drops": fabric.last_drops,
             "caller_lookups": self.callers.lookups,
             "caller_scans": self.callers.scans,
+            "pod_connections": len(self.kubernetes.pods),
+            "pod_answers": self.kubernetes.pods.answered,
+            "watches": {m.path: [m.synced, m.lists, m.failures] for m in self.kubernetes.mirrors},
             "dns_queries": self.dns.queries,
             "metrics_put": self.metrics.put_total,
             "aws_lost": self.backplane.lost,

@@ -33,6 +33,9 @@ class Hop:
     target_key: str | None = None
 
 
+Condition = Callable[[tuple[Hop, ...]], bool]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """Where a connection really goes: the address to dial, the one to dial from, and the legs it stands for."""
@@ -125,8 +128,9 @@ class Flow:
         """Client to target, target to client."""
         return (self._up.sent if self._up else 0, self._down.sent if self._down else 0)
 
-    def touches(self, address: str) -> bool:
-        return any(address in (hop.source, hop.target) for hop in self.plan.hops)
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        return self.plan.hops
 
     def start(self) -> None:
         if self.delay_s:
@@ -330,9 +334,9 @@ class Flows:
             if hop.balancer:
                 self.active_by_balancer[hop.balancer] -= 1
 
-    def abort_where(self, condition: Callable[[Flow], bool]) -> int:
-        """Resets the flows for which the condition holds; returns how many."""
-        doomed = [flow for flow in self._open.values() if condition(flow)]
+    def abort_where(self, condition: Condition) -> int:
+        """Resets the flows whose legs fulfil the condition; returns how many."""
+        doomed = [flow for flow in self._open.values() if condition(flow.hops)]
         for flow in doomed:
             flow.abort()
         return len(doomed)
