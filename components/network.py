@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pulumi
 import pulumi_aws as aws
-from migration.networks import subnet_plan
 
 from components.base import Component, Scope
 from components.side_view import SideView
+from migration.networks import subnet_plan
 from migration.settings.model import ManagedSide, Network
 
 
@@ -32,7 +32,7 @@ class SideNetwork(Component):
                 f"{name}-private-{zone}",
                 vpc_id=self.vpc.id,
                 availability_zone=zone,
-                cidr_block=plan[zone]["private"],
+                cidr_block=plan[zone].private,
                 tags=scope.tags(name, f"private-{zone}", **{"kubernetes.io/role/internal-elb": "1"}),
                 opts=self.child(),
             )
@@ -58,7 +58,7 @@ class SideNetwork(Component):
             opts=self.child(),
         )
         if side.nat == "per-zone":
-            self._internet(name, side, {zone: plan[zone]["public"] for zone in side.zones})
+            self._internet(name, side, {zone: plan[zone].public for zone in side.zones})
         self.register_outputs({"vpcId": self.vpc.id})
 
     def _internet(self, name: str, side: ManagedSide, public_cidrs: dict[str, str]) -> None:

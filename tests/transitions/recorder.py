@@ -41,7 +41,7 @@ class _Recorder(pulumi.runtime.Mocks):
         outputs = {**args.inputs, "arn": f"arn:{args.name}", "dnsName": f"{args.name}.elb", "latestVersion": 1}
         if args.typ.endswith("GroupNote"):
             note = {"min": 1, "max": 3, "desired": 2, "template": _TEMPLATE, "tags": {"k8s.io/role/node": "1"}}
-            outputs["result"] = {"groups": {key: note for key in args.inputs["groups"]}}
+            outputs["result"] = {"groups": dict.fromkeys(args.inputs["groups"], note)}
         return f"id-{args.name}", outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:

@@ -6,17 +6,17 @@ import pytest
 
 from migration.stages import STAGES, Placement, stage
 
-O, B, N = Placement.OLD, Placement.BOTH, Placement.NEW
+A, B, N = Placement.OLD, Placement.BOTH, Placement.NEW
 
 # The table of the design, written a second time on purpose: a slip in either is seen.
 EXPECTED = [
-    ("baseline", O, O, O, O, O, O),
-    ("network", B, O, O, O, O, O),
-    ("shared", B, B, O, O, O, O),
-    ("workers", B, B, B, O, B, O),
-    ("traffic-both", B, B, B, B, B, O),
-    ("traffic-new", B, B, B, N, B, O),
-    ("workloads", B, B, N, N, N, O),
+    ("baseline", A, A, A, A, A, A),
+    ("network", B, A, A, A, A, A),
+    ("shared", B, B, A, A, A, A),
+    ("workers", B, B, B, A, B, A),
+    ("traffic-both", B, B, B, B, B, A),
+    ("traffic-new", B, B, B, N, B, A),
+    ("workloads", B, B, N, N, N, A),
     ("control-plane", B, B, N, N, N, N),
     ("cleanup", N, N, N, N, N, N),
 ]
@@ -29,7 +29,7 @@ def test_the_table_is_the_designs() -> None:
 
 
 def test_no_concern_jumps_from_old_to_new_unless_it_can_or_goes_back() -> None:
-    order = {O: 0, B: 1, N: 2}
+    order = {A: 0, B: 1, N: 2}
     for concern in ("network", "shared", "workers", "traffic", "workloads", "control_plane"):
         places = [order[getattr(s, concern)] for s in STAGES]
         assert places == sorted(places), concern

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from migration.networks import free_range, overlapping, subnet_plan
+from migration.networks import ZoneSubnets, free_range, overlapping, subnet_plan
 
 
 def test_each_zone_gets_a_private_and_a_public_subnet_by_its_letter() -> None:
     assert subnet_plan("10.20.0.0/16", ["eu-central-1a", "eu-central-1c"], 20) == {
-        "eu-central-1a": {"private": "10.20.0.0/20", "public": "10.20.128.0/20"},
-        "eu-central-1c": {"private": "10.20.32.0/20", "public": "10.20.160.0/20"},
+        "eu-central-1a": ZoneSubnets(private="10.20.0.0/20", public="10.20.128.0/20"),
+        "eu-central-1c": ZoneSubnets(private="10.20.32.0/20", public="10.20.160.0/20"),
     }
 
 
@@ -23,12 +23,12 @@ def test_adding_or_reordering_zones_moves_no_other_zone() -> None:
 def test_two_zones_with_one_letter_get_two_places_and_the_first_keeps_its_own() -> None:
     plan = subnet_plan("10.0.0.0/16", ["us-east-1a", "us-east-1-bos-1a"], 20)
     assert plan["us-east-1a"] == subnet_plan("10.0.0.0/16", ["us-east-1a"], 20)["us-east-1a"]
-    assert plan["us-east-1-bos-1a"] == {"private": "10.0.16.0/20", "public": "10.0.144.0/20"}
+    assert plan["us-east-1-bos-1a"] == ZoneSubnets(private="10.0.16.0/20", public="10.0.144.0/20")
 
 
 def test_few_places_still_serve_late_letters() -> None:
     assert subnet_plan("10.0.0.0/16", ["eu-central-1c"], 17) == {
-        "eu-central-1c": {"private": "10.0.0.0/17", "public": "10.0.128.0/17"}
+        "eu-central-1c": ZoneSubnets(private="10.0.0.0/17", public="10.0.128.0/17")
     }
 
 
