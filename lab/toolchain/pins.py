@@ -59,10 +59,13 @@ class Tool:
     """Folders of the package's own module kept beside the binary, as `share/<folder>`."""
     carries_from: str | None = None
 
+    official_version: str | None = None
+    """Where the official archive holds another version than the Go module."""
+
     @property
-    def directory(self) -> str:
-        """Name of its folder in the cache."""
-        return f"{self.name}-{self.version}"
+    def versions(self) -> tuple[str, ...]:
+        """The versions that will do, the usual one first."""
+        return (self.version,) if self.official_version is None else (self.version, self.official_version)
 
     def says(self, output: str) -> str | None:
         """The version in what the binary printed, None if there is none."""
@@ -99,6 +102,7 @@ TOOLS: tuple[Tool, ...] = (
         version=PULUMI_LANGUAGE_PYTHON,
         module="pulumi-language-python",
         package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
+        official_version=PULUMI,
         usual_minutes=0.5,
     ),
     _pulumi_script("pulumi-language-python-exec", "cmd"),
