@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Protocol
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2
-from pulumi.runtime.proto import errors_pb2, plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from lab.plugins.errors import HalfMade, PluginError
 from lab.plugins.wire import from_struct, to_struct
@@ -284,7 +284,7 @@ class _Sentence:
         reason = f"{self._what}: {error}"
         detail = any_pb2.Any()
         detail.Pack(
-            errors_pb2.ErrorResourceInitFailed(
+            provider_pb2.ErrorResourceInitFailed(
                 id=error.resource_id,
                 properties=to_struct(error.outputs),
                 inputs=to_struct(error.inputs),

@@ -11,7 +11,7 @@ from typing import Any
 from lab.plugins.aws.call import Call
 from lab.plugins.aws.naming import name_wanted
 from lab.plugins.aws.shapes import from_aws, to_aws
-from lab.plugins.aws.tags import TAGS, as_dict, specification, sync_ec2
+from lab.plugins.aws.tags import TAGS, as_dict, as_list, sync_ec2
 from lab.plugins.aws.vpc import DOCS, REGION, arn, first
 from lab.plugins.schema import ResourceType, block, flag, listed, mapping, number, text, texts
 
@@ -111,9 +111,12 @@ def _create(call: Call) -> str:
         LaunchTemplateName=name_wanted(call),
         LaunchTemplateData=_data(call),
         **call.given(VersionDescription="description"),
-        **specification(call, "launch-template"),
     )["LaunchTemplate"]
-    return call.made(made["LaunchTemplateId"])
+    call.made(made["LaunchTemplateId"])
+    # Not with the creation: moto would take the template's own tags for those of the instances.
+    if call.tags_wanted:
+        call.ec2.create_tags(Resources=[call.id], Tags=as_list(call.tags_wanted))
+    return call.id
 
 
 def _read(call: Call) -> dict[str, Any] | None:

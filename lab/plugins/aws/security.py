@@ -144,7 +144,8 @@ def _read_rule(call: Call) -> dict[str, Any] | None:
         "cidrIpv6": rule.get("CidrIpv6"),
         "prefixListId": rule.get("PrefixListId"),
         "referencedSecurityGroupId": group,
-        "description": rule.get("Description"),
+        # moto (5.2.5) forgets the description of a rule that names a group or a prefix list; AWS doesn't.
+        "description": rule.get("Description") or (known.get("description") if not rule.get("CidrIpv4") else None),
         "securityGroupRuleId": call.id,
         "arn": arn(call, f"security-group-rule/{call.id}"),
         **call.tags_read(as_dict(rule.get("Tags"))),
@@ -156,6 +157,7 @@ def _update_rule(call: Call) -> None:
         source = _source(call.new)
         rule = {
             "IpProtocol": _protocol(call.new),
+            **({"FromPort": -1, "ToPort": -1} if _protocol(call.new) == "-1" else {}),
             **call.given(FromPort="fromPort", ToPort="toPort", Description="description"),
             **({_SOURCES[source]: str(call.new[source]).rpartition("/")[2] if "Group" in source else call.new[source]}
                if source else {}),
