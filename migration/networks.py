@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 # AWS: a VPC is a /16 to a /28. https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
@@ -10,8 +11,16 @@ VPC_PREFIX = 16
 PRIVATE_RANGES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 
 
-def subnet_plan(cidr: str, zones: Sequence[str], prefix: int) -> dict[str, dict[str, str]]:
-    """`{zone: {"private": cidr, "public": cidr}}`, subnets of length `prefix` within `cidr`.
+@dataclass(frozen=True, kw_only=True)
+class ZoneSubnets:
+    """The CIDRs of one zone's subnets."""
+
+    private: str
+    public: str
+
+
+def subnet_plan(cidr: str, zones: Sequence[str], prefix: int) -> dict[str, ZoneSubnets]:
+    """The subnets of each zone, of length `prefix`, within `cidr`.
 
     A zone's place follows from its own name (its last letter), not from its position, so adding, removing or
     reordering zones replaces no other zone's subnets. Only where two zones ask for one place (a local zone, or
@@ -38,7 +47,7 @@ def subnet_plan(cidr: str, zones: Sequence[str], prefix: int) -> dict[str, dict[
         return f"{network.network_address + index * size}/{prefix}"
 
     by_zone = {zone: place for place, zone in taken.items()}
-    return {zone: {"private": subnet(by_zone[zone]), "public": subnet(places + by_zone[zone])} for zone in zones}
+    return {zone: ZoneSubnets(private=subnet(by_zone[zone]), public=subnet(places + by_zone[zone])) for zone in zones}
 
 
 def overlapping(cidr: str, others: Iterable[str]) -> list[str]:
