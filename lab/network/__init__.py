@@ -1,1 +1,1 @@
-"""The lab's network: what lies between machines. One asyncio process that knows AWS and Kubernetes by their APIs only."""
+"""The lab's network: what lies between machines. It knows AWS and Kubernetes by their APIs only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -20,6 +21,7 @@ from lab.network.state import State
 log = logging.getLogger(__name__)
 
 _WAIT_S = 20
+_SAY_ALL_S = 5.0
 _BACKOFF_S = (0.1, 2.0)
 _NAMESPACE = "AWS/NetworkELB"
 
@@ -71,24 +73,25 @@ class Backplane:
             return parse(json.loads(await response.read()))
 
     async def report_health(self, balancers: Balancers) -> None:
-        """Posts what changed; everything again after AWS was away."""
-        lost = self.lost
-        unsent = False
+        """Posts what changed at once, and everything now and then: AWS may have been restarted meanwhile."""
+        said_all = 0.0
         while True:
-            if not unsent:
-                await balancers.changed.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(balancers.changed.wait(), _SAY_ALL_S)
             await asyncio.sleep(0.02)  # several at once
             await self.connected.wait()
-            report = balancers.report(everything=unsent or lost != self.lost)
-            lost = self.lost
-            unsent = False
+            everything = time.monotonic() - said_all >= _SAY_ALL_S
+            report = balancers.report(everything=everything)
+            if everything:
+                said_all = time.monotonic()
             if not report:
                 continue
             try:
                 await self._post(report)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.warning("target health not reported: %s", error or type(error).__name__)
-                unsent = True
+                said_all = 0.0
+                balancers.changed.set()
                 await asyncio.sleep(_BACKOFF_S[1])
 
     async def _post(self, report: Report) -> None:

@@ -45,6 +45,7 @@ class Balancers:
         self._owner_of: dict[str, LoadBalancer] = {}  # target group's ARN → its balancer
         self._health: dict[TargetKey, Health] = {}
         self._checks: dict[TargetKey, asyncio.Task[None]] = {}
+        self._since: dict[TargetKey, float] = {}
         self._turns: dict[str, itertools.count[int]] = {}
         self._candidates: dict[tuple[str, str], tuple[Target, ...]] = {}
         self._leaving: dict[TargetKey, bool] = {}  # draining → whether AWS would cut it off at the end
@@ -87,6 +88,11 @@ class Balancers:
         for key in self._checks.keys() - wanted.keys():
             self._checks.pop(key).cancel()
             self._health.pop(key, None)
+        for key, (_, target) in wanted.items():
+            if self._since.get(key, target.since) != target.since:  # back again: it starts as a new one
+                self._health[key] = Health()
+                self._reported.get(key[0], {}).pop(key[1], None)
+        self._since = {key: target.since for key, (_, target) in wanted.items()}
         for position, key in enumerate(sorted(wanted.keys() - self._checks.keys())):
             self._health[key] = Health()
             self._checks[key] = asyncio.create_task(self._check_for_ever(key, position))
@@ -155,9 +161,7 @@ class Balancers:
         self._candidates.clear()
         self.changed.set()
         group = self._state.target_groups.get(key[0])
-        terminates = group and group.attributes.get(
-            "target_health_state.unhealthy.connection_termination.enabled"
-        )
+        terminates = group and group.attributes.get("target_health_state.unhealthy.connection_termination.enabled")
         if after.state == UNHEALTHY and terminates != "false":
             self._fabric.flows.abort_where(lambda hops: _serve(hops, key))
 
@@ -206,9 +210,7 @@ class Balancers:
         if host is None:
             raise Refused(f"{target.id} has no address")
         preserved = group.attributes.get("preserve_client_ip.enabled") == "true"
-        return Choice(
-            client if preserved else address, host, target.port, front.balancer.arn, group.arn, target.key
-        )
+        return Choice(client if preserved else address, host, target.port, front.balancer.arn, group.arn, target.key)
 
     def _usable(self, group: TargetGroup, front: _Front) -> tuple[Target, ...]:
         zone = ANY_ZONE if front.balancer.cross_zone else front.zone

@@ -169,11 +169,7 @@ def _endpoint(namespace: str, raw: Mapping[str, Any], port: int) -> Endpoint | N
     ready = conditions.get("ready") is not False
     serving = conditions.get("serving")
     reference = raw.get("targetRef") or {}
-    pod = (
-        (reference.get("namespace") or namespace, reference["name"])
-        if reference.get("kind") == "Pod"
-        else None
-    )
+    pod = (reference.get("namespace") or namespace, reference["name"]) if reference.get("kind") == "Pod" else None
     return Endpoint(
         addresses[0], port, raw.get("nodeName") or "", pod, reference.get("uid") or "",
         ready, ready if serving is None else serving, bool(conditions.get("terminating")),

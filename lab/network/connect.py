@@ -88,12 +88,7 @@ class ConnectProxy:
             node_ip = self._node_ip(endpoint)
             self._fabric.check(machine_ip, node_ip, endpoint.port)
             pod = self._cluster.pods.get(endpoint.pod) if endpoint.pod else None
-            if (
-                pod is None
-                or endpoint.pod is None
-                or endpoint.uid in self._cluster.gone
-                or pod.serves == "none"
-            ):
+            if pod is None or endpoint.pod is None or endpoint.uid in self._cluster.gone or pod.serves == "none":
                 raise Unreachable("502 Bad Gateway", f"{endpoint.address}:{port} listens to nobody")
             tls = await self._certificate(pod) if pod.serves == "webhook" else None
             await loop.sock_sendall(client, b"HTTP/1.1 200 Connection established\r\n\r\n")

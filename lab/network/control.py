@@ -22,7 +22,7 @@ Facts = Callable[[], dict[str, Any]]
 def application(
     fabric: Fabric, listeners: Listeners, resolver: Resolver, ready: Facts, stats: Facts
 ) -> web.Application:
-    """GET /ready (503 until AWS's state was read), /flows, /stats, /listeners, /allowed, /resolve; GET and POST /pairs."""
+    """GET /ready (503 until AWS's state was read), /flows, /stats, /listeners, /allowed, /resolve; /pairs both ways."""
 
     async def get_ready(_: web.Request) -> web.Response:
         facts = ready()
@@ -35,9 +35,7 @@ def application(
         return web.json_response(stats())
 
     async def get_listeners(_: web.Request) -> web.Response:
-        places = {
-            owner: [f"{a}:{p}" if p else a for a, p in places] for owner, places in listeners.places().items()
-        }
+        places = {owner: [f"{a}:{p}" if p else a for a, p in places] for owner, places in listeners.places().items()}
         failed = {f"{a}:{p}" if p else a: error for (a, p), error in listeners.failed.items()}
         return web.json_response({**places, "failed": failed})
 
@@ -47,16 +45,12 @@ def application(
         return web.json_response(verdict._asdict())
 
     async def get_resolve(request: web.Request) -> web.Response:
-        result = resolver.resolve(
-            request.query["name"], request.query["from"], request.query.get("type", "A")
-        )
+        result = resolver.resolve(request.query["name"], request.query["from"], request.query.get("type", "A"))
         answers = [[a.name, a.type, a.ttl, a.value] for a in result.answers]
         return web.json_response({"exists": result.exists, "answers": answers})
 
     async def get_pairs(_: web.Request) -> web.Response:
-        pairs = [
-            {"pair": sorted(key), "cut": p.cut, "delay_ms": p.delay_ms} for key, p in fabric.pairs.items()
-        ]
+        pairs = [{"pair": sorted(key), "cut": p.cut, "delay_ms": p.delay_ms} for key, p in fabric.pairs.items()]
         return web.json_response(pairs)
 
     async def post_pairs(request: web.Request) -> web.Response:

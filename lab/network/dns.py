@@ -29,9 +29,7 @@ def answer(query: bytes, from_ip: str, resolver: Resolver) -> bytes:
     if not result.exists:
         reply.header.rcode = RCODE.NXDOMAIN
     if (not result.exists or all(a.type != qtype for a in result.answers)) and result.zone:
-        soa = SOA(
-            "ns-0.awsdns-00.com", "awsdns-hostmaster.amazon.com", (1, 7200, 900, 1_209_600, NEGATIVE_TTL_S)
-        )
+        soa = SOA("ns-0.awsdns-00.com", "awsdns-hostmaster.amazon.com", (1, 7200, 900, 1_209_600, NEGATIVE_TTL_S))
         reply.add_auth(RR(result.zone, QTYPE.SOA, ttl=NEGATIVE_TTL_S, rdata=soa))
     return bytes(reply.pack())
 

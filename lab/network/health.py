@@ -35,9 +35,7 @@ class Health:
         return {INITIAL: "Elb.InitialHealthChecking", UNHEALTHY: "Target.FailedHealthChecks"}.get(self.state)
 
 
-async def check(
-    fabric: Fabric, source: str, target: str, port: int, how: HealthCheck, timeout_s: float
-) -> bool:
+async def check(fabric: Fabric, source: str, target: str, port: int, how: HealthCheck, timeout_s: float) -> bool:
     """A real connection from the balancer's address: TCP passes when it stands, HTTP on a status from 200 to 399.
 
     HTTPS is checked as TCP: the lab's balancers trust no authority.
@@ -60,7 +58,9 @@ async def _probe(source: str, host: str, port: int, how: HealthCheck, name: str)
             await loop.sock_connect(sock, (host, port))
         if how.protocol != "HTTP":
             return True
-        request = f"GET {how.path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: ELB-HealthChecker/2.0\r\nConnection: close\r\n\r\n"
+        request = (
+            f"GET {how.path} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: ELB-HealthChecker/2.0\r\nConnection: close\r\n\r\n"
+        )
         await loop.sock_sendall(sock, request.encode())
         answer = b""
         while b"\r\n" not in answer:

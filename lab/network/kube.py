@@ -52,17 +52,13 @@ class KubeApi:
         session = await self._ready()
         headers = {"Accept": accept} if accept else None
         timeout = aiohttp.ClientTimeout(total=20)
-        async with session.get(
-            self._server + path, params=query, headers=headers, timeout=timeout
-        ) as response:
+        async with session.get(self._server + path, params=query, headers=headers, timeout=timeout) as response:
             body = await response.read()
             if response.status != 200:
                 raise ApiError(response.status, body[:200].decode(errors="replace"))
             return json.loads(body)
 
-    async def watch(
-        self, path: str, version: str, accept: str | None, seen: Callable[[str, Any], None]
-    ) -> None:
+    async def watch(self, path: str, version: str, accept: str | None, seen: Callable[[str, Any], None]) -> None:
         """Calls `seen(type, object)` for each event until the server ends the watch."""
         session = await self._ready()
         query = {
@@ -74,9 +70,7 @@ class KubeApi:
         headers = {"Accept": accept} if accept else None
         # A server that fell silent (its machine is gone) is noticed soon after the watch should have ended.
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_WATCH_S + 5)
-        async with session.get(
-            self._server + path, params=query, headers=headers, timeout=timeout
-        ) as response:
+        async with session.get(self._server + path, params=query, headers=headers, timeout=timeout) as response:
             if response.status != 200:
                 raise ApiError(response.status, (await response.read())[:200].decode(errors="replace"))
             rest = b""
@@ -109,11 +103,7 @@ def load(config: Mapping[str, Any]) -> tuple[str, ssl.SSLContext]:
         cluster = {c["name"]: c["cluster"] for c in config["clusters"]}[context["cluster"]]
         user = {u["name"]: u["user"] for u in config["users"]}[context["user"]]
         authority = _pem(cluster, "certificate-authority")
-        tls = (
-            ssl.create_default_context(cadata=authority.decode())
-            if authority
-            else ssl.create_default_context()
-        )
+        tls = ssl.create_default_context(cadata=authority.decode()) if authority else ssl.create_default_context()
         certificate, key = _pem(user, "client-certificate"), _pem(user, "client-key")
         if certificate and key:
             load_chain(tls, certificate, key)

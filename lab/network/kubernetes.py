@@ -42,9 +42,7 @@ class KubernetesNetwork:
         self.mirrors: list[Mirror[Any]] = [
             Mirror(api, "/api/v1/nodes", read_node, cluster.nodes, self._changed),
             Mirror(api, "/api/v1/services", read_service, cluster.services, self._changed),
-            Mirror(
-                api, "/apis/discovery.k8s.io/v1/endpointslices", read_slice, cluster.slices, self._changed
-            ),
+            Mirror(api, "/apis/discovery.k8s.io/v1/endpointslices", read_slice, cluster.slices, self._changed),
             Mirror(api, "/api/v1/pods", read_pod, cluster.pods, self._pod_changed, METADATA_ONLY),
         ]
 

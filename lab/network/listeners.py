@@ -51,8 +51,7 @@ class Listeners:
     def places(self) -> dict[str, list[Place]]:
         """What listens, by owner."""
         return {
-            owner: sorted(place for place in wanted if place in self._sockets)
-            for owner, wanted in self._wanted.items()
+            owner: sorted(place for place in wanted if place in self._sockets) for owner, wanted in self._wanted.items()
         }
 
     def _open(self, place: Place) -> None:

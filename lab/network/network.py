@@ -51,9 +51,7 @@ class Network:
         self.dns = Server(self.resolver, self._who_asks)
         self.backplane = Backplane(addresses.aws_url, self.apply)
         self.metrics = Metrics(addresses.aws_environment(), settings.metric_period_s)
-        self.kubernetes = KubernetesNetwork(
-            self.fabric, self.listeners, lab_dir, self._side, settings.refuse_after_s
-        )
+        self.kubernetes = KubernetesNetwork(self.fabric, self.listeners, lab_dir, self._side, settings.refuse_after_s)
         self._started = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None

@@ -63,9 +63,7 @@ class NodePorts:
             return
         self._deliver(client, caller, node, choices[turn % len(choices)], place)
 
-    def _deliver(
-        self, client: socket.socket, caller: str, node: Node, endpoint: Endpoint, place: Place
-    ) -> None:
+    def _deliver(self, client: socket.socket, caller: str, node: Node, endpoint: Endpoint, place: Place) -> None:
         try:
             hops = (Hop(caller, *place), *self._onward(node, endpoint))
             for hop in hops:

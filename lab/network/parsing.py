@@ -41,9 +41,7 @@ def parse(raw: Mapping[str, Any]) -> State:
         )
     for instance in instances.values():
         if instance.alive and instance.ip:
-            hosts[instance.ip] = Host(
-                instance.ip, instance.vpc, instance.subnet, instance.groups, True, instance.id
-            )
+            hosts[instance.ip] = Host(instance.ip, instance.vpc, instance.subnet, instance.groups, True, instance.id)
     balancers = {b["arn"]: _balancer(b) for b in raw.get("load_balancers", ())}
     for balancer in balancers.values():
         for address in balancer.addresses:
@@ -68,8 +66,7 @@ def parse(raw: Mapping[str, Any]) -> State:
         instances=instances,
         security_groups={g["id"]: _group(g) for g in raw.get("security_groups", ())},
         peerings=tuple(
-            Peering(p["id"], p["requester_vpc"], p["accepter_vpc"], p["state"])
-            for p in raw.get("peerings", ())
+            Peering(p["id"], p["requester_vpc"], p["accepter_vpc"], p["state"]) for p in raw.get("peerings", ())
         ),
         route_tables={t["id"]: _table(t) for t in raw.get("route_tables", ())},
         load_balancers=balancers,
@@ -128,6 +125,7 @@ def _balancer(raw: Mapping[str, Any]) -> LoadBalancer:
         listeners=tuple(
             BalancerListener(li["arn"], int(li["port"]), li["target_group"])
             for li in raw.get("listeners") or ()
+            if li.get("target_group")
         ),
     )
 
@@ -152,6 +150,7 @@ def _target_group(raw: Mapping[str, Any]) -> TargetGroup:
                 int(t.get("port") or raw.get("port") or 0),
                 t.get("zone") or "",
                 t.get("state") == "draining",
+                float(t.get("since") or 0),
             )
             for t in raw.get("targets") or ()
         ),

@@ -123,9 +123,7 @@ class Connection(asyncio.Protocol):
             try:
                 request = self._requests.next()
             except BadRequest as error:
-                self._transport.write(
-                    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-                )
+                self._transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 self._transport.close()
                 log.info("pod %s/%s: %s", *self.home.name, error)
                 return
@@ -146,9 +144,7 @@ class Connection(asyncio.Protocol):
 
     def _write(self, request: Request, reply: Reply) -> None:
         assert self._transport is not None
-        last = (
-            self._pods.is_leaving(self.home.uid) or request.headers.get("connection", "").lower() == "close"
-        )
+        last = self._pods.is_leaving(self.home.uid) or request.headers.get("connection", "").lower() == "close"
         head = (
             f"HTTP/1.1 {reply.status}\r\nContent-Type: application/json\r\nContent-Length: {len(reply.body)}\r\n"
             f"Connection: {'close' if last else 'keep-alive'}\r\n\r\n"
@@ -198,9 +194,7 @@ class Pods:
     def __len__(self) -> int:
         return sum(map(len, self._open.values()))
 
-    def serve(
-        self, sock: socket.socket, home: Home, respond: Respond, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def serve(self, sock: socket.socket, home: Home, respond: Respond, tls: ssl.SSLContext | None = None) -> None:
         """Takes a connected socket over, as the pod."""
         task = asyncio.create_task(self._start(sock, Connection(self, home, respond), tls))
         self._starting.add(task)

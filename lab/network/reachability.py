@@ -62,20 +62,14 @@ def _crosses(state: State, source: Host, target: Host) -> Verdict:
     table = state.table_of(source)
     route = table.lookup(ip_number(target.ip)) if table else None
     if table is None or route is None:
-        return Verdict(
-            False, f"no route from {source.ip} ({table.id if table else source.vpc}) to {target.ip}"
-        )
+        return Verdict(False, f"no route from {source.ip} ({table.id if table else source.vpc}) to {target.ip}")
     if not route.active:
         return Verdict(False, f"route {route.cidr.text} of {table.id} is a blackhole")
     peering = next((p for p in state.peerings if p.id == route.target), None)
     if peering is None:
-        return Verdict(
-            False, f"route {route.cidr.text} of {table.id} leads to {route.target}, not to a peering"
-        )
+        return Verdict(False, f"route {route.cidr.text} of {table.id} leads to {route.target}, not to a peering")
     if not peering.joins(source.vpc, target.vpc):
-        return Verdict(
-            False, f"{peering.id} is {peering.state} and joins {peering.requester} and {peering.accepter}"
-        )
+        return Verdict(False, f"{peering.id} is {peering.state} and joins {peering.requester} and {peering.accepter}")
     return Verdict(True, peering.id)
 
 

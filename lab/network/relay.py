@@ -7,6 +7,7 @@ message passes, it needs true resets, half-close and back-pressure, and costs ab
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import itertools
 import socket
@@ -50,10 +51,8 @@ class Plan:
 
 def reset(sock: socket.socket) -> None:
     """Closes with RST, as a peer does that knows nothing of the connection."""
-    try:
+    with contextlib.suppress(OSError):  # the other side was quicker
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-    except OSError:
-        pass  # the other side was quicker
     sock.close()
 
 
@@ -103,8 +102,10 @@ class _Pipe:
 class Flow:
     """A connection being relayed. Opened by `Flows.open`."""
 
-    __slots__ = ("_closed", "_down", "_loop", "_on_close", "_up", "answered", "client", "delay_s", "id", "last", "opened", "plan",
-                 "upstream")  # fmt: skip
+    __slots__ = (
+        "_closed", "_down", "_loop", "_on_close", "_up",
+        "answered", "client", "delay_s", "id", "last", "opened", "plan", "upstream",
+    )  # fmt: skip
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, ident: int, client: socket.socket, plan: Plan,

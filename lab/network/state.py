@@ -165,6 +165,8 @@ class Target:
     port: int
     zone: str
     draining: bool
+    since: float
+    """When it was registered (epoch, s): another time means that it was deregistered in between."""
 
     @property
     def key(self) -> str:

@@ -103,9 +103,7 @@ def test_members_with_own_address_certificates_form_and_a_cut_member_is_lost_and
             for ip in MEMBERS:
                 await until_written(clients[ip], f"formed-{ip}")
             peers = {(h.source, h.target) for f in net.fabric.flows for h in f.plan.hops if h.port == 2380}
-            assert {
-                (a, b) for a in MEMBERS for b in MEMBERS if a != b
-            } <= peers  # each as itself, through here
+            assert {(a, b) for a in MEMBERS for b in MEMBERS if a != b} <= peers  # each as itself, through here
 
             for other in (one, two):
                 assert net.fabric.set_pair(three, other, Pair(cut=True)) > 0

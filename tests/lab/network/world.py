@@ -23,14 +23,10 @@ from lab.settings import LabSettings
 ADDRESSES = LabAddresses(index=7)
 OPERATOR = ADDRESSES.operator_ip
 ANY = "0.0.0.0/0"
-QUICK = replace(
-    LabSettings(), health_interval_s=0.05, health_timeout_s=0.3, refuse_after_s=0.2, metric_period_s=0.2
-)
+QUICK = replace(LabSettings(), health_interval_s=0.05, health_timeout_s=0.3, refuse_after_s=0.2, metric_period_s=0.2)
 
 
-def rule(
-    port: int | None = None, *, cidrs: tuple[str, ...] = (), groups: tuple[str, ...] = ()
-) -> dict[str, Any]:
+def rule(port: int | None = None, *, cidrs: tuple[str, ...] = (), groups: tuple[str, ...] = ()) -> dict[str, Any]:
     protocol = "-1" if port is None else "tcp"
     return {
         "protocol": protocol,
@@ -127,13 +123,9 @@ class World:
         )
         return ident
 
-    def balancer(
-        self, name: str, side: str, port: int, group: str, *, cross_zone: bool = True, **more: Any
-    ) -> str:
+    def balancer(self, name: str, side: str, port: int, group: str, *, cross_zone: bool = True, **more: Any) -> str:
         prefix = self.cidrs[side].removesuffix("0.0/16")
-        arn = (
-            f"arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/{name}/0123456789abcdef"
-        )
+        arn = f"arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/net/{name}/0123456789abcdef"
         listener = {"arn": f"{arn}/l", "port": port, "protocol": "TCP", "target_group": group}
         addresses = [
             {"zone": f"eu-central-1{z}", "subnet": f"subnet-{side}-{z}", "ip": f"{prefix}{i + 1}.200"}
@@ -181,9 +173,7 @@ class World:
         self.raw["target_groups"].append({**group, **more})
         return arn
 
-    def zone(
-        self, name: str, records: list[dict[str, Any]], vpcs: list[str], *, private: bool = True
-    ) -> None:
+    def zone(self, name: str, records: list[dict[str, Any]], vpcs: list[str], *, private: bool = True) -> None:
         self.raw["zones"].append(
             {"id": f"Z-{name}", "name": name + ".", "private": private, "vpcs": vpcs, "records": records}
         )
