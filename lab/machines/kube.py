@@ -43,11 +43,11 @@ class Kube:
 
     async def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *,
-        content: str = "application/json", **query: str,
+        content: str = "application/json", query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         try:
             async with self.session.request(
-                method, self.url + path, params=query, timeout=TIMEOUT,
+                method, self.url + path, params=query or {}, timeout=TIMEOUT,
                 data=None if body is None else json.dumps(body), headers={"Content-Type": content},
             ) as answer:
                 text = await answer.text()
@@ -57,13 +57,13 @@ class Kube:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise KubeError(0, f"{type(error).__name__}: {error}") from error
 
-    async def watch(self, path: str, **query: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    async def watch(self, path: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """Lists (as ADDED), then watches, until the connection ends; the caller begins again."""
-        listed = await self.call("GET", path, **query)
+        listed = await self.call("GET", path)
         for item in listed.get("items") or []:
             yield "ADDED", item
-        query |= {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"],
-                  "timeoutSeconds": "240"}
+        query = {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"],
+                 "timeoutSeconds": "240"}
         try:
             async with self.session.get(
                 self.url + path, params=query, timeout=aiohttp.ClientTimeout(total=300, sock_connect=5)

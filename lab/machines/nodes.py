@@ -126,7 +126,7 @@ class Nodes:
 async def remove(kube: Kube, name: str) -> None:
     """Deletes a Node, then its pods at once (the pod collector would, after its minute of quarantine)."""
     await _gone(kube.call("DELETE", f"/api/v1/nodes/{name}"))
-    pods = await kube.call("GET", "/api/v1/pods", fieldSelector=f"spec.nodeName={name}")
+    pods = await kube.call("GET", "/api/v1/pods", query={"fieldSelector": f"spec.nodeName={name}"})
     for pod in pods["items"]:
         meta = pod["metadata"]
         path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"

@@ -176,8 +176,11 @@ class Supervisor:
 
     async def _ensure_kwok(self, vpc: str) -> None:
         if vpc not in self.kwoks:
-            first = next(m.instance["private_ip"] for m in self.machines.values() if m.instance["vpc"] == vpc)
-            self.kwoks[vpc] = Kwok(self.place, vpc, self.vpcs[vpc], self._server(vpc), first)
+            first = next((m for m in self.machines.values() if m.kubelet and m.instance["vpc"] == vpc), None)
+            if first is None:
+                return
+            self.kwoks[vpc] = Kwok(self.place, vpc, self.vpcs[vpc], self._server(vpc),
+                                   first.instance["private_ip"])
         kube = await self.kube(vpc)
         assert self._credentials is not None
         await self.kwoks[vpc].ensure(kube, self._credentials)
@@ -197,7 +200,7 @@ class Supervisor:
             self._sweep_now.clear()
             try:
                 await self._sweep_once()
-            except (KubeError, StopIteration) as error:
+            except KubeError as error:
                 log.debug("sweep: %s", error)
 
     async def _sweep_once(self) -> None:
