@@ -1,0 +1,372 @@
+"""The Kubernetes API: lightkube's configuration and transport, plain dictionaries, bounded retries.
+
+Objects stay dictionaries because the planners read a dozen fields of each and a cluster holds thousands: models
+of whole pods cost more than the calls. lightkube reads the kubeconfig (certificates, tokens, exec plugins).
+
+The API moves while this program runs: connections are cut, balancers change. Every call except a watch is
+repeated on a transport error or a passing server error until `patience` is over, then raises `Unreachable`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlparse
+
+import httpx2
+import msgspec
+import yaml
+from lightkube.config.client_adapter import Client, ConnectionParams
+from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.core.exceptions import ConfigError
+
+from migration.deadline import Permanent, Retryable
+
+# Objects a list answers at once; what kubectl uses.
+CHUNK = 500
+FIELD_MANAGER = "vpc-migration"
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+# Answers of an API server that lost its etcd leader, is starting or shedding load.
+PASSING = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A resource: group and version as in its URL (``api/v1``, ``apis/apps/v1``) and its plural."""
+
+    prefix: str
+    plural: str
+    namespaced: bool = True
+
+
+PODS = Kind("api/v1", "pods")
+SERVICES = Kind("api/v1", "services")
+SECRETS = Kind("api/v1", "secrets")
+CONFIG_MAPS = Kind("api/v1", "configmaps")
+CLAIMS = Kind("api/v1", "persistentvolumeclaims")
+NAMESPACES = Kind("api/v1", "namespaces", namespaced=False)
+NODES = Kind("api/v1", "nodes", namespaced=False)
+VOLUMES = Kind("api/v1", "persistentvolumes", namespaced=False)
+ENDPOINT_SLICES = Kind("apis/discovery.k8s.io/v1", "endpointslices")
+DEPLOYMENTS = Kind("apis/apps/v1", "deployments")
+REPLICA_SETS = Kind("apis/apps/v1", "replicasets")
+STATEFUL_SETS = Kind("apis/apps/v1", "statefulsets")
+DAEMON_SETS = Kind("apis/apps/v1", "daemonsets")
+BUDGETS = Kind("apis/policy/v1", "poddisruptionbudgets")
+LEASES = Kind("apis/coordination.k8s.io/v1", "leases")
+VALIDATING_WEBHOOKS = Kind(
+    "apis/admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", namespaced=False
+)
+MUTATING_WEBHOOKS = Kind(
+    "apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", namespaced=False
+)
+API_SERVICES = Kind("apis/apiregistration.k8s.io/v1", "apiservices", namespaced=False)
+VOLUME_ATTACHMENTS = Kind("apis/storage.k8s.io/v1", "volumeattachments", namespaced=False)
+
+
+class Unreachable(Retryable):
+    """The API answered nothing usable for as long as the client is patient."""
+
+
+class ApiFailure(Exception):
+    """The API refused: its HTTP code, reason, message, causes (reason → message) and Retry-After in seconds."""
+
+    def __init__(
+        self, code: int, body: Mapping[str, Any], what: str, retry_after: float | None = None
+    ) -> None:
+        self.code = code
+        self.reason = str(body.get("reason") or "")
+        self.message = str(body.get("message") or f"HTTP {code}")
+        details: Mapping[str, Any] = body.get("details") or {}
+        self.causes = {c.get("reason", ""): c.get("message", "") for c in details.get("causes") or []}
+        self.retry_after = retry_after
+        super().__init__(f"{what}: {code} {self.message}")
+
+
+class NotFound(ApiFailure):
+    """404: there is no such object."""
+
+
+class Conflict(ApiFailure):
+    """409: the object changed meanwhile, exists already, or a precondition doesn't hold."""
+
+
+def _single_config(kubeconfig: str | None) -> SingleConfig:
+    """`kubeconfig` is a path or the YAML itself; None means in-cluster, then KUBECONFIG, then ~/.kube/config."""
+    try:
+        if kubeconfig is None:
+            config = KubeConfig.from_env()
+        elif "\n" in kubeconfig or kubeconfig.lstrip().startswith("{"):
+            config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))
+        else:
+            config = KubeConfig.from_file(kubeconfig)
+        single = config.get()
+    except (ConfigError, KeyError, TypeError, OSError, yaml.YAMLError, msgspec.ValidationError) as error:
+        shown = "from the environment" if kubeconfig is None else repr(kubeconfig.splitlines()[0][:80])
+        raise Permanent(
+            f"the kubeconfig {shown} can't be used ({error}); set migration:kubeconfig"
+        ) from error
+    assert single is not None  # only with a default, which isn't given, is there no context
+    return single
+
+
+def _is_loopback(server: str) -> bool:
+    host = urlparse(server).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Kubernetes:
+    """One cluster's API. Safe to use from several threads. Times in seconds."""
+
+    def __init__(
+        self,
+        *,
+        kubeconfig: str | None = None,
+        transport: httpx2.BaseTransport | None = None,
+        patience: float = 30.0,
+        timeout: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleeper: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._kubeconfig = kubeconfig
+        self._transport = transport
+        self._patience = patience
+        self._timeout = timeout
+        self._clock = clock
+        self._sleep = sleeper
+
+    def brisk(self) -> Kubernetes:
+        """The same cluster through connections of its own, with waits short enough to renew a lease in time."""
+        return Kubernetes(
+            kubeconfig=self._kubeconfig,
+            transport=self._transport,
+            patience=1.0,
+            timeout=2.0,
+            clock=self._clock,
+            sleeper=self._sleep,
+        )
+
+    @cached_property
+    def config(self) -> SingleConfig:
+        """The kubeconfig's current context."""
+        return _single_config(self._kubeconfig)
+
+    @cached_property
+    def _http(self) -> httpx2.Client:
+        # As kubectl does, a server on loopback is reached without the environment's proxy.
+        params = ConnectionParams(
+            timeout=httpx2.Timeout(self._timeout),
+            trust_env=not _is_loopback(self.config.cluster.server),
+            transport=self._transport,
+        )
+        try:
+            return Client(self.config, params)
+        except (ConfigError, OSError, ValueError) as error:
+            raise Permanent(f"the kubeconfig's certificates can't be used: {error}") from error
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        repeat: frozenset[int] = PASSING,
+        patience: float | None = None,
+    ) -> Any:
+        """One call; transport errors and codes in `repeat` are tried again within `patience`."""
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {"Accept": accept, **({"Content-Type": content_type} if content is not None else {})}
+        query = {key: str(value) for key, value in (params or {}).items() if value is not None}
+        end = self._clock() + (self._patience if patience is None else patience)
+        pause = 0.1
+        while True:
+            try:
+                response = self._http.request(method, path, params=query, content=content, headers=headers)
+            except httpx2.TransportError as error:
+                if self._clock() >= end:
+                    server = self.config.cluster.server
+                    raise Unreachable(f"the Kubernetes API at {server} doesn't answer ({error!r})") from error
+            else:
+                if response.is_success:
+                    return msgspec.json.decode(response.content) if response.content else None
+                failure = _failure(response, f"{method} {path}")
+                passing = failure.code in repeat or (
+                    failure.code == 429 and not failure.causes and 429 in repeat
+                )
+                if not passing or self._clock() >= end:
+                    raise failure
+            self._sleep(pause)
+            pause = min(2.0, pause * 2)
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
+        """One object; raises `NotFound`."""
+        return self.request("GET", _path(kind, namespace, name))
+
+    def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        """One object, or None where there is none."""
+        try:
+            return self.get(kind, name, namespace)
+        except NotFound:
+            return None
+
+    def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        metadata_only: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Every object as etcd holds it now (never from a cache); all namespaces when none is named."""
+        return self.list_with_version(
+            kind, namespace, labels=labels, fields=fields, metadata_only=metadata_only
+        )[0]
+
+    def list_with_version(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: str | None = None,
+        fields: str | None = None,
+        metadata_only: bool = False,
+    ) -> tuple[list[dict[str, Any]], str]:
+        """As `list`, with the resource version from which a watch goes on."""
+        items: list[dict[str, Any]] = []
+        params: dict[str, Any] = {"limit": CHUNK, "labelSelector": labels, "fieldSelector": fields}
+        accept = METADATA_ONLY if metadata_only else "application/json"
+        while True:
+            page = self.request("GET", _path(kind, namespace), params=params, accept=accept)
+            items += page.get("items") or []
+            metadata = page.get("metadata") or {}
+            if not metadata.get("continue"):
+                return items, str(metadata.get("resourceVersion") or "")
+            params["continue"] = metadata["continue"]
+
+    def create(self, kind: Kind, body: Mapping[str, Any], namespace: str | None = None) -> dict[str, Any]:
+        """Create; raises `Conflict` when it exists."""
+        path = _path(kind, namespace or body["metadata"].get("namespace"))
+        return self.request("POST", path, body=body, params={"fieldManager": FIELD_MANAGER})
+
+    def replace(self, kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Put the whole object back; raises `Conflict` when its resourceVersion is not the current one."""
+        metadata = body["metadata"]
+        path = _path(kind, metadata.get("namespace"), metadata["name"])
+        return self.request("PUT", path, body=body, params={"fieldManager": FIELD_MANAGER})
+
+    def patch(
+        self,
+        kind: Kind,
+        name: str,
+        body: Mapping[str, Any],
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
+    ) -> dict[str, Any]:
+        """A merge patch. With ``metadata.resourceVersion`` in `body` it raises `Conflict` on any change meanwhile."""
+        return self.request(
+            "PATCH",
+            _path(kind, namespace, name) + (f"/{subresource}" if subresource else ""),
+            body=body,
+            content_type="application/merge-patch+json",
+            params={"fieldManager": FIELD_MANAGER},
+        )
+
+    def apply(
+        self, kind: Kind, body: Mapping[str, Any], *, manager: str = FIELD_MANAGER, force: bool = False
+    ) -> dict[str, Any]:
+        """Server-side apply; raises `Conflict` naming the other field manager unless forced."""
+        metadata = body["metadata"]
+        return self.request(
+            "PATCH",
+            _path(kind, metadata.get("namespace"), metadata["name"]),
+            body=body,
+            content_type="application/apply-patch+yaml",
+            params={"fieldManager": manager, "force": "true" if force else None},
+        )
+
+    def delete(self, kind: Kind, name: str, namespace: str | None = None, *, uid: str | None = None) -> None:
+        """Delete; nothing to delete is no error. With `uid` only that very object, else `Conflict`."""
+        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}} if uid else None
+        try:
+            self.request("DELETE", _path(kind, namespace, name), body=body)
+        except NotFound:
+            return
+
+    def evict(self, namespace: str, name: str, uid: str) -> None:
+        """Ask for one eviction of exactly the pod `uid`; raises `ApiFailure` with what the API said.
+
+        Transport errors are repeated, which is safe because of the precondition; answers are not, because each
+        means something (`migration.drain.evict`).
+        """
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        self.request("POST", _path(PODS, namespace, name) + "/eviction", body=body, repeat=frozenset())
+
+    def watch(
+        self,
+        kind: Kind,
+        version: str,
+        namespace: str | None = None,
+        *,
+        fields: str | None = None,
+        seconds: int = 25,
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Events (type, object) after `version` for about `seconds`, bookmarks included, then it ends.
+
+        Raises `ApiFailure` (410: list again) or `Unreachable`; the caller goes on from the last version it saw.
+        """
+        params = {
+            "watch": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+            "allowWatchBookmarks": "true",
+            **({"fieldSelector": fields} if fields else {}),
+        }
+        # Silence longer than the server's own end means that the connection leads nowhere any more.
+        timeout = httpx2.Timeout(self._timeout, read=seconds + 5.0)
+        try:
+            with self._http.stream("GET", _path(kind, namespace), params=params, timeout=timeout) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _failure(response, f"watch {kind.plural}")
+                for line in response.iter_lines():
+                    event = msgspec.json.decode(line)
+                    if event["type"] == "ERROR":
+                        raise ApiFailure(int(event["object"].get("code") or 500), event["object"], "watch")
+                    yield event["type"], event["object"]
+        except httpx2.TransportError as error:
+            raise Unreachable(f"the watch of {kind.plural} ended ({error!r})") from error
+
+
+def _path(kind: Kind, namespace: str | None, name: str | None = None) -> str:
+    middle = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
+    return f"/{kind.prefix}{middle}/{kind.plural}" + (f"/{name}" if name else "")
+
+
+def _failure(response: httpx2.Response, what: str) -> ApiFailure:
+    try:
+        body = msgspec.json.decode(response.content)
+    except msgspec.DecodeError:
+        body = None
+    if not isinstance(body, dict):
+        body = {"message": response.text[:200] or f"HTTP {response.status_code}"}
+    header = response.headers.get("Retry-After", "")
+    retry_after = float(header) if header.isdigit() else None
+    kind = {404: NotFound, 409: Conflict}.get(response.status_code, ApiFailure)
+    return kind(response.status_code, body, what, retry_after)

@@ -1,0 +1,253 @@
+"""One long operation at a time: a Lease in the cluster, and whether our engine still lives.
+
+A killed engine leaves its dynamic provider's host running (seen), and `pulumi cancel` then lets a second host
+start. So every long operation holds the Lease `kube-system/vpc-migration`, renews it each 2 s, and stops acting
+once the lease is lost or the engine's address no longer accepts connections. The next operation waits until the
+lease is released or has expired, and names its holder meanwhile.
+
+Expiry is judged by the waiting side's own clock, from when it last saw the lease change, as Kubernetes' own
+leader election does: two machines' clocks never need to agree.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from migration.clients.kubernetes import LEASES, ApiFailure, Conflict, Kind
+from migration.deadline import Permanent, Retryable
+
+NAMESPACE = "kube-system"
+NAME = "vpc-migration"
+# Seconds.
+RENEW = 2.0
+EXPIRY = 10.0
+# How long before its expiry a holder that couldn't renew stops acting: the other's clock starts no earlier.
+MARGIN = 1.0
+
+
+class Orphaned(Permanent):
+    """This process must stop acting: its engine is gone, or another holds the lease."""
+
+
+class LeaseApi(Protocol):
+    """What the lease needs of the Kubernetes client."""
+
+    def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None: ...
+    def create(self, kind: Kind, body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]: ...
+    def replace(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]: ...
+    def brisk(self) -> LeaseApi: ...
+
+
+def engine_answers(address: str, timeout: float = 2.0) -> bool:
+    """Whether something accepts TCP at ``host:port``: the engine serves there until it ends."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout):
+            return True
+    except OSError:
+        return False
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+@dataclass
+class Lease:
+    """A lease being taken, held or lost. `check` raises `Orphaned` once acting must stop."""
+
+    api: LeaseApi
+    holder: str
+    engine: str | None = None
+    clock: Callable[[], float] = time.monotonic
+    answers: Callable[[str], bool] = engine_answers
+    identity: str = field(init=False)
+    _renewed: float = field(init=False, default=float("-inf"))
+    _lost: str = field(init=False, default="")
+    _answered: float = field(init=False, default=float("-inf"))
+    _seen: tuple[Any, ...] | None = field(init=False, default=None)
+    _seen_at: float = field(init=False, default=0.0)
+
+    def __post_init__(self) -> None:
+        # Two operations of one host carry different marks: a lease is one operation's, not a process's.
+        self.identity = f"{self.holder} #{uuid.uuid4().hex[:8]}"
+
+    def check(self) -> None:
+        """Raise `Orphaned` when the lease was lost, wasn't renewed for too long, or the engine is gone."""
+        self.ask_engine()
+        if not self._lost and self.clock() - self._renewed > EXPIRY - MARGIN:
+            self._lost = f"the lease {NAMESPACE}/{NAME} could not be renewed for {EXPIRY - MARGIN:g} s"
+        if self._lost:
+            raise Orphaned(
+                f"{self.holder} stops here: {self._lost}; what is done stays done, run the same up again"
+            )
+
+    def ask_engine(self) -> None:
+        """Look whether the engine still answers; at most once a second, since `check` stands before every change."""
+        if self._lost or not self.engine or self.clock() - self._answered < 1.0:
+            return
+        if self.answers(self.engine):
+            self._answered = self.clock()
+        else:
+            self._lost = f"the engine at {self.engine} is gone"
+
+    def take(self) -> str | None:
+        """Try once to take the lease: None when it is ours now, else the holder's name."""
+        found = self.api.find(LEASES, NAME, NAMESPACE)
+        began = self.clock()
+        try:
+            if found is None:
+                self.api.create(LEASES, self._body(None), NAMESPACE)
+            else:
+                spec = found.get("spec") or {}
+                other = spec.get("holderIdentity") or ""
+                if other not in ("", self.identity) and not self._expired(spec, found):
+                    return str(other)
+                self.api.replace(LEASES, self._body(found))
+        except Conflict:
+            # Somebody else was quicker; whoever it is shows at the next try.
+            return "another operation that begins now"
+        self._renewed = began
+        return None
+
+    def renew(self) -> None:
+        """Renew once. An API that doesn't answer is tolerated until the lease is about to expire."""
+        self.ask_engine()
+        if self._lost:
+            return
+        began = self.clock()
+        try:
+            found = self.api.find(LEASES, NAME, NAMESPACE)
+            holder = ((found or {}).get("spec") or {}).get("holderIdentity") or ""
+            if found is not None and holder != self.identity:
+                self._lost = f"the lease {NAMESPACE}/{NAME} is now held by {holder or 'nobody'}"
+                return
+            if found is None:
+                self.api.create(LEASES, self._body(None), NAMESPACE)
+            else:
+                self.api.replace(LEASES, self._body(found))
+        except (Retryable, ApiFailure):
+            return
+        self._renewed = began
+
+    def release(self) -> None:
+        """Give the lease back if it is still ours, so that the next holder needn't wait for its expiry."""
+        try:
+            found = self.api.find(LEASES, NAME, NAMESPACE)
+            if found is not None and (found.get("spec") or {}).get("holderIdentity") == self.identity:
+                body = self._body(found)
+                body["spec"]["holderIdentity"] = ""
+                self.api.replace(LEASES, body)
+        except (Retryable, ApiFailure):
+            # It expires by itself.
+            return
+
+    @property
+    def lost(self) -> bool:
+        """Whether acting has to stop."""
+        return bool(self._lost)
+
+    def _expired(self, spec: dict[str, Any], found: dict[str, Any]) -> bool:
+        seen = (spec.get("holderIdentity"), spec.get("renewTime"), found["metadata"].get("resourceVersion"))
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, self.clock()
+            return False
+        return self.clock() - self._seen_at > float(spec.get("leaseDurationSeconds") or EXPIRY)
+
+    def _body(self, found: dict[str, Any] | None) -> dict[str, Any]:
+        metadata: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE}
+        before: dict[str, Any] = {}
+        if found is not None:
+            metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
+            before = found.get("spec") or {}
+        now = _now()
+        same = before.get("holderIdentity") == self.identity
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+            "spec": {
+                "holderIdentity": self.identity,
+                "leaseDurationSeconds": int(EXPIRY),
+                "acquireTime": before.get("acquireTime") if same else now,
+                "renewTime": now,
+                "leaseTransitions": int(before.get("leaseTransitions") or 0) + (0 if same else 1),
+            },
+        }
+
+
+def wait_for(
+    lease: Lease,
+    log: Callable[[str], None],
+    *,
+    sleeper: Callable[[float], None],
+    give_up: float,
+) -> None:
+    """Take the lease, waiting at most `give_up` seconds; names what it waits for at once and then every 10 s."""
+    began = lease.clock()
+    told = float("-inf")
+    while True:
+        try:
+            other = lease.take()
+            if other is None:
+                return
+            awaited = f"{other}, which holds the lease {NAMESPACE}/{NAME}"
+        except Retryable as error:
+            awaited = f"the Kubernetes API: {error}"
+        except ApiFailure as error:
+            raise Permanent(f"the lease {NAMESPACE}/{NAME} can't be taken: {error}") from error
+        lease.ask_engine()
+        if lease.lost:
+            raise Orphaned(f"{lease.holder} stops here: the engine at {lease.engine} is gone")
+        if lease.clock() - began > give_up:
+            raise Permanent(
+                f"gave up after {give_up:g} s waiting for {awaited}; wait for it to finish, or end that process, "
+                f"and run the same up again"
+            )
+        if lease.clock() - told >= 10:
+            told = lease.clock()
+            log(f"waiting for {awaited}")
+        sleeper(1.0)
+
+
+@contextmanager
+def held(
+    api: LeaseApi,
+    *,
+    holder: str,
+    engine: str | None = None,
+    log: Callable[[str], None] = lambda text: None,
+    give_up: float = 3600.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleeper: Callable[[float], None] = time.sleep,
+    renew_every: float = RENEW,
+    answers: Callable[[str], bool] = engine_answers,
+) -> Iterator[Lease]:
+    """Hold the cluster's one lease while the block runs; give `Lease.check` to the operation as `alive`.
+
+    `engine` is ``host:port`` of the engine (`sys.argv[1]` of a dynamic provider's host), None where there is none.
+    """
+    lease = Lease(api.brisk(), holder, engine, clock, answers)
+    wait_for(lease, log, sleeper=sleeper, give_up=give_up)
+    finished = threading.Event()
+
+    def keep() -> None:
+        while not finished.wait(renew_every) and not lease.lost:
+            lease.renew()
+
+    renewer = threading.Thread(target=keep, name="lease", daemon=True)
+    renewer.start()
+    try:
+        yield lease
+    finally:
+        finished.set()
+        renewer.join(timeout=EXPIRY)
+        lease.release()
