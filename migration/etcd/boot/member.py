@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""Brings a control-plane member to life: volume, keys, certificates, join ticket, services; may run again any time.
+
+Runs on the machine itself with the image's python3, boto3 and cryptography. Nothing but this service starts etcd,
+and the API server starts only once this member has a vote (a learner refuses what an API server asks).
+"""
+
+import base64
+import ipaddress
+import json
+import os
+import pathlib
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from datetime import datetime, timedelta, timezone
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+FACTS = json.loads(pathlib.Path("/etc/kubernetes/member.json").read_text())
+ETC = pathlib.Path("/etc/kubernetes")
+PKI = ETC / "pki"
+ETCD = pathlib.Path("/var/lib/etcd")
+DEVICE = "/dev/xvdf"
+METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
+SERVERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+YEAR = timedelta(days=365)
+
+
+def log(text):
+    print(f"member-boot: {text}", flush=True)
+
+
+def wait_for(what, attempt, pause=0.5):
+    """Until `attempt` gives something; the service is restarted if it ends, so there is no deadline here."""
+    told = False
+    while True:
+        try:
+            found = attempt()
+        except (BotoCoreError, ClientError, OSError) as error:
+            log(f"{what}: {error}")
+            found = None
+        if found:
+            return found
+        if not told:
+            log(f"waiting for {what}")
+            told = True
+        time.sleep(pause)
+
+
+def metadata(path):
+    """IMDSv2 only: a token first."""
+    token = urllib.request.Request(
+        f"{METADATA}/latest/api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "300"}
+    )
+    with urllib.request.urlopen(token, timeout=5) as answer:
+        headers = {"X-aws-ec2-metadata-token": answer.read().decode()}
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{METADATA}/latest/meta-data/{path}", headers=headers), timeout=5
+    ) as answer:
+        return answer.read().decode()
+
+
+def parameter(ssm, name):
+    try:
+        return ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+    except ssm.exceptions.ParameterNotFound:
+        return None
+
+
+def put(path, content, mode=0o600):
+    """Whole or not at all, never readable by others for a moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as sink:
+        sink.write(content if isinstance(content, bytes) else content.encode())
+    fresh.replace(path)
+
+
+def own_volume(ec2, instance):
+    """This member's own volume, found by tag, attached here, formatted if blank, mounted."""
+    tags = [{"Name": f"tag:{key}", "Values": [value]} for key, value in FACTS["volume_tags"].items()]
+
+    def attached():
+        volumes = ec2.describe_volumes(Filters=tags)["Volumes"]
+        if len(volumes) != 1:
+            log(f"{len(volumes)} volumes carry {FACTS['volume_tags']}, one is wanted")
+            return None
+        where = [a["InstanceId"] for a in volumes[0]["Attachments"] if a["State"] != "detached"]
+        if not where:
+            ec2.attach_volume(VolumeId=volumes[0]["VolumeId"], InstanceId=instance, Device=DEVICE)
+            return None
+        return volumes[0]["VolumeId"] if where == [instance] and volumes[0]["State"] == "in-use" else None
+
+    def mounted():
+        if subprocess.run(["mountpoint", "-q", str(ETCD)]).returncode == 0:
+            return True
+        if subprocess.run(["blkid", DEVICE], stdout=subprocess.DEVNULL).returncode != 0:
+            subprocess.run(["mkfs.ext4", "-q", DEVICE], check=False)
+        return subprocess.run(["mount", DEVICE, str(ETCD)]).returncode == 0
+
+    wait_for("the volume", attached)
+    ETCD.mkdir(parents=True, exist_ok=True)
+    wait_for("the mount", mounted)
+    (ETCD / "data").mkdir(mode=0o700, exist_ok=True)
+
+
+def subject_name(text):
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        return x509.DNSName(text)
+
+
+class Authority:
+    """One of the cluster's CAs. Its key is read for this boot only and is never written to this machine."""
+
+    def __init__(self, ssm, name):
+        prefix = f"/{FACTS['cluster']}/pki/{name}"
+        self.pem = wait_for(f"{prefix}.crt", lambda: parameter(ssm, f"{prefix}.crt"))
+        self._certificate = x509.load_pem_x509_certificate(self.pem.encode())
+        key = wait_for(f"{prefix}.key", lambda: parameter(ssm, f"{prefix}.key"))
+        self._key = serialization.load_pem_private_key(key.encode(), password=None)
+
+    def certify(self, name, group=None, names=(), server=False):
+        """A fresh key and its certificate, both PEM. Every certificate is a client's; `server` adds the other use."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        if group:
+            subject.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
+        uses = [ExtendedKeyUsageOID.CLIENT_AUTH] + ([ExtendedKeyUsageOID.SERVER_AUTH] if server else [])
+        now = datetime.now(timezone.utc)
+        builder = x509.CertificateBuilder(
+            issuer_name=self._certificate.subject,
+            subject_name=x509.Name(subject),
+            public_key=key.public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=now - timedelta(minutes=10),
+            not_valid_after=now + YEAR,
+        ).add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        if names:
+            wanted = [subject_name(item) for item in dict.fromkeys(names)]
+            builder = builder.add_extension(x509.SubjectAlternativeName(wanted), critical=False)
+        signed = builder.sign(self._key, hashes.SHA256())
+        return (
+            signed.public_bytes(serialization.Encoding.PEM),
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            ),
+        )
+
+
+def make_pki(ssm, address):
+    """Keys are made here and stay here; what is there already is left alone, so a restart changes no certificate."""
+    done = PKI / "complete"
+    if done.exists():
+        return
+    cluster, etcd, proxy = Authority(ssm, "ca"), Authority(ssm, "etcd-ca"), Authority(ssm, "front-proxy-ca")
+    # Kubernetes advertises no loopback address: a rehearsal on one machine writes it as 10.x.
+    advertised = f"10.{address.split('.', 1)[1]}" if address.startswith("127.") else address
+    own = [address, advertised, "127.0.0.1", "localhost"]
+    issued = {
+        "apiserver": cluster.certify("kube-apiserver", names=[*FACTS["api_names"], *own], server=True),
+        "apiserver-kubelet-client": cluster.certify("kube-apiserver-kubelet-client", group="system:masters"),
+        "front-proxy-client": proxy.certify("front-proxy-client"),
+        "apiserver-etcd-client": etcd.certify("kube-apiserver-etcd-client"),
+        # The JSON gateway uses the server's certificate as a client: hence both uses.
+        "etcd/server": etcd.certify(FACTS["member"], names=own, server=True),
+        "etcd/peer": etcd.certify(FACTS["member"], names=[address], server=True),
+    }
+    for name, (certificate, key) in issued.items():
+        put(PKI / f"{name}.crt", certificate, 0o644)
+        put(PKI / f"{name}.key", key)
+    for name, authority in (("ca", cluster), ("etcd/ca", etcd), ("front-proxy-ca", proxy)):
+        put(PKI / f"{name}.crt", authority.pem, 0o644)
+    for target, source in ((PKI / "sa.key", "sa.key"), (PKI / "sa.pub", "sa.pub"),
+                           (ETC / "encryption.yaml", "encryption.yaml")):  # fmt: skip
+        name = f"/{FACTS['cluster']}/pki/{source}"
+        put(target, wait_for(name, lambda name=name: parameter(ssm, name)))
+    for name in ("controller-manager", "scheduler"):
+        certificate, key = cluster.certify(f"system:kube-{name}")
+        put(ETC / f"{name}.kubeconfig", kubeconfig(address, cluster.pem.encode(), certificate, key))
+    put(done, "")
+
+
+def kubeconfig(address, authority, certificate, key):
+    """To this machine's own API server; JSON is YAML."""
+    text = {name: base64.b64encode(value).decode() for name, value in
+            (("ca", authority), ("certificate", certificate), ("key", key))}  # fmt: skip
+    server = {"server": f"https://{address}:6443", "certificate-authority-data": text["ca"]}
+    user = {"client-certificate-data": text["certificate"], "client-key-data": text["key"]}
+    return json.dumps({
+        "apiVersion": "v1", "kind": "Config", "current-context": "own",
+        "clusters": [{"name": "own", "cluster": server}],
+        "users": [{"name": "own", "user": user}],
+        "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
+    })  # fmt: skip
+
+
+def votes(address):
+    """Whether this member is started and no learner any more; asked of its own etcd."""
+    trust = ssl.create_default_context(cafile=str(PKI / "etcd/ca.crt"))
+    trust.load_cert_chain(str(PKI / "apiserver-etcd-client.crt"), str(PKI / "apiserver-etcd-client.key"))
+    ask = urllib.request.Request(f"https://{address}:2379/v3/maintenance/status", data=b"{}", method="POST")
+    try:
+        with urllib.request.urlopen(ask, timeout=3, context=trust) as answer:
+            status = json.load(answer)
+    except (OSError, ValueError):
+        return False
+    return not status.get("isLearner", False) and status.get("leader", "0") != "0"
+
+
+def join(ssm, address):
+    """etcd with the ticket's cluster list; a member that was in before needs no ticket: its data knows."""
+    settings = {
+        "PRIVATE_IP": address,
+        "MEMBER_NAME": FACTS["member"],
+        "ETCD_INITIAL_CLUSTER": f"{FACTS['member']}=https://{address}:2380",
+        "ETCD_INITIAL_CLUSTER_STATE": "existing",
+        "API_ETCD_SERVERS": "https://127.0.0.1:2379",
+    }
+    if not (ETCD / "data" / "member").exists():
+        name = FACTS["ticket_parameter"]
+        ticket = json.loads(wait_for(f"the join ticket {name}", lambda: parameter(ssm, name)))
+        settings["ETCD_INITIAL_CLUSTER"] = ticket["initial_cluster"]
+        settings["ETCD_INITIAL_CLUSTER_STATE"] = ticket["state"]
+    put(ETC / "member.env", "".join(f"{key}={value}\n" for key, value in settings.items()), 0o644)
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    subprocess.run(["systemctl", "start", "etcd"], check=True)
+
+
+def main():
+    address = wait_for("this machine's metadata", lambda: metadata("local-ipv4"))
+    ssm = boto3.client("ssm", region_name=FACTS["region"])
+    own_volume(boto3.client("ec2", region_name=FACTS["region"]), metadata("instance-id"))
+    make_pki(ssm, address)
+    join(ssm, address)
+    wait_for("this member's vote", lambda: votes(address))
+    for name in SERVERS:
+        subprocess.run(["systemctl", "start", name], check=True)
+    log(f"{FACTS['member']} serves on {address}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

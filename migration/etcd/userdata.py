@@ -1,0 +1,115 @@
+"""The user data of a new control-plane member: the old member's, with its boot and its own facts replaced.
+
+Image, units and flags (encryption at rest by reference, admission, authorization) stay byte for byte, so the new
+member runs what the old one ran. What differs is who it is, and that its etcd waits for a join ticket. Pure.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from migration.deadline import Permanent
+
+UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+FACTS = "/etc/kubernetes/member.json"
+BOOT = "/usr/local/bin/member-boot"
+# EC2 takes 16 KiB of user data before base64; cloud-init unpacks gzip by itself.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
+MAX_BYTES = 16 * 1024
+
+# A service and not only a command of the first boot: a restarted machine mounts its volume and starts again, and
+# a boot that failed half-way is tried again.
+_BOOT_UNIT = f"""[Unit]
+Description=Brings this control-plane member to life
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=simple
+ExecStart={BOOT}
+Restart=on-failure
+RestartSec=2
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberFacts:
+    """Who a new member is. `ticket_parameter` is the SSM parameter its join ticket appears in."""
+
+    cluster: str
+    member: str
+    region: str
+    ticket_parameter: str
+
+
+def clone_user_data(original: str, facts: MemberFacts) -> str:
+    """The base64 user data of the new member, from the old member's base64 user data.
+
+    Raises `Permanent` with a sentence where the original isn't a cloud-config with the four units.
+    """
+    document = _cloud_config(original)
+    files: list[dict[str, Any]] = list(document.get("write_files") or [])
+    paths = {str(entry.get("path")) for entry in files}
+    missing = [unit for unit in UNITS if f"/etc/systemd/system/{unit}.service" not in paths]
+    if missing:
+        raise Permanent(
+            f"the old control plane's user data has no systemd unit for {', '.join(missing)}, so a new member can't be "
+            f"made from it; docs/adopting.md says what a template must hold"
+        )
+    old_boot = _started(document)
+    old_facts: dict[str, Any] = next(
+        (json.loads(entry["content"]) for entry in files if entry.get("path") == FACTS), {}
+    )
+    new_facts = old_facts | {
+        "cluster": facts.cluster,
+        "member": facts.member,
+        "region": facts.region,
+        "ticket_parameter": facts.ticket_parameter,
+        "volume_tags": {"migration:cluster": facts.cluster, "migration:member": facts.member},
+    }
+    kept = [entry for entry in files if entry.get("path") not in {FACTS, *old_boot}]
+    script = Path(__file__).with_name("boot").joinpath("member.py").read_text()
+    added = [
+        {"path": FACTS, "permissions": "0644", "content": json.dumps(new_facts, indent=1, sort_keys=True) + "\n"},
+        {"path": BOOT, "permissions": "0755", "content": script},
+        {"path": "/etc/systemd/system/member-boot.service", "permissions": "0644", "content": _BOOT_UNIT},
+    ]
+    commands = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "member-boot"]]
+    document = {**document, "write_files": kept + added, "runcmd": commands}
+    text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=200)
+    # mtime 0: the same input gives the same bytes, or every preview would show a change.
+    packed = gzip.compress(text.encode(), mtime=0)
+    if len(packed) > MAX_BYTES:
+        raise Permanent(f"a new member's user data would be {len(packed)} bytes packed; EC2 takes {MAX_BYTES}")
+    return base64.b64encode(packed).decode()
+
+
+def _cloud_config(original: str) -> dict[str, Any]:
+    raw = base64.b64decode(original)
+    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode(errors="replace")
+    document = yaml.safe_load(text) if text.startswith("#cloud-config") else None
+    if not isinstance(document, dict):
+        raise Permanent(
+            "the old control plane's user data isn't a #cloud-config, so its units and flags can't be taken over; "
+            "docs/adopting.md says how to give the new members' user data instead"
+        )
+    return document
+
+
+def _started(document: dict[str, Any]) -> set[str]:
+    """The files that the original's `runcmd` starts: its own boot, which the new one replaces."""
+    written = {str(entry.get("path")) for entry in document.get("write_files") or []}
+    words: set[str] = set()
+    for command in document.get("runcmd") or []:
+        words.update(command.split() if isinstance(command, str) else (str(word) for word in command))
+    return words & written
