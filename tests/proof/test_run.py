@@ -1,0 +1,292 @@
+"""The writer, the watcher and whole runs, against an API on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proof import __main__ as cli
+from proof import marks
+from proof.budgets import BudgetWatcher
+from proof.config import ConfigError, WriterConfig
+from proof.html import write_html
+from proof.kube import connect, read_kubeconfig
+from proof.report import build
+from proof.run import Run
+from proof.summary import lines, summarize
+from proof.watch import line
+from proof.writer import Writer, key_name, key_value, read_back, read_journal
+from tests.proof.servers import DnsServer, FakeKube, HttpServer, budget, certificates
+from tests.proof.test_probes import until
+
+INGRESS, API = "shop.apps.pet.lab.internal", "api.pet.lab.internal"
+
+
+class Events(list[tuple[str, dict[str, Any]]]):
+    def __call__(self, kind: str, at: float, **data: Any) -> None:
+        self.append((kind, data))
+
+
+def with_writer(tmp_path: Path, act: Callable[[FakeKube, Writer], Any]) -> tuple[FakeKube, Writer, Events]:
+    async def main() -> tuple[FakeKube, Writer, Events]:
+        events = Events()
+        api = await FakeKube().start()
+        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        writer = Writer(kube, WriterConfig(rate_hz=200), "r", tmp_path, events)
+        task = asyncio.create_task(writer.run())
+        await act(api, writer)
+        writer.stop()
+        await task
+        writer.journal.sync()
+        writer.journal.close()
+        await kube.close()
+        await api.stop()
+        return api, writer, events
+
+    return asyncio.run(main())
+
+
+def test_numbers_are_written_in_order_and_journaled(tmp_path: Path) -> None:
+    async def act(api: FakeKube, writer: Writer) -> None:
+        await until(lambda: writer.acknowledged >= 10)
+
+    api, writer, _ = with_writer(tmp_path, act)
+    run, numbers = read_journal(tmp_path / "writes.journal")
+    assert run == "r"
+    assert numbers == list(range(writer.acknowledged))
+    assert set(api.keys) == {key_name("r", n) for n in numbers}
+
+
+@pytest.mark.parametrize("how", ["refuse", "lose"])
+def test_a_write_that_fails_is_tried_again_under_its_own_number(tmp_path: Path, how: str) -> None:
+    async def act(api: FakeKube, writer: Writer) -> None:
+        await until(lambda: writer.acknowledged >= 3)
+        api.fail_writes = [how]
+        wanted = writer.acknowledged + 3
+        await until(lambda: not api.fail_writes and writer.acknowledged >= wanted)
+
+    api, writer, events = with_writer(tmp_path, act)
+    assert [kind for kind, _ in events if kind == "write_failed"] == ["write_failed"]
+    assert writer.errors == 1
+    assert set(api.keys) == {key_name("r", n) for n in range(writer.acknowledged)}
+
+
+def test_the_read_back_goes_through_all_pages_and_finds_what_is_lost(tmp_path: Path) -> None:
+    async def main() -> None:
+        api = await FakeKube().start()
+        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        for n in range(1203):
+            name = key_name("r", n)
+            api.keys[name] = {
+                "metadata": {"name": name, "labels": {"run": "r"}},
+                "data": {"value": key_value("r", n)},
+            }
+        del api.keys[key_name("r", 700)]
+        result = await read_back(kube, "proof", "r", list(range(1203)))
+        assert (result.acknowledged, result.lost, result.complete) == (1203, [700], True)
+        assert api.lists == 3
+        await kube.close()
+        await api.stop()
+
+    asyncio.run(main())
+
+
+def test_an_api_that_can_not_be_listed_is_not_taken_for_no_loss(tmp_path: Path) -> None:
+    async def main() -> None:
+        api = await FakeKube().start()
+        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        await api.stop()
+        result = await read_back(kube, "proof", "r", [1], patience_s=0)
+        assert not result.complete
+        assert result.problem
+
+    asyncio.run(main())
+
+
+def test_the_watch_goes_on_from_the_last_event_when_its_connection_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        events = Events()
+        api = FakeKube()
+        api.budgets = [budget("web", 3, 3)]
+        await api.start()
+        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        watcher = BudgetWatcher(kube, events)
+        task = asyncio.create_task(watcher.run())
+        await watcher.ready.wait()
+        await api.events.put({"type": "MODIFIED", "object": budget("web", 3, 3, 7)})
+        await api.events.put(None)
+        await api.events.put({"type": "MODIFIED", "object": budget("web", 2, 3, 8)})
+        await until(lambda: len(watcher.book.violations) == 1)
+        assert api.watched_from == ["1", "7"]
+        assert events[0][0] == "budget_violated"
+        task.cancel()
+        await api.events.put(None)
+        await kube.close()
+        await api.stop()
+
+    asyncio.run(main())
+
+
+def test_a_version_that_is_too_old_means_a_new_list_which_is_counted(tmp_path: Path) -> None:
+    async def main() -> None:
+        api = FakeKube()
+        api.budgets = [budget("web", 3, 3)]
+        await api.start()
+        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        watcher = BudgetWatcher(kube, Events())
+        task = asyncio.create_task(watcher.run())
+        await watcher.ready.wait()
+        api.budgets = [budget("web", 1, 3)]
+        await api.events.put({"type": "ERROR", "object": {"code": 410, "message": "too old"}})
+        await until(lambda: len(watcher.book.violations) == 1)
+        assert watcher.relists == 1
+        task.cancel()
+        await api.events.put(None)
+        await kube.close()
+        await api.stop()
+
+    asyncio.run(main())
+
+
+def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]) -> dict[str, Any]:
+    async def main() -> dict[str, Any]:
+        ca, tls = certificates(tmp_path, API)
+        ingress, server = await HttpServer().start(), await HttpServer(tls=tls).start()
+        dns = await DnsServer({INGRESS: (["127.0.0.1"], 1), API: (["127.0.0.1"], 1)}).start()
+        api = FakeKube()
+        api.budgets = [budget("web", 3, 3)]
+        await api.start()
+        config = {
+            "places": [{"name": "old", "source_address": "127.10.0.10", "resolver": dns.address}],
+            "ingress": {"url": f"http://{INGRESS}:{ingress.port}/"},
+            "api": {"url": f"https://{API}:{server.port}/readyz", "ca": str(ca)},
+            "kubeconfig": api.kubeconfig(tmp_path),
+            "writer": {"rate_hz": 50, "min_rate": 0},
+            "cpu_groups": {"tests": {"match": ["pytest"]}},
+        }
+        path = tmp_path / "proof.json"
+        path.write_text(json.dumps(config))
+        run = Run(path, tmp_path / "out")
+        task = asyncio.create_task(run.until_stopped())
+        await until(lambda: (tmp_path / "out/status.json").exists() or task.done())
+        await during(api, ingress, run)
+        if not task.done():
+            (tmp_path / "out/stop").touch()
+        await api.events.put(None)
+        summary = await task
+        for stop in (ingress.stop(), server.stop(), api.stop()):
+            await stop
+        dns.stop()
+        return summary
+
+    return asyncio.run(main())
+
+
+def status(tmp_path: Path) -> dict[str, Any]:
+    return json.loads((tmp_path / "out/status.json").read_text())
+
+
+def judged(summary: dict[str, Any]) -> dict[str, Any]:
+    return build(
+        summary,
+        stages=[{"stage": 0, "name": "baseline", "second_up_changes": 0}],
+        leftovers=[],
+        etcd={"min_healthy_voters": 3, "healthy_voters_at_start": 3},
+    )
+
+
+async def idle_and_stage_0(tmp_path: Path) -> None:
+    """Both windows last until each has seen a few requests of every cell."""
+
+    async def more(count: int = 30) -> None:
+        wanted = status(tmp_path)["due"] + count
+        await until(lambda: status(tmp_path)["due"] >= wanted)
+
+    marks.add(tmp_path / "out", "idle begin")
+    await more(80)
+    marks.add(tmp_path / "out", "idle end")
+    marks.add(tmp_path / "out", "stage 0 begin")
+    await more(80)
+
+
+def test_a_run_where_nothing_happens_is_ok_and_its_page_stands_alone(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        await idle_and_stage_0(tmp_path)
+
+    summary = whole_run(tmp_path, during)
+    report = judged(summary)
+    assert report["reasons"] == []
+    assert report["ok"]
+    for part in ("probes", "idle"):
+        for numbers in report[part].values():
+            assert numbers["due"] == numbers["sent"] > 0
+            assert list(numbers["by_place"]) == ["old"]
+    assert report["writes"]["acknowledged"] > 0
+    assert report["budgets"]["watched"] == 1
+    assert summary == summarize(tmp_path / "out")
+    json.dumps(report)
+    write_html(report, tmp_path / "out", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") >= 3
+    assert "<script" not in page
+    assert 'src="' not in page
+
+
+def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        await idle_and_stage_0(tmp_path)
+        await until(lambda: status(tmp_path)["writes"]["acknowledged"] >= 5)
+        await api.events.put({"type": "MODIFIED", "object": budget("web", 1, 3, 9)})
+        del api.keys[sorted(api.keys)[0]]
+        await ingress.stop()
+        await until(lambda: status(tmp_path)["failed"] >= 3)
+        assert "refused" in line(status(tmp_path))
+
+    reasons = "\n".join(judged(whole_run(tmp_path, during))["reasons"])
+    assert "ingress_fresh from old: " in reasons
+    assert "(stage 0: " in reasons
+    assert "refused" in reasons
+    assert "The budget shop/web was violated" in reasons
+    assert "1 healthy pods where 3 are wanted" in reasons
+    assert "acknowledged writes are lost: w-" in reasons
+    assert "api_" not in reasons
+
+
+def test_a_killed_run_can_be_summed_up_but_is_not_ok(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        await until(lambda: status(tmp_path)["due"] >= 60 and any(lines(tmp_path / "out/seconds.jsonl")))
+
+    whole_run(tmp_path, during)
+    (tmp_path / "out/end.json").unlink()
+    report = judged(summarize(tmp_path / "out"))
+    assert not report["ok"]
+    assert report["probes"]["api_kept"]["due"] > 0
+    assert any("did not end in order" in reason for reason in report["reasons"])
+    assert any("could not be read back" in reason for reason in report["reasons"])
+
+
+def test_a_directory_that_holds_a_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/seconds.jsonl").touch()
+    with pytest.raises(ConfigError, match="holds an earlier run"):
+        Run(tmp_path / "proof.json", tmp_path / "out")
+
+
+def test_commands_tell_what_is_wrong_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = ["--config", str(tmp_path / "none.json")]
+    assert cli.main(["run", *config, "--out", str(tmp_path / "o")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    (tmp_path / "none.json").write_text(json.dumps({"places": []}))
+    assert cli.main(["run", *config, "--out", str(tmp_path / "o")]) == 2
+    assert "kubeconfig: is missing" in capsys.readouterr().err
+    assert cli.main(["mark", "--out", str(tmp_path / "o"), "stage", "3", "begin"]) == 0
+    assert marks.read(tmp_path / "o")[0]["text"] == "stage 3 begin"
+    assert cli.main(["place", *config, "new", "--source", "127.30.0.10"]) == 0
+    assert json.loads((tmp_path / "none.json").read_text())["places"][0]["source_address"] == "127.30.0.10"
+    assert cli.main(["report", "--out", str(tmp_path / "o"), "--json", str(tmp_path / "r.json")]) == 1
+    assert "never probed" in capsys.readouterr().out

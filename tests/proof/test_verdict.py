@@ -1,0 +1,228 @@
+"""Each rule of the verdict: break one thing in a good report and see it named."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from proof.config import KINDS
+from proof.verdict import judge
+
+
+def cell(**changes: Any) -> dict[str, Any]:
+    return {"due": 100, "sent": 100, "failed": 0, "longest_outage_s": 0, "p50_ms": 1, "p99_ms": 2} | changes
+
+
+def good() -> dict[str, Any]:
+    def kinds() -> dict[str, Any]:
+        return {kind: cell(due=200, sent=200, by_place={"old": cell(), "new": cell()}) for kind in KINDS}
+
+    return {
+        "stages": [
+            {"stage": 0, "name": "baseline", "second_up_changes": 0, "gates": []},
+            {
+                "stage": 1,
+                "name": "network",
+                "second_up_changes": 0,
+                "gates": [{"name": "reachable", "ok": True}],
+            },
+        ],
+        "probes": kinds(),
+        "idle": kinds(),
+        "writes": {"acknowledged": 1000, "lost": 0, "longest_gap_s": 0.4},
+        "budgets": {"watched": 18, "violations": 0},
+        "drain": {"nodes": 12, "pods": 240, "evictions": 240, "rejected_429": 0, "seconds": 60},
+        "etcd": {"members_before": ["a", "b", "c"], "members_after": ["d", "e", "f"], "min_healthy_voters": 3},
+        "leftovers": [],
+    }
+
+
+def one_failed(report: dict[str, Any]) -> None:
+    report["probes"]["api_kept"]["by_place"]["new"] |= {
+        "failed": 7,
+        "longest_outage_s": 0.7,
+        "failed_by_window": {"stage 7": 7},
+        "first_failure": "2026-11-22T10:00:00.10Z",
+        "last_failure": "2026-11-22T10:00:00.70Z",
+        "why": {"connect: 127.10.0.5:6443: refused": 7},
+    }
+
+
+def one_not_sent(report: dict[str, Any]) -> None:
+    report["probes"]["ingress_fresh"]["by_place"]["old"] |= {"sent": 97, "worst_late_ms": 340.0}
+
+
+def set_at(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(report: dict[str, Any]) -> None:
+        at: Any = report
+        for key in path[:-1]:
+            at = at[key]
+        at[path[-1]] = value
+
+    return change
+
+
+BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
+    (
+        "a failed probe",
+        one_failed,
+        [
+            "api_kept from new: 7 of 100 requests failed (stage 7: 7) between 2026-11-22T10:00:00.10Z and "
+            "2026-11-22T10:00:00.70Z, longest outage 0.7 s, mostly connect: 127.10.0.5:6443: refused."
+        ],
+    ),
+    (
+        "a request not sent",
+        one_not_sent,
+        [
+            "ingress_fresh from old: 3 of 100 requests that were due were not sent; "
+            "the prober itself was up to 340 ms late."
+        ],
+    ),
+    (
+        "failures that only the total knows",
+        set_at("probes", "api_fresh", "failed", value=2),
+        ["api_fresh: 2 of 200 requests failed."],
+    ),
+    ("a kind without probes", set_at("probes", "api_kept", value={}), ["api_kept was never probed."]),
+    (
+        "a failure at rest",
+        set_at("idle", "ingress_kept", "by_place", "old", "failed", value=1),
+        ["Before stage 0 (idle), ingress_kept from old: 1 of 100 requests failed."],
+    ),
+    (
+        "no idle at all",
+        set_at("idle", value={}),
+        [f"Before stage 0 (idle), {kind} was never probed." for kind in KINDS],
+    ),
+    (
+        "a lost write",
+        set_at("writes", value={"acknowledged": 1000, "lost": 2, "lost_keys": ["w-x-4", "w-x-5"]}),
+        ["2 of 1000 acknowledged writes are lost: w-x-4, w-x-5."],
+    ),
+    ("no write", set_at("writes", "acknowledged", value=0), ["No write was acknowledged."]),
+    (
+        "writes not read back",
+        set_at("writes", value={"acknowledged": 9, "lost": 0, "read_back": False, "problem": "refused"}),
+        ["The writes could not be read back: refused."],
+    ),
+    (
+        "too few writes a second",
+        set_at(
+            "writes",
+            value={
+                "acknowledged": 9,
+                "lost": 0,
+                "per_second": 4.5,
+                "min_per_second": 10.0,
+                "longest_gap_s": 20,
+            },
+        ),
+        ["Only 4.5 writes a second were acknowledged; the proof needs 10 (longest gap 20 s)."],
+    ),
+    (
+        "a violated budget",
+        set_at(
+            "budgets",
+            value={
+                "watched": 18,
+                "violations": 1,
+                "details": [
+                    {
+                        "budget": "shop/web",
+                        "current": 1,
+                        "desired": 3,
+                        "window": "stage 6",
+                        "at": "2026-11-22T10:00:00.00Z",
+                    }
+                ],
+            },
+        ),
+        ["The budget shop/web was violated at 2026-11-22T10:00:00.00Z (stage 6): 1 healthy pods where 3 are wanted."],
+    ),
+    (
+        "violations without details",
+        set_at("budgets", "violations", value=3),
+        ["3 violations of budgets in all."],
+    ),
+    (
+        "a budget deleted from under its pods",
+        set_at(
+            "budgets",
+            value={
+                "watched": 1,
+                "violations": 1,
+                "details": [{"budget": "shop/web", "current": 0, "desired": 0, "removed": True}],
+            },
+        ),
+        ["The budget shop/web was removed."],
+    ),
+    ("no budget watched", set_at("budgets", "watched", value=0), ["No PodDisruptionBudget was watched."]),
+    (
+        "a voter missing",
+        set_at("etcd", "min_healthy_voters", value=2),
+        ["etcd was down to 2 healthy voters; it had 3 at stage 0."],
+    ),
+    ("etcd not looked at", set_at("etcd", value={}), ["etcd's healthy voters were never counted."]),
+    (
+        "a learner left behind",
+        set_at("etcd", "learners_after", value=["main-b"]),
+        ["etcd is left with a learner: main-b."],
+    ),
+    (
+        "etcd out of sight",
+        set_at("etcd", "longest_blind_s", value=40.0),
+        ["etcd's voters could not be counted for 40 s (limit 15 s)."],
+    ),
+    (
+        "a second up that changes something",
+        set_at("stages", 1, "second_up_changes", value=4),
+        ["Stage 1 (network): a second up changed 4 resources; it must change none."],
+    ),
+    (
+        "no second up",
+        set_at("stages", 0, value={"stage": 0, "name": "baseline"}),
+        ["Stage 0 (baseline): no second up was made, so its changes are not known."],
+    ),
+    (
+        "a gate that did not hold",
+        set_at("stages", 1, "gates", value=[{"name": "reachable", "ok": False}]),
+        ["Stage 1 (network): the gate reachable did not hold."],
+    ),
+    ("no stage", set_at("stages", value=[]), ["No stage was run."]),
+    (
+        "leftovers",
+        set_at("leftovers", value=["sg-1 in the old VPC", {"kind": "process", "id": "etcd of i-1"}]),
+        ["Left over: sg-1 in the old VPC.", "Left over: process etcd of i-1."],
+    ),
+    ("leftovers not looked for", set_at("leftovers", value=None), ["Leftovers were not looked for."]),
+    ("an error of the rehearsal", set_at("errors", value=["Stage 4 failed."]), ["Stage 4 failed."]),
+    (
+        "a proof that was killed",
+        set_at("finished", value=False),
+        ["The proof did not end in order, so what happened after its last line on disk is not known."],
+    ),
+    (
+        "a watcher that died",
+        set_at("notes", value=[{"event": "watcher_died", "watcher": "budgets", "at": "10:00Z", "detail": "boom"}]),
+        ["The budgets watcher died at 10:00Z: boom."],
+    ),
+]
+
+
+def test_a_good_report_has_no_breach() -> None:
+    assert judge(good()) == []
+
+
+@pytest.mark.parametrize(("change", "reasons"), [row[1:] for row in BREAKS], ids=[row[0] for row in BREAKS])
+def test_each_breach_is_named_and_nothing_else(change: Callable[[dict[str, Any]], None], reasons: list[str]) -> None:
+    report = copy.deepcopy(good())
+    change(report)
+    assert judge(report) == reasons
+
+
+def test_an_empty_report_is_not_ok() -> None:
+    assert len(judge({})) > 10
