@@ -138,7 +138,7 @@ class Authority:
         if group:
             subject.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
         uses = [ExtendedKeyUsageOID.CLIENT_AUTH] + ([ExtendedKeyUsageOID.SERVER_AUTH] if server else [])
-        now = datetime.now(timezone.utc)
+        now = datetime.now(timezone.utc)  # noqa: UP017 - an image may bring Python 3.9
         builder = x509.CertificateBuilder(
             issuer_name=self._certificate.subject,
             subject_name=x509.Name(subject),
