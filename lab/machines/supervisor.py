@@ -47,6 +47,7 @@ class Supervisor:
         self.ending: set[str] = set()
         self._kubes: dict[str, Kube] = {}
         self._credentials: Credentials | None = None
+        self._kube_lock = asyncio.Lock()
         self._sweep_now = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._session: aiohttp.ClientSession | None = None
@@ -150,13 +151,15 @@ class Supervisor:
 
     async def kube(self, vpc: str) -> Kube:
         """The API as that VPC's kubelets reach it. Raises KubeError while there is no cluster."""
-        if vpc not in self._kubes:
+        # One at a time: a dozen nodes join together, and the first makes the credentials for all.
+        async with self._kube_lock:
             if self._credentials is None:
                 try:
                     self._credentials = await asyncio.to_thread(obtain, self.place)
                 except (NoCluster, ClientError, BotoCoreError) as error:
                     raise KubeError(0, str(error)) from error
-            self._kubes[vpc] = Kube(self._server(vpc), self._credentials)
+            if vpc not in self._kubes:
+                self._kubes[vpc] = Kube(self._server(vpc), self._credentials)
         return self._kubes[vpc]
 
     def _server(self, vpc: str) -> str:
