@@ -1,0 +1,227 @@
+"""etcd over its JSON gateway, with mutual TLS: members, status, and the few calls a member swap needs.
+
+The gateway is etcd's own (https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/); 64-bit numbers travel as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+
+from migration.deadline import Permanent, Retryable
+
+T = TypeVar("T")
+
+# A request to etcd is answered within its own request timeout, 7 s; a dead address shows sooner.
+TIMEOUT = httpx2.Timeout(8.0, connect=3.0)
+# etcd appends the SHA-256 of everything before it to a snapshot.
+HASH_BYTES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One entry of the member list. `name` is empty until the member has started; ids are decimal text."""
+
+    id: str
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    learner: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What one endpoint says of itself. `leader` is "0" while it knows none."""
+
+    id: str
+    leader: str
+    learner: bool
+    raft_index: int
+    applied_index: int
+    db_size: int
+    errors: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A snapshot that was read back whole: bytes without the trailer, its SHA-256, revision is not in the file."""
+
+    size: int
+    sha256: str
+
+
+class Etcd:
+    """A cluster seen through `endpoints` (``https://address:2379``), tried in order until one answers."""
+
+    def __init__(self, endpoints: Sequence[str], trust: ssl.SSLContext, timeout: httpx2.Timeout = TIMEOUT) -> None:
+        self.endpoints = list(dict.fromkeys(endpoints))
+        self._http = httpx2.Client(verify=trust, timeout=timeout)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def call(self, endpoint: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """POST `body` to one endpoint. Raises `Retryable` with etcd's own message, or when nobody answers."""
+        try:
+            answer = self._http.post(f"{endpoint}/v3/{path}", json=body or {})
+        except httpx2.HTTPError as error:
+            raise Retryable(f"etcd at {endpoint} doesn't answer: {error!r}") from error
+        if answer.status_code != 200:
+            raise Retryable(f"etcd at {endpoint} says: {_message(answer)}")
+        return answer.json()
+
+    def anywhere(self, ask: Callable[[str], T]) -> T:
+        """The first endpoint's answer to `ask`; raises `Retryable` with the last reason when none answers."""
+        reason: Retryable | None = None
+        for endpoint in self.endpoints:
+            try:
+                return ask(endpoint)
+            except Retryable as error:
+                reason = error
+        raise reason or Permanent("no etcd endpoint is known")
+
+    def members(self) -> list[Member]:
+        """The member list, linearizable: from a member that has a leader. Learns further endpoints from it."""
+        answer = self.anywhere(lambda at: self.call(at, "cluster/member/list", {"linearizable": True}))
+        members = [_member(item) for item in answer.get("members", [])]
+        # Started members are endpoints too: of a swap's two, one is gone at the end.
+        urls = [url for member in members if not member.learner for url in member.client_urls]
+        self.endpoints = list(dict.fromkeys([*(e for e in self.endpoints if e in urls), *urls])) or self.endpoints
+        return members
+
+    def status(self, endpoint: str) -> Status:
+        """One endpoint's view of itself. Raises `Retryable` when it doesn't answer."""
+        answer = self.call(endpoint, "maintenance/status")
+        return Status(
+            id=answer["header"]["member_id"],
+            leader=answer.get("leader", "0"),
+            learner=bool(answer.get("isLearner", False)),
+            raft_index=int(answer.get("raftIndex", 0)),
+            applied_index=int(answer.get("raftAppliedIndex", 0)),
+            db_size=int(answer.get("dbSize", 0)),
+            errors=tuple(answer.get("errors", [])),
+            seconds=0.0,
+        )
+
+    def round_trip(self, endpoint: str) -> float:
+        """Seconds of one small request on an open connection."""
+        self.call(endpoint, "maintenance/status")
+        answer = self._http.post(f"{endpoint}/v3/maintenance/status", json={})
+        return answer.elapsed.total_seconds()
+
+    def alarms(self) -> list[str]:
+        """Names of all raised alarms (NOSPACE, CORRUPT)."""
+        answer = self.anywhere(lambda at: self.call(at, "maintenance/alarm", {"action": "GET"}))
+        return [item.get("alarm", "NONE") for item in answer.get("alarms", [])]
+
+    def add_learner(self, peer_url: str) -> Member:
+        """Add a member that doesn't vote yet."""
+        body = {"peerURLs": [peer_url], "isLearner": True}
+        return _member(self.anywhere(lambda at: self.call(at, "cluster/member/add", body))["member"])
+
+    def promote(self, member: str) -> None:
+        """Give a learner its vote. Raises `Retryable` while it isn't in sync with the leader."""
+        self.anywhere(lambda at: self.call(at, "cluster/member/promote", {"ID": member}))
+
+    def remove(self, member: str, endpoint: str) -> None:
+        """Remove a member through `endpoint`, which must be one that remains."""
+        self.call(endpoint, "cluster/member/remove", {"ID": member})
+
+    def transfer_leadership(self, leader_endpoint: str, member: str) -> None:
+        """Ask the leader to hand over to `member`; only the leader itself takes this, and never for a learner."""
+        self.call(leader_endpoint, "maintenance/transfer-leadership", {"targetID": member})
+
+    def snapshot(self, path: Path) -> Snapshot:
+        """Stream a snapshot into `path` (0600), read it back, and compare the hash etcd put at its end."""
+        self.anywhere(lambda at: self._stream(at, path))
+        content = path.stat().st_size - HASH_BYTES
+        digest = hashlib.sha256()
+        with path.open("rb") as source:
+            remaining = content
+            while remaining > 0:
+                block = source.read(min(1 << 20, remaining))
+                if not block:
+                    break
+                digest.update(block)
+                remaining -= len(block)
+            told = source.read(HASH_BYTES)
+        if content <= 0 or digest.digest() != told:
+            raise Retryable(f"the snapshot in {path} is torn: its hash isn't the one etcd sent with it")
+        return Snapshot(size=content, sha256=digest.hexdigest())
+
+    def _stream(self, endpoint: str, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        path.touch(mode=0o600)
+        try:
+            with (
+                path.open("wb") as sink,
+                self._http.stream("POST", f"{endpoint}/v3/maintenance/snapshot", json={}) as answer,
+            ):
+                if answer.status_code != 200:
+                    answer.read()
+                    raise Retryable(f"etcd at {endpoint} gives no snapshot: {_message(answer)}")
+                for line in answer.iter_lines():
+                    if not line:
+                        continue
+                    part = json.loads(line)
+                    if "error" in part:
+                        raise Retryable(f"etcd at {endpoint} broke the snapshot off: {part['error']}")
+                    sink.write(base64.b64decode(part["result"].get("blob", "")))
+        except httpx2.HTTPError as error:
+            raise Retryable(f"etcd at {endpoint} broke the snapshot off: {error!r}") from error
+
+
+def _message(answer: httpx2.Response) -> str:
+    try:
+        return str(answer.json().get("message", answer.text))
+    except ValueError:
+        return f"HTTP {answer.status_code}"
+
+
+def _member(item: dict[str, Any]) -> Member:
+    return Member(
+        id=item["ID"],
+        name=item.get("name", ""),
+        peer_urls=tuple(item.get("peerURLs", [])),
+        client_urls=tuple(item.get("clientURLs", [])),
+        learner=bool(item.get("isLearner", False)),
+    )
+
+
+@contextmanager
+def client_trust(aws_ssm: Any, prefix: str) -> Iterator[ssl.SSLContext]:
+    """The operator's client certificate, read from SSM (`prefix`/ca.crt, client.crt, client.key) when needed.
+
+    OpenSSL loads keys from files only: they lie in a folder of their own (0700) just until loaded. Raises
+    `Permanent` naming the parameter that is missing.
+    """
+    values: dict[str, str] = {}
+    for name in ("ca.crt", "client.crt", "client.key"):
+        try:
+            found = aws_ssm.get_parameter(Name=f"{prefix}/{name}", WithDecryption=True)
+        except aws_ssm.exceptions.ParameterNotFound:
+            raise Permanent(
+                f"migration:etcd.certificates is {prefix!r}, but the SSM parameter {prefix}/{name} doesn't exist: "
+                f"put the operator's etcd client certificate there"
+            ) from None
+        values[name] = found["Parameter"]["Value"]
+    with tempfile.TemporaryDirectory(prefix="etcd-client-") as folder:
+        paths = {name: Path(folder, name) for name in values}
+        for name, path in paths.items():
+            path.touch(mode=0o600)
+            path.write_text(values[name])
+        trust = ssl.create_default_context(cafile=str(paths["ca.crt"]))
+        trust.load_cert_chain(str(paths["client.crt"]), str(paths["client.key"]))
+    yield trust
