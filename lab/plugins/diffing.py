@@ -144,7 +144,7 @@ def _replacing_field(prop: Prop, was: Any, wanted: Any) -> bool:
     return prop.kind is Kind.BLOCK and any(prop.fields[k].replace for k in whole or {} if k in prop.fields)
 
 
-def _blocks_match(prop: Prop, old: Sequence[Any], new: Sequence[Any]) -> bool:
+def _blocks_match(prop: Prop, old: Any, new: Any) -> bool:
     """Whether blocks are equal when what AWS adds to each (computed fields, defaults) is left aside."""
     if len(old) != len(new):
         return False
@@ -204,9 +204,7 @@ def preview_outputs(row: ResourceType[Any], request: Request, default_tags: Mapp
     outputs: Props = {k: v for k, v in request.inputs.items() if k != DEFAULTED}
     creating = not request.id
     news = with_ignored(request.inputs, request.old_outputs, request.ignore)
-    changed = {
-        n for n, p in row.props.items() if compare(p, n, request.old_outputs.get(n), news.get(n))
-    }
+    changed = {n for n, p in row.props.items() if compare(p, n, request.old_outputs.get(n), news.get(n))}
     for name, prop in row.props.items():
         if outputs.get(name) is None and (prop.computed or not creating):
             outputs[name] = UNKNOWN if creating else request.old_outputs.get(name)

@@ -134,8 +134,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
         with _Sentence(context, "checking the provider's configuration"):
-            failures = self._plugin.check_config(from_struct(request.news))
-            return provider_pb2.CheckResponse(inputs=request.news, failures=_failures(failures))
+            failures = _failures(self._plugin.check_config(from_struct(request.news)))
+            return provider_pb2.CheckResponse(inputs=to_struct(from_struct(request.news)), failures=failures)
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:
         with _Sentence(context, "comparing the provider's configuration"):
@@ -152,8 +152,10 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:
         with _Sentence(context, f"function {request.tok}"):
-            answer = self._plugin.invoke(request.tok, from_struct(request.args))
-            return provider_pb2.InvokeResponse(**{"return": to_struct(answer)})
+            response = provider_pb2.InvokeResponse()
+            answer = to_struct(self._plugin.invoke(request.tok, from_struct(request.args)))
+            getattr(response, "return").CopyFrom(answer)  # the field's name is a keyword
+            return response
 
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:
         kind, name = _type_and_name(request)
@@ -216,9 +218,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             if found is None:  # an empty id is how the engine is told "gone"
                 return provider_pb2.ReadResponse()
             resource_id, outputs, inputs = found
-            return provider_pb2.ReadResponse(
-                id=resource_id, properties=to_struct(outputs), inputs=to_struct(inputs)
-            )
+            return provider_pb2.ReadResponse(id=resource_id, properties=to_struct(outputs), inputs=to_struct(inputs))
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:
         kind, name = _type_and_name(request)

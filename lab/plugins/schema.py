@@ -97,8 +97,8 @@ class ResourceType(Generic[CallT]):
     """A row of the table.
 
     `create` returns the new id (and calls `made` as soon as it exists, if more steps follow); `read` returns everything
-    known, inputs and computed values by their wire names, or None when the resource is gone; `update` None means that every
-    property replaces; `delete` need not care whether it is still there: an error code in `gone` counts as done.
+    known, inputs and computed values by their wire names, or None when the resource is gone; `update` None means that
+    every property replaces; `delete` need not care whether it is still there: an error code in `gone` counts as done.
     """
 
     token: str
@@ -107,7 +107,7 @@ class ResourceType(Generic[CallT]):
     create: Callable[[CallT], str]
     read: Callable[[CallT], dict[str, Any] | None]
     delete: Callable[[CallT], None]
-    update: Callable[[CallT], None] | None = None
+    update: Callable[[CallT], object] | None = None
     computed: tuple[str, ...] = ()
     recomputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # output → inputs; () = any input
     gone: tuple[str, ...] = ()

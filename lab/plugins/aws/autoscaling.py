@@ -1,8 +1,8 @@
 """Auto Scaling groups.
 
-Source: registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/autoscaling_group: only the name replaces; waits
-for capacity after create and update; empties a group before deleting it, unless forced. The provider's default tags don't
-reach a group (its tags carry `propagateAtLaunch`).
+Source: registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/autoscaling_group: only the name replaces;
+waits for capacity after create and update; empties a group before deleting it, unless forced. The provider's default
+tags don't reach a group (its tags carry `propagateAtLaunch`).
 """
 
 from __future__ import annotations
@@ -142,11 +142,7 @@ def _read(call: Call) -> dict[str, Any] | None:
     group = _group(call)
     if group is None:
         return None
-    values = {
-        prop: group[argument]
-        for prop, argument in _PLAIN.items()
-        if group.get(argument) is not None
-    }
+    values = {prop: group[argument] for prop, argument in _PLAIN.items() if group.get(argument) is not None}
     if values.get("terminationPolicies") == ["Default"]:
         values["terminationPolicies"] = []  # what AWS answers where nothing was said
     template = group.get("LaunchTemplate")
@@ -191,8 +187,7 @@ def _update(call: Call) -> None:
     if call.changed("vpcZoneIdentifiers", "availabilityZones"):
         arguments |= _where(call)
     if arguments:
-        # Both sizes together: AWS checks one against the other.
-        arguments |= call.given(MinSize="minSize", MaxSize="maxSize")
+        # Only what changed: sizes that somebody else owns since (`ignoreChanges`) are not to be set back.
         client.update_auto_scaling_group(AutoScalingGroupName=call.id, **arguments)
     if call.changed("tags"):
         _update_tags(call)

@@ -170,16 +170,16 @@ def _update_balancer(call: Call) -> None:
 
 
 def _delete_balancer(call: Call) -> None:
-    call.retry(
-        ("ResourceInUse",), lambda: elb(call).delete_load_balancer(LoadBalancerArn=call.id), timeout_s=60
-    )
+    call.retry(("ResourceInUse",), lambda: elb(call).delete_load_balancer(LoadBalancerArn=call.id), timeout_s=60)
     # The page's "delete" waits for the interfaces too: what they hold (subnets, groups) can't go before.
     suffix = call.id.rpartition(":loadbalancer/")[2]
     call.wait(
         f"interfaces of {suffix} gone",
-        lambda: not call.ec2.describe_network_interfaces(
-            Filters=[{"Name": "description", "Values": [f"ELB {suffix}"]}]
-        )["NetworkInterfaces"],
+        lambda: (
+            not call.ec2.describe_network_interfaces(Filters=[{"Name": "description", "Values": [f"ELB {suffix}"]}])[
+                "NetworkInterfaces"
+            ]
+        ),
         timeout_s=min(call.timeout_s, 300),
     )
 
@@ -201,7 +201,10 @@ def _suitable_balancer(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     name = values.get("name")
     if isinstance(name, str) and (len(name) > 32 or name.startswith(("-", "internal-")) or name.endswith("-")):
         found.append(
-            ("name", f"'{name}' ({len(name)} characters): at most 32, not beginning with '-' or 'internal-', not ending in '-'")
+            (
+                "name",
+                f"'{name}' ({len(name)} characters): at most 32, no '-' or 'internal-' first, no '-' last",
+            )
         )
     return found
 
@@ -220,6 +223,11 @@ _ACTION = {
 }
 
 
+def _weighted(group: Mapping[str, Any]) -> dict[str, Any]:
+    weight = {} if group.get("weight") is None else {"Weight": int(group["weight"])}
+    return {"TargetGroupArn": group["arn"], **weight}
+
+
 def _actions(call: Call) -> list[dict[str, Any]]:
     actions: list[dict[str, Any]] = []
     for action in call.new["defaultActions"]:
@@ -228,12 +236,7 @@ def _actions(call: Call) -> list[dict[str, Any]]:
         if action.get("targetGroupArn"):
             made["TargetGroupArn"] = action["targetGroupArn"]
         elif groups:
-            made["ForwardConfig"] = {
-                "TargetGroups": [
-                    {"TargetGroupArn": g["arn"], **({"Weight": int(g["weight"])} if g.get("weight") is not None else {})}
-                    for g in groups
-                ]
-            }
+            made["ForwardConfig"] = {"TargetGroups": [_weighted(g) for g in groups]}
         else:
             raise PluginError("a forward action needs targetGroupArn or forward")
         if action.get("order") is not None and len(call.new["defaultActions"]) > 1:
@@ -281,7 +284,9 @@ def _read_listener(call: Call) -> dict[str, Any] | None:
         made: dict[str, Any] = {"type": action["Type"], "order": action.get("Order") or index + 1}
         # One group can be written two ways; keep the program's.
         if given.get("forward") or (only is None and groups):
-            made["forward"] = {"targetGroups": [{"arn": g["TargetGroupArn"], "weight": g.get("Weight", 1)} for g in groups]}
+            made["forward"] = {
+                "targetGroups": [{"arn": g["TargetGroupArn"], "weight": g.get("Weight", 1)} for g in groups]
+            }
         else:
             made["targetGroupArn"] = only
         actions.append(made)

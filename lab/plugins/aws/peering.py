@@ -1,7 +1,7 @@
 """VPC peering: the connection, its accepter's side, and the DNS options of both.
 
-Sources as in `vpc.py`. As with the provider, deleting the accepter or the options changes nothing in AWS: the connection
-goes with its requester.
+Sources as in `vpc.py`. As with the provider, deleting the accepter or the options changes nothing in AWS: the
+connection goes with its requester.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from lab.plugins.aws.functions import FUNCTIONS
 from lab.plugins.aws.table import TABLE
 from lab.plugins.errors import HalfMade, PluginError, UnknownType
 from lab.plugins.host import Change, Difference, Failure, Props, Request
-from lab.plugins.schema import ResourceType
+from lab.plugins.schema import Prop, ResourceType
 
 # Settings that mean something here; the skip* ones switch off look-ups that this plugin never makes.
 _CONFIG = {
@@ -206,10 +206,13 @@ def _inputs_of(
                 inputs[name] = value
         elif given and not diffing.compare(prop, name, value, old_inputs[name]):
             inputs[name] = old_inputs[name]
-        elif given or (name in old_outputs and diffing.compare(prop, name, value, old_outputs[name])):
-            if value is not None:
-                inputs[name] = value
+        elif value is not None and (given or _drifted(prop, name, value, old_outputs)):
+            inputs[name] = value
     return inputs
+
+
+def _drifted(prop: Prop, name: str, value: Any, recorded: Mapping[str, Any]) -> bool:
+    return name in recorded and bool(diffing.compare(prop, name, value, recorded[name]))
 
 
 def _as_plugin_error(error: Exception) -> Exception:

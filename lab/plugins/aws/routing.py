@@ -130,7 +130,9 @@ def _one_target(values: Any) -> list[tuple[str, str]]:
     given = [n for n in _TARGETS if values.get(n)]
     if len(given) != 1:
         named = ", ".join(given) or "none"
-        return [("vpcPeeringConnectionId", f"a route needs exactly one target of {', '.join(_TARGETS)}; given: {named}")]
+        return [
+            ("vpcPeeringConnectionId", f"a route needs exactly one target of {', '.join(_TARGETS)}; given: {named}")
+        ]
     return []
 
 

@@ -239,4 +239,3 @@ ROWS: tuple[ResourceType[Call], ...] = (
     _rule_row("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "vpc_security_group_ingress_rule"),
     _rule_row("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule", "vpc_security_group_egress_rule"),
 )
-

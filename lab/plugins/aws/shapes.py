@@ -1,4 +1,4 @@
-"""Wire blocks to botocore's structures and back, led by botocore's own model: names, and numbers and flags given as text."""
+"""Wire blocks to botocore's structures and back, led by botocore's own model: names; numbers and flags may be text."""
 
 from __future__ import annotations
 

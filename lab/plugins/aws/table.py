@@ -5,16 +5,18 @@ from __future__ import annotations
 from lab.plugins.aws import (
     autoscaling,
     balancing,
+    dns,
     launch_template,
     peering,
     routing,
     security,
+    small,
     targets,
     vpc,
 )
 from lab.plugins.aws.call import Call
 from lab.plugins.schema import ResourceType
 
-_MODULES = (vpc, routing, peering, security, launch_template, autoscaling, balancing, targets)
+_MODULES = (vpc, routing, peering, security, launch_template, autoscaling, balancing, targets, dns, small)
 
 TABLE: dict[str, ResourceType[Call]] = {row.token: row for module in _MODULES for row in module.ROWS}

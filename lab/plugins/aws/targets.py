@@ -18,13 +18,14 @@ from lab.plugins.aws.vpc import DOCS, REGION, first
 from lab.plugins.errors import PluginError
 from lab.plugins.schema import ResourceType, block, flag, number, text
 
+_AS_BALANCER = "use_load_balancer_configuration"
 # Wire name → attribute key and what AWS has where nothing was said.
 _ATTRIBUTES: dict[str, tuple[str, Any]] = {
     "deregistrationDelay": ("deregistration_delay.timeout_seconds", 300),
     "connectionTermination": ("deregistration_delay.connection_termination.enabled", None),
     "preserveClientIp": ("preserve_client_ip.enabled", None),
     "proxyProtocolV2": ("proxy_protocol_v2.enabled", False),
-    "loadBalancingCrossZoneEnabled": ("load_balancing.cross_zone.enabled", "use_load_balancer_configuration"),
+    "loadBalancingCrossZoneEnabled": ("load_balancing.cross_zone.enabled", _AS_BALANCER),
 }
 _HEALTH = {
     "enabled": ("HealthCheckEnabled", bool),
@@ -115,7 +116,7 @@ def _read_group(call: Call) -> dict[str, Any] | None:
         "connectionTermination": truth("deregistration_delay.connection_termination.enabled", "false"),
         "preserveClientIp": live.get("preserve_client_ip.enabled"),
         "proxyProtocolV2": truth("proxy_protocol_v2.enabled", "false"),
-        "loadBalancingCrossZoneEnabled": live.get("load_balancing.cross_zone.enabled", "use_load_balancer_configuration"),
+        "loadBalancingCrossZoneEnabled": live.get("load_balancing.cross_zone.enabled", _AS_BALANCER),
         "stickiness": {
             "enabled": truth("stickiness.enabled", "false"),
             "type": live.get("stickiness.type", "source_ip"),

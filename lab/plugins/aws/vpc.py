@@ -1,7 +1,8 @@
 """VPCs, subnets, gateways and addresses.
 
-Sources: the provider's pages under registry.terraform.io/providers/hashicorp/aws/latest/docs/resources (which the Pulumi
-pages are made from); "replace" is their "Forces new resource", or ForceNew in internal/service/ec2 where the page is silent.
+Sources: the provider's pages under registry.terraform.io/providers/hashicorp/aws/latest/docs/resources (which the
+Pulumi pages are made from); "replace" is their "Forces new resource", or ForceNew in internal/service/ec2 where the
+page is silent.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def _read_vpc(call: Call) -> dict[str, Any] | None:
         "arn": arn(call, f"vpc/{call.id}", vpc.get("OwnerId")),
         "ownerId": vpc.get("OwnerId") or call.clients.account,
         "dhcpOptionsId": vpc.get("DhcpOptionsId"),
-        "defaultSecurityGroupId": main("describe_security_groups", "SecurityGroups", "GroupId", "group-name", "default"),
+        "defaultSecurityGroupId": main(
+            "describe_security_groups", "SecurityGroups", "GroupId", "group-name", "default"
+        ),
         "defaultNetworkAclId": main("describe_network_acls", "NetworkAcls", "NetworkAclId", "default", "true"),
         "defaultRouteTableId": table,
         "mainRouteTableId": table,
@@ -359,4 +362,3 @@ ROWS: tuple[ResourceType[Call], ...] = (
         gone=("NatGatewayNotFound", "InvalidNatGatewayID.NotFound"),
     ),
 )  # fmt: skip
-

@@ -1,0 +1,251 @@
+"""Route 53: records, and private zones' VPCs.
+
+Source: registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/route53_record and route53_zone_association.
+A record's zone and name replace; its type and set identifier change in one batch that deletes and creates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lab.plugins.aws.call import Call
+from lab.plugins.aws.vpc import DOCS
+from lab.plugins.errors import PluginError
+from lab.plugins.schema import ResourceType, flag, listed, number, text, texts
+
+
+def _client(call: Call) -> Any:
+    return call.client("route53")
+
+
+def _wait_in_sync(call: Call, change: str) -> None:
+    call.wait(
+        f"DNS change {change} in sync",
+        lambda: _client(call).get_change(Id=change)["ChangeInfo"]["Status"] == "INSYNC",
+    )
+
+
+def _zone(values: Mapping[str, Any]) -> str:
+    return str(values["zoneId"]).rpartition("/")[2]
+
+
+# --- Record
+
+
+def _full_name(call: Call, values: Mapping[str, Any]) -> str:
+    zone = _client(call).get_hosted_zone(Id=_zone(values))["HostedZone"]["Name"].rstrip(".").lower()
+    name = str(values["name"]).rstrip(".").lower()
+    return name if name == zone or name.endswith(f".{zone}") else (f"{name}.{zone}" if name else zone)
+
+
+def _record(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
+    record: dict[str, Any] = {"Name": _full_name(call, values), "Type": values["type"]}
+    if values.get("setIdentifier"):
+        record["SetIdentifier"] = values["setIdentifier"]
+    if values.get("weightedRoutingPolicies"):
+        record["Weight"] = int(values["weightedRoutingPolicies"][0]["weight"])
+    if values.get("healthCheckId"):
+        record["HealthCheckId"] = values["healthCheckId"]
+    if values.get("aliases"):
+        alias = values["aliases"][0]
+        record["AliasTarget"] = {
+            "HostedZoneId": alias["zoneId"],
+            "DNSName": alias["name"],
+            "EvaluateTargetHealth": bool(alias["evaluateTargetHealth"]),
+        }
+    else:
+        record["TTL"] = int(values["ttl"])
+        record["ResourceRecords"] = [{"Value": v} for v in sorted(values["records"])]
+    return record
+
+
+def _change(call: Call, *changes: tuple[str, dict[str, Any]]) -> None:
+    batch = {"Comment": "Managed by Pulumi", "Changes": [{"Action": a, "ResourceRecordSet": r} for a, r in changes]}
+    zone = _zone(call.new or call.old)
+    info = _client(call).change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)["ChangeInfo"]
+    _wait_in_sync(call, info["Id"])
+
+
+def _record_id(values: Mapping[str, Any]) -> str:
+    parts = (_zone(values), values["name"], values["type"], values.get("setIdentifier"))
+    return "_".join(str(p) for p in parts if p)
+
+
+def _create_record(call: Call) -> str:
+    # CREATE refuses a record that somebody else keeps; `allowOverwrite` takes it over.
+    _change(call, ("UPSERT" if call.new.get("allowOverwrite") else "CREATE", _record(call, call.new)))
+    return call.made(_record_id(call.new))
+
+
+def _find_record(call: Call, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    name, kind, identifier = _full_name(call, values), values["type"], values.get("setIdentifier") or None
+    found = _client(call).list_resource_record_sets(
+        HostedZoneId=_zone(values), StartRecordName=name, StartRecordType=kind, MaxItems="100"
+    )["ResourceRecordSets"]
+    for record in found:
+        same = record["Name"].rstrip(".").replace("\\052", "*").lower() == name and record["Type"] == kind
+        if same and (record.get("SetIdentifier") or None) == identifier:
+            return record
+    return None
+
+
+def _read_record(call: Call) -> dict[str, Any] | None:
+    known = call.new or call.old_inputs or call.old
+    record = _find_record(call, known)
+    if record is None:
+        return None
+    alias = record.get("AliasTarget")
+    return {
+        "zoneId": known["zoneId"],
+        "name": known["name"],
+        "type": record["Type"],
+        "setIdentifier": record.get("SetIdentifier"),
+        "ttl": record.get("TTL"),
+        "records": None if alias else sorted(r["Value"] for r in record.get("ResourceRecords", [])),
+        "weightedRoutingPolicies": [{"weight": record["Weight"]}] if record.get("Weight") is not None else None,
+        "healthCheckId": record.get("HealthCheckId"),
+        "aliases": [
+            {
+                "zoneId": alias["HostedZoneId"],
+                "name": alias["DNSName"].rstrip("."),
+                "evaluateTargetHealth": bool(alias["EvaluateTargetHealth"]),
+            }
+        ]
+        if alias
+        else None,
+        "fqdn": _full_name(call, known),
+    }
+
+
+def _update_record(call: Call) -> None:
+    if call.changed("type", "setIdentifier"):
+        _change(call, ("DELETE", _record(call, call.old)), ("CREATE", _record(call, call.new)))
+    else:
+        _change(call, ("UPSERT", _record(call, call.new)))
+
+
+def _delete_record(call: Call) -> None:
+    live = _find_record(call, call.old)
+    if live is not None:
+        _change(call, ("DELETE", live))
+
+
+def _identify_record(given: str) -> tuple[str, dict[str, Any]]:
+    zone, _, rest = given.partition("_")
+    kinds = ("A", "AAAA", "CNAME", "TXT", "NS", "SRV", "MX", "PTR", "CAA")
+    for kind in kinds:
+        name, found, identifier = rest.rpartition(f"_{kind}_")
+        if found:
+            return given, {"zoneId": zone, "name": name, "type": kind, "setIdentifier": identifier}
+        if rest.endswith(f"_{kind}"):
+            return given, {"zoneId": zone, "name": rest[: -len(kind) - 1], "type": kind}
+    raise PluginError(f"a record is imported as <zone>_<name>_<type>[_<set identifier>]; '{given}' isn't that")
+
+
+def _suitable_record(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    if bool(values.get("records")) == bool(values.get("aliases")):
+        found.append(("records", "a record needs either records or aliases"))
+    if values.get("records") and values.get("ttl") is None:
+        found.append(("ttl", "records need a ttl"))
+    if values.get("weightedRoutingPolicies") and not values.get("setIdentifier"):
+        found.append(("setIdentifier", "a weighted record needs a setIdentifier"))
+    return found
+
+
+# --- Zone association
+
+
+def _vpcs(call: Call, values: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
+    answer = _client(call).get_hosted_zone(Id=_zone(values))
+    return answer.get("VPCs", []), answer["HostedZone"].get("Owner", {}).get("OwningAccount", "")
+
+
+def _create_association(call: Call) -> str:
+    region = call.new.get("vpcRegion") or call.region
+    info = _client(call).associate_vpc_with_hosted_zone(
+        HostedZoneId=_zone(call.new), VPC={"VPCId": call.new["vpcId"], "VPCRegion": region}
+    )["ChangeInfo"]
+    own = call.new.get("vpcRegion")
+    call.made(f"{_zone(call.new)}:{call.new['vpcId']}" + (f":{own}" if own else ""))
+    _wait_in_sync(call, info["Id"])
+    return call.id
+
+
+def _read_association(call: Call) -> dict[str, Any] | None:
+    known = call.new or call.old_inputs or call.old
+    vpcs, owner = _vpcs(call, known)
+    vpc = next((v for v in vpcs if v["VPCId"] == known["vpcId"]), None)
+    if vpc is None:
+        return None
+    return {
+        "zoneId": known["zoneId"],
+        "vpcId": known["vpcId"],
+        "vpcRegion": vpc.get("VPCRegion") or call.region,
+        "owningAccount": owner or call.clients.account,
+    }
+
+
+def _delete_association(call: Call) -> None:
+    region = call.old.get("vpcRegion") or call.region
+    info = _client(call).disassociate_vpc_from_hosted_zone(
+        HostedZoneId=_zone(call.old), VPC={"VPCId": call.old["vpcId"], "VPCRegion": region}
+    )["ChangeInfo"]
+    _wait_in_sync(call, info["Id"])
+
+
+def _identify_association(given: str) -> tuple[str, dict[str, Any]]:
+    parts = given.split(":")
+    if len(parts) not in (2, 3):
+        raise PluginError(f"a zone association is imported as <zone>:<vpc>[:<region>]; '{given}' isn't that")
+    return given, dict(zip(("zoneId", "vpcId", "vpcRegion"), parts, strict=False))
+
+
+_ALIAS = {
+    "zoneId": text(required=True),
+    "name": text(required=True),
+    "evaluateTargetHealth": flag(required=True),
+}
+
+ROWS: tuple[ResourceType[Call], ...] = (
+    ResourceType(
+        token="aws:route53/record:Record",
+        source=DOCS + "route53_record",
+        props={
+            "zoneId": text(required=True, replace=True),
+            "name": text(required=True, replace=True),
+            "type": text(required=True),
+            "ttl": number(),
+            "records": texts(),
+            "setIdentifier": text(),
+            "weightedRoutingPolicies": listed({"weight": number(required=True)}),
+            "aliases": listed(_ALIAS),
+            "healthCheckId": text(),
+            "allowOverwrite": flag(unreadable=True, computed=True),
+        },
+        computed=("fqdn",),
+        validate=_suitable_record,
+        create=_create_record,
+        read=_read_record,
+        update=_update_record,
+        delete=_delete_record,
+        identify=_identify_record,
+        gone=("NoSuchHostedZone",),
+    ),
+    ResourceType(
+        token="aws:route53/zoneAssociation:ZoneAssociation",
+        source=DOCS + "route53_zone_association",
+        props={
+            "zoneId": text(required=True, replace=True),
+            "vpcId": text(required=True, replace=True),
+            "vpcRegion": text(computed=True, replace=True),
+        },
+        computed=("owningAccount",),
+        create=_create_association,
+        read=_read_association,
+        delete=_delete_association,
+        identify=_identify_association,
+        gone=("NoSuchHostedZone", "VPCAssociationNotFound"),
+    ),
+)
