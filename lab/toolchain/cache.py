@@ -7,7 +7,6 @@ version, so a changed pin builds beside the old one and nothing is ever half rep
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.toolchain.errors import MissingTool
+from lab.toolchain.locks import file_lock
 from lab.toolchain.pins import Tool
 
 Log = Callable[[str], None]
@@ -120,26 +120,19 @@ class Cache:
     def lock(self, log: Log) -> Iterator[None]:
         """One set-up at a time: the second waits for the first (saying so), then finds its work done.
 
-        The kernel frees the lock when its holder dies, so an interrupted set-up blocks nobody.
         Raises MissingTool if the cache folder can't be made.
         """
+        lock = file_lock(
+            self.tools / ".lock",
+            lambda holder: log(f"another set-up (process {holder}) is at work: waiting for it"),
+        )
         try:
-            self.tools.mkdir(parents=True, exist_ok=True)
-            handle = (self.tools / ".lock").open("a+")
+            lock.__enter__()
         except OSError as error:
             raise MissingTool(
                 f"the tools' cache {self.root} can't be written ({error.strerror}): "
                 "set MIGRATION_CACHE to a folder that can"
             ) from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                handle.seek(0)
-                log(f"another set-up (process {handle.read().strip() or 'unknown'}) is at work: waiting for it")
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            handle.seek(0)
-            handle.truncate()
-            handle.write(f"{os.getpid()}\n")
-            handle.flush()
+        with contextlib.ExitStack() as stack:
+            stack.push(lock)
             yield

