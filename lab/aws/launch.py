@@ -6,6 +6,7 @@ of is filled in here: instance profile, metadata options, market, network interf
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from moto.ec2.models import EC2Backend
@@ -15,7 +16,7 @@ from moto.ec2.models.instances import Instance
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.utils import convert_tag_spec, filter_iam_instance_profiles
 
-from lab.aws.hooks import Refused, instead, rule
+from lab.aws.hooks import Refused, active, inner_rule, instead, rule
 from lab.aws.world import ADDRESS_REST_S, TERMINATED_VISIBLE_S, WORLD
 
 
@@ -37,6 +38,7 @@ def run_from_template(
     if kwargs.get("launch_template"):
         data = backend._get_template_from_args(kwargs["launch_template"]).data
     _interface_from(data, kwargs)
+    _check_groups(backend, data, security_group_names, kwargs)
     profile = _profile_from(data, kwargs)
     if profile:
         # Asked for before anything is made: a launch with an unknown profile fails whole.
@@ -69,6 +71,39 @@ def run_from_template(
                 nic.delete_on_termination = True
     WORLD.bump()
     return reservation
+
+
+inner_rule(
+    "group_and_subnet_of_different_vpcs",
+    "EC2 API reference, RunInstances and CreateNetworkInterface: security groups and subnet of one VPC",
+)
+
+
+def _check_groups(
+    backend: EC2Backend, data: dict[str, Any], names: list[str], kwargs: dict[str, Any]
+) -> None:
+    """Every group an instance would get, wherever it is named, against the subnet it would be in."""
+    groups = [*(kwargs.get("security_group_ids") or data.get("SecurityGroupIds", []))]
+    groups += list(names) or list(data.get("SecurityGroups", []))
+    subnet_id = kwargs.get("subnet_id")
+    refuse_foreign_groups(backend, subnet_id, groups)
+    for nic in kwargs.get("nics") or []:
+        refuse_foreign_groups(backend, nic.get("SubnetId") or subnet_id, nic.get("Groups") or [])
+
+
+def refuse_foreign_groups(backend: EC2Backend, subnet_id: str | None, groups: list[str]) -> None:
+    if subnet_id is None or not active("group_and_subnet_of_different_vpcs"):
+        return
+    subnet = backend.get_subnet(subnet_id)
+    for named in groups:
+        group = backend.get_security_group_by_name_or_id(named, subnet.vpc_id)
+        if group is None:
+            raise Refused("InvalidGroup.NotFound", f"The security group '{named}' does not exist")
+        if group.vpc_id != subnet.vpc_id:
+            raise Refused(
+                "InvalidParameter",
+                f"Security group {group.id} and subnet {subnet.id} belong to different networks.",
+            )
 
 
 def _profile_from(data: dict[str, Any], kwargs: dict[str, Any]) -> dict[str, str]:
@@ -133,14 +168,24 @@ def interface_address_from_subnet(
     subnet: Any,
     private_ip_address: Any,
     private_ip_addresses: Any = None,
+    group_ids: Any = None,
+    *more: Any,
     **kwargs: Any,
 ) -> NetworkInterface:
-    """An interface without a wanted address gets the subnet's next free one (moto's random one may be taken)."""
+    """An interface without a wanted address gets the subnet's next free one.
+
+    moto's is a random one that may be taken; a NAT gateway's or endpoint's isn't even in the subnet.
+    """
     if isinstance(subnet, str):
         subnet = backend.get_subnet(subnet)
-    if not private_ip_address and not private_ip_addresses and subnet is not None:
+    if subnet is not None:
+        refuse_foreign_groups(backend, subnet.id, group_ids or [])
+    inside = isinstance(private_ip_address, str) and private_ip_address and subnet is not None and (
+        ip_address(private_ip_address) in ip_network(subnet.cidr_block)
+    )
+    if not inside and not private_ip_addresses and subnet is not None:
         private_ip_address = subnet.get_available_subnet_ip(None)
-    return original(backend, subnet, private_ip_address, private_ip_addresses, **kwargs)
+    return original(backend, subnet, private_ip_address, private_ip_addresses, group_ids, *more, **kwargs)
 
 
 @instead(EC2Backend, "delete_network_interface")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.autoscaling.models import ASG_NAME_TAG, FakeAutoScalingGroup, InstanceState
@@ -61,7 +61,7 @@ def record(
     group: FakeAutoScalingGroup, description: str, cause: str, *, status: str, message: str = ""
 ) -> dict[str, Any]:
     """A scaling activity, as DescribeScalingActivities lists it."""
-    now = datetime.fromtimestamp(WORLD.clock(), tz=timezone.utc)
+    now = datetime.fromtimestamp(WORLD.clock(), tz=UTC)
     activity: dict[str, Any] = {
         "ActivityId": str(uuid.uuid4()),
         "AutoScalingGroupName": group.name,
@@ -146,12 +146,12 @@ def _finish_terminations(world: World, group: FakeAutoScalingGroup) -> None:
         activity = getattr(state, "lab_activity", None)
         if activity is not None:
             activity.update(StatusCode="Successful", Progress=100)
-            activity["EndTime"] = datetime.fromtimestamp(world.clock(), tz=timezone.utc)
+            activity["EndTime"] = datetime.fromtimestamp(world.clock(), tz=UTC)
         world.bump()
 
 
 def _unbalanced(group: FakeAutoScalingGroup, members: list[InstanceState]) -> bool:
-    zones = {zone: 0 for zone in group.availability_zones}
+    zones = dict.fromkeys(group.availability_zones, 0)
     for state in members:
         if state.availability_zone in zones:
             zones[state.availability_zone] += 1
@@ -256,7 +256,7 @@ def _run_one(world: World, group: FakeAutoScalingGroup, subnet: str | None) -> A
         world.ec2.associate_iam_instance_profile(
             instance.id, iam_instance_profile_name=options["iam_instance_profile_name"]
         )
-    instance.autoscaling_group = group
+    instance.autoscaling_group = group  # type: ignore[attr-defined]  # moto sets it there too
     return instance
 
 
@@ -282,4 +282,4 @@ def _overrides(group: FakeAutoScalingGroup) -> dict[str, Any]:
 
 
 def _now() -> str:
-    return datetime.fromtimestamp(WORLD.clock(), tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(WORLD.clock(), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

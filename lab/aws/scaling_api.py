@@ -50,7 +50,8 @@ def group_name_taken(backend: AutoScalingBackend, arguments: dict[str, Any]) -> 
     name = arguments["name"]
     if name in backend.autoscaling_groups:
         raise Refused(
-            "AlreadyExists", f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
+            "AlreadyExists",
+            f"AutoScalingGroup by this name already exists - A group with the name {name} already exists",
         )
 
 
@@ -233,14 +234,16 @@ def terminate_one(_original: Any, backend: AutoScalingBackend, instance_id: str,
                     raise Refused(
                         "ValidationError",
                         f"Currently, desiredSize equals minSize ({group.min_size}). Terminating instance without"
-                        " replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity"
-                        " flag to false or lower group's min size.",
+                        " replacement will violate group's min size constraint. Either set"
+                        " shouldDecrementDesiredCapacity flag to false or lower group's min size.",
                     )
                 group.desired_capacity = desired - 1
             return scaling.begin_termination(
                 group, state, f"instance {instance_id} was taken out of service in response to a user request."
             )
-    raise Refused("ValidationError", f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
+    raise Refused(
+        "ValidationError", f"Instance Id not found - No managed instance found for instance ID: {instance_id}"
+    )
 
 
 @instead(AutoScalingResponse, "describe_scaling_activities")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
@@ -15,6 +18,8 @@ from lab.addresses import LOOPBACK
 from lab.aws import hooks, scaling
 from lab.aws.backplane import Backplane
 from lab.aws.world import WORLD, World
+
+log = logging.getLogger(__name__)
 
 READING = ("Describe", "Get", "List", "Lookup", "Simulate", "Search", "Assume", "PutMetricData")
 """Actions that change nothing the backplane shows."""
@@ -42,12 +47,29 @@ class Application:
             return lambda _data: None
 
         with self.world.lock:
-            content = b"".join(self.moto(environ, keep))
+            try:
+                content = b"".join(self.moto(environ, keep))
+            except Exception as error:
+                # A gap of moto's must reach the caller as an AWS error, not as a page boto3 can't parse.
+                log.exception("%s", body[:500])
+                content = _internal_failure(environ, error)
+                answer[:] = ["501 Not Implemented", [("Content-Type", "text/xml")]]
             status = str(answer[0])
             if status < "400" and not _only_reads(environ, body):
                 self.world.bump()
         start_response(status, answer[1])
         return [content]
+
+
+def _internal_failure(environ: dict[str, Any], error: Exception) -> bytes:
+    """InternalFailure as the service would write it: JSON, EC2's XML, or everybody else's XML."""
+    message = f"{type(error).__name__}: {error}"
+    if environ.get("HTTP_X_AMZ_TARGET"):
+        return json.dumps({"__type": "InternalFailure", "message": message}).encode()
+    inner = f"<Error><Code>InternalFailure</Code><Message>{escape(message)}</Message></Error>"
+    if "/ec2/" in environ.get("HTTP_AUTHORIZATION", ""):
+        return f"<Response><Errors>{inner}</Errors><RequestID>lab</RequestID></Response>".encode()
+    return f"<ErrorResponse>{inner}<RequestId>lab</RequestId></ErrorResponse>".encode()
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:
@@ -143,6 +165,18 @@ class QuietHandler(MotoRequestHandler):
 
 def _install_rules() -> None:
     # Importing is what registers; in a function so that importing this module patches nothing.
-    from lab.aws import balancers, launch, scaling_api, targets  # noqa: F401
+    from lab.aws import (  # noqa: F401
+        agent,
+        balancers,
+        dependencies,
+        groups,
+        launch,
+        peering,
+        permissions,
+        records,
+        scaling_api,
+        targets,
+        volumes,
+    )
 
     hooks.install()

@@ -103,8 +103,8 @@ def _zone_of_address(group: FakeTargetGroup, target: dict[str, Any]) -> str:
                 if wanted and wanted != zone and active("address_outside_the_vpc"):
                     raise Refused(
                         "ValidationError",
-                        f"The IP address '{address}' is within the VPC, and cannot have its Availability Zone overridden"
-                        f" to '{wanted}' from '{zone}'",
+                        f"The IP address '{address}' is within the VPC, and cannot have its Availability Zone"
+                        f" overridden to '{wanted}' from '{zone}'",
                     )
                 return zone
     if active("address_outside_the_vpc"):
@@ -175,7 +175,7 @@ def describe(
     return [_health(group, key) for key in keys]
 
 
-def _health(group: FakeTargetGroup, key: str) -> FakeHealthStatus:
+def _health(group: FakeTargetGroup, key: str) -> Any:
     target_id, _, port = key.rpartition(":")
     report = WORLD.health.get(group.arn, {}).get(key, {})
     if key in group.targets:
@@ -194,7 +194,7 @@ def _health(group: FakeTargetGroup, key: str) -> FakeHealthStatus:
         reason = None
     check_port = port if group.health_check_port == "traffic-port" else str(group.health_check_port)
     status = FakeHealthStatus(
-        target_id, port, check_port, state, reason, DESCRIPTIONS.get(reason or "", None)
+        target_id, port, check_port, state, reason, DESCRIPTIONS.get(reason or "")
     )
     entry = group.targets.get(key) or group.deregistered_targets.get(key) or {}
     status.zone = entry.get("AvailabilityZone")  # type: ignore[attr-defined]

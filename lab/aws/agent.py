@@ -1,0 +1,79 @@
+"""SSM Run Command is real: a command waits for the instance's agent, and answers what the agent reports."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from moto.ssm.models import Command, SimpleSystemManagerBackend
+
+from lab.aws.hooks import Refused, instead
+from lab.aws.world import WORLD
+
+
+@instead(SimpleSystemManagerBackend, "send_command")
+def send(original: Any, backend: SimpleSystemManagerBackend, **arguments: Any) -> Command:
+    """SendCommand: Pending until an agent takes it. Instances that don't run are refused.
+
+    Source: Systems Manager API reference, SendCommand (InvalidInstanceId), CommandInvocation (Status).
+    """
+    for instance_id in arguments["instance_ids"]:
+        instance = WORLD.ec2.get_instance_by_id(instance_id)
+        if instance is None or instance.state != "running":
+            raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
+    command: Command = original(backend, **arguments)
+    command.status = command.status_details = "Pending"
+    command.completed_count = 0
+    running = {i.id for r in WORLD.ec2.reservations.values() for i in r.instances if i.state == "running"}
+    # Targets by tag match dead instances too.
+    command.instance_ids = [i for i in command.instance_ids if i in running]
+    for instance_id in command.instance_ids:
+        WORLD.invocations[command.command_id, instance_id] = {
+            "CommandId": command.command_id,
+            "InstanceId": instance_id,
+            "Comment": command.comment,
+            "DocumentName": command.document_name,
+            "PluginName": "aws:runShellScript",
+            "ResponseCode": -1,
+            "ExecutionStartDateTime": datetime.fromtimestamp(WORLD.clock(), tz=UTC).isoformat(),
+            "Status": "Pending",
+            "StatusDetails": "Pending",
+            "StandardOutputContent": "",
+            "StandardErrorContent": "",
+        }
+        WORLD.commands.setdefault(instance_id, []).append({
+            "id": command.command_id, "document": command.document_name, "parameters": command.parameters,
+        })
+    WORLD.bump()
+    return command
+
+
+@instead(SimpleSystemManagerBackend, "get_command_invocation")
+def invocation(
+    _original: Any, backend: SimpleSystemManagerBackend, command_id: str, instance_id: str, plugin_name: str | None
+) -> dict[str, Any]:
+    """GetCommandInvocation, as reported so far."""
+    del plugin_name
+    backend.get_command_by_id(command_id)
+    found = WORLD.invocations.get((command_id, instance_id))
+    if found is None:
+        raise Refused("InvocationDoesNotExist", "")
+    return dict(found)
+
+
+@instead(SimpleSystemManagerBackend, "list_commands")
+def list_commands(
+    original: Any, backend: SimpleSystemManagerBackend, command_id: str | None, instance_id: str | None
+) -> list[Command]:
+    """ListCommands: a command is what its invocations are, taken together."""
+    commands: list[Command] = original(backend, command_id, instance_id)
+    for command in commands:
+        states = [i["Status"] for (c, _), i in WORLD.invocations.items() if c == command.command_id]
+        done = [s for s in states if s not in ("Pending", "InProgress")]
+        command.completed_count = len(done)
+        if len(done) < len(states):
+            command.status = "InProgress" if done or "InProgress" in states else "Pending"
+        else:
+            command.status = "Success" if all(s == "Success" for s in done) else "Failed"
+        command.status_details = command.status
+    return commands

@@ -1,0 +1,154 @@
+"""Security groups: of one VPC each, named across VPCs only over an active peering, not deleted while in use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.security_groups import SecurityGroup
+from moto.ec2.responses import EC2Response
+from moto.ec2.responses.security_groups import SecurityGroups
+
+from lab.aws.hooks import Refused, define, instead, rule
+from lab.aws.peering import active_peering
+from lab.aws.world import WORLD
+
+API = "EC2 API reference, "
+
+
+@rule(
+    EC2Backend, "authorize_security_group_ingress", "authorize_security_group_egress",
+    source="VPC peering guide, Update your security groups to reference peer security groups",
+)
+def group_of_an_unpeered_vpc(backend: EC2Backend, arguments: dict[str, Any]) -> None:
+    group = backend.get_security_group_by_name_or_id(arguments["group_name_or_id"], arguments.get("vpc_id"))
+    if group is None:
+        return
+    for pair in arguments["source_groups"] or []:
+        other = backend.get_security_group_from_id(pair.get("GroupId", ""))
+        if other is None or other.vpc_id == group.vpc_id:
+            continue
+        if active_peering(group.vpc_id, other.vpc_id) is None:
+            raise Refused(
+                "InvalidGroup.NotFound", "You have specified two resources that belong to different networks."
+            )
+
+
+@instead(SecurityGroups, "authorize_security_group_ingress")
+def authorize_ingress(_original: Any, response: SecurityGroups) -> ActionResult:
+    return _authorize(response, "ingress")
+
+
+@instead(SecurityGroups, "authorize_security_group_egress")
+def authorize_egress(_original: Any, response: SecurityGroups) -> ActionResult:
+    return _authorize(response, "egress")
+
+
+def _authorize(response: SecurityGroups, direction: str) -> ActionResult:
+    """All permissions or none, and every new rule in the answer (moto answers with the last permission's only)."""
+    response.error_on_dryrun()
+    backend: EC2Backend = response.ec2_backend
+    call = getattr(backend, f"authorize_security_group_{direction}")
+    added: list[Any] = []
+    try:
+        for permission in response._process_rules_from_querystring():
+            rules, _group = call(**permission)
+            added.extend(rules)
+    except Exception:
+        for made in added:
+            group = backend.get_security_group_from_id(made.group_id)
+            if group is not None:
+                group.ingress_rules = [r for r in group.ingress_rules if r.id != made.id]
+                group.egress_rules = [r for r in group.egress_rules if r.id != made.id]
+        raise
+    return ActionResult({"Return": True, "SecurityGroupRules": added})
+
+
+@rule(SecurityGroups, "delete_security_group", source=API + "DeleteSecurityGroup: CannotDelete")
+def default_group(response: SecurityGroups, _arguments: dict[str, Any]) -> None:
+    group = response.ec2_backend.get_security_group_from_id(response._get_param("GroupId") or "")
+    if group is not None and group.is_default:
+        raise Refused(
+            "CannotDelete", f'the specified group: "{group.id}" name: "{group.name}" cannot be deleted by a user'
+        )
+
+
+@rule(EC2Backend, "delete_security_group", source=API + "DeleteSecurityGroup: DependencyViolation")
+def group_in_use(backend: EC2Backend, arguments: dict[str, Any]) -> None:
+    group_id = arguments["group_id"]
+    group = backend.get_security_group_from_id(group_id or "")
+    if group is None:
+        return
+    if user_of(backend, group):
+        raise Refused("DependencyViolation", f"resource {group_id} has a dependent object")
+
+
+def user_of(backend: EC2Backend, group: SecurityGroup) -> str | None:
+    """The id of one thing that keeps a group from being deleted: interface, balancer, or another group of its VPC.
+
+    A rule in a peer VPC's group doesn't: it becomes stale.
+    """
+    for eni in backend.enis.values():
+        if any(g.id == group.id for g in eni.group_set):
+            return eni.id
+    for balancer in WORLD.elbv2.load_balancers.values():
+        if group.id in (balancer.security_groups or []):
+            return balancer.arn
+    for other in backend.groups.get(group.vpc_id or "", {}).values():
+        if other.id != group.id and any(
+            r.source_group.get("GroupId") == group.id for r in (*other.ingress_rules, *other.egress_rules)
+        ):
+            return other.id
+    return None
+
+
+def _stale(response: EC2Response) -> ActionResult:
+    """DescribeStaleSecurityGroups: rules that name a group of a VPC no active peering leads to (any more).
+
+    Source: API reference, DescribeStaleSecurityGroups.
+    """
+    backend: EC2Backend = response.ec2_backend
+    vpc_id = response._get_param("VpcId")
+    found: list[dict[str, Any]] = []
+    for group in list(backend.groups.get(vpc_id, {}).values()):
+        ingress = [p for r in group.ingress_rules if (p := _stale_permission(backend, group, r))]
+        egress = [p for r in group.egress_rules if (p := _stale_permission(backend, group, r))]
+        if ingress or egress:
+            found.append({
+                "GroupId": group.id, "GroupName": group.name, "VpcId": vpc_id, "Description": group.description,
+                "StaleIpPermissions": ingress, "StaleIpPermissionsEgress": egress,
+            })
+    return ActionResult({"StaleSecurityGroupSet": found})
+
+
+def _stale_permission(backend: EC2Backend, group: SecurityGroup, security_rule: Any) -> dict[str, Any] | None:
+    named = security_rule.source_group.get("GroupId")
+    if not named or named in backend.groups.get(group.vpc_id or "", {}):
+        return None
+    other = backend.get_security_group_from_id(named)
+    if other is not None and active_peering(group.vpc_id, other.vpc_id):
+        return None
+    peering = next(
+        (
+            p
+            for p in backend.vpc_pcxs.values()
+            if group.vpc_id in (p.vpc.id, p.peer_vpc.id)
+            and (other is None or other.vpc_id in (p.vpc.id, p.peer_vpc.id))
+        ),
+        None,
+    )
+    pair = {"GroupId": named, "UserId": backend.account_id}
+    if other is not None and other.vpc_id:
+        pair["VpcId"] = other.vpc_id
+    if peering is not None:
+        pair |= {"VpcPeeringConnectionId": peering.id, "PeeringStatus": peering._status.code}
+    return {
+        "IpProtocol": security_rule.ip_protocol,
+        "FromPort": security_rule.from_port,
+        "ToPort": security_rule.to_port,
+        "UserIdGroupPairs": [pair],
+    }
+
+
+define(EC2Response, "describe_stale_security_groups", _stale)
