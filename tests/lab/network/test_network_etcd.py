@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import shutil
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -16,28 +15,18 @@ import pytest
 
 from lab.network.fabric import Pair
 from tests.lab.network.pki import Authority
-from tests.lab.network.world import Net, World, network
+from tests.lab.network.world import Net, World, network, tool
 
 pytestmark = pytest.mark.lab
 
 MEMBERS = ["127.17.1.4", "127.17.2.4", "127.17.3.4"]
 
 
-def etcd_binary() -> Path:
-    try:
-        from lab.toolchain import tool_path
-    except ImportError:
-        found = shutil.which("etcd")
-        assert found, "etcd is not built, and not on PATH"
-        return Path(found)
-    return tool_path("etcd")
-
-
 def start_member(ip: str, folder: Path, initial: str) -> subprocess.Popen[bytes]:
     """As the supervisor starts it: advertised on the public ports, listening on the hidden ones of its own address."""
     pki = str(folder / "pki")
     command = [
-        str(etcd_binary()), "--name", ip, "--data-dir", str(folder / "data"), "--log-level", "error",
+        tool("etcd"), "--name", ip, "--data-dir", str(folder / "data"), "--log-level", "error",
         "--listen-peer-urls", f"https://{ip}:12380", "--initial-advertise-peer-urls", f"https://{ip}:2380",
         "--listen-client-urls", f"https://{ip}:12379", "--advertise-client-urls", f"https://{ip}:2379",
         "--initial-cluster", initial, "--initial-cluster-state", "new", "--unsafe-no-fsync",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from lab.network.parsing import parse
 from lab.network.resolve import Resolver
 from lab.network.state import State
 from lab.settings import LabSettings
+from lab.toolchain import tool_path
 
 ADDRESSES = LabAddresses(index=7)
 OPERATOR = ADDRESSES.operator_ip
@@ -36,6 +38,12 @@ def rule(port: int | None = None, *, cidrs: tuple[str, ...] = (), groups: tuple[
         "groups": [*groups],
         "prefix_lists": [],
     }
+
+
+def tool(name: str) -> str:
+    """A built tool's path; one on PATH will do, of whatever version."""
+    found = shutil.which(name)
+    return found or str(tool_path(name))
 
 
 class World:
