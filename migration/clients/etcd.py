@@ -10,8 +10,7 @@ import hashlib
 import json
 import ssl
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +49,6 @@ class Status:
     applied_index: int
     db_size: int
     errors: tuple[str, ...]
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +110,6 @@ class Etcd:
             applied_index=int(answer.get("raftAppliedIndex", 0)),
             db_size=int(answer.get("dbSize", 0)),
             errors=tuple(answer.get("errors", [])),
-            seconds=0.0,
         )
 
     def round_trip(self, endpoint: str) -> float:
@@ -200,8 +197,7 @@ def _member(item: dict[str, Any]) -> Member:
     )
 
 
-@contextmanager
-def client_trust(aws_ssm: Any, prefix: str) -> Iterator[ssl.SSLContext]:
+def client_trust(aws_ssm: Any, prefix: str) -> ssl.SSLContext:
     """The operator's client certificate, read from SSM (`prefix`/ca.crt, client.crt, client.key) when needed.
 
     OpenSSL loads keys from files only: they lie in a folder of their own (0700) just until loaded. Raises
@@ -224,4 +220,4 @@ def client_trust(aws_ssm: Any, prefix: str) -> Iterator[ssl.SSLContext]:
             path.write_text(values[name])
         trust = ssl.create_default_context(cafile=str(paths["ca.crt"]))
         trust.load_cert_chain(str(paths["client.crt"]), str(paths["client.key"]))
-    yield trust
+    return trust

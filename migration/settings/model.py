@@ -139,10 +139,14 @@ class Ingress(Model):
 
 
 class Etcd(Model):
-    """How this program reaches etcd. `certificates` is the SSM prefix that holds ca.crt, client.crt, client.key."""
+    """How this program reaches etcd. `certificates` is the SSM prefix that holds ca.crt, client.crt, client.key.
+
+    `snapshots` is the folder, on the operator's machine, that a snapshot goes to before each swap.
+    """
 
     access: Literal["direct", "ssm"] = "direct"
     certificates: str
+    snapshots: str = ".migration/snapshots"
     client_port: Annotated[int, Field(ge=1, le=65535)] = 2379
     peer_port: Annotated[int, Field(ge=1, le=65535)] = 2380
 

@@ -22,7 +22,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 FACTS = json.loads(pathlib.Path("/etc/kubernetes/member.json").read_text())
@@ -129,7 +129,10 @@ class Authority:
         self.pem = wait_for(f"{prefix}.crt", lambda: parameter(ssm, f"{prefix}.crt"))
         self._certificate = x509.load_pem_x509_certificate(self.pem.encode())
         key = wait_for(f"{prefix}.key", lambda: parameter(ssm, f"{prefix}.key"))
-        self._key = serialization.load_pem_private_key(key.encode(), password=None)
+        loaded = serialization.load_pem_private_key(key.encode(), password=None)
+        if not isinstance(loaded, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
+            sys.exit(f"{prefix}.key is neither an EC nor an RSA key")
+        self._key = loaded
 
     def certify(self, name, group=None, names=(), server=False):
         """A fresh key and its certificate, both PEM. Every certificate is a client's; `server` adds the other use."""

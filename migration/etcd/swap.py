@@ -1,0 +1,289 @@
+"""One member moved: a learner added, caught up and promoted, its servers taken in, the old one let go.
+
+3 → 4 → 3 voters, so one member's failure is tolerated all along. Every step first observes: after a crash the
+same swap goes on from what etcd, AWS and the cluster say, never from what was planned. No volume is shared.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from migration.clients.aws import Aws, Instance
+from migration.clients.etcd import Etcd, Member
+from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
+from migration.deadline import Deadline, Permanent, Retryable
+from migration.etcd import machine
+from migration.etcd.preflight import endpoint, preflight, whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldMember:
+    """The member that goes. `address` is its machine's private address, before and during the swap."""
+
+    name: str
+    group: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewMember:
+    """The member that comes. Its address is its machine's, observed."""
+
+    name: str
+    group: str
+
+
+@dataclass(kw_only=True)
+class Swap:
+    """One swap and what it needs. `advance()` runs all steps; each is a no-op where it is done already."""
+
+    cluster: str
+    old: OldMember
+    new: NewMember
+    ticket_parameter: str
+    client_port: int
+    peer_port: int
+    api_port: int
+    old_api_groups: list[str]
+    new_api_group: str
+    snapshots: Path
+    aws: Aws
+    kubernetes: Kubernetes
+    etcd: Callable[[list[str]], Etcd]
+    deadline: Deadline
+    log: Callable[[str], None]
+    alive: Callable[[], None]
+    done: dict[str, Any] = field(default_factory=dict)
+
+    def advance(self) -> dict[str, Any]:
+        """Move the member; returns what was done and seen, for the report."""
+        self._machine = self._new_machine()
+        self._cluster = self.etcd([self._client_url(self.old.address), self._client_url(self._machine.ip)])
+        try:
+            for step in (
+                self._ready,
+                self._hold_old_group,
+                self._learner,
+                self._ticket,
+                self._started,
+                self._promoted,
+                self._api_in,
+                self._leadership,
+                self._old_api_out,
+                self._old_removed,
+                self._old_away,
+                self._verified,
+            ):
+                self.alive()
+                step()
+        finally:
+            self._cluster.close()
+        return self.done
+
+    # Observation
+
+    def _client_url(self, address: str) -> str:
+        return f"https://{address}:{self.client_port}"
+
+    @property
+    def _peer_url(self) -> str:
+        return f"https://{self._machine.ip}:{self.peer_port}"
+
+    def _members(self) -> list[Member]:
+        return self.deadline.until(self._cluster.members, "etcd's member list")
+
+    def _find(self, address: str) -> Member | None:
+        """The member that listens on `address`, whatever it is called."""
+        url = f"https://{address}:{self.peer_port}"
+        return next((member for member in self._members() if url in member.peer_urls), None)
+
+    @property
+    def _old_member(self) -> Member | None:
+        return self._find(self.old.address)
+
+    def _own(self) -> Member:
+        own = self._find(self._machine.ip)
+        if own is None:
+            raise Retryable(f"{self.new.name} isn't in etcd's list")
+        return own
+
+    def _until(self, attempt: Callable[[], Any], what: str) -> Any:
+        def watched() -> Any:
+            self.alive()
+            return attempt()
+
+        return self.deadline.until(watched, what)
+
+    # Steps
+
+    def _new_machine(self) -> Instance:
+        def found() -> Instance | None:
+            return machine.running(self.aws, self.new.group)
+
+        return self._until(found, f"a running machine in {self.new.group}")
+
+    def _ready(self) -> None:
+        """All is well, and there is a snapshot from before the first change."""
+        if self._old_member is None:
+            return
+        seen = self._until(
+            lambda: preflight(self._cluster, expected_learner=self._peer_url, log=self.log), "etcd to be whole"
+        )
+        self.log(f"preflight: {seen}")
+        if self._find(self._machine.ip) is None:
+            self.snapshots.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path = self.snapshots / f"{self.cluster}-before-{self.new.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
+            taken = self._until(lambda: self._cluster.snapshot(path), "a snapshot")
+            self.done["snapshot"] = {"path": str(path), "bytes": taken.size, "sha256": taken.sha256}
+            self.log(f"snapshot: {taken.size} bytes in {path}, read back")
+
+    def _hold_old_group(self) -> None:
+        """Before anything else: the old group must not start a second writer."""
+        if machine.hold(self.aws, self.old.group):
+            self.log(f"held {self.old.group}: {', '.join(machine.HELD_PROCESSES)} suspended")
+
+    def _learner(self) -> None:
+        """Exactly one learner, ours, at this machine's address; a dead one of ours blocks the next and goes first."""
+        members = self._members()
+        for member in members:
+            ours = member.name == self.new.name or (member.learner and not member.name)
+            if ours and self._peer_url not in member.peer_urls and member.learner:
+                self.log(f"removing the learner {member.id} of a machine that is gone")
+                self._until(lambda member=member: self._remove(member), "the removal of a dead learner")
+        if self._find(self._machine.ip) is None:
+            # etcd refuses a change within 5 s of connections coming up ("unhealthy cluster"): that passes.
+            added = self._until(lambda: self._cluster.add_learner(self._peer_url), f"{self.new.name} to be added")
+            self.log(f"added learner {self.new.name} ({added.id}) at {self._peer_url}")
+
+    def _remove(self, member: Member) -> bool:
+        self._cluster.remove(member.id, self._cluster.endpoints[0])
+        return True
+
+    def _ticket(self) -> None:
+        """The exact initial cluster, for this machine alone, only now that etcd has it in its list."""
+        if self._own().name:
+            return
+        names = [f"{member.name or self.new.name}={url}" for member in self._members() for url in member.peer_urls]
+        ticket = json.dumps({"initial_cluster": ",".join(sorted(names)), "state": "existing"})
+        self.aws.ssm.put_parameter(Name=self.ticket_parameter, Type="String", Value=ticket, Overwrite=True)
+        self.log(f"wrote {self.new.name}'s join ticket")
+
+    def _started(self) -> None:
+        def named() -> bool | None:
+            return True if self._own().name else None
+
+        self._until(named, f"{self.new.name}'s etcd to start")
+
+    def _promoted(self) -> None:
+        def voter() -> bool:
+            own = self._own()
+            if own.learner:
+                # "can only promote a learner member which is in sync with leader" until it has caught up.
+                self._cluster.promote(own.id)
+                self.log(f"promoted {self.new.name}")
+            return True
+
+        self._until(voter, f"{self.new.name}'s vote")
+        self._until(lambda: whole(self._cluster, self._cluster.members()), "all voters healthy")
+
+    def _api_in(self) -> None:
+        """The new API server answers for the cluster's name before the old one stops doing so."""
+        known = {target.id for target in self.aws.target_health(self.new_api_group) if target.state != "draining"}
+        if self._machine.ip not in known:
+            machine.register(self.aws, self.new_api_group, self._machine.ip, self.api_port)
+            self.log(f"registered {self._machine.ip} with the API's balancer")
+        self._until(
+            lambda: machine.healthy(self.aws, self.new_api_group, self._machine.ip), f"{self.new.name}'s API server"
+        )
+
+    def _leadership(self) -> None:
+        """The leader is handed over, never lost: a transfer costs milliseconds, a removed leader an election."""
+        old = self._old_member
+        if old is None:
+            return
+
+        def led_elsewhere() -> bool | None:
+            leader = self._cluster.status(endpoint(self._own())).leader
+            if leader != old.id:
+                return True
+            self._cluster.transfer_leadership(endpoint(old), self._own().id)
+            self.done["leaderChanges"] = self.done.get("leaderChanges", 0) + 1
+            self.log(f"leadership handed to {self.new.name}")
+            return None
+
+        self._until(led_elsewhere, f"leadership to leave {self.old.name}")
+
+    def _old_api_out(self) -> None:
+        """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints."""
+        drained = machine.deregister(self.aws, self.new_api_group, self.old.address, self.deadline, self.alive)
+        old_machine = machine.running(self.aws, self.old.group)
+        if old_machine is None:
+            return
+        for group in self.old_api_groups:
+            drained |= machine.deregister(self.aws, group, old_machine.id, self.deadline, self.alive)
+        if drained:
+            self.log(f"{self.old.name} drained from the API's balancers")
+        machine.shell(
+            self.aws,
+            old_machine.id,
+            "systemctl disable --now kube-apiserver kube-controller-manager kube-scheduler",
+            self.deadline,
+            self.alive,
+        )
+        self.log(f"{self.old.name}'s API server stopped")
+        self._until(self._endpoint_lost, f"the kubernetes endpoints to lose {self.old.address}")
+
+    def _endpoint_lost(self) -> bool:
+        slices = self.kubernetes.list(ENDPOINT_SLICES, "default", labels="kubernetes.io/service-name=kubernetes")
+        addresses = {
+            address for item in slices for point in item.get("endpoints") or [] for address in point["addresses"]
+        }
+        host = self.old.address.split(".", 1)[1]
+        # A rehearsal on loopback advertises 127.x as 10.x: the rest of the address is what tells members apart.
+        wanted = {self.old.address} | ({f"10.{host}"} if self.old.address.startswith("127.") else set())
+        if addresses & wanted:
+            raise Retryable(f"still there: {', '.join(sorted(addresses))}")
+        return True
+
+    def _old_removed(self) -> None:
+        """Through an endpoint that remains, and only while that leaves a whole quorum."""
+
+        def removed() -> bool:
+            old = self._old_member
+            if old is None:
+                return True
+            members = self._cluster.members()
+            voters = whole(self._cluster, members)
+            if len(voters) < 2:
+                raise Permanent(f"{self.old.name} is the only voter: it can't be removed")
+            self._cluster.remove(old.id, endpoint(self._own()))
+            self.log(f"removed {self.old.name} ({old.id}) from etcd")
+            return True
+
+        self._until(removed, f"{self.old.name} to leave etcd")
+
+    def _old_away(self) -> None:
+        old_machine = machine.running(self.aws, self.old.group)
+        if old_machine is not None:
+            machine.shell(self.aws, old_machine.id, "systemctl disable --now etcd", self.deadline, self.alive)
+        machine.send_away(self.aws, self.old.group, self.deadline, self.alive)
+        self.log(f"{self.old.name}'s machine is gone; its volume stays until the clean-up")
+
+    def _verified(self) -> None:
+        def settled() -> list[Member]:
+            members = self._cluster.members()
+            learners = [member for member in members if member.learner]
+            if learners:
+                raise Retryable(f"{learners[0].name or learners[0].id} is still a learner")
+            return whole(self._cluster, members)
+
+        voters = self._until(settled, "a whole quorum")
+        self.done["members"] = sorted(member.name for member in voters)
+        self.done["memberId"] = self._own().id
+        self.done["name"] = self.new.name
+        self.log(f"{self.new.name} in place of {self.old.name}: {', '.join(self.done['members'])}")
