@@ -1,0 +1,205 @@
+"""The command line beside `pulumi up`: discover, status, check, record, watch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from migration.clients import Clients
+from migration.deadline import Permanent, Retryable
+from migration.discover.wish import Wish
+from migration.settings import ConfigurationError, Settings, load_file
+
+STACKS = Path("stacks")
+PROJECT = "migration"  # Pulumi.yaml's name: with the environment it makes the record's owner
+EXIT_REFUSED = 2
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+def _limit(text: str) -> tuple[str, int]:
+    key, value = _pair(text)
+    if not value.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=SECONDS")
+    return key, int(value)
+
+
+def _discover_arguments(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--cluster", required=True, help="the cluster's name, as its tags have it (kubernetes.io/cluster/NAME)")
+    add("--vpc", required=True, metavar="VPC-ID", help="the VPC the cluster is in")
+    add("--region", help="default: the environment's")
+    add("--from", dest="from_name", metavar="NAME", help="the old side's name (default: the VPC's Name)")
+    add("--to", dest="to_name", default="main", metavar="NAME", help="the new side's name (default: main)")
+    add("--to-cidr", metavar="CIDR", help="the new VPC's range (default: the next free /16)")
+    add("--pod-cidr", metavar="CIDR", help="default: the controller manager's --cluster-cidr")
+    add("--service-cidr", metavar="CIDR", help="default: the API server's --service-cluster-ip-range")
+    add("--operator-network", action="append", default=[], metavar="CIDR", help="where operators come from")
+    add("--ingress-balancer", metavar="NAME", help="where several send to the workers")
+    add("--ingress-service", metavar="NAMESPACE/NAME", help="where several Services have the node port")
+    add("--zone", metavar="ID|NAME", help="the hosted zone, where several lead to the balancers")
+    add("--etcd-certificates", metavar="PREFIX", help="SSM prefix of ca.crt, client.crt, client.key")
+    add("--kubeconfig", metavar="FILE", help="default: KUBECONFIG")
+    add("--nat", choices=["none", "per-zone"], default="none", help="the new VPC's way to the internet")
+    add("--ttl", type=int, metavar="SECONDS", help="TTL of the records from stage 2 on")
+    add("--limit", action="append", default=[], type=_limit, metavar="KEY=SECONDS", help="sets limits.KEY")
+    add("--tag", action="append", default=[], type=_pair, metavar="KEY=VALUE", help="on everything made")
+    where = command.add_mutually_exclusive_group()
+    where.add_argument("--stack", default="stage-0", help="writes stacks/Pulumi.STACK.yaml (default: stage-0)")
+    where.add_argument("--output", type=Path, metavar="FILE", help="writes this file; its name names the stack")
+    add("--overwrite", action="store_true", help="replace a configuration that the file holds already")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(prog="python -m migration", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True)
+    discover = commands.add_parser("discover", help="read a running cluster, write the stack's configuration")
+    _discover_arguments(discover)
+    check = commands.add_parser("check", help="validate a stack's file")
+    check.add_argument("file", type=Path)
+    for name, text in (("status", "where the migration is"), ("record", "the record of the cluster's migration")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
+        command.add_argument("--json", action="store_true", help="for machines")
+        if name == "record":
+            action = command.add_mutually_exclusive_group()
+            action.add_argument("--show", action="store_true", help="the default")
+            action.add_argument("--take-over", action="store_true", help="let this stack drive the cluster")
+    commands.add_parser("watch", help="probe the cluster from outside; arguments as in proof.watch", add_help=False)
+    return top
+
+
+def _stack_file(given: Path | None) -> Path:
+    """The file given, or the only stack's; raises `Permanent` naming those there are."""
+    if given is not None:
+        return given
+    found = sorted(STACKS.glob("Pulumi.*.yaml"))
+    staged = [path for path in found if "stage-" in path.name] or found
+    if len(staged) == 1:
+        return staged[0]
+    names = ", ".join(map(str, found)) or "none"
+    raise Permanent(f"which stack? name its file with --file; there are: {names}")
+
+
+def _loaded(path: Path | None) -> tuple[Settings, Clients]:
+    file = _stack_file(path)
+    if not file.exists():
+        raise Permanent(f"there is no file {file}")
+    settings = load_file(file)
+    return settings, Clients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
+
+
+def _discover(args: argparse.Namespace) -> None:
+    import boto3
+
+    from migration.discover.run import discover
+    from migration.discover.write import write
+
+    region = args.region or boto3.Session().region_name
+    if not region:
+        raise Permanent("no region: give --region or set AWS_REGION")
+    wish = Wish(
+        cluster=args.cluster,
+        vpc=args.vpc,
+        from_name=args.from_name,
+        to_name=args.to_name,
+        to_cidr=args.to_cidr,
+        pod_cidr=args.pod_cidr,
+        service_cidr=args.service_cidr,
+        operator_networks=tuple(args.operator_network),
+        ingress_balancer=args.ingress_balancer,
+        ingress_service=args.ingress_service,
+        zone=args.zone,
+        etcd_certificates=args.etcd_certificates,
+        kubeconfig=args.kubeconfig,
+        nat=args.nat,
+        ttl=args.ttl,
+        limits=dict(args.limit),
+        tags=dict(args.tag),
+    )
+    found = discover(Clients(region=region, kubeconfig=args.kubeconfig), wish)
+    path = args.output or STACKS / f"Pulumi.{args.stack}.yaml"
+    write(path, region, found, overwrite=args.overwrite)
+    print(
+        f"{path}: cluster {found['cluster']} in {args.vpc}: {len(found['pools'])} worker groups, "
+        f"{len(found['members'])} members, {len(found['traffic']['records'])} names, "
+        f"{len(found['connectedNetworks'])} connected networks; {len(found['retire'])} objects to retire, "
+        f"{len(found['keep'])} to keep; from {found['from']} {found['sides'][found['from']]['cidr']} "
+        f"to {found['to']} {found['sides'][found['to']]['cidr']}"
+    )
+
+
+def _check(args: argparse.Namespace) -> None:
+    settings, _ = _loaded(args.file)
+    print(
+        f"{args.file}: valid; stage {settings.stage.number} ({settings.stage.name}) of {settings.configuration.cluster}"
+    )
+
+
+def _status(args: argparse.Namespace) -> None:
+    from migration.status import lines, observe
+
+    settings, clients = _loaded(args.file)
+    seen = observe(settings, clients)
+    print(json.dumps(seen, indent=1) if args.json else "\n".join(lines(seen)))
+
+
+def _record(args: argparse.Namespace) -> None:
+    from migration.record import as_json, read_record, take_over
+
+    settings, clients = _loaded(args.file)
+    cluster = settings.configuration.cluster
+    if args.take_over:
+        found = take_over(clients.aws, cluster, f"{PROJECT}/{settings.environment}")
+    else:
+        found = read_record(clients.aws, cluster)
+    if args.json:
+        print(json.dumps(as_json(found) if found else None))
+    elif found is None:
+        print(f"cluster {cluster} has no record: no migration was begun")
+    else:
+        print(
+            f"cluster {cluster}: driven by {found.owner}, from {found.from_side} to {found.to_side}, "
+            f"reached stage {found.reached}, tried stage {found.tried}"
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Exit status 0, or 2 with a sentence on standard error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["watch"]:
+        from proof.watch import main as watch
+
+        return watch(arguments[1:])
+    args = parser().parse_args(arguments)
+    command = {"discover": _discover, "check": _check, "status": _status, "record": _record}[args.command]
+    try:
+        command(args)
+    except (Permanent, Retryable, ConfigurationError) as refusal:
+        print(f"{args.command}: {refusal}", file=sys.stderr)
+        return EXIT_REFUSED
+    except ClientError as error:
+        print(f"{args.command}: AWS refused: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    except BotoCoreError as error:
+        print(f"{args.command}: AWS can't be asked: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    except OSError as error:
+        print(f"{args.command}: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

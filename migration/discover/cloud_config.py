@@ -1,0 +1,105 @@
+"""Reading the cloud-config of a cluster's machines: its files, its systemd units, their flags. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def document(user_data: str) -> dict[str, Any]:
+    """The cloud-config as data; empty for user data of another kind (a shell script)."""
+    if not user_data.startswith("#cloud-config"):
+        return {}
+    try:
+        found = yaml.safe_load(user_data)
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def content(entry: dict[str, Any]) -> str:
+    """A `write_files` entry's content as text; what isn't text reads as empty.
+
+    Encodings: https://cloudinit.readthedocs.io/en/latest/reference/modules.html#write-files
+    """
+    raw, encoding = entry.get("content", ""), str(entry.get("encoding", ""))
+    data = raw if isinstance(raw, bytes) else str(raw).encode()
+    try:
+        if "b64" in encoding or "base64" in encoding:
+            data = base64.b64decode(data)
+        if "gz" in encoding:
+            data = gzip.decompress(data)
+        return data.decode()
+    except (binascii.Error, OSError, EOFError, UnicodeDecodeError):
+        return ""
+
+
+def files(user_data: str) -> dict[str, str]:
+    """Path to content of every file the cloud-config writes."""
+    entries = document(user_data).get("write_files") or []
+    return {entry["path"]: content(entry) for entry in entries if isinstance(entry, dict) and "path" in entry}
+
+
+def unit_path(unit: str) -> str:
+    """Where systemd looks for a unit an administrator wrote."""
+    return f"/etc/systemd/system/{unit}.service"
+
+
+def runs_control_plane(user_data: str) -> bool:
+    """Whether these are the machines of a member: they have etcd's and the API server's units."""
+    written = files(user_data)
+    return all(unit_path(unit) in written for unit in ("etcd", "kube-apiserver"))
+
+
+def flag(user_data: str, name: str) -> str | None:
+    """The value of a command-line flag (``--name=value`` or ``--name value``) in any file; None if there is none."""
+    pattern = re.compile(rf"--{re.escape(name)}[=\s]+[\"']?([^\s\"'\\]+)")
+    for text in files(user_data).values():
+        found = pattern.search(text)
+        if found and "$" not in found[1]:
+            return found[1]
+    return None
+
+
+def port_of(user_data: str, name: str, default: int) -> int:
+    """The port of the first URL in a flag whose host may be a variable: ``https://${IP}:2379,…`` → 2379."""
+    pattern = re.compile(rf"--{re.escape(name)}[=\s]+\S*?:(\d+)(?=[,\s\\/]|$)")
+    for text in files(user_data).values():
+        found = pattern.search(text)
+        if found:
+            return int(found[1])
+    return default
+
+
+def facts(user_data: str) -> Iterator[dict[str, Any]]:
+    """Every JSON object among the files: where tooling keeps a machine's facts."""
+    for text in files(user_data).values():
+        if text.lstrip().startswith("{"):
+            try:
+                found = json.loads(text)
+            except json.JSONDecodeError:
+                continue
+            if isinstance(found, dict):
+                yield found
+
+
+def member_name(user_data: str) -> str | None:
+    """The etcd member's name as the machine's own facts or flags have it; None where only the machine knows."""
+    for found in facts(user_data):
+        name = found.get("member") or found.get("memberName")
+        if isinstance(name, str) and name:
+            return name
+    for text in files(user_data).values():
+        assigned = re.search(r"^(?:MEMBER_NAME|ETCD_NAME)=[\"']?([\w.\-]+)", text, re.MULTILINE)
+        if assigned:
+            return assigned[1]
+    return None

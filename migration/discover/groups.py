@@ -1,0 +1,144 @@
+"""Which groups are workers and which are members of the control plane. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from migration.deadline import Permanent
+from migration.discover import cloud_config
+from migration.discover.inventory import Group, Inventory, profile_of
+from migration.discover.tags import belongs_to, tags_of
+
+
+def members_of(inventory: Inventory) -> list[Group]:
+    """The control plane's groups; raises `Permanent` if there are none."""
+    found = [group for group in inventory.groups if cloud_config.runs_control_plane(group.template.user_data)]
+    if not found:
+        raise Permanent(
+            f"no group of cluster {inventory.cluster!r} starts etcd and kube-apiserver from its user data "
+            f"({', '.join(cloud_config.unit_path(unit) for unit in cloud_config.UNITS)}): its control plane isn't "
+            f"one that this program can clone"
+        )
+    return found
+
+
+def workers_of(inventory: Inventory) -> list[Group]:
+    """Every other group of the cluster."""
+    members = {group.name for group in members_of(inventory)}
+    return [group for group in inventory.groups if group.name not in members]
+
+
+def zones_by_subnet(inventory: Inventory) -> dict[str, str]:
+    """Subnet id to availability zone."""
+    return {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in inventory.subnets}
+
+
+def zones_of(inventory: Inventory, group: Group) -> list[str]:
+    """The zones a group's subnets lie in, sorted."""
+    where = zones_by_subnet(inventory)
+    return sorted({where[subnet] for subnet in group.subnets if subnet in where})
+
+
+def short_name(group: str, cluster: str) -> str:
+    """A group's name without the cluster's: ``pet-nodes-a`` or ``nodes-a.pet`` → ``nodes-a``."""
+    for separator in ("-", ".", "_"):
+        group = group.removeprefix(cluster + separator).removesuffix(separator + cluster)
+    return group
+
+
+def pools(inventory: Inventory) -> list[dict[str, Any]]:
+    """The `pools` of the configuration."""
+    found = []
+    for group in workers_of(inventory):
+        kind = group.template.data.get("InstanceType") or next((one["InstanceType"] for one in group.instances), None)
+        if kind is None:
+            raise Permanent(f"the launch template {group.template.name} of {group.name} names no instance type")
+        found.append(
+            {
+                "name": short_name(group.name, inventory.cluster),
+                "group": group.name,
+                "launchTemplate": group.template.id,
+                "instanceType": kind,
+                "market": "spot" if group.spot else "on-demand",
+                "zones": zones_of(inventory, group),
+            }
+        )
+    return found
+
+
+def members(inventory: Inventory) -> list[dict[str, Any]]:
+    """The `members` of the configuration; raises `Permanent` for a group that isn't one running member."""
+    found = []
+    for group in members_of(inventory):
+        if len(group.instances) != 1:
+            raise Permanent(
+                f"the control-plane group {group.name} has {len(group.instances)} running instances; a member is a "
+                f"group of exactly one: repair it first"
+            )
+        instance = group.instances[0]
+        volume = _etcd_volume(inventory, group, instance)
+        name = (
+            cloud_config.member_name(group.template.user_data)
+            or tags_of(instance).get("Name")
+            or short_name(group.name, inventory.cluster)
+        )
+        found.append(
+            {
+                "name": name,
+                "group": group.name,
+                "launchTemplate": group.template.id,
+                "zone": instance["Placement"]["AvailabilityZone"],
+                "address": instance["PrivateIpAddress"],
+                "volumeId": volume["VolumeId"],
+                "volumeSize": volume["Size"],
+                "volumeType": volume.get("VolumeType", "gp3"),
+            }
+        )
+    return sorted(found, key=lambda member: (member["zone"], member["name"]))
+
+
+def _etcd_volume(inventory: Inventory, group: Group, instance: dict[str, Any]) -> dict[str, Any]:
+    """The data volume attached to a member's machine: not its root disk, and etcd's where there are several."""
+    root = instance.get("RootDeviceName")
+    attached = [
+        volume
+        for volume in inventory.volumes
+        for one in volume.get("Attachments", [])
+        if one["InstanceId"] == instance["InstanceId"] and one.get("Device") != root
+    ]
+    named = [volume for volume in attached if belongs_to(tags_of(volume), inventory.cluster)] or attached
+    if len(named) > 1:
+        named = [one for one in named if any("etcd" in f"{k}={v}".lower() for k, v in tags_of(one).items())]
+    if len(named) != 1:
+        seen = ", ".join(volume["VolumeId"] for volume in attached) or "none"
+        raise Permanent(
+            f"the etcd volume of {group.name} ({instance['InstanceId']}) can't be told: attached data volumes are "
+            f"{seen}; tag the one with etcd's data (for instance Name=etcd.…) as part of the cluster"
+        )
+    return named[0]
+
+
+def security_group(inventory: Inventory, groups: Iterable[Group], role: str) -> str:
+    """The security group that all machines of a role have; the cluster's own where there are several."""
+    every = list(groups)
+    counted = Counter(one for group in every for one in set(group.template.security_groups))
+    common = [one for one, count in counted.items() if count == len(every)]
+    if len(common) > 1:
+        tagged = {one["GroupId"] for one in inventory.security_groups if belongs_to(tags_of(one), inventory.cluster)}
+        common = [one for one in common if one in tagged] or common
+    if not common:
+        raise Permanent(f"the {role} groups of cluster {inventory.cluster!r} have no security group in common")
+    return sorted(common)[0]
+
+
+def role_name(inventory: Inventory, groups: Iterable[Group], role: str) -> str:
+    """The IAM role of the machines of a role; raises `Permanent` when they have several, or none."""
+    found = {inventory.roles.get(profile_of(group.template), "") for group in groups} - {""}
+    if len(found) != 1:
+        raise Permanent(
+            f"the {role} groups of cluster {inventory.cluster!r} have {len(found)} IAM roles "
+            f"({', '.join(sorted(found)) or 'none'}); this program expects one instance profile for all of them"
+        )
+    return found.pop()

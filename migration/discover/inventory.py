@@ -1,0 +1,371 @@
+"""Everything of one VPC that a migration needs to know, as AWS describes it. Reads only."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from migration.deadline import Permanent
+from migration.discover.tags import belongs_to, clusters_of, tags_of
+
+if TYPE_CHECKING:
+    from migration.clients.aws import Aws
+
+Described = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A launch template's version in use: AWS's description of its data, and its user data as text."""
+
+    id: str
+    name: str
+    data: Described
+    tags: Mapping[str, str]
+
+    @property
+    def user_data(self) -> str:
+        """The user data as text; what isn't text (a compressed archive) reads as empty."""
+        try:
+            return base64.b64decode(self.data.get("UserData", "")).decode()
+        except ValueError:
+            return ""
+
+    @property
+    def security_groups(self) -> tuple[str, ...]:
+        """The groups its machines get, wherever the template names them."""
+        interfaces = self.data.get("NetworkInterfaces") or [{}]
+        return tuple(self.data.get("SecurityGroupIds") or interfaces[0].get("Groups") or ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """An Auto Scaling group with its launch template and its running instances."""
+
+    name: str
+    template: Template
+    subnets: tuple[str, ...]
+    target_groups: tuple[str, ...]
+    tags: Mapping[str, str]
+    instances: tuple[Described, ...]
+    spot: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadBalancer:
+    """A load balancer with its listeners and the target groups behind them."""
+
+    arn: str
+    name: str
+    dns_name: str
+    zone_id: str
+    tags: Mapping[str, str]
+    listeners: tuple[tuple[int, str], ...]  # port, target group's ARN
+    targets: Mapping[str, tuple[str, ...]]  # target group's ARN to the ids (or addresses) in it
+
+
+@dataclass(frozen=True)
+class Other:
+    """Something in the VPC that this program never retires. `subnet` is where it holds an address, or empty."""
+
+    type: str
+    id: str
+    tags: Mapping[str, str]
+    subnet: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """One VPC and the cluster in it."""
+
+    region: str
+    cluster: str
+    vpc: Described
+    other_cidrs: tuple[str, ...]  # of every other VPC of the account and region
+    subnets: tuple[Described, ...]
+    route_tables: tuple[Described, ...]
+    security_groups: tuple[Described, ...]
+    groups: tuple[Group, ...]
+    balancers: tuple[LoadBalancer, ...]
+    target_groups: Mapping[str, Described]
+    target_group_tags: Mapping[str, Mapping[str, str]]
+    volumes: tuple[Described, ...]
+    peerings: tuple[Described, ...]
+    peer_route_tables: Mapping[str, tuple[Described, ...]]  # by VPC id, as far as this account sees them
+    peer_vpcs: Mapping[str, Described]
+    zones: tuple[tuple[str, str, tuple[Described, ...]], ...]  # zone id, name, records
+    roles: Mapping[str, str]  # instance profile (name or ARN) to role name
+    others: tuple[Other, ...] = ()
+
+    def templates(self) -> tuple[Template, ...]:
+        """The groups' launch templates, each once."""
+        return tuple({group.template.id: group.template for group in self.groups}.values())
+
+
+def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
+    """The inventory of `cluster` in `vpc_id`.
+
+    Raises `Permanent` for a VPC or a cluster that isn't there, listing those that are, and for two clusters that
+    share one tag. AWS's own errors pass through.
+    """
+    vpcs = _pages(aws.ec2, "describe_vpcs", "Vpcs")
+    vpc = _vpc(vpcs, vpc_id)
+    inside = [{"Name": "vpc-id", "Values": [vpc_id]}]
+    subnets = _pages(aws.ec2, "describe_subnets", "Subnets", Filters=inside)
+    scaling = _pages(aws.autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups")
+    where = {s["SubnetId"]: s["VpcId"] for s in _pages(aws.ec2, "describe_subnets", "Subnets")}
+    _exactly_one(cluster, vpc_id, [vpc, *subnets], scaling, where)
+    groups = tuple(
+        _group(aws, found)
+        for found in sorted(scaling, key=lambda one: one["AutoScalingGroupName"])
+        if _vpc_of(found, where) == vpc_id and belongs_to(tags_of(found), cluster)
+    )
+    target_groups = {
+        one["TargetGroupArn"]: one
+        for one in _pages(aws.elbv2, "describe_target_groups", "TargetGroups")
+        if one.get("VpcId") == vpc_id
+    }
+    peerings = _peerings(aws, vpc_id)
+    peers = [_peer(peering, vpc_id)["VpcId"] for peering in peerings]
+    return Inventory(
+        region=aws.region,
+        cluster=cluster,
+        vpc=vpc,
+        other_cidrs=tuple(block["CidrBlock"] for one in vpcs if one["VpcId"] != vpc_id for block in _cidr_blocks(one)),
+        subnets=tuple(subnets),
+        route_tables=tuple(_pages(aws.ec2, "describe_route_tables", "RouteTables", Filters=inside)),
+        security_groups=tuple(_pages(aws.ec2, "describe_security_groups", "SecurityGroups", Filters=inside)),
+        groups=groups,
+        balancers=_balancers(aws, vpc_id),
+        target_groups=target_groups,
+        target_group_tags=_elb_tags(aws, target_groups),
+        volumes=_volumes(aws, cluster, groups),
+        peerings=tuple(peerings),
+        peer_route_tables={
+            peer: tuple(_pages(aws.ec2, "describe_route_tables", "RouteTables", Filters=[_vpc_filter(peer)]))
+            for peer in peers
+        },
+        peer_vpcs={one["VpcId"]: one for one in vpcs if one["VpcId"] in peers},
+        zones=_zones(aws, vpc_id),
+        roles=_roles(aws, groups),
+        others=_others(aws, vpc_id, groups),
+    )
+
+
+def _pages(client: Any, call: str, key: str, **arguments: Any) -> list[Described]:
+    return [item for page in client.get_paginator(call).paginate(**arguments) for item in page[key]]
+
+
+def _vpc_filter(vpc_id: str) -> Described:
+    return {"Name": "vpc-id", "Values": [vpc_id]}
+
+
+def _cidr_blocks(vpc: Described) -> list[Described]:
+    return vpc.get("CidrBlockAssociationSet") or [{"CidrBlock": vpc["CidrBlock"]}]
+
+
+def _vpc(vpcs: Iterable[Described], vpc_id: str) -> Described:
+    seen = {vpc["VpcId"]: vpc for vpc in vpcs}
+    if vpc_id in seen:
+        return seen[vpc_id]
+    listed = ", ".join(f"{one} ({tags_of(vpc).get('Name', vpc['CidrBlock'])})" for one, vpc in sorted(seen.items()))
+    raise Permanent(f"there is no VPC {vpc_id!r} in this account and region; there are: {listed or 'none'}")
+
+
+def _vpc_of(group: Described, where: Mapping[str, str]) -> str:
+    first = group.get("VPCZoneIdentifier", "").split(",")[0].strip()
+    return where.get(first, "")
+
+
+def _exactly_one(
+    cluster: str, vpc_id: str, network: list[Described], scaling: list[Described], where: Mapping[str, str]
+) -> None:
+    """The cluster is in this VPC and, but for a side that this program makes, in no other."""
+    tagged = [(_vpc_of(group, where), tags_of(group)) for group in scaling]
+    here = [tags for place, tags in tagged if place == vpc_id]
+    if not any(belongs_to(tags, cluster) for tags in here):
+        names = sorted({name for tags in [*here, *map(tags_of, network)] for name in clusters_of(tags)})
+        elsewhere = sorted({place for place, tags in tagged if place != vpc_id and belongs_to(tags, cluster)})
+        hint = f"; {cluster!r} has groups in {', '.join(elsewhere)}" if elsewhere else ""
+        raise Permanent(
+            f"no Auto Scaling group in {vpc_id} is tagged as part of cluster {cluster!r}; clusters tagged there: "
+            f"{', '.join(names) or 'none'}{hint}"
+        )
+    others = {
+        place
+        for place, tags in tagged
+        if place not in ("", vpc_id) and belongs_to(tags, cluster) and tags.get("migration:cluster") != cluster
+    }
+    if others:
+        raise Permanent(
+            f"two clusters under one tag: groups tagged as part of {cluster!r} are in {vpc_id} and in "
+            f"{', '.join(sorted(others))}; give each cluster a tag of its own (kubernetes.io/cluster/<name>)"
+        )
+
+
+def _group(aws: Aws, found: Described) -> Group:
+    mixed = found.get("MixedInstancesPolicy", {})
+    wanted = found.get("LaunchTemplate") or mixed.get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
+    name = found["AutoScalingGroupName"]
+    if not wanted:
+        raise Permanent(
+            f"the group {name} has a launch configuration, no launch template; give it a template first "
+            f"(AWS makes no new launch configurations)"
+        )
+    template = _template(aws, wanted)
+    market = template.data.get("InstanceMarketOptions", {}).get("MarketType")
+    on_demand = mixed.get("InstancesDistribution", {}).get("OnDemandPercentageAboveBaseCapacity", 100)
+    ids = [one["InstanceId"] for one in found.get("Instances", [])]
+    reservations = _pages(aws.ec2, "describe_instances", "Reservations", InstanceIds=ids) if ids else []
+    return Group(
+        name=name,
+        template=template,
+        subnets=tuple(one.strip() for one in found["VPCZoneIdentifier"].split(",")),
+        target_groups=tuple(found.get("TargetGroupARNs", ())),
+        tags=tags_of(found),
+        instances=tuple(
+            one
+            for reservation in reservations
+            for one in reservation["Instances"]
+            if one["State"]["Name"] in ("pending", "running")
+        ),
+        spot=market == "spot" or on_demand == 0,
+    )
+
+
+def _template(aws: Aws, wanted: Described) -> Template:
+    by = {key: wanted[key] for key in ("LaunchTemplateId", "LaunchTemplateName") if wanted.get(key)}
+    if "LaunchTemplateId" in by:
+        by.pop("LaunchTemplateName", None)
+    version = str(wanted.get("Version") or "$Default")
+    found = aws.ec2.describe_launch_template_versions(Versions=[version], **by)["LaunchTemplateVersions"][0]
+    described = aws.ec2.describe_launch_templates(LaunchTemplateIds=[found["LaunchTemplateId"]])
+    return Template(
+        id=found["LaunchTemplateId"],
+        name=found["LaunchTemplateName"],
+        data=found["LaunchTemplateData"],
+        tags=tags_of(described["LaunchTemplates"][0]),
+    )
+
+
+def _elb_tags(aws: Aws, arns: Iterable[str]) -> dict[str, Mapping[str, str]]:
+    names = sorted(arns)
+    found: dict[str, Mapping[str, str]] = {}
+    for start in range(0, len(names), 20):  # DescribeTags takes 20 ARNs a call
+        answer = aws.elbv2.describe_tags(ResourceArns=names[start : start + 20])
+        found |= {one["ResourceArn"]: tags_of(one) for one in answer["TagDescriptions"]}
+    return found
+
+
+def _balancers(aws: Aws, vpc_id: str) -> tuple[LoadBalancer, ...]:
+    described = [
+        one for one in _pages(aws.elbv2, "describe_load_balancers", "LoadBalancers") if one.get("VpcId") == vpc_id
+    ]
+    tags = _elb_tags(aws, [one["LoadBalancerArn"] for one in described])
+    found: list[LoadBalancer] = []
+    for one in sorted(described, key=lambda balancer: balancer["LoadBalancerName"]):
+        arn = one["LoadBalancerArn"]
+        listeners = tuple(
+            sorted(
+                (listener["Port"], action["TargetGroupArn"])
+                for listener in _pages(aws.elbv2, "describe_listeners", "Listeners", LoadBalancerArn=arn)
+                for action in listener["DefaultActions"]
+                if action.get("TargetGroupArn")
+            )
+        )
+        found.append(
+            LoadBalancer(
+                arn=arn,
+                name=one["LoadBalancerName"],
+                dns_name=one["DNSName"],
+                zone_id=one.get("CanonicalHostedZoneId", ""),
+                tags=tags.get(arn, {}),
+                listeners=listeners,
+                targets={group: tuple(target.id for target in aws.target_health(group)) for _, group in listeners},
+            )
+        )
+    return tuple(found)
+
+
+def _volumes(aws: Aws, cluster: str, groups: Iterable[Group]) -> tuple[Described, ...]:
+    """Volumes of the groups' machines, and those tagged as the cluster's (a volume between two machines is alone)."""
+    machines = {one["InstanceId"] for group in groups for one in group.instances}
+    return tuple(
+        volume
+        for volume in _pages(aws.ec2, "describe_volumes", "Volumes")
+        if machines & {one["InstanceId"] for one in volume.get("Attachments", [])}
+        or belongs_to(tags_of(volume), cluster)
+    )
+
+
+def _peer(peering: Described, vpc_id: str) -> Described:
+    requester, accepter = peering["RequesterVpcInfo"], peering["AccepterVpcInfo"]
+    return accepter if requester["VpcId"] == vpc_id else requester
+
+
+def _peerings(aws: Aws, vpc_id: str) -> list[Described]:
+    return [
+        peering
+        for peering in _pages(aws.ec2, "describe_vpc_peering_connections", "VpcPeeringConnections")
+        if peering["Status"]["Code"] == "active"
+        and vpc_id in (peering["RequesterVpcInfo"]["VpcId"], peering["AccepterVpcInfo"]["VpcId"])
+        and "migration:cluster" not in tags_of(peering)
+    ]
+
+
+def _zones(aws: Aws, vpc_id: str) -> tuple[tuple[str, str, tuple[Described, ...]], ...]:
+    """Hosted zones that this VPC resolves: the private ones associated with it and the public ones."""
+    private = aws.route53.list_hosted_zones_by_vpc(VPCId=vpc_id, VPCRegion=aws.region)["HostedZoneSummaries"]
+    mine = {one["HostedZoneId"].removeprefix("/hostedzone/") for one in private}
+    found = []
+    for zone in _pages(aws.route53, "list_hosted_zones", "HostedZones"):
+        zone_id = zone["Id"].removeprefix("/hostedzone/")
+        if zone.get("Config", {}).get("PrivateZone") and zone_id not in mine:
+            continue
+        records = _pages(aws.route53, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone_id)
+        found.append((zone_id, zone["Name"].rstrip("."), tuple(records)))
+    return tuple(found)
+
+
+def profile_of(template: Template) -> str:
+    """The instance profile a template gives its machines, by name; empty if none."""
+    profile = template.data.get("IamInstanceProfile") or {}
+    return profile.get("Name") or profile.get("Arn", "").rsplit("/", 1)[-1]
+
+
+def _roles(aws: Aws, groups: Iterable[Group]) -> dict[str, str]:
+    roles: dict[str, str] = {}
+    for name in sorted({profile_of(group.template) for group in groups} - {""}):
+        described = aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+        if described:
+            roles[name] = described[0]["RoleName"]
+    return roles
+
+
+def _others(aws: Aws, vpc_id: str, groups: Iterable[Group]) -> tuple[Other, ...]:
+    """What else is in the VPC and never part of a cluster this program retires."""
+    machines = {one["InstanceId"] for group in groups for one in group.instances}
+    inside = [_vpc_filter(vpc_id)]
+    found: list[Other] = []
+    for reservation in _pages(aws.ec2, "describe_instances", "Reservations", Filters=inside):
+        for one in reservation["Instances"]:
+            if one["InstanceId"] not in machines and one["State"]["Name"] not in ("terminated", "shutting-down"):
+                found.append(Other("instance", one["InstanceId"], tags_of(one), one.get("SubnetId", "")))
+    for one in _pages(aws.ec2, "describe_network_interfaces", "NetworkInterfaces", Filters=inside):
+        # A balancer's, a gateway's and a machine's interfaces come and go with them.
+        managed = one.get("RequesterManaged") or one.get("Description", "").startswith("ELB ")
+        if not managed and not one.get("Attachment", {}).get("InstanceId"):
+            tags = tags_of(one, key="TagSet")
+            found.append(Other("network-interface", one["NetworkInterfaceId"], tags, one.get("SubnetId", "")))
+    for one in _pages(aws.ec2, "describe_nat_gateways", "NatGateways", Filters=inside):
+        if one["State"] not in ("deleted", "deleting"):
+            found.append(Other("nat-gateway", one["NatGatewayId"], tags_of(one), one.get("SubnetId", "")))
+    for one in _pages(aws.ec2, "describe_vpc_endpoints", "VpcEndpoints", Filters=inside):
+        for subnet in one.get("SubnetIds") or [""]:
+            found.append(Other("vpc-endpoint", one["VpcEndpointId"], tags_of(one), subnet))
+    attached = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
+    for one in _pages(aws.ec2, "describe_internet_gateways", "InternetGateways", Filters=attached):
+        found.append(Other("internet-gateway", one["InternetGatewayId"], tags_of(one)))
+    return tuple(found)

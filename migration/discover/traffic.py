@@ -1,0 +1,120 @@
+"""The load balancers that clients use, and the names that lead to them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from migration.deadline import Permanent
+from migration.discover.inventory import Group, Inventory, LoadBalancer
+
+
+def _serves(balancer: LoadBalancer, groups: Iterable[Group]) -> tuple[tuple[int, str], ...]:
+    """The listeners of a balancer whose targets are machines of these groups (attached, or registered by hand)."""
+    every = list(groups)
+    attached = {arn for group in every for arn in group.target_groups}
+    machines = {one[key] for group in every for one in group.instances for key in ("InstanceId", "PrivateIpAddress")}
+    return tuple(
+        (port, arn)
+        for port, arn in balancer.listeners
+        if arn in attached or machines & set(balancer.targets.get(arn, ()))
+    )
+
+
+def balancer_of(inventory: Inventory, groups: Iterable[Group], role: str, name: str | None = None) -> dict[str, Any]:
+    """The balancer before a role's machines, as the configuration holds it.
+
+    Raises `Permanent` when there is none, or several and `name` doesn't choose.
+    """
+    every = list(groups)
+    found = {one.name: one for one in inventory.balancers if _serves(one, every)}
+    if name is not None:
+        found = {key: one for key, one in found.items() if key == name}
+    if len(found) != 1:
+        seen = ", ".join(one.name for one in inventory.balancers) or "none"
+        which = f"{len(found)} load balancers ({', '.join(found)})" if found else "no load balancer"
+        choose = "; choose one with --ingress-balancer" if role != "API" else ""
+        more = " under one tag" if role == "API" and len(found) > 1 else ""
+        raise Permanent(
+            f"{which} of {inventory.vpc['VpcId']} send to the {role} machines of cluster "
+            f"{inventory.cluster!r}{more}; there are: {seen}{choose}"
+        )
+    balancer = next(iter(found.values()))
+    listeners = _serves(balancer, every)
+    return {
+        "arn": balancer.arn,
+        "dnsName": balancer.dns_name,
+        "zoneId": balancer.zone_id,
+        "port": listeners[0][0],
+        "targetGroups": [arn for _, arn in listeners],
+    }
+
+
+def node_port(inventory: Inventory, balancer: Mapping[str, Any]) -> int:
+    """The port of the machines that the ingress balancer sends to."""
+    return int(inventory.target_groups[balancer["targetGroups"][0]]["Port"])
+
+
+def ingress_service(services: Iterable[Mapping[str, Any]], port: int, wanted: str | None) -> Mapping[str, Any]:
+    """The Service behind a NodePort; raises `Permanent` if none or another has it."""
+    having = [one for one in services if any(entry.get("nodePort") == port for entry in one["spec"].get("ports") or [])]
+    names = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in having]
+    if wanted is not None and wanted not in names:
+        raise Permanent(
+            f"the Service {wanted} has no NodePort {port}; Services that have it: {', '.join(names) or 'none'}"
+        )
+    if not having:
+        raise Permanent(f"no Service has NodePort {port}, to which the ingress balancer sends; is this its cluster?")
+    return having[names.index(wanted) if wanted is not None else 0]
+
+
+def _plain(name: str) -> str:
+    """A record's name as people write it: Route 53 answers ``\\052`` for the asterisk."""
+    return name.replace("\\052", "*").rstrip(".")
+
+
+def records(
+    inventory: Inventory, ingress: str, api: str, wanted_zone: str | None = None
+) -> tuple[str, list[dict[str, Any]]]:
+    """The hosted zone and its names that lead to the balancers' DNS names.
+
+    Raises `Permanent` when nothing does, several zones do, or a record is of a kind that has no weighted pair.
+    """
+    serves = {ingress.lower(): "ingress", api.lower(): "api"}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for zone_id, zone, entries in inventory.zones:
+        if wanted_zone is not None and wanted_zone.rstrip(".") not in (zone_id, zone):
+            continue
+        for entry in entries:
+            name, alias = _plain(entry["Name"]), entry.get("AliasTarget", {}).get("DNSName", "")
+            target = alias.rstrip(".").lower().removeprefix("dualstack.")
+            if target in serves:
+                raise Permanent(
+                    f"{name} in zone {zone} is an alias of {target}; this program moves CNAMEs: make it one first "
+                    f"(a weighted alias beside it would do, but not with a TTL that can be lowered)"
+                )
+            values = [one["Value"].rstrip(".") for one in entry.get("ResourceRecords", [])]
+            if entry["Type"] != "CNAME" or len(values) != 1 or values[0].lower() not in serves:
+                continue
+            if entry.get("SetIdentifier"):
+                raise Permanent(f"{name} in zone {zone} is a weighted record already ({entry['SetIdentifier']})")
+            record = {
+                "name": name,
+                "serves": serves[values[0].lower()],
+                "ttl": int(entry["TTL"]),
+                "value": values[0],
+            }
+            found.setdefault(zone_id, []).append(record)
+    if len(found) != 1:
+        seen = ", ".join(f"{zone} ({zone_id})" for zone_id, zone, _ in inventory.zones) or "none"
+        what = "several hosted zones have CNAMEs" if found else "no CNAME leads"
+        remedy = "choose one with --zone" if found else "clients must reach the balancers by a name that can be moved"
+        raise Permanent(f"{what} to {ingress} or {api}; zones of this VPC: {seen}; {remedy}")
+    zone_id, entries = next(iter(found.items()))
+    missing = {"ingress", "api"} - {entry["serves"] for entry in entries}
+    if missing:
+        balancer = ingress if "ingress" in missing else api
+        raise Permanent(
+            f"no CNAME leads to the {' and '.join(sorted(missing))} balancer ({balancer}): it can't be moved"
+        )
+    return zone_id, sorted(entries, key=lambda entry: (entry["serves"], entry["name"]))

@@ -1,0 +1,29 @@
+"""What an operator says beyond the cluster and its VPC, and what is assumed where they say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """None or empty means: find out, or take the default. `ingress_service` is ``namespace/name``."""
+
+    cluster: str
+    vpc: str
+    from_name: str | None = None
+    to_name: str = "main"
+    to_cidr: str | None = None
+    pod_cidr: str | None = None
+    service_cidr: str | None = None
+    operator_networks: tuple[str, ...] = ()
+    ingress_balancer: str | None = None
+    ingress_service: str | None = None
+    zone: str | None = None
+    etcd_certificates: str | None = None
+    kubeconfig: str | None = None
+    nat: str = "none"
+    ttl: int | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,65 @@
+"""The stack's file: what was found, in the place and form in which Pulumi reads it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from migration.deadline import Permanent
+from migration.settings import ConfigurationError, load_file
+from migration.settings.load import NAMESPACE, settle_stage
+
+HEADER = (
+    "# Written by `python -m migration discover`. Look at `retire` (deleted at stage 8) and `keep` (left alone)\n"
+    "# before stage 1; change `from` and `to` only when a migration has ended.\n"
+)
+
+
+def needs_stage_key(stack: str) -> bool:
+    """Whether the stack's name leaves the stage to `migration:stage`."""
+    try:
+        settle_stage(stack, None)
+    except ConfigurationError:
+        return True
+    return False
+
+
+def document(region: str, configuration: Mapping[str, Any], stack: str, before: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's content. `before` is what the file held: its secrets provider and other namespaces stay."""
+    kept = {key: value for key, value in (before.get("config") or {}).items() if not key.startswith(NAMESPACE)}
+    stage = {f"{NAMESPACE}stage": 0} if needs_stage_key(stack) else {}
+    ours = {f"{NAMESPACE}{key}": value for key, value in configuration.items()}
+    return {**before, "config": {**kept, "aws:region": region, **stage, **ours}}
+
+
+def write(path: Path, region: str, configuration: Mapping[str, Any], *, overwrite: bool = False) -> None:
+    """Write the file and load it back.
+
+    Raises `Permanent` if it holds a configuration already and `overwrite` isn't given, and `ConfigurationError`
+    if what was found isn't valid (the file is left beside as ``.rejected``).
+    """
+    before: dict[str, Any] = {}
+    if path.exists():
+        before = yaml.safe_load(path.read_text()) or {}
+        if not overwrite and any(key.startswith(NAMESPACE) for key in before.get("config") or {}):
+            raise Permanent(f"{path} holds a configuration already; give --overwrite to replace what discovery writes")
+    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    content = document(region, configuration, stack, before)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The name must stay the stack's while it is validated, so the draft lies in a folder of its own.
+    draft = path.parent / f".{path.name}.draft" / path.name
+    draft.parent.mkdir(exist_ok=True)
+    try:
+        draft.write_text(HEADER + yaml.safe_dump(content, sort_keys=False, width=120))
+        load_file(draft)
+        os.replace(draft, path)
+    except ConfigurationError:
+        os.replace(draft, path.with_suffix(".rejected"))
+        raise
+    finally:
+        draft.unlink(missing_ok=True)
+        draft.parent.rmdir()
