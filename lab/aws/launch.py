@@ -130,18 +130,6 @@ def _interface_from(data: dict[str, Any], kwargs: dict[str, Any]) -> None:
         kwargs["associate_public_ip"] = primary["AssociatePublicIpAddress"]
 
 
-@instead(EC2Backend, "create_launch_template")
-def template_tags_stay_outside(
-    original: Any, backend: EC2Backend, name: str, description: str, template_data: Any, tag_spec: Any
-) -> Any:
-    """A template's own tags aren't part of what it launches: moto mixes them into its data, AWS doesn't."""
-    inner = [s for s in template_data.get("TagSpecifications", []) if s["ResourceType"] != "launch-template"]
-    template_data = {k: v for k, v in template_data.items() if k != "TagSpecifications"}
-    if inner:
-        template_data["TagSpecifications"] = inner
-    return original(backend, name, description, template_data, tag_spec)
-
-
 @instead(Instance, "terminate")
 def remember_when_terminated(original: Any, instance: Instance) -> Any:
     """Notes the time, so that the backplane lists the instance for a while longer and then forgets it."""

@@ -176,6 +176,7 @@ def _install_rules() -> None:
         records,
         scaling_api,
         targets,
+        templates,
         volumes,
     )
 

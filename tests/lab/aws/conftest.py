@@ -192,8 +192,8 @@ def refuses() -> Refuses:
             try:
                 call()
             except ClientError as error:
-                # Another rule's refusal; this one's code is gone.
-                assert error.response["Error"]["Code"] != code
+                # Another rule's refusal; this one's is gone.
+                assert error.response["Error"] != raised.value.response["Error"]
         return raised.value.response["Error"]["Message"]
 
     return check

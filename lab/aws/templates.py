@@ -1,0 +1,91 @@
+"""Launch templates: a version builds on its source, every one is listed, tags are the current ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.responses.launch_templates import LaunchTemplates
+from moto.ec2.utils import parse_user_data
+
+from lab.aws.hooks import define, instead
+
+
+@instead(EC2Backend, "create_launch_template")
+def template_tags_stay_outside(
+    original: Any, backend: EC2Backend, name: str, description: str, template_data: Any, tag_spec: Any
+) -> Any:
+    """A template's own tags aren't part of what it launches: moto mixes them into its data, AWS doesn't."""
+    inner = [s for s in template_data.get("TagSpecifications", []) if s["ResourceType"] != "launch-template"]
+    template_data = {k: v for k, v in template_data.items() if k != "TagSpecifications"}
+    if inner:
+        template_data["TagSpecifications"] = inner
+    return original(backend, name, description, template_data, tag_spec)
+
+
+@instead(LaunchTemplates, "create_launch_template_version")
+def create_version(original: Any, response: LaunchTemplates) -> ActionResult:
+    """CreateLaunchTemplateVersion: what isn't given comes from SourceVersion (moto: from nowhere).
+
+    Source: API reference, CreateLaunchTemplateVersion, SourceVersion.
+    """
+    backend: EC2Backend = response.ec2_backend
+    name, template_id = response._get_param("LaunchTemplateName"), response._get_param("LaunchTemplateId")
+    template = backend.get_launch_template_by_name(name) if name else backend.get_launch_template(template_id)
+    source = response._get_param("SourceVersion")
+    answer: ActionResult = original(response)
+    version = template.latest_version()
+    if version.data.get("UserData") is not None:
+        version.data["UserData"] = parse_user_data(str(version.data["UserData"]))
+    if source:
+        inherited = template.get_version(source).data
+        # The dictionary moto has put into the answer too.
+        version.data.update({k: v for k, v in inherited.items() if k not in version.data})
+        for spec in version.data.get("TagSpecifications", []):
+            if spec["ResourceType"] == "instance":
+                version.instance_tags = {t["Key"]: t["Value"] for t in spec["Tags"]}
+    return answer
+
+
+@instead(LaunchTemplates, "describe_launch_templates")
+def describe(_original: Any, response: LaunchTemplates) -> ActionResult:
+    """DescribeLaunchTemplates, page by page: moto drops what doesn't fit the first 15."""
+    response.error_on_dryrun()
+    templates = response.ec2_backend.describe_launch_templates(
+        template_names=response._get_param("LaunchTemplateNames", []),
+        template_ids=response._get_param("LaunchTemplateIds", []),
+        filters=response._filters_from_querystring(),
+    )
+    start = int(response._get_param("NextToken") or 0)
+    end = start + int(response._get_int_param("MaxResults", 200) or 200)
+    owner = f"arn:{response.partition}:iam::{response.current_account}:root"
+    result: dict[str, Any] = {
+        "LaunchTemplates": [
+            {
+                "CreateTime": template.create_time,
+                "CreatedBy": owner,
+                "DefaultVersionNumber": template.default_version_number,
+                "LatestVersionNumber": template.latest_version_number,
+                "LaunchTemplateId": template.id,
+                "LaunchTemplateName": template.name,
+                "Tags": template.tags,
+            }
+            for template in templates[start:end]
+        ]
+    }
+    if end < len(templates):
+        result["NextToken"] = str(end)
+    return ActionResult(result)
+
+
+@instead(EC2Backend, "describe_launch_template_versions")
+def describe_versions(original: Any, backend: EC2Backend, **wanted: Any) -> Any:
+    """DescribeLaunchTemplateVersions: all of them (moto: the first 15, without saying so)."""
+    wanted["max_results"] = 10_000
+    return original(backend, **wanted)
+
+
+# moto keeps the tags of the day it was created.
+define(LaunchTemplate, "tags", property(lambda self: self.get_tags(), lambda _self, _value: None))
