@@ -1,0 +1,152 @@
+"""The real Pulumi CLI as an operator would type it, with its event log read for counts and progress."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# The engine and its plugins yield to the network, the balancers and the probes.
+NICE = 10
+COUNTED = ("create", "update", "replace", "delete", "same")
+
+
+class EngineError(Exception):
+    """A command of the engine failed; the message holds its last lines and where the rest is."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one command did: resource counts by operation, its wall time, what it said."""
+
+    changes: dict[str, int]
+    seconds: float
+    log: Path
+    diagnostics: list[str] = field(default_factory=list)
+
+    @property
+    def changed(self) -> int:
+        """How many resources were not left as they were."""
+        return sum(count for kind, count in self.changes.items() if kind not in ("same", "read"))
+
+
+class Engine:
+    """Runs `pulumi` in the repository for one lab. `environment` is what `python -m lab env` exports."""
+
+    def __init__(self, root: Path, environment: dict[str, str], logs: Path, progress: Callable[[str], None]) -> None:
+        self.root, self.environment, self.logs, self.progress = root, environment, logs, progress
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def plain(self, *arguments: str) -> str:
+        """A command without an event log (stack init, rename, export); returns its standard output."""
+        done = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive", "--color", "never"],
+            cwd=self.root,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise EngineError(f"pulumi {' '.join(arguments)} failed:\n{(done.stderr or done.stdout).strip()[-3000:]}")
+        return done.stdout
+
+    def resources(self, stack: str) -> list[dict[str, Any]]:
+        """The resources in the stack's state."""
+        return json.loads(self.plain("stack", "export", "-s", stack))["deployment"].get("resources", [])
+
+    def run(self, command: str, stack: str, *options: str) -> Outcome:
+        """`pulumi preview|up|refresh -s stack`; raises `EngineError` when it fails."""
+        name = f"{stack}-{command}-{time.strftime('%H%M%S')}"
+        events, output = self.logs / f"{name}.events", self.logs / f"{name}.log"
+        arguments = ["pulumi", command, "-s", stack, "--non-interactive", "--color", "never"]
+        arguments += ["--event-log", str(events), "--suppress-outputs", *options]
+        if command != "preview":
+            arguments += ["--yes"] if command == "refresh" else ["--yes", "--skip-preview"]
+        began = time.monotonic()
+        tail = _Tail(events, self.progress)
+        with output.open("w") as sink:
+            process = subprocess.Popen(
+                arguments,
+                cwd=self.root,
+                env=self.environment,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+            try:
+                code = process.wait()
+            except BaseException:
+                # Ctrl-C: the engine is told as a terminal would, so that it can finish what it holds.
+                process.send_signal(2)
+                process.wait(60)
+                raise
+            finally:
+                tail.stop()
+        if code:
+            lines = "\n".join(tail.errors or output.read_text().strip().splitlines()[-30:])
+            raise EngineError(f"pulumi {command} -s {stack} failed (whole output: {output}):\n{lines}")
+        return Outcome(tail.changes(), round(time.monotonic() - began, 1), output, tail.messages)
+
+
+class _Tail(threading.Thread):
+    """Follows an event log while the engine writes it: operations' own lines become progress."""
+
+    def __init__(self, path: Path, progress: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self._path, self._progress, self._ended = path, progress, threading.Event()
+        self._summary: dict[str, int] = {}
+        self.messages: list[str] = []
+        self.errors: list[str] = []
+        self.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def changes(self) -> dict[str, int]:
+        return {kind: self._summary.get(kind, 0) for kind in COUNTED} | {
+            kind: count for kind, count in self._summary.items() if kind not in COUNTED and count
+        }
+
+    def run(self) -> None:
+        for event in self._events():
+            if "summaryEvent" in event:
+                self._summary = event["summaryEvent"].get("resourceChanges") or {}
+            if "diagnosticEvent" in event:
+                self._diagnostic(event["diagnosticEvent"])
+
+    def _diagnostic(self, event: dict[str, Any]) -> None:
+        text = event.get("message", "").strip()
+        if not text or event.get("ephemeral"):
+            return
+        if event.get("severity") == "error":
+            self.errors.append(text)
+        for line in text.splitlines():
+            self.messages.append(line)
+            self._progress(line)
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        rest, position = b"", 0
+        while True:
+            ended = self._ended.is_set()
+            if self._path.exists():
+                with self._path.open("rb") as source:
+                    source.seek(position)
+                    fresh = source.read()
+                position += len(fresh)
+                *lines, rest = (rest + fresh).split(b"\n")
+                for line in lines:
+                    if line.strip():
+                        yield json.loads(line)
+            if ended:
+                return
+            self._ended.wait(0.3)

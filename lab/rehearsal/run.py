@@ -1,0 +1,233 @@
+"""`make rehearse`: a fresh lab, every stage with the real engine, a second `up` each, and one report."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+
+from lab import toolchain, up
+from lab.addresses import REGION, from_environment
+from lab.environment import REPOSITORY, child_environment, make_folders
+from lab.rehearsal.engine import Engine, EngineError, Outcome
+from lab.rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
+from lab.rehearsal.watch import Watch
+from lab.settings import LabSettings
+from migration.stages import LAST, STAGES
+from proof.html import write_html
+from proof.report import build
+
+IDLE_S = 30.0
+# What the lab's clouds do in seconds stands for what AWS does in minutes.
+LAB_LIMITS = {
+    "metricPeriodSeconds": 5,
+    "gateSeconds": 180,
+    "swapSeconds": 240,
+    "deregistrationSeconds": 5,
+    "healthIntervalSeconds": 5,
+}
+Say = Callable[[str], None]
+
+
+class RehearsalError(Exception):
+    """The rehearsal can't go on; the message says which command failed and what it said."""
+
+
+@dataclass
+class Rehearsal:
+    """One rehearsal of stages 0 to `last` in the lab of `LAB_DIR`."""
+
+    last: int
+    say: Say
+    idle_s: float = IDLE_S
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    leftovers: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.directory = make_folders()
+        self.reports = self.directory / "report"
+        self.environment = child_environment()
+        os.environ.update(self.environment)
+        self.settings = LabSettings.load(self.directory)
+        self.addresses = from_environment()
+        self.began = time.monotonic()
+
+    # The parts a sabotage reuses
+
+    def fresh_lab(self) -> None:
+        """End what runs, forget its world, bring up a new one."""
+        if up.down(self._detail, purge=True) or up.up(self._detail):
+            raise RehearsalError("the lab did not come up: see above")
+        self.reports.mkdir(parents=True, exist_ok=True)
+
+    def watch(self, name: str) -> Watch:
+        """A started proof with a folder of its own under the report's."""
+        out = self.reports / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}"
+        watch = Watch(self.directory, out, self.addresses, self.settings)
+        watch.start(self.environment)
+        return watch
+
+    def _detail(self, text: str) -> None:
+        self.say(f"   {text}")
+
+    # The whole way
+
+    def go(self) -> dict[str, Any]:
+        """Rehearse and return the report; it is written whatever happens, and says what did."""
+        self.fresh_lab()
+        self.stack_file = self.discover()
+        self.engine = Engine(REPOSITORY, self.environment, self.directory / "log" / "engine", self._detail)
+        watch = self.watch("proof")
+        try:
+            self.rest(watch)
+            self.engine.plain("stack", "init", "stage-0")
+            for number in range(self.last + 1):
+                self.stage(number, watch)
+            self.leftovers = self.look_for_leftovers()
+        except (EngineError, RehearsalError) as error:
+            self.errors.append(str(error))
+            self.say(f"failed: {error}")
+        except KeyboardInterrupt:
+            self.errors.append("interrupted by the operator")
+            self.say("interrupted: writing what was seen so far; `make lab-down` ends the lab")
+        report = self.report(watch.stop())
+        (self.reports / "rehearsal.json").write_text(json.dumps(report, indent=1) + "\n")
+        write_html(report, watch.out, self.reports / "rehearsal.html")
+        return report
+
+    def rest(self, watch: Watch) -> None:
+        """Probing before anything happens: it must itself be clean."""
+        self.say(f"at rest for {self.idle_s:.0f} s: what the probes see before anything is touched")
+        watch.mark("idle begin")
+        time.sleep(self.idle_s)
+        watch.mark("idle end")
+        self._detail(f"failed probes: {watch.failed()}")
+
+    def discover(self) -> Path:
+        """The stack's configuration as `python -m migration discover` writes it; used unedited."""
+        vpcs = boto3.client("ec2").describe_vpcs(Filters=[{"Name": "cidr", "Values": [self.addresses.legacy_cidr]}])
+        vpc = vpcs["Vpcs"][0].get("VpcId", "")
+        for stale in (REPOSITORY / "stacks").glob("Pulumi.stage-*.yaml"):
+            stale.unlink()
+        command = [sys.executable, "-m", "migration", "discover", "--cluster", self.settings.cluster, "--vpc", vpc]
+        command += ["--from-name", "legacy", "--to", "main", "--to-cidr", self.addresses.main_cidr]
+        command += ["--stack", "stage-0"]
+        command += ["--operator-network", self.addresses.corp_cidr, "--ttl", "2"]
+        for key, value in LAB_LIMITS.items():
+            command += ["--limit", f"{key}={value}"]
+        self.say("discovering the running cluster")
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False
+        )
+        for line in (done.stdout + done.stderr).strip().splitlines():
+            self._detail(line)
+        if done.returncode:
+            raise RehearsalError(f"discover failed: {(done.stderr or done.stdout).strip()}")
+        return REPOSITORY / "stacks" / "Pulumi.stage-0.yaml"
+
+    def stage(self, number: int, watch: Watch) -> None:
+        """Rename, preview, up, up again; gates and counts from what the engine says."""
+        stage, stack = STAGES[number], f"stage-{number}"
+        began = time.monotonic()
+        self.say(f"stage {number}  {stage.name}")
+        if number:
+            self.engine.plain("stack", "rename", stack, "-s", f"stage-{number - 1}")
+        watch.mark(f"stage {number} begin")
+        row: dict[str, Any] = {"stage": number, "name": stage.name}
+        self.stages.append(row)
+        preview = self.engine.run("preview", stack)
+        self._detail(f"preview: {_counts(preview)} ({preview.seconds:.0f} s)")
+        done = self.engine.run("up", stack)
+        row["changes"] = done.changes
+        self._detail(f"up: {_counts(done)} ({done.seconds:.0f} s)")
+        if STAGES[number].network.on_new and number == 1:
+            watch.see_new_side()
+        row["gates"] = _gates(self.engine.resources(stack), number)
+        for gate in row["gates"]:
+            self._detail(f"gate {gate['position']}: {gate['check']}: {gate['detail']}")
+        again = self.engine.run("up", stack)
+        row["second_up_changes"] = again.changed
+        self._detail(f"second up: {_counts(again)}")
+        watch.mark(f"stage {number} end")
+        row["seconds"] = round(time.monotonic() - began, 1)
+        row["failed_probes_so_far"] = watch.failed()
+        self._detail(f"{row['seconds']:.0f} s; failed probes so far: {row['failed_probes_so_far']}")
+
+    def look_for_leftovers(self) -> list[str]:
+        """Orphaned processes always; objects of the old side once the clean-up was rehearsed."""
+        found = orphaned_processes(self.directory, running_instances(REGION))
+        if self.last == LAST:
+            stack = REPOSITORY / "stacks" / f"Pulumi.stage-{self.last}.yaml"
+            config = yaml.safe_load(stack.read_text())["config"]
+            found += left_in_aws({key.removeprefix("migration:"): value for key, value in config.items()}, REGION)
+        for item in found:
+            self._detail(f"left over: {item}")
+        return found
+
+    def report(self, summary: dict[str, Any]) -> dict[str, Any]:
+        """The fixed JSON out of what the proof, the engine and this rehearsal know."""
+        return build(
+            summary,
+            profile=self.settings.profile,
+            versions=self._versions(),
+            seconds=time.monotonic() - self.began,
+            stages=self.stages,
+            drain=self._drain(),
+            leftovers=self.leftovers,
+            errors=self.errors,
+        )
+
+    def _versions(self) -> dict[str, str]:
+        return {tool.name: tool.version for tool in toolchain.TOOLS} | {
+            "plugins": os.environ.get("LAB_PLUGINS", "own"),
+            "python": sys.version.split()[0],
+        }
+
+    def _drain(self) -> dict[str, Any]:
+        """Both tiers' drains, added up, as their resources' outputs have them."""
+        total = {"nodes": 0, "pods": 0, "evictions": 0, "rejected_429": 0, "seconds": 0.0}
+        if len(self.stages) <= 6 or self.errors:
+            return total
+        for resource in self.engine.resources(f"stage-{self.last}"):
+            if resource["type"].endswith(":Drain"):
+                result = resource.get("outputs", {}).get("result") or {}
+                total["nodes"] = max(total["nodes"], int(result.get("nodes", 0)))
+                for key, name in (("pods", "pods"), ("evictions", "evictions"), ("rejected_429", "rejected429")):
+                    total[key] += int(result.get(name, 0))
+                total["seconds"] = round(total["seconds"] + float(result.get("seconds", 0)), 1)
+        return total
+
+
+def _counts(outcome: Outcome) -> str:
+    told = [f"{count} {kind}" for kind, count in outcome.changes.items() if count]
+    return ", ".join(told) or "nothing"
+
+
+def _gates(resources: list[dict[str, Any]], stage: int) -> list[dict[str, Any]]:
+    found = []
+    for resource in resources:
+        if resource["type"].endswith(":Gate"):
+            outputs = resource.get("outputs", {})
+            for result in (outputs.get("result") or {}).get("results", []):
+                found.append({"position": outputs.get("position"), **result})
+    return found
+
+
+def parse_stages(text: str) -> int:
+    """`0..5` → 5; empty → the last stage. Raises `ValueError` with a sentence for anything else."""
+    if not text:
+        return LAST
+    first, separator, last = text.partition("..")
+    if separator and first == "0" and last.isdigit() and int(last) <= LAST:
+        return int(last)
+    raise ValueError(f"STAGES={text!r}: must be 0..n with n from 0 to {LAST}: a rehearsal begins at 0")

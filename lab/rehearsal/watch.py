@@ -1,0 +1,183 @@
+"""The proof running beside a rehearsal: its configuration from the lab's addresses, its process, its places."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab import processes
+from lab.addresses import ETCD_CLIENT_PORT, LabAddresses
+from lab.settings import LabSettings
+from proof import marks
+from proof.config import change_place, write_atomically
+
+NAME = "proof"
+POLL_S = 1.0
+
+
+class WatchError(Exception):
+    """The proof could not be started or did not end; the message says where its log is."""
+
+
+class Watch:
+    """One run of `python -m proof run` for this lab, in `out` (a folder of its own)."""
+
+    def __init__(self, directory: Path, out: Path, addresses: LabAddresses, settings: LabSettings) -> None:
+        self._directory, self.out, self._lab, self._settings = directory, out, addresses, settings
+        self.config = out.with_suffix(".config.json")
+        self._follower: _Members | None = None
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Write the configuration, start the process, wait until it probes; raises `WatchError`."""
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(json.dumps(self._configuration(), indent=1))
+        self._follower = _Members(self.config, self._directory, self._settings.cluster)
+        self._follower.once()
+        processes.start(
+            NAME,
+            [sys.executable, "-m", "proof", "run", "--config", str(self.config), "--out", str(self.out)],
+            directory=self._directory,
+            environment=environment,
+            nice=0,
+            cwd=Path(__file__).resolve().parents[2],
+        )
+        deadline = time.monotonic() + 30
+        while not (self.out / "status.json").exists():
+            if processes.find(self._directory, NAME) is None or time.monotonic() > deadline:
+                raise WatchError(f"the proof did not start: see {processes.log_path(self._directory, NAME)}")
+            time.sleep(0.2)
+        self._follower.start()
+
+    def mark(self, text: str) -> None:
+        """Name this moment in the proof's record."""
+        marks.add(self.out, text)
+
+    def see_new_side(self) -> None:
+        """Probe from the new VPC too, from now on."""
+        change_place(self.config, "new", active=True)
+
+    def status(self) -> dict[str, Any]:
+        """The live numbers; empty while a file is being replaced."""
+        try:
+            return json.loads((self.out / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def failed(self) -> int:
+        """Failed probes so far."""
+        return int(self.status().get("failed", 0))
+
+    def stop(self) -> dict[str, Any]:
+        """End the proof in order and return its summary; raises `WatchError` if it doesn't end."""
+        if self._follower:
+            self._follower.end()
+        ended = subprocess.run(
+            [sys.executable, "-m", "proof", "stop", "--out", str(self.out), "--wait", "120"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=Path(__file__).resolve().parents[2],
+        )
+        summary = self.out / "summary.json"
+        if not summary.exists():
+            raise WatchError(f"the proof left no summary ({ended.stderr.strip() or 'it said nothing'})")
+        return json.loads(summary.read_text())
+
+    def _configuration(self) -> dict[str, Any]:
+        lab, settings = self._lab, self._settings
+        resolver = f"127.0.0.1:{lab.dns_port}"
+        places = [
+            {"name": "old", "source_address": lab.reserved_ip(lab.legacy_cidr), "resolver": resolver},
+            {"name": "connected", "source_address": lab.operator_ip, "resolver": resolver},
+            {"name": "new", "source_address": lab.reserved_ip(lab.main_cidr), "resolver": resolver, "active": False},
+        ]
+        run = self._directory / "run"
+        groups: dict[str, Any] = {name: {"pidfiles": [str(run / f"{name}.pid")]} for name in ("aws", "network", NAME)}
+        groups |= {
+            "etcd": {"match": ["/etcd"]},
+            "api servers": {"match": ["/kube-apiserver"]},
+            "controllers": {"match": ["/kube-controller-manager", "/kube-scheduler"]},
+            "kwok": {"match": ["/kwok"]},
+            "engine": {"match": ["pulumi"]},
+        }
+        return {
+            "places": places,
+            "ingress": {"url": f"http://{settings.ingress_name}:8080/"},
+            "api": {"url": f"https://{settings.api_name}:6443/readyz"},
+            "kubeconfig": str(self._directory / "kubeconfig"),
+            "cpu_groups": groups,
+        }
+
+
+class _Members(threading.Thread):
+    """Keeps the proof's etcd section pointing at the members that run: they change while it watches.
+
+    The sampler speaks from a member's own address, as a check on the machine itself would.
+    """
+
+    def __init__(self, config: Path, directory: Path, cluster: str) -> None:
+        super().__init__(daemon=True, name="members")
+        self._config, self._cluster, self._over = config, cluster, threading.Event()
+        self._ec2 = boto3.client("ec2")
+        self._files = self._certificates(directory / "run" / "etcd-client")
+        self._last: list[str] = []
+
+    def run(self) -> None:
+        while not self._over.wait(POLL_S):
+            try:
+                self.once()
+            except (BotoCoreError, ClientError, OSError) as error:
+                print(f"members: {error}", file=sys.stderr)
+
+    def end(self) -> None:
+        self._over.set()
+        self.join(10)
+
+    def once(self) -> None:
+        """Look at the running members; rewrite the section when they changed."""
+        addresses = self._addresses()
+        if not addresses or addresses == self._last:
+            return
+        config = json.loads(self._config.read_text())
+        config["etcd"] = {
+            "endpoints": [f"https://{address}:{ETCD_CLIENT_PORT}" for address in addresses],
+            # The newest: old members leave first.
+            "source_address": addresses[-1],
+            **self._files,
+        }
+        write_atomically(self._config, json.dumps(config, indent=1))
+        self._last = addresses
+
+    def _addresses(self) -> list[str]:
+        states: list[Any] = [
+            {"Name": "instance-state-name", "Values": ["running"]},
+            {"Name": "tag:k8s.io/role/master", "Values": ["1"]},
+        ]
+        found = [
+            (instance["LaunchTime"], instance["PrivateIpAddress"])
+            for reservation in self._ec2.describe_instances(Filters=states)["Reservations"]
+            for instance in reservation["Instances"]
+        ]
+        return [address for _, address in sorted(found)]
+
+    def _certificates(self, folder: Path) -> dict[str, str]:
+        ssm = boto3.client("ssm")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        files = {}
+        for key, name in (("ca", "ca.crt"), ("cert", "client.crt"), ("key", "client.key")):
+            found = ssm.get_parameter(Name=f"/{self._cluster}/operator/etcd/{name}", WithDecryption=True)
+            path = folder / name
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as sink:
+                sink.write(found["Parameter"].get("Value", ""))
+            files[key] = str(path)
+        return files
