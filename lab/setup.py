@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import toolchain
 from lab.environment import REPOSITORY, VENV
-from lab.toolchain.build import duration, run_logged
+from lab.toolchain.building import duration, run_logged
 from lab.toolchain.cache import Cache, Log
 from lab.toolchain.errors import MissingTool
 from lab.toolchain.locks import file_lock

@@ -18,7 +18,7 @@ from lab.addresses import LabAddresses, from_environment, lab_dir
 from lab.doctor import port_holder
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.machines.processes import Identity
-from lab.toolchain.build import duration
+from lab.toolchain.building import duration
 from lab.toolchain.errors import MissingTool
 from lab.toolchain.locks import file_lock
 

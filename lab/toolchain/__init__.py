@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.toolchain import official
-from lab.toolchain.build import build, carry
+from lab.toolchain.building import build, carry
 from lab.toolchain.cache import Cache, Log, cache_root
 from lab.toolchain.errors import MissingTool
 from lab.toolchain.golang import ensure_go

@@ -1,0 +1,17 @@
+"""Order of a whole run: pure tests first, then those that start the lab's processes, then the rehearsal."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def _late(item: pytest.Item) -> int:
+    parts = item.path.parts
+    if item.get_closest_marker("rehearsal") or "rehearsal" in parts:
+        return 2
+    return 1 if item.get_closest_marker("lab") or "lab" in parts else 0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Stable: within a group, files stay together, as their fixtures want it.
+    items.sort(key=_late)
