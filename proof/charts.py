@@ -109,11 +109,13 @@ def latency(series: Series, windows: list[dict[str, Any]]) -> str:
             axis.plot(series.x(bins), worst, color=colour, linewidth=0.7, alpha=0.45, label=f"{label}, slowest")
         failed = [t for kind in KINDS if kind.startswith(target) for t in series.failures[kind]]
         if failed:
-            axis.vlines([series.minutes(t) for t in failed], 0.5, top * 2, color=BAD, linewidth=0.9, label="failed")
+            axis.vlines(
+                [series.minutes(t) for t in failed], 0.5, top * 2, color=BAD, linewidth=0.9, alpha=0.6, label="failed"
+            )
         axis.set_yscale("log")
         axis.set_ylim(0.3, max(20.0, top * 2))
         axis.set_ylabel(f"{target}, ms")
-        axis.legend(loc="upper right", ncols=5, fontsize=7.5, frameon=False)
+        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), fontsize=7.5, frameon=False)
     return _finish(figure, axes, series, windows)
 
 

@@ -34,10 +34,11 @@ class CpuSampler:
         """{"machine": percent of all cores busy, "groups": {name: {"cpu": …, "rss_mb": …}}} since the last
         call.
         """
-        now = time.monotonic()
-        if now - self._scanned >= SCAN_EVERY_S:
+        if time.monotonic() - self._scanned >= SCAN_EVERY_S:
             self._scan()
-            self._scanned = now
+            self._scanned = time.monotonic()
+        # After the scan, which takes its time: the differences below are against this moment.
+        now = time.monotonic()
         elapsed = None if self._at is None else max(now - self._at, 0.001)
         self._at = now
         groups: dict[str, dict[str, float]] = {}

@@ -57,6 +57,7 @@ def build(
         "notes": summary.get("notes", []),
         "failures": summary.get("failures", []),
         "windows": summary.get("windows", []),
+        "names": summary.get("names", {}),
         "cpu": summary.get("cpu", {}),
         "watched": summary.get("config", {}),
         "begin": clock(begin) if begin is not None else None,

@@ -56,10 +56,8 @@ class StubResolver:
 
     async def address(self, name: str) -> str:
         """One address of `name`, in turn when there are several. Raises ProbeFailed (phase resolve)."""
-        try:
-            return str(ipaddress.IPv4Address(name))
-        except ValueError:
-            pass
+        if is_address(name):
+            return name
         entry = self._cache.get(name)
         if entry is None or self.clock() >= entry.until:
             entry = await self._ask_once(name)
@@ -96,6 +94,15 @@ class StubResolver:
         entry = _Entry(addresses, self.clock() + ttl)
         self._cache[name] = entry
         return entry
+
+
+def is_address(name: str) -> bool:
+    """True for an IPv4 address, which needs no resolver."""
+    try:
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def read_answer(message: dns.message.Message) -> tuple[list[str], float]:

@@ -26,9 +26,10 @@ from proof.config import ConfigError, LiveConfig, Place, ProofConfig, Target, wr
 from proof.cpu import CpuSampler
 from proof.etcd import EtcdSampler, GatewayClient
 from proof.kube import Kube, KubeError, api_trust, connect, read_kubeconfig
+from proof.names import NameWatcher
 from proof.prober import Address, Prober, address_of
 from proof.recorder import SECONDS, DiskRecorder
-from proof.resolver import NoResolver, StubResolver, server_query
+from proof.resolver import NoResolver, Query, StubResolver, is_address, server_query
 from proof.summary import summarize
 
 STOP = "stop"
@@ -100,6 +101,8 @@ class Run:
         write_atomically(self.out / META, json.dumps({"run": self.name, "begin": epoch, "config": self._described()}))
         self.recorder.event("run_begin", epoch, run=self.name)
         self.prober = Prober(config, self._addresses, self.recorder)
+        names = dict.fromkeys(address.host for address in self._addresses.values() if not is_address(address.host))
+        self.names = NameWatcher(list(names), self.recorder.event)
         self._set_places()
         kube = connect(self._single) if self._single is not None else None
         self.writer = self._make_writer(kube)
@@ -142,17 +145,22 @@ class Run:
         return writer.Writer(kube, config, self.name, self.out, self.recorder.event)
 
     def _set_places(self) -> None:
-        started, stopped = self.prober.set_places(self.live.current.places, self._resolver)
-        for name in started:
-            self.recorder.event("place_started", time.time(), place=name)
-        for name in stopped:
-            self.recorder.event("place_stopped", time.time(), place=name)
+        queries: dict[str, Query] = {}
 
-    def _resolver(self, place: Place) -> StubResolver:
+        def resolver(place: Place) -> StubResolver:
+            queries[place.name] = server_query(place.resolver, place.source_address)
+            return StubResolver(queries[place.name])
+
         try:
-            return StubResolver(server_query(place.resolver, place.source_address))
+            started, stopped = self.prober.set_places(self.live.current.places, resolver)
         except NoResolver as error:
-            raise ConfigError(str(error)) from None
+            raise ConfigError(f"places: {error}") from None
+        for name in stopped:
+            self.names.stop(name)
+            self.recorder.event("place_stopped", time.time(), place=name)
+        for name in started:
+            self.names.start(name, queries[name])
+            self.recorder.event("place_started", time.time(), place=name)
 
     async def _set_etcd(self) -> None:
         old, config = self._etcd_client, self.live.current.etcd
@@ -180,33 +188,40 @@ class Run:
                 self._stop.set()
             before = self.live.current
             if self.live.changed():
-                self._set_places()
+                try:
+                    self._set_places()
+                except ConfigError as error:
+                    self.live.problem = str(error)
                 self.cpu.groups = self.live.current.cpu_groups
                 if self.live.current.etcd != before.etcd:
                     await self._set_etcd()
-            elif self.live.problem:
+            if self.live.problem:
                 self.recorder.event("config_refused", time.time(), detail=self.live.problem)
                 self.live.problem = None
             await self._flush()
 
     async def _flush(self, *, everything: bool = False) -> None:
         now = time.time()
-        self.recorder.sample(now, "writes", self._writes())
+        if not everything:
+            self.recorder.sample(now, "writes", self._writes())
         lines = self.recorder.take(now, everything=everything)
         status = self._status(now)
 
-        def write() -> dict[str, Any]:
+        def write() -> dict[str, Any] | None:
             self.recorder.write(lines)
             if self.writer is not None:
                 self.writer.journal.sync()
             write_atomically(self.out / STATUS, json.dumps(status))
-            return self.cpu.sample()
+            # The last flushes follow each other at once: no time in which CPU could be told.
+            return None if everything else self.cpu.sample()
 
         sampled = await asyncio.get_running_loop().run_in_executor(self._threads, write)
-        self.recorder.sample(now, "cpu", sampled)
+        if sampled is not None:
+            self.recorder.sample(now, "cpu", sampled)
 
     async def _finish(self, kube: Kube | None, writing: asyncio.Task[None] | None) -> dict[str, Any]:
         await self.prober.stop()
+        self.names.stop_all()
         if self.writer is not None and writing is not None:
             self.writer.stop()
             await writing
@@ -214,6 +229,7 @@ class Run:
         facts: dict[str, Any] = {
             "run": self.name,
             "end": end,
+            "names": self.names.as_json(),
             "budgets": self._budgets(),
             "etcd": self.etcd.book.as_json() if self.etcd.book.samples else None,
             "peak_rss_mb": round(self.cpu.peak_rss_mb),

@@ -168,7 +168,7 @@ def summarize(out: Path) -> dict[str, Any]:
             parts[label == IDLE].cell(name).add_second(cell)
         if "cpu" in line:
             cpu.setdefault(label or BETWEEN, _Cpu()).add(line["cpu"])
-    failures, notes = [], []
+    failures, notes, names = [], [], Names(end.get("names", {}))
     for event in lines(out / EVENTS):
         if event["event"] == "probe_failed":
             # By whole seconds, as the counts are.
@@ -176,6 +176,8 @@ def summarize(out: Path) -> dict[str, Any]:
             parts[label == IDLE].cell(event["cell"]).add_failure(event, label or BETWEEN)
             if len(failures) < MOST_FAILURES:
                 failures.append(event | {"window": label or BETWEEN, "at": clock(event["t"])})
+        elif event["event"] == "name_empty":
+            names.add(event, marks.label_at(windows, event["t"]) or BETWEEN)
         elif event["event"] in ("watcher_died", "config_refused", "budgets_relisted", "write_cleanup_failed"):
             notes.append({"at": clock(event["t"]), "event": event["event"], "detail": event.get("detail", ""),
                           "watcher": event.get("watcher")})  # fmt: skip
@@ -191,6 +193,7 @@ def summarize(out: Path) -> dict[str, Any]:
         "writes": end.get("writes", _unread(out)),
         "budgets": end.get("budgets", {"watched": 0, "violations": 0}),
         "etcd": end.get("etcd"),
+        "names": names.as_json(),
         "cpu": {label: sums.as_json() for label, sums in cpu.items()},
         "peak_rss_mb": end.get("peak_rss_mb", 0),
         "failures": failures,
@@ -202,6 +205,34 @@ def _unread(out: Path) -> dict[str, Any]:
     _, numbers = read_journal(out / JOURNAL)
     return {"acknowledged": len(numbers), "lost": 0, "read_back": False, "longest_gap_s": 0.0,
             "problem": "the run did not end in order"}  # fmt: skip
+
+
+class Names:
+    """How often a name had no address, by place and window. `counted` is what the watcher counted in all."""
+
+    def __init__(self, counted: dict[str, Any]) -> None:
+        self._counted = counted
+        self._empty: dict[str, dict[str, Any]] = {}
+
+    def add(self, event: dict[str, Any], window: str) -> None:
+        found = self._empty.setdefault(
+            f"{event['place']}/{event['name']}", {"empty": 0, "by_window": Counter(), "first": event["t"]}
+        )
+        found["empty"] += 1
+        found["by_window"][window] += 1
+        found["last"] = event["t"]
+        found["answer"] = event["answer"]
+
+    def as_json(self) -> dict[str, Any]:
+        everything = {key: {"asked": 0, "empty": 0} | counts for key, counts in self._counted.items()}
+        for key, found in self._empty.items():
+            everything[key] = everything.get(key, {"asked": found["empty"]}) | {
+                **found,
+                "by_window": dict(found["by_window"]),
+                "first": clock(found["first"]),
+                "last": clock(found["last"]),
+            }
+        return everything
 
 
 @dataclass

@@ -20,6 +20,7 @@ def judge(report: dict[str, Any]) -> list[str]:
         *_errors(report),
         *_probes("idle", report.get("idle") or {}),
         *_probes("probes", report.get("probes") or {}),
+        *_names(report.get("names") or {}),
         *_writes(report.get("writes") or {}),
         *_budgets(report.get("budgets") or {}),
         *_etcd(report.get("etcd") or {}),
@@ -89,6 +90,19 @@ def _longest(cell: dict[str, Any]) -> str:
 def _why(cell: dict[str, Any]) -> str:
     why = cell.get("why") or {}
     return ", mostly " + max(why, key=lambda reason: why[reason]) if why else ""
+
+
+def _names(names: dict[str, Any]) -> list[str]:
+    found = []
+    for key, counts in names.items():
+        if counts.get("empty"):
+            place, name = key.split("/", 1)
+            where = ", ".join(f"{label}: {count}" for label, count in counts.get("by_window", {}).items())
+            found.append(
+                f"{name} had no address for {counts['empty']} of {counts.get('asked', 0)} queries from {place} "
+                f"({where}) between {counts.get('first')} and {counts.get('last')}: {counts.get('answer')}."
+            )
+    return found
 
 
 def _writes(writes: dict[str, Any]) -> list[str]:

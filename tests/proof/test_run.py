@@ -16,7 +16,9 @@ from proof.budgets import BudgetWatcher
 from proof.config import ConfigError, WriterConfig
 from proof.html import write_html
 from proof.kube import connect, read_kubeconfig
+from proof.names import NameWatcher
 from proof.report import build
+from proof.resolver import server_query
 from proof.run import Run
 from proof.summary import lines, summarize
 from proof.watch import line
@@ -151,6 +153,25 @@ def test_a_version_that_is_too_old_means_a_new_list_which_is_counted(tmp_path: P
         await api.stop()
 
     asyncio.run(main())
+
+
+def test_a_record_missing_between_two_looks_of_the_cache_is_seen(tmp_path: Path) -> None:
+    async def main() -> Events:
+        events = Events()
+        server = await DnsServer({INGRESS: (["127.0.0.1"], 3600)}).start()
+        names = NameWatcher([INGRESS], events)
+        names.start("old", server_query(server.address, None))
+        await until(lambda: bool(names.counts) and names.counts[f"old/{INGRESS}"].asked >= 2)
+        assert events == []
+        kept = server.records.pop(INGRESS)
+        await until(lambda: bool(events))
+        server.records[INGRESS] = kept
+        names.stop_all()
+        server.stop()
+        return events
+
+    events = asyncio.run(main())
+    assert events[0] == ("name_empty", {"place": "old", "name": INGRESS, "answer": "NXDOMAIN"})
 
 
 def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]) -> dict[str, Any]:

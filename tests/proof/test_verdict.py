@@ -99,6 +99,24 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
         [f"Before stage 0 (idle), {kind} was never probed." for kind in KINDS],
     ),
     (
+        "a name without address",
+        set_at(
+            "names",
+            value={
+                "old/shop.x": {"asked": 90, "empty": 0},
+                "new/shop.x": {
+                    "asked": 80,
+                    "empty": 2,
+                    "by_window": {"stage 4": 2},
+                    "first": "10:00Z",
+                    "last": "10:01Z",
+                    "answer": "NXDOMAIN",
+                },
+            },
+        ),
+        ["shop.x had no address for 2 of 80 queries from new (stage 4: 2) between 10:00Z and 10:01Z: NXDOMAIN."],
+    ),
+    (
         "a lost write",
         set_at("writes", value={"acknowledged": 1000, "lost": 2, "lost_keys": ["w-x-4", "w-x-5"]}),
         ["2 of 1000 acknowledged writes are lost: w-x-4, w-x-5."],
