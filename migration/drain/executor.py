@@ -1,0 +1,394 @@
+"""Carrying a drain out: every budget advances at once, each fed by one writer, until nothing movable is left.
+
+A coordinator plans from the watched view and hands each lane that may advance to a worker; a lane is never with two
+workers. Killing it loses nothing: the next run plans from what is there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor as Pool
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict
+from migration.deadline import Deadline, OutOfTime, Permanent, Retryable
+from migration.drain.cluster import Api
+from migration.drain.evict import Answer, Outcome, Rate, evict
+from migration.drain.model import Budget, Pod
+from migration.drain.plan import (
+    PHASES,
+    Blocked,
+    Lane,
+    Plan,
+    Restart,
+    Rules,
+    View,
+    movable,
+    owner_of,
+    plan_drain,
+)
+from migration.drain.restart import next_step, restart_patch
+
+# Seconds.
+LOOK_EVERY = 0.25
+TELL_EVERY = 2.0
+# Evictions of one owner before its pods are said to come back again and again: times what it had, plus some.
+RETURNS, SOME = 3, 5
+LASTING = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"})
+
+
+class Sight(Protocol):
+    """What the executor needs of `migration.drain.cluster.Cluster`."""
+
+    @property
+    def api(self) -> Api: ...
+    def view(self) -> View: ...
+    def exact(self) -> View: ...
+    def budget(self, budget: Budget) -> Budget | None: ...
+    def volumes_held(self, staying: Sequence[Pod]) -> list[str]: ...
+    def wait(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How fast and how patiently. Seconds; after `stall` without any progress what still waits counts as blocked."""
+
+    per_second: float = 50.0
+    rescan: float = 5.0
+    stall: float = 900.0
+    back_off: float = 1.0
+    longest_back_off: float = 10.0
+
+
+@dataclass
+class Tally:
+    """What this run did. `rejected` counts evictions answered with 429."""
+
+    pods: int = 0
+    evictions: int = 0
+    rejected: int = 0
+    restarts: int = 0
+
+
+class Drainer:
+    """One tier of one side's nodes, emptied. `off` names what is left (a VPC's id), for rolling restarts."""
+
+    def __init__(
+        self,
+        sight: Sight,
+        rules: Rules,
+        pool: Pool,
+        *,
+        off: str,
+        pace: Pace,
+        deadline: Deadline,
+        alive: Callable[[], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self._sight, self._rules, self._pool = sight, rules, pool
+        self._off, self._pace, self._deadline, self._alive, self._log = off, pace, deadline, alive, log
+        self._clock = deadline.clock
+        self._rate = Rate(pace.per_second, deadline.clock, deadline.sleeper)
+        self.tally = Tally()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        # Shared with the workers, under the lock.
+        self._evicted: set[str] = set()
+        self._denied: dict[str, str] = {}
+        self._let_go: Counter[str] = Counter()
+        self._not_before: dict[str, float] = {}
+        self._pauses: dict[str, float] = {}
+        self._progress_at = self._clock()
+        # The coordinator's own.
+        self._busy: dict[str, Future[None]] = {}
+        self._at_first: Counter[str] | None = None
+        self._ready_at_first: dict[str, int] = {}
+        self._on_nodes: frozenset[str] = frozenset()
+        self._phase: int | None = None
+        self._told_at = float("-inf")
+
+    def run(self) -> list[Blocked]:
+        """Empty the nodes; returns what is blocked. Raises `OutOfTime` naming what was still on its way."""
+        self.tally.pods = len(movable(self._look(self._sight.exact), self._rules))
+        try:
+            while True:
+                unready = self._sweep()
+                self._wait_for_volumes()
+                self._deadline.sleep(self._pace.rescan)
+                plan = self._plan(self._look(self._sight.exact))
+                if not plan.remaining or self._stalled():
+                    return [*plan.blocked, *self._waiting(plan), *unready]
+                self._log(f"{plan.remaining} more pods found on the nodes; going on")
+        finally:
+            self._stopping.set()
+
+    def _look(self, at: Callable[[], View]) -> View:
+        """A view, however long the API takes to answer again."""
+        return self._deadline.until(at, "the Kubernetes API", pause=1.0)
+
+    def _plan(self, view: View) -> Plan:
+        with self._lock:
+            return plan_drain(view, self._rules, frozenset(self._evicted), dict(self._denied))
+
+    def _sweep(self) -> list[Blocked]:
+        """Until only blocked pods are left, or nothing has moved for too long; returns owners not ready again."""
+        while True:
+            self._alive()
+            self._collect()
+            view = self._look(self._sight.view)
+            plan = self._plan(view)
+            self._observe(view, plan)
+            todo = [item.phase for item in (*plan.lanes, *plan.restarts)]
+            todo += [plan.phases[pod.uid] for pod in plan.leaving]
+            lowest = min(todo, default=None)
+            unready: list[Blocked] = []
+            if self._phase is not None and (lowest is None or lowest > self._phase):
+                # Before the next phase, and before the end, whatever moved must be ready on the other side.
+                unready = self._unready(view)
+            if not unready:
+                self._phase = lowest
+                if lowest is None:
+                    return []
+            self._tell(plan, unready)
+            if self._stalled():
+                if unready and lowest is not None:
+                    raise Permanent(f"stopped before {PHASES[lowest]}: " + "; ".join(map(str, unready)))
+                return unready
+            if self._deadline.remaining <= 0:
+                left = [*self._waiting(plan), *unready]
+                raise OutOfTime(
+                    f"gave up after {self._deadline.seconds:g} s with {plan.remaining} pods left; run the same up "
+                    f"again. First of them: " + "; ".join(map(str, left[:5]))
+                )
+            if not unready:
+                self._feed(plan)
+            self._sight.wait(LOOK_EVERY)
+
+    def _observe(self, view: View, plan: Plan) -> None:
+        """Notice progress, remember what owners had at first, and stop chasing pods that keep coming back."""
+        now_on = frozenset(plan.phases)
+        if self._on_nodes - now_on:
+            self._progress()
+        self._on_nodes = now_on
+        on_nodes = [
+            (pod, owner) for pod in movable(view, self._rules) if (owner := owner_of(pod, view)) is not None
+        ]
+        if self._at_first is None:
+            self._at_first = Counter(owner.key for _, owner in on_nodes)
+        new = {owner.key for _, owner in on_nodes if owner.kind in LASTING} - self._ready_at_first.keys()
+        if new:
+            ready = self._ready(view)
+            self._ready_at_first.update({key: ready[key] for key in new})
+        with self._lock:
+            for pod, owner in on_nodes:
+                if self._let_go[owner.key] > RETURNS * self._at_first[owner.key] + SOME:
+                    self._denied.setdefault(
+                        pod.uid,
+                        "its pods keep starting on the nodes being emptied, so they tolerate their taints; "
+                        "give them a node selector for the other side",
+                    )
+
+    def _ready(self, view: View) -> Counter[str]:
+        ready: Counter[str] = Counter()
+        for pod in view.pods:
+            if pod.ready and not pod.terminating and pod.uid not in self._evicted:
+                owner = owner_of(pod, view)
+                if owner is not None:
+                    ready[owner.key] += 1
+        return ready
+
+    def _unready(self, view: View) -> list[Blocked]:
+        """Owners of moved pods that don't have as many ready as they had, or as they want by now."""
+        ready = self._ready(view)
+        wanted = {
+            owner.key: min(owner.desired or 0, self._ready_at_first[owner.key])
+            for owner in view.owners.values()
+            if owner.key in self._ready_at_first
+        }
+        return [
+            Blocked(
+                pod=key,
+                owner=key,
+                budget="",
+                reason=f"only {ready[key]} of {count} ready again after its move",
+            )
+            for key, count in sorted(wanted.items())
+            if ready[key] < count
+        ]
+
+    def _feed(self, plan: Plan) -> None:
+        now = self._clock()
+        for lane in plan.lanes:
+            may = bool(lane.free) or (lane.allowed > 0 and bool(lane.pods))
+            if lane.phase == self._phase and may and self._idle(lane.key, now):
+                self._busy[lane.key] = self._pool.submit(self._work, lane, plan.owners)
+        for restart in plan.restarts:
+            key = f"restart {restart.owner.key}"
+            if restart.phase == self._phase and self._idle(key, now):
+                self._busy[key] = self._pool.submit(self._restart, key, restart)
+
+    def _idle(self, key: str, now: float) -> bool:
+        with self._lock:
+            return key not in self._busy and now >= self._not_before.get(key, 0.0)
+
+    def _collect(self) -> None:
+        """Take finished workers' results; what one couldn't get passes or is everybody's problem."""
+        for key in [key for key, future in self._busy.items() if future.done()]:
+            try:
+                self._busy.pop(key).result()
+            except Retryable as error:
+                self._log(f"{key}: {error}; trying again")
+                self._later(key)
+            except ApiFailure as failure:
+                raise Permanent(f"the Kubernetes API refuses what the drain needs: {failure}") from failure
+
+    def _work(self, lane: Lane, owners: Mapping[str, str]) -> None:
+        """A lane's one writer: evict what may go now. Budgets are asked afresh, so that 429 is the exception."""
+        pods = list(lane.free)
+        if lane.budget is None:
+            pods += lane.pods[: lane.allowed]
+        elif lane.pods:
+            budget = self._sight.budget(lane.budget)
+            pods += lane.pods[: budget.allowed] if budget else ()
+        for pod in pods:
+            if self._stopping.is_set():
+                return
+            self._rate.take()
+            self._alive()
+            answer = evict(self._sight.api, pod)
+            self._take(pod, owners[pod.uid], answer)
+            if answer.outcome in (Outcome.REFUSED, Outcome.LATER):
+                self._later(lane.key, answer.retry_after)
+                return
+        with self._lock:
+            self._pauses.pop(lane.key, None)
+
+    def _take(self, pod: Pod, owner: str, answer: Answer) -> None:
+        with self._lock:
+            if answer.outcome is Outcome.EVICTED:
+                self.tally.evictions += 1
+                self._let_go[owner] += 1
+            if answer.outcome in (Outcome.EVICTED, Outcome.GONE):
+                self._evicted.add(pod.uid)
+                self._progress_at = self._clock()
+            elif answer.outcome is Outcome.REFUSED:
+                self.tally.rejected += 1
+            elif answer.outcome is Outcome.DENIED:
+                self._denied[pod.uid] = answer.reason
+
+    def _restart(self, key: str, restart: Restart) -> None:
+        """Begin a rolling restart, unless one is on its way or the view is behind."""
+        self._later(key, self._pace.back_off, grow=False)
+        owner = restart.owner
+        for pod in restart.pods:
+            item = self._sight.api.find(PODS, pod.name, pod.namespace)
+            if (
+                item is None
+                or item["metadata"]["uid"] != pod.uid
+                or item["metadata"].get("deletionTimestamp")
+            ):
+                return
+        deployment = self._sight.api.find(DEPLOYMENTS, owner.name, owner.namespace)
+        if deployment is None or self._stopping.is_set():
+            return
+        step = next_step(deployment, self._off)
+        if step.do == "stuck":
+            with self._lock:
+                self._denied.update({pod.uid: step.reason for pod in restart.pods})
+        if step.do != "restart":
+            return
+        self._alive()
+        try:
+            self._sight.api.patch(
+                DEPLOYMENTS, owner.name, restart_patch(deployment, step.value), owner.namespace
+            )
+        except Conflict:
+            return
+        with self._lock:
+            self.tally.restarts += 1
+        self._progress()
+        self._log(
+            f"{owner.key} is moved by a rolling restart: its budget {restart.budget} never allows an eviction"
+        )
+
+    def _later(self, key: str, seconds: float = 0.0, *, grow: bool = True) -> None:
+        with self._lock:
+            pause = self._pauses.get(key, self._pace.back_off)
+            self._not_before[key] = self._clock() + max(seconds, pause if grow else 0.0)
+            if grow:
+                self._pauses[key] = min(self._pace.longest_back_off, pause * 2)
+
+    def _progress(self) -> None:
+        with self._lock:
+            self._progress_at = self._clock()
+
+    def _stalled(self) -> bool:
+        with self._lock:
+            return self._clock() - self._progress_at > self._pace.stall
+
+    def _waiting(self, plan: Plan) -> list[Blocked]:
+        """What isn't blocked by a rule but hasn't moved either, with the reason one can see."""
+        found: list[Blocked] = []
+        for lane in plan.lanes:
+            budget = lane.budget
+            why = (
+                f"its budget allows no eviction now ({budget.current_healthy} healthy, wants {budget.desired_healthy})"
+                if budget
+                else "too few of its owner's pods are ready"
+            )
+            for pod in (*lane.free, *lane.pods):
+                name = budget.key if budget else ""
+                found.append(Blocked(pod=pod.key, owner=plan.owners[pod.uid], budget=name, reason=why))
+        for restart in plan.restarts:
+            why = "its rolling restart has not come through"
+            for pod in restart.pods:
+                found.append(Blocked(pod=pod.key, owner=restart.owner.key, budget=restart.budget, reason=why))
+        for pod in plan.leaving:
+            why = f"it was told to end and is still there (node {pod.node})"
+            found.append(Blocked(pod=pod.key, owner=plan.owners[pod.uid], budget="", reason=why))
+        return found
+
+    def _wait_for_volumes(self) -> None:
+        """Until no volume of a moved pod is attached to the nodes: its pod elsewhere needs it."""
+        told = self._clock()
+
+        def detached() -> bool | None:
+            nonlocal told
+            self._alive()
+            view = self._look(self._sight.exact)
+            staying = [pod for pod in view.pods if pod.node in view.nodes and not pod.finished]
+            held = self._sight.volumes_held(staying)
+            if held and self._clock() - told >= TELL_EVERY:
+                told = self._clock()
+                self._log(f"{len(held)} volumes still to be detached, the first is {held[0]}")
+            if held:
+                raise Retryable(f"still attached: {', '.join(held[:5])}")
+            return True
+
+        limit = min(self._pace.stall, self._deadline.remaining)
+        Deadline(limit, self._clock, self._deadline.sleeper).until(
+            detached, "volumes to be detached from the old nodes"
+        )
+
+    def _tell(self, plan: Plan, unready: list[Blocked]) -> None:
+        if self._clock() - self._told_at < TELL_EVERY:
+            return
+        self._told_at = self._clock()
+        closed = [
+            lane.key
+            for lane in plan.lanes
+            if lane.phase == self._phase and not lane.allowed and not lane.free
+        ]
+        waiting = ""
+        if unready:
+            waiting = f"; waiting for {unready[0]}"
+        elif closed:
+            waiting = f"; {len(closed)} budgets closed for now, among them {', '.join(closed[:2])}"
+        name = "ingress pods" if self._rules.tier == "ingress" else PHASES[self._phase or 0]
+        self._log(
+            f"{name}: {plan.remaining} pods left, {self.tally.evictions} evicted, {len(plan.blocked)} blocked{waiting}"
+        )

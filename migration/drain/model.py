@@ -1,0 +1,232 @@
+"""What a drain needs to know of pods, budgets and owners, read from the API's dictionaries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MIRROR = "kubernetes.io/config.mirror"
+# Annotations with which owners ask that a pod be left alone: cluster-autoscaler's, Karpenter's (new and old).
+LEAVE_ALONE = (
+    ("cluster-autoscaler.kubernetes.io/safe-to-evict", "false"),
+    ("karpenter.sh/do-not-disrupt", "true"),
+    ("karpenter.sh/do-not-evict", "true"),
+)
+FINISHED = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controller:
+    """The controlling owner reference of an object."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """One pod. `leave_alone` is the annotation that asks so, or empty; `claims` are PersistentVolumeClaim names."""
+
+    namespace: str
+    name: str
+    uid: str
+    node: str
+    phase: str = "Running"
+    ready: bool = True
+    terminating: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)
+    controller: Controller | None = None
+    mirror: bool = False
+    leave_alone: str = ""
+    empty_dir: bool = False
+    claims: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Namespace and name, as people write it."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def finished(self) -> bool:
+        """Its containers ended and won't start again."""
+        return self.phase in FINISHED
+
+    @property
+    def stays(self) -> bool:
+        """DaemonSet pods come back to their node and mirror pods are the kubelet's own."""
+        return self.mirror or (self.controller is not None and self.controller.kind in ("DaemonSet", "Node"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """A PodDisruptionBudget: its selector as the API gives it (None selects nothing) and its status."""
+
+    namespace: str
+    name: str
+    selector: Mapping[str, Any] | None
+    allowed: int
+    current_healthy: int
+    desired_healthy: int
+    expected: int
+    fresh: bool = True
+    evicts_unhealthy: bool = False
+    version: str = ""
+
+    @property
+    def key(self) -> str:
+        """Namespace and name."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def never_allows(self) -> bool:
+        """Even with every pod healthy no eviction would be allowed."""
+        return self.fresh and self.expected > 0 and self.desired_healthy >= self.expected
+
+    def passes_unready(self) -> bool:
+        """Whether the eviction API lets an unready pod go regardless of `allowed`.
+
+        IfHealthyBudget (the default) does once enough others are healthy, AlwaysAllow does always.
+        """
+        return self.evicts_unhealthy or (self.current_healthy >= self.desired_healthy > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """What replaces a pod: a Deployment, StatefulSet, Job, … `desired` replicas, None when it doesn't say.
+
+    `surges`: a Deployment whose rolling update starts a new pod before it ends an old one.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    desired: int | None = None
+    surges: bool = False
+    paused: bool = False
+
+    @property
+    def key(self) -> str:
+        """Kind, namespace and name."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+def pod_from(item: Mapping[str, Any]) -> Pod:
+    """A pod from the API's dictionary."""
+    metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+    annotations = metadata.get("annotations") or {}
+    volumes = spec.get("volumes") or []
+    conditions = status.get("conditions") or []
+    return Pod(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        node=spec.get("nodeName") or "",
+        phase=status.get("phase") or "Pending",
+        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
+        terminating=bool(metadata.get("deletionTimestamp")),
+        labels=metadata.get("labels") or {},
+        controller=controller_from(metadata),
+        mirror=MIRROR in annotations,
+        leave_alone=next(
+            (f"{key}={value}" for key, value in LEAVE_ALONE if annotations.get(key) == value), ""
+        ),
+        empty_dir=any("emptyDir" in volume for volume in volumes),
+        claims=_claims(metadata["name"], volumes),
+    )
+
+
+def _claims(pod: str, volumes: list[dict[str, Any]]) -> tuple[str, ...]:
+    named = [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]
+    # A generic ephemeral volume's claim is named after pod and volume (Kubernetes: ephemeral volumes).
+    named += [f"{pod}-{v['name']}" for v in volumes if "ephemeral" in v]
+    return tuple(named)
+
+
+def controller_from(metadata: Mapping[str, Any]) -> Controller | None:
+    """The owner reference marked as controller, if any."""
+    for reference in metadata.get("ownerReferences") or []:
+        if reference.get("controller"):
+            return Controller(kind=reference["kind"], name=reference["name"], uid=reference["uid"])
+    return None
+
+
+def budget_from(item: Mapping[str, Any]) -> Budget:
+    """A budget from the API's dictionary. A status older than the spec counts as allowing nothing yet."""
+    metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+    fresh = int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
+    return Budget(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        selector=spec.get("selector"),
+        allowed=int(status.get("disruptionsAllowed") or 0) if fresh else 0,
+        current_healthy=int(status.get("currentHealthy") or 0),
+        desired_healthy=int(status.get("desiredHealthy") or 0),
+        expected=int(status.get("expectedPods") or 0),
+        fresh=fresh,
+        evicts_unhealthy=spec.get("unhealthyPodEvictionPolicy") == "AlwaysAllow",
+        version=str(metadata.get("resourceVersion") or ""),
+    )
+
+
+def owner_from(kind: str, item: Mapping[str, Any]) -> Owner:
+    """A workload controller from the API's dictionary."""
+    metadata, spec = item["metadata"], item.get("spec") or {}
+    desired = spec.get("parallelism") if kind == "Job" else spec.get("replicas")
+    return Owner(
+        kind=kind,
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        desired=None if desired is None else int(desired),
+        surges=kind == "Deployment" and _surges(spec),
+        paused=bool(spec.get("paused")),
+    )
+
+
+def _surges(spec: Mapping[str, Any]) -> bool:
+    """RollingUpdate with an effective maxUnavailable of 0 and maxSurge of 1 or more (both default to 25 %).
+
+    A Deployment rounds maxUnavailable down and maxSurge up (k8s.io/kubectl, deployment util, ResolveFenceposts).
+    """
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+        return False
+    rolling = strategy.get("rollingUpdate") or {}
+    replicas = int(spec.get("replicas", 1))
+    surge = scaled(rolling.get("maxSurge", "25%"), replicas, up=True)
+    unavailable = scaled(rolling.get("maxUnavailable", "25%"), replicas, up=False)
+    return surge >= 1 and unavailable == 0
+
+
+def scaled(value: int | str, total: int, *, up: bool) -> int:
+    """An int-or-percent of `total`, rounded as asked: ``"25%"`` of 5 is 2 up and 1 down. Raises `ValueError`."""
+    if isinstance(value, str) and value.endswith("%"):
+        share = int(value[:-1]) * total / 100
+        return math.ceil(share) if up else math.floor(share)
+    return int(value)
+
+
+def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector selects `labels`. None selects nothing, an empty one everything (policy/v1)."""
+    if selector is None:
+        return False
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(expression, labels) for expression in selector.get("matchExpressions") or [])
+
+
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    key, operator, values = expression["key"], expression["operator"], expression.get("values") or []
+    if operator == "In":
+        return labels.get(key) in values
+    if operator == "NotIn":
+        return labels.get(key) not in values
+    if operator == "Exists":
+        return key in labels
+    if operator == "DoesNotExist":
+        return key not in labels
+    raise ValueError(f"unknown operator {operator!r} in a label selector")

@@ -1,0 +1,125 @@
+"""Old nodes: found through their instances, tainted so that pods start elsewhere, cordoned while they are emptied."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from migration.clients.kubernetes import NODES, Conflict, Kind, NotFound
+from migration.deadline import Deadline, Retryable
+
+TAINT = {"key": "migration", "value": "migration", "effect": "NoSchedule"}
+# Marks nodes that this program cordoned, so that the way back leaves those alone that somebody else did.
+CORDONED = "migration/cordoned"
+# What may happen to a node of the side; a merge patch each, made from the node as it was just read.
+Change = Callable[[Mapping[str, Any]], dict[str, Any] | None]
+
+
+class NodeApi(Protocol):
+    """What is needed of the Kubernetes client."""
+
+    def list(self, kind: Kind) -> list[dict[str, Any]]: ...
+    def get(self, kind: Kind, name: str) -> dict[str, Any]: ...
+    def patch(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+def instance_of(node: Mapping[str, Any]) -> str:
+    """The instance id in a node's provider id (``aws:///<zone>/<id>``), or "" where there is none."""
+    provider = str((node.get("spec") or {}).get("providerID") or "")
+    return provider.rsplit("/", 1)[-1] if provider.startswith("aws://") else ""
+
+
+def nodes_of(api: NodeApi, instances: Iterable[str]) -> list[dict[str, Any]]:
+    """The nodes that run on these instances, sorted by name."""
+    wanted = set(instances)
+    found = [node for node in api.list(NODES) if instance_of(node) in wanted]
+    return sorted(found, key=lambda node: node["metadata"]["name"])
+
+
+def name_of(node: Mapping[str, Any]) -> str:
+    """A node's name."""
+    return node["metadata"]["name"]
+
+
+def tainted(node: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The patch that adds the taint, or None when it is there."""
+    taints = list((node.get("spec") or {}).get("taints") or [])
+    if any(_is_ours(taint) and taint.get("value") == TAINT["value"] for taint in taints):
+        return None
+    return {"spec": {"taints": [taint for taint in taints if not _is_ours(taint)] + [TAINT]}}
+
+
+def cleared(node: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The patch that removes the taint, or None when it isn't there."""
+    taints = list((node.get("spec") or {}).get("taints") or [])
+    left = [taint for taint in taints if not _is_ours(taint)]
+    return {"spec": {"taints": left}} if len(left) != len(taints) else None
+
+
+def cordoned(node: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The patch that taints and cordons, or None when both are so."""
+    patch = tainted(node) or {"spec": {}}
+    if not (node.get("spec") or {}).get("unschedulable"):
+        patch["spec"]["unschedulable"] = True
+        patch["metadata"] = {"annotations": {CORDONED: "true"}}
+    return patch if patch["spec"] else None
+
+
+def uncordoned(node: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The patch that takes our own cordon away; one that somebody else set stays."""
+    if CORDONED not in (node["metadata"].get("annotations") or {}):
+        return None
+    return {"spec": {"unschedulable": None}, "metadata": {"annotations": {CORDONED: None}}}
+
+
+def _is_ours(taint: Mapping[str, Any]) -> bool:
+    return taint.get("key") == TAINT["key"] and taint.get("effect") == TAINT["effect"]
+
+
+def change_nodes(
+    api: NodeApi,
+    nodes: Sequence[Mapping[str, Any]],
+    change: Change,
+    *,
+    alive: Callable[[], None],
+    deadline: Deadline,
+) -> int:
+    """Apply `change` to every node that needs it; returns how many did. A node that went meanwhile is left out.
+
+    Lists (taints) are replaced as a whole by a merge patch, so each carries the version it was made from.
+    """
+    changed = 0
+    for node in nodes:
+        if deadline.until(
+            lambda node=node: _change(api, node, change, alive), f"node {name_of(node)} to take a change"
+        ):
+            changed += 1
+    return changed
+
+
+def _change(api: NodeApi, node: Mapping[str, Any], change: Change, alive: Callable[[], None]) -> bool:
+    patch = change(node)
+    if patch is None:
+        return False
+    alive()
+    try:
+        _send(api, node, patch)
+    except NotFound:
+        return False
+    except Conflict as conflict:
+        try:
+            fresh = api.get(NODES, name_of(node))
+            again = change(fresh)
+            if again is not None:
+                _send(api, fresh, again)
+        except NotFound:
+            return False
+        except Conflict:
+            raise Retryable(str(conflict)) from conflict
+    return True
+
+
+def _send(api: NodeApi, node: Mapping[str, Any], patch: dict[str, Any]) -> None:
+    version = node["metadata"].get("resourceVersion")
+    body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}}
+    api.patch(NODES, name_of(node), body)

@@ -1,0 +1,54 @@
+"""Moving a Deployment whose budget never allows an eviction: by a rolling restart that starts before it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# On the pod template: where from, and which attempt. A value that only changes once a restart is through makes
+# running again after a crash patch nothing.
+MOVED = "migration/restarted-off"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a rolling restart needs now: to wait, to be begun with `value`, or somebody's help."""
+
+    do: Literal["wait", "restart", "stuck"]
+    value: str = ""
+    reason: str = ""
+
+
+def next_step(deployment: Mapping[str, Any], off: str) -> Step:
+    """The step for a Deployment that still has pods on the nodes of `off` (a VPC's id or a side's name)."""
+    spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
+    wanted = int(spec.get("replicas", 1))
+    seen = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
+    through = (
+        seen
+        and int(status.get("updatedReplicas") or 0) >= wanted
+        and int(status.get("replicas") or 0) <= wanted
+        and int(status.get("availableReplicas") or 0) >= wanted
+    )
+    if not through:
+        for condition in status.get("conditions") or []:
+            if seen and condition.get("type") == "Progressing" and condition.get("status") == "False":
+                return Step(
+                    "stuck",
+                    reason=f"its rolling restart is stuck: {condition.get('message') or 'no progress'}",
+                )
+        return Step("wait")
+    template = (spec.get("template") or {}).get("metadata") or {}
+    before = str((template.get("annotations") or {}).get(MOVED) or "")
+    place, _, count = before.rpartition("/")
+    number = int(count) + 1 if place == off and count.isdigit() else 1
+    return Step("restart", value=f"{off}/{number}")
+
+
+def restart_patch(deployment: Mapping[str, Any], value: str) -> dict[str, Any]:
+    """The merge patch that begins it, bound to the version the step was decided from."""
+    return {
+        "metadata": {"resourceVersion": deployment["metadata"]["resourceVersion"]},
+        "spec": {"template": {"metadata": {"annotations": {MOVED: value}}}},
+    }
