@@ -14,6 +14,8 @@ from lab.machines.kube import Kube, KubeError
 log = logging.getLogger(__name__)
 FAKE = "kwok.x-k8s.io/node"
 VPC = "lab/vpc"
+ATTACHED = "volumes.kubernetes.io/controller-managed-attach-detach"
+"""Set by a kubelet that leaves attaching to the controller manager; without it nothing is ever attached."""
 SHAPES = {"medium": (2, 4), "large": (2, 8), "xlarge": (4, 16), "2xlarge": (8, 32), "4xlarge": (16, 64)}
 """vCPU and GiB by size of a general-purpose type (close enough for scheduling)."""
 RESERVED = frozenset({"node-labels", "register-with-taints", "hostname-override"})
@@ -44,7 +46,7 @@ def node(instance: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, Any
     return {
         "apiVersion": "v1", "kind": "Node",
         "metadata": {"name": name, "labels": labels,
-                     "annotations": {FAKE: "fake", VPC: instance["vpc"]}},
+                     "annotations": {FAKE: "fake", VPC: instance["vpc"], ATTACHED: "true"}},
         "spec": {"providerID": provider_id(instance),
                  "taints": [_taint(w) for w in flags.get("register-with-taints", "").split(",") if w]},
         "status": {

@@ -35,7 +35,7 @@ class App:
 
 
 APPS = (
-    App(name="storefront", namespace="shop", replicas=20, budget=at_most("25%")),
+    App(name="storefront", namespace="shop", replicas=22, budget=at_most("25%")),
     App(name="cart", namespace="shop", replicas=12, budget=at_most(3)),
     App(name="search", namespace="shop", replicas=16, budget=at_least("75%")),
     App(name="catalog", namespace="shop", replicas=10, budget=at_least(8)),
@@ -45,13 +45,13 @@ APPS = (
     App(name="ledger", namespace="billing", replicas=8, budget=at_most(1)),
     App(name="reports", namespace="billing", replicas=10, budget=at_most("30%")),
     App(name="orders-db", namespace="billing", replicas=3, budget=at_least(2), stateful=True),
-    App(name="transcode", namespace="media", replicas=24, budget=at_most("33%")),
+    App(name="transcode", namespace="media", replicas=28, budget=at_most("33%")),
     App(name="thumbnails", namespace="media", replicas=16, budget=at_least("50%")),
     App(name="uploads", namespace="media", replicas=12, budget=at_most(2)),
     App(name="streams", namespace="media", replicas=12, budget=at_least("80%")),
     App(name="wiki", namespace="tools", replicas=6, budget=at_most("50%")),
     App(name="chat", namespace="tools", replicas=8, budget=at_least(6)),
-    App(name="builds", namespace="tools", replicas=14, budget=at_most("25%")),
+    App(name="builds", namespace="tools", replicas=17, budget=at_most("25%")),
     App(name="license-server", namespace="tools", replicas=1, budget=at_least(1), surge=True),
     App(name="scratchpad", namespace="tools", replicas=10, budget=None),
 )

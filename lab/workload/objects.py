@@ -152,7 +152,7 @@ def system() -> list[Object]:
 
 def admission(certificate: str, key: str) -> list[Object]:
     """What decides about every new pod of the teams: without it, none starts."""
-    pod = _pod("webhook", port=8443, annotations={SERVES: "webhook", TLS_SECRET: "webhook-tls"},
+    pod = _pod("webhook", port=8443, annotations={SERVES: "webhook", TLS_SECRET: "admission/webhook-tls"},
                terminationGracePeriodSeconds=5, container={"lifecycle": {"preStop": {"sleep": {"seconds": 2}}}},
                topologySpreadConstraints=[_spread("webhook", "kubernetes.io/hostname")])
     return [
