@@ -2,7 +2,9 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+# The first Python that is new enough; `python3` where none is, which then says so itself.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv/bin
 
 .PHONY: help setup rehearse lab lab-down sabotage test lint doctor clean
@@ -29,8 +31,8 @@ lint: setup ## ruff and basedpyright
 	@$(VENV)/ruff check .
 	@$(VENV)/basedpyright
 
-test: lint ## everything CI runs
-	@$(VENV)/python -m pytest
+test: lint ## everything CI runs: checkers, then unit, lab and rehearsal tests
+	@$(VENV)/python -m pytest $(PYTEST_ARGS)
 
 doctor: ## where each tool comes from, and what to do about what is missing
 	@$(PYTHON) -m lab doctor

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,9 +87,10 @@ def ensure_service(
     if processes.find(directory, service.name) is None:
         # From a process that is gone: it would make this one look ready.
         (processes.run_folder(directory) / f"{service.name}.ready").unlink(missing_ok=True)
-        if is_ready(service, addresses, directory):
+        port = urllib.parse.urlsplit(service.ready(addresses)).port
+        if port is not None and port_holder(port):
             raise LabError(
-                f"{service.ready(addresses)} answers, but is not this lab's: end what listens there, or set "
+                f"port {port} ({service.name}) is taken, but not by this lab: end what listens there, or set "
                 "LAB_INDEX (0–9) to another lab's number"
             )
         identity = processes.start(
