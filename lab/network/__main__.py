@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 
@@ -26,6 +27,9 @@ async def _run() -> None:
 
 
 def main() -> int:
+    # Two descriptors a flow and one a listener: the usual 1,024 don't last for 200 nodes.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s.%(msecs)03d %(name)s %(message)s", datefmt="%H:%M:%S")
     try:
         asyncio.run(_run())

@@ -64,7 +64,7 @@ class Listeners:
             return
         self.failed.pop(place, None)
         self._sockets[place] = sock
-        self._loop.add_reader(sock, self._accept, place, sock)
+        self._loop.add_reader(sock.fileno(), self._accept, place, sock)
 
     def _close(self, place: Place) -> None:
         self._handlers.pop(place, None)
@@ -72,7 +72,7 @@ class Listeners:
         sock = self._sockets.pop(place, None)
         if sock is None:
             return
-        self._loop.remove_reader(sock)
+        self._loop.remove_reader(sock.fileno())
         sock.close()
         if sock.family == socket.AF_UNIX:
             Path(place[0]).unlink(missing_ok=True)

