@@ -13,7 +13,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import httpx2
@@ -116,7 +116,7 @@ class EtcdBook:
     longest_blind_s: float = 0.0
     _leader: tuple[str | None, int] | None = None
     _blind_since: float | None = None
-    _urls: set[str] = field(default_factory=set)
+    _unhealthy: tuple[str, ...] = ()
 
     def add(self, seen: Sample, at: float) -> list[tuple[str, dict[str, Any]]]:
         """Take one sample; returns what is worth an event."""
@@ -140,8 +140,9 @@ class EtcdBook:
         self.members_after, self.learners_after = seen.voters, seen.learners
         if self.min_healthy is None or seen.healthy < self.min_healthy:
             self.min_healthy, self.min_healthy_at = seen.healthy, at
-        if seen.unhealthy:
-            events.append(("etcd_unhealthy", {"healthy": seen.healthy, "unhealthy": list(seen.unhealthy)}))
+        if seen.unhealthy != self._unhealthy:
+            self._unhealthy = seen.unhealthy
+            events.append(("etcd_health", {"healthy": seen.healthy, "unhealthy": list(seen.unhealthy)}))
         if seen.leader is not None:
             now = (seen.leader, seen.term)
             if self._leader is not None and now != self._leader and seen.term >= self._leader[1]:

@@ -27,6 +27,7 @@ from proof.cpu import CpuSampler
 from proof.etcd import EtcdSampler, GatewayClient
 from proof.kube import Kube, KubeError, api_trust, connect, read_kubeconfig
 from proof.names import NameWatcher
+from proof.priority import prefer_this_process
 from proof.prober import Address, Prober, address_of
 from proof.recorder import SECONDS, DiskRecorder
 from proof.resolver import NoResolver, Query, StubResolver, is_address, server_query
@@ -331,6 +332,8 @@ def run(config_path: Path, out: Path) -> dict[str, Any]:
     """Run until stopped; the summary. Raises ConfigError before anything is sent."""
 
     async def main() -> dict[str, Any]:
-        return await Run(config_path, out).until_stopped()
+        one = Run(config_path, out)
+        prefer_this_process()
+        return await one.until_stopped()
 
     return asyncio.run(main())
