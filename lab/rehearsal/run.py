@@ -52,6 +52,8 @@ class Rehearsal:
     stages: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     leftovers: list[str] | None = None
+    program: Path = REPOSITORY
+    """Where the Pulumi program lies; a sabotage runs a broken copy."""
 
     def __post_init__(self) -> None:
         self.directory = make_folders()
@@ -86,7 +88,7 @@ class Rehearsal:
         """Rehearse and return the report; it is written whatever happens, and says what did."""
         self.fresh_lab()
         self.stack_file = self.discover()
-        self.engine = Engine(REPOSITORY, self.environment, self.directory / "log" / "engine", self._detail)
+        self.engine = Engine(self.program, self.environment, self.directory / "log" / "engine", self._detail)
         watch = self.watch("proof")
         try:
             self.rest(watch)
@@ -117,7 +119,7 @@ class Rehearsal:
         """The stack's configuration as `python -m migration discover` writes it; used unedited."""
         vpcs = boto3.client("ec2").describe_vpcs(Filters=[{"Name": "cidr", "Values": [self.addresses.legacy_cidr]}])
         vpc = vpcs["Vpcs"][0].get("VpcId", "")
-        for stale in (REPOSITORY / "stacks").glob("Pulumi.stage-*.yaml"):
+        for stale in (self.program / "stacks").glob("Pulumi.stage-*.yaml"):
             stale.unlink()
         command = [sys.executable, "-m", "migration", "discover", "--cluster", self.settings.cluster, "--vpc", vpc]
         command += ["--from-name", "legacy", "--to", "main", "--to-cidr", self.addresses.main_cidr]
@@ -127,13 +129,13 @@ class Rehearsal:
             command += ["--limit", f"{key}={value}"]
         self.say("discovering the running cluster")
         done = subprocess.run(
-            command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False
+            command, cwd=self.program, env=self.environment, capture_output=True, text=True, check=False
         )
         for line in (done.stdout + done.stderr).strip().splitlines():
             self._detail(line)
         if done.returncode:
             raise RehearsalError(f"discover failed: {(done.stderr or done.stdout).strip()}")
-        return REPOSITORY / "stacks" / "Pulumi.stage-0.yaml"
+        return self.program / "stacks" / "Pulumi.stage-0.yaml"
 
     def stage(self, number: int, watch: Watch) -> None:
         """Rename, preview, up, up again; gates and counts from what the engine says."""
@@ -167,7 +169,7 @@ class Rehearsal:
         """Orphaned processes always; objects of the old side once the clean-up was rehearsed."""
         found = orphaned_processes(self.directory, running_instances(REGION))
         if self.last == LAST:
-            stack = REPOSITORY / "stacks" / f"Pulumi.stage-{self.last}.yaml"
+            stack = self.program / "stacks" / f"Pulumi.stage-{self.last}.yaml"
             config = yaml.safe_load(stack.read_text())["config"]
             found += left_in_aws({key.removeprefix("migration:"): value for key, value in config.items()}, REGION)
         for item in found:

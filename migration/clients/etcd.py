@@ -62,9 +62,17 @@ class Snapshot:
 class Etcd:
     """A cluster seen through `endpoints` (``https://address:2379``), tried in order until one answers."""
 
-    def __init__(self, endpoints: Sequence[str], trust: ssl.SSLContext, timeout: httpx2.Timeout = TIMEOUT) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        trust: ssl.SSLContext,
+        *,
+        timeout: httpx2.Timeout = TIMEOUT,
+        source_address: str | None = None,
+    ) -> None:
         self.endpoints = list(dict.fromkeys(endpoints))
-        self._http = httpx2.Client(verify=trust, timeout=timeout)
+        transport = httpx2.HTTPTransport(verify=trust, local_address=source_address)
+        self._http = httpx2.Client(transport=transport, timeout=timeout)
 
     def close(self) -> None:
         """Close all connections."""
