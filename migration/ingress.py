@@ -61,9 +61,7 @@ class Step:
 def next_step(facts: Facts) -> Step:
     """The one thing to do now; "done" when the policy is as wanted and every balancer has settled."""
     if facts.wanted == "Local" and facts.policy != "Local":
-        return _narrow(facts) or Step(
-            act="flip", policy="Local", why="every remaining target has a ready ingress pod"
-        )
+        return _narrow(facts) or Step(act="flip", policy="Local", why="every remaining target has a ready ingress pod")
     if facts.policy != facts.wanted:
         return Step(act="flip", policy=facts.wanted, why="every node may answer from now on")
     if facts.marked is not None:
@@ -96,17 +94,13 @@ def _narrow(facts: Facts) -> Step | None:
             missing = facts.in_service & facts.with_pods
             if not missing:
                 return Step(act="wait", why=f"a ready ingress pod on a node of {facts.groups}: none has one")
-            return Step(
-                act="register", target_group=arn, ids=_sorted(missing), why="they run ready ingress pods"
-            )
+            return Step(act="register", target_group=arn, ids=_sorted(missing), why="they run ready ingress pods")
         if not all(targets[target] in SETTLED for target in kept):
             # Never take a serving target away before those that stay serve.
             return Step(act="wait", why="the targets with ingress pods to be healthy")
         surplus = registered - facts.with_pods
         if surplus:
-            return Step(
-                act="deregister", target_group=arn, ids=_sorted(surplus), why="no ready ingress pod there"
-            )
+            return Step(act="deregister", target_group=arn, ids=_sorted(surplus), why="no ready ingress pod there")
     draining = sum(state == "draining" for targets in facts.targets.values() for state in targets.values())
     if draining:
         return Step(act="wait", why=f"{draining} deregistered targets to finish their connections")
@@ -120,9 +114,7 @@ def _widen(facts: Facts) -> Step | None:
             return Step(act="wait", why="the targets with ingress pods to be healthy")
         missing = facts.in_service - registered
         if missing:
-            return Step(
-                act="register", target_group=arn, ids=_sorted(missing), why="every node is a target again"
-            )
+            return Step(act="register", target_group=arn, ids=_sorted(missing), why="every node is a target again")
     closed = tuple(group for group in facts.marked or () if group in facts.suspended)
     if closed:
         return Step(act="resume", ids=closed, why="Auto Scaling adds targets again")
@@ -195,9 +187,7 @@ class Ingress:
         described = self.aws.groups(self.groups)
         missing = [group for group in self.groups if group not in described]
         if missing:
-            raise Permanent(
-                f"Auto Scaling groups {', '.join(missing)} don't exist; their nodes are ingress targets"
-            )
+            raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist; their nodes are ingress targets")
         mark = (self._object["metadata"].get("annotations") or {}).get(MARK)
         return Facts(
             wanted=wanted,
@@ -217,8 +207,7 @@ class Ingress:
                 if instance["LifecycleState"] == "InService"
             ),
             targets={
-                arn: {target.id: target.state for target in self.aws.target_health(arn)}
-                for arn in self.target_groups
+                arn: {target.id: target.state for target in self.aws.target_health(arn)} for arn in self.target_groups
             },
         )
 
@@ -235,9 +224,7 @@ class Ingress:
             and not (endpoint.get("conditions") or {}).get("terminating")
         }
         return frozenset(
-            instance_of(node)
-            for node in self.kubernetes.list(NODES)
-            if name_of(node) in nodes and instance_of(node)
+            instance_of(node) for node in self.kubernetes.list(NODES) if name_of(node) in nodes and instance_of(node)
         )
 
     def act(self, step: Step) -> None:

@@ -86,9 +86,7 @@ class Lease:
         if not self._lost and self.clock() - self._renewed > EXPIRY - MARGIN:
             self._lost = f"the lease {NAMESPACE}/{NAME} could not be renewed for {EXPIRY - MARGIN:g} s"
         if self._lost:
-            raise Orphaned(
-                f"{self.holder} stops here: {self._lost}; what is done stays done, run the same up again"
-            )
+            raise Orphaned(f"{self.holder} stops here: {self._lost}; what is done stays done, run the same up again")
 
     def ask_engine(self) -> None:
         """Look whether the engine still answers; at most once a second, since `check` stands before every change."""

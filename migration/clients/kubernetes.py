@@ -58,12 +58,8 @@ STATEFUL_SETS = Kind("apis/apps/v1", "statefulsets")
 DAEMON_SETS = Kind("apis/apps/v1", "daemonsets")
 BUDGETS = Kind("apis/policy/v1", "poddisruptionbudgets")
 LEASES = Kind("apis/coordination.k8s.io/v1", "leases")
-VALIDATING_WEBHOOKS = Kind(
-    "apis/admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", namespaced=False
-)
-MUTATING_WEBHOOKS = Kind(
-    "apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", namespaced=False
-)
+VALIDATING_WEBHOOKS = Kind("apis/admissionregistration.k8s.io/v1", "validatingwebhookconfigurations", namespaced=False)
+MUTATING_WEBHOOKS = Kind("apis/admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", namespaced=False)
 API_SERVICES = Kind("apis/apiregistration.k8s.io/v1", "apiservices", namespaced=False)
 VOLUME_ATTACHMENTS = Kind("apis/storage.k8s.io/v1", "volumeattachments", namespaced=False)
 
@@ -75,9 +71,7 @@ class Unreachable(Retryable):
 class ApiFailure(Exception):
     """The API refused: its HTTP code, reason, message, causes (reason → message) and Retry-After in seconds."""
 
-    def __init__(
-        self, code: int, body: Mapping[str, Any], what: str, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, code: int, body: Mapping[str, Any], what: str, retry_after: float | None = None) -> None:
         self.code = code
         self.reason = str(body.get("reason") or "")
         self.message = str(body.get("message") or f"HTTP {code}")
@@ -107,9 +101,7 @@ def _single_config(kubeconfig: str | None) -> SingleConfig:
         single = config.get()
     except (ConfigError, KeyError, TypeError, OSError, yaml.YAMLError, msgspec.ValidationError) as error:
         shown = "from the environment" if kubeconfig is None else repr(kubeconfig.splitlines()[0][:80])
-        raise Permanent(
-            f"the kubeconfig {shown} can't be used ({error}); set migration:kubeconfig"
-        ) from error
+        raise Permanent(f"the kubeconfig {shown} can't be used ({error}); set migration:kubeconfig") from error
     assert single is not None  # only with a default, which isn't given, is there no context
     return single
 
@@ -200,9 +192,7 @@ class Kubernetes:
                 if response.is_success:
                     return msgspec.json.decode(response.content) if response.content else None
                 failure = _failure(response, f"{method} {path}")
-                passing = failure.code in repeat or (
-                    failure.code == 429 and not failure.causes and 429 in repeat
-                )
+                passing = failure.code in repeat or (failure.code == 429 and not failure.causes and 429 in repeat)
                 if not passing or self._clock() >= end:
                     raise failure
             self._sleep(pause)
@@ -229,9 +219,7 @@ class Kubernetes:
         metadata_only: bool = False,
     ) -> list[dict[str, Any]]:
         """Every object as etcd holds it now (never from a cache); all namespaces when none is named."""
-        return self.list_with_version(
-            kind, namespace, labels=labels, fields=fields, metadata_only=metadata_only
-        )[0]
+        return self.list_with_version(kind, namespace, labels=labels, fields=fields, metadata_only=metadata_only)[0]
 
     def list_with_version(
         self,

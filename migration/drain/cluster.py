@@ -44,9 +44,7 @@ class Api(WatchApi, EvictionApi, Protocol):
     ) -> list[dict[str, Any]]: ...
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]: ...
     def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None: ...
-    def patch(
-        self, kind: Kind, name: str, body: Mapping[str, Any], namespace: str | None = None
-    ) -> dict[str, Any]: ...
+    def patch(self, kind: Kind, name: str, body: Mapping[str, Any], namespace: str | None = None) -> dict[str, Any]: ...
 
 
 class Cluster:
@@ -114,9 +112,7 @@ class Cluster:
         return sorted(f"{volume} on {node}" for node, volume in attached if volume not in kept)
 
     def _view(self, pods: list[Pod], budgets: list[Budget]) -> View:
-        controllers = {
-            p.controller.uid: p.controller for p in pods if p.controller is not None and not p.stays
-        }
+        controllers = {p.controller.uid: p.controller for p in pods if p.controller is not None and not p.stays}
         self._look_up(frozenset(controllers))
         counts = Counter(p.controller.uid for p in pods if p.controller is not None and not p.finished)
         owners = dict(self._owners)

@@ -60,9 +60,7 @@ def read_answer(failure: ApiFailure) -> Answer:
     if "NamespaceTerminating" in failure.causes or "is being terminated" in failure.message:
         return Answer(Outcome.LATER, failure.message, 2.0)
     if failure.code in (401, 403) and "pods/eviction" in failure.message:
-        raise Permanent(
-            f"this program may not evict pods ({failure.message}); allow it to create pods/eviction"
-        )
+        raise Permanent(f"this program may not evict pods ({failure.message}); allow it to create pods/eviction")
     if failure.code == 500 and "more than one" in failure.message.lower():
         return Answer(Outcome.DENIED, f"the eviction API refuses it: {failure.message}")
     if failure.code >= 500:
@@ -73,9 +71,7 @@ def read_answer(failure: ApiFailure) -> Answer:
 class Rate:
     """At most so many calls a second, evenly spaced, over all threads."""
 
-    def __init__(
-        self, per_second: float, clock: Callable[[], float], sleeper: Callable[[float], None]
-    ) -> None:
+    def __init__(self, per_second: float, clock: Callable[[], float], sleeper: Callable[[float], None]) -> None:
         self._space = 1.0 / per_second
         self._clock = clock
         self._sleep = sleeper

@@ -174,9 +174,7 @@ class Drainer:
         if self._on_nodes - now_on:
             self._progress()
         self._on_nodes = now_on
-        on_nodes = [
-            (pod, owner) for pod in movable(view, self._rules) if (owner := owner_of(pod, view)) is not None
-        ]
+        on_nodes = [(pod, owner) for pod in movable(view, self._rules) if (owner := owner_of(pod, view)) is not None]
         if self._at_first is None:
             self._at_first = Counter(owner.key for _, owner in on_nodes)
         new = {owner.key for _, owner in on_nodes if owner.kind in LASTING} - self._ready_at_first.keys()
@@ -286,11 +284,7 @@ class Drainer:
         owner = restart.owner
         for pod in restart.pods:
             item = self._sight.api.find(PODS, pod.name, pod.namespace)
-            if (
-                item is None
-                or item["metadata"]["uid"] != pod.uid
-                or item["metadata"].get("deletionTimestamp")
-            ):
+            if item is None or item["metadata"]["uid"] != pod.uid or item["metadata"].get("deletionTimestamp"):
                 return
         deployment = self._sight.api.find(DEPLOYMENTS, owner.name, owner.namespace)
         if deployment is None or self._stopping.is_set():
@@ -303,17 +297,13 @@ class Drainer:
             return
         self._alive()
         try:
-            self._sight.api.patch(
-                DEPLOYMENTS, owner.name, restart_patch(deployment, step.value), owner.namespace
-            )
+            self._sight.api.patch(DEPLOYMENTS, owner.name, restart_patch(deployment, step.value), owner.namespace)
         except Conflict:
             return
         with self._lock:
             self.tally.restarts += 1
         self._progress()
-        self._log(
-            f"{owner.key} is moved by a rolling restart: its budget {restart.budget} never allows an eviction"
-        )
+        self._log(f"{owner.key} is moved by a rolling restart: its budget {restart.budget} never allows an eviction")
 
     def _later(self, key: str, seconds: float = 0.0, *, grow: bool = True) -> None:
         with self._lock:
@@ -378,11 +368,7 @@ class Drainer:
         if self._clock() - self._told_at < TELL_EVERY:
             return
         self._told_at = self._clock()
-        closed = [
-            lane.key
-            for lane in plan.lanes
-            if lane.phase == self._phase and not lane.allowed and not lane.free
-        ]
+        closed = [lane.key for lane in plan.lanes if lane.phase == self._phase and not lane.allowed and not lane.free]
         waiting = ""
         if unready:
             waiting = f"; waiting for {unready[0]}"

@@ -131,9 +131,7 @@ def pod_from(item: Mapping[str, Any]) -> Pod:
         labels=metadata.get("labels") or {},
         controller=controller_from(metadata),
         mirror=MIRROR in annotations,
-        leave_alone=next(
-            (f"{key}={value}" for key, value in LEAVE_ALONE if annotations.get(key) == value), ""
-        ),
+        leave_alone=next((f"{key}={value}" for key, value in LEAVE_ALONE if annotations.get(key) == value), ""),
         empty_dir=any("emptyDir" in volume for volume in volumes),
         claims=_claims(metadata["name"], volumes),
     )

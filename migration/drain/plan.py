@@ -126,10 +126,7 @@ def phase_of(pod: Pod, view: View, rules: Rules) -> int:
     """The phase in which `pod` moves; the ingress tier has only one."""
     if rules.tier == "ingress":
         return OTHERS
-    if any(
-        pod.namespace == namespace and _selected(selector, pod.labels)
-        for namespace, selector in view.admission
-    ):
+    if any(pod.namespace == namespace and _selected(selector, pod.labels) for namespace, selector in view.admission):
         return ADMISSION
     return DNS if pod.labels.get(DNS_LABEL[0]) == DNS_LABEL[1] else OTHERS
 
@@ -141,9 +138,7 @@ def owner_of(pod: Pod, view: View) -> Owner | None:
     known = view.owners.get(pod.controller.uid)
     if known is not None:
         return known
-    return Owner(
-        kind=pod.controller.kind, namespace=pod.namespace, name=pod.controller.name, uid=pod.controller.uid
-    )
+    return Owner(kind=pod.controller.kind, namespace=pod.namespace, name=pod.controller.name, uid=pod.controller.uid)
 
 
 def movable(view: View, rules: Rules) -> list[Pod]:
@@ -208,9 +203,7 @@ def plan_drain(
     return Plan(
         lanes=tuple(sorted(lanes, key=lambda lane: (lane.phase, lane.key))),
         restarts=tuple(
-            Restart(
-                owner=owner, budget=budgets[key].key, phase=min(phases[p.uid] for p in pods), pods=tuple(pods)
-            )
+            Restart(owner=owner, budget=budgets[key].key, phase=min(phases[p.uid] for p in pods), pods=tuple(pods))
             for key, pods in sorted(restarts.items())
             if (owner := owners[key]) is not None
         ),
@@ -223,9 +216,7 @@ def plan_drain(
 
 def _objection(pod: Pod, rules: Rules) -> str:
     if pod.leave_alone:
-        return (
-            f"its annotation {pod.leave_alone} asks to leave it alone; remove that, or move the pod yourself"
-        )
+        return f"its annotation {pod.leave_alone} asks to leave it alone; remove that, or move the pod yourself"
     if pod.controller is None and not rules.bare_pods:
         return "it has no controller, nothing would start it again; set migration:drain.barePods to true to end it"
     if pod.empty_dir and not rules.empty_dir:

@@ -28,9 +28,7 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
     """Drain, or uncordon what an earlier drain cordoned. Raises `Permanent` naming every blocked pod."""
     wanted, tier = inputs["wanted"], inputs["tier"]
     if wanted not in ("drained", "present") or tier not in ("ingress", "rest"):
-        raise Permanent(
-            f"drain: wanted is {wanted!r} and tier {tier!r}; drained|present and ingress|rest exist"
-        )
+        raise Permanent(f"drain: wanted is {wanted!r} and tier {tier!r}; drained|present and ingress|rest exist")
     began = context.deadline.clock()
     api = context.clients.kubernetes
     instances = [i.id for i in context.clients.aws.instances_of_groups(inputs["groups"])]
@@ -111,7 +109,5 @@ def _drain(inputs: Mapping[str, Any], nodes: frozenset[str], context: Context) -
             f"{tally.evictions} pods were evicted, {len(blocked)} can't be moved; resolve these and run the same up "
             f"again:\n{listed}"
         )
-    context.log(
-        f"done: {tally.evictions} evicted, {tally.restarts} rolling restarts, {tally.rejected} refusals (429)"
-    )
+    context.log(f"done: {tally.evictions} evicted, {tally.restarts} rolling restarts, {tally.rejected} refusals (429)")
     return tally

@@ -103,9 +103,7 @@ def _release(aws: Aws, group: Mapping[str, Any], before: dict[str, Any]) -> bool
         aws.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
     # Last, so that a run killed before here finds it again.
     aws.autoscaling.delete_tags(
-        Tags=[
-            {"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": TAG, "PropagateAtLaunch": False}
-        ]
+        Tags=[{"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": TAG, "PropagateAtLaunch": False}]
     )
     return True
 

@@ -38,9 +38,7 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
     described = context.clients.aws.groups(new.values())
     missing = sorted(name for name in new.values() if name not in described)
     if missing:
-        raise Permanent(
-            f"Auto Scaling groups {', '.join(missing)} don't exist; correct migration:pools and members"
-        )
+        raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist; correct migration:pools and members")
     for key, name in new.items():
         noted[key] = describe(context.clients.aws, described[name])
     if new:
@@ -80,11 +78,7 @@ def _template_of(group: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         return group["LaunchTemplate"], ""
     mixed = (group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
     if mixed.get("LaunchTemplateSpecification"):
-        types = [
-            override["InstanceType"]
-            for override in mixed.get("Overrides") or []
-            if override.get("InstanceType")
-        ]
+        types = [override["InstanceType"] for override in mixed.get("Overrides") or [] if override.get("InstanceType")]
         return mixed["LaunchTemplateSpecification"], types[0] if types else ""
     raise Permanent(
         f"Auto Scaling group {group['AutoScalingGroupName']} uses a launch configuration; give it a launch template "

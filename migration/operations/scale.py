@@ -1,7 +1,7 @@
 """A side's worker groups at zero, once they are drained, or back at their recorded sizes.
 
-Inputs: `wanted` ("zero" or "recorded"), `groups` (names), `sizes` (a note's `groups`). Outputs: `wanted`, `groups` {name:
-size now}, `ended` (instances that were ended by this run).
+Inputs: `wanted` ("zero" or "recorded"), `groups` (names), `sizes` (a note's `groups`).
+Outputs: `wanted`, `groups` {name: size now}, `ended` (instances that were ended by this run).
 """
 
 from __future__ import annotations
@@ -45,15 +45,9 @@ def still_movable(pods: Sequence[Pod], nodes: frozenset[str]) -> list[Pod]:
 def _to_zero(groups: Sequence[str], context: Context) -> int:
     aws = context.clients.aws
     instances = aws.instances_of_groups(groups)
-    context.deadline.until(
-        lambda: _emptied(instances, context), "pods to end on the groups' nodes", pause=1.0
-    )
+    context.deadline.until(lambda: _emptied(instances, context), "pods to end on the groups' nodes", pause=1.0)
     described = aws.groups(groups)
-    stuck = [
-        name
-        for name, group in described.items()
-        if "Terminate" in suspended(group) and group.get("Instances")
-    ]
+    stuck = [name for name, group in described.items() if "Terminate" in suspended(group) and group.get("Instances")]
     if stuck:
         raise Permanent(
             f"Auto Scaling groups {', '.join(stuck)} have Terminate suspended; resume it: nothing can end there"
@@ -64,9 +58,7 @@ def _to_zero(groups: Sequence[str], context: Context) -> int:
         context.alive()
         protected = [i["InstanceId"] for i in group.get("Instances", []) if i.get("ProtectedFromScaleIn")]
         if protected:
-            context.log(
-                f"{name}: {len(protected)} instances are no longer protected from scale-in; they are drained"
-            )
+            context.log(f"{name}: {len(protected)} instances are no longer protected from scale-in; they are drained")
             aws.autoscaling.set_instance_protection(
                 AutoScalingGroupName=name, InstanceIds=protected, ProtectedFromScaleIn=False
             )
@@ -110,9 +102,7 @@ def _to_recorded(sizes: Mapping[str, Mapping[str, Any]], context: Context) -> No
     described = aws.groups(sizes)
     missing = sorted(sizes.keys() - described.keys())
     if missing:
-        raise Permanent(
-            f"Auto Scaling groups {', '.join(missing)} don't exist any more; going back ends where they do"
-        )
+        raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist any more; going back ends where they do")
     closed = [name for name, group in described.items() if "Launch" in suspended(group)]
     for name, size in sizes.items():
         group = described[name]
@@ -131,8 +121,7 @@ def _to_recorded(sizes: Mapping[str, Mapping[str, Any]], context: Context) -> No
         short = [
             name
             for name, group in aws.groups(sizes).items()
-            if sum(i["LifecycleState"] == "InService" for i in group.get("Instances", []))
-            < sizes[name]["desired"]
+            if sum(i["LifecycleState"] == "InService" for i in group.get("Instances", [])) < sizes[name]["desired"]
         ]
         if short:
             raise Retryable(f"{', '.join(short[:5])} have fewer instances in service than recorded")

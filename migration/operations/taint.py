@@ -28,9 +28,7 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
 
     def settle() -> tuple[list[str], list[str]] | None:
         nonlocal changed
-        instances = [
-            i for i in context.clients.aws.instances_of_groups(inputs["groups"]) if i.state == "running"
-        ]
+        instances = [i for i in context.clients.aws.instances_of_groups(inputs["groups"]) if i.state == "running"]
         nodes = nodes_of(api, [i.id for i in instances])
         now = change_nodes(api, nodes, change, alive=context.alive, deadline=context.deadline)
         changed += now
