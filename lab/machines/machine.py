@@ -72,7 +72,7 @@ class Machine:
 
     async def boot(self) -> None:
         """Runs the user data, once in the machine's life; after a supervisor's restart takes over what runs."""
-        self._recall()
+        await self._recall()
         script = self.ledger.read(CLOUD_INIT)
         if script is not None:
             while script.alive:
@@ -242,7 +242,7 @@ class Machine:
         (self.folder / "state.json").write_text(json.dumps({
             "wanted": wanted, "enabled": sorted(self.enabled), "masked": sorted(self.masked), "kubelet": self.kubelet}))
 
-    def _recall(self) -> None:
+    async def _recall(self) -> None:
         try:
             state = json.loads((self.folder / "state.json").read_text())
         except FileNotFoundError:
@@ -250,7 +250,9 @@ class Machine:
         self.enabled, self.masked, self.kubelet = set(state["enabled"]), set(state["masked"]), state["kubelet"]
         for name in state["wanted"]:
             service = self._service(self._unit(name))
-            if not service.adopt() and service.unit.restarts(1):
+            if await service.adopt():
+                continue
+            if service.unit.restarts(1):
                 service.resume()
         if self.kubelet:
             self.kubelets.register(self.instance, self._flags(self._unit(f"{KUBELET}.service")))

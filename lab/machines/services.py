@@ -61,12 +61,15 @@ class Service:
     def active(self) -> bool:
         return self.state in ("active", "activating")
 
-    def adopt(self) -> bool:
+    async def adopt(self) -> bool:
         """Takes over the process a former supervisor left running."""
         self.identity = self.ledger.read(self.name)
-        if self.identity is not None:
-            self.state = "active"
-        return self.identity is not None
+        if self.identity is None:
+            return False
+        self.state = "active"
+        program = Path(self.unit.start[0].split()[0]).name
+        await self.booting.started(self.host.instance, self.host.ip, program, self.identity)
+        return True
 
     def resume(self) -> None:
         """Has the next tick start it: it was to run, and ended while no supervisor looked."""
