@@ -122,7 +122,7 @@ class Rehearsal:
         for stale in (self.program / "stacks").glob("Pulumi.stage-*.yaml"):
             stale.unlink()
         command = [sys.executable, "-m", "migration", "discover", "--cluster", self.settings.cluster, "--vpc", vpc]
-        command += ["--from-name", "legacy", "--to", "main", "--to-cidr", self.addresses.main_cidr]
+        command += ["--from", "legacy", "--to", "main", "--to-cidr", self.addresses.main_cidr]
         command += ["--stack", "stage-0"]
         command += ["--operator-network", self.addresses.corp_cidr, "--ttl", "2"]
         for key, value in LAB_LIMITS.items():

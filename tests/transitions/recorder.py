@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
+import yaml
 from pulumi.runtime import mocks
 
 from components.migration import Migration
 from migration.settings import Settings
 
-OLD_USER_DATA = "I2Nsb3VkLWNvbmZpZwo="
+# What a template of the old side holds: units with their flags, started by a boot script of its own.
+OLD_CLOUD_CONFIG = "#cloud-config\n" + yaml.safe_dump(
+    {
+        "write_files": [
+            {"path": f"/etc/systemd/system/{unit}.service", "content": f"[Service]\nExecStart=/usr/local/bin/{unit}\n"}
+            for unit in ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+        ],
+        "runcmd": ["/usr/local/bin/theirs"],
+    }
+)
 _TEMPLATE = {
     "imageId": "ami-1",
     "instanceType": "m5.large",
     "iamInstanceProfile": {"name": "nodes.pet"},
-    "userData": OLD_USER_DATA,
+    "userData": base64.b64encode(OLD_CLOUD_CONFIG.encode()).decode(),
     "metadataOptions": {"httpTokens": "optional"},
 }
 

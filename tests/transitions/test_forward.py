@@ -10,7 +10,7 @@ import pytest
 
 from migration.stages import STAGES
 from tests.samples import ZONES, settings
-from tests.transitions.recorder import Declared, declare
+from tests.transitions.recorder import OLD_CLOUD_CONFIG, Declared, declare
 
 Key = tuple[str, str]
 
@@ -166,7 +166,7 @@ def test_physical_names_never_contain_the_stack() -> None:
 def test_a_new_workers_template_is_the_old_ones_copy() -> None:
     inputs = at(3)[("LaunchTemplate", "main-m5-a")].inputs
     assert inputs["imageId"] == "ami-1"
-    assert base64.b64decode(inputs["userData"]) == b"#cloud-config\n"
+    assert base64.b64decode(inputs["userData"]).decode() == OLD_CLOUD_CONFIG
     assert inputs["metadataOptions"]["httpTokens"] == "required"
     assert inputs["vpcSecurityGroupIds"] == ["id-main-nodes"]
     group = at(3)[("Group", "main-m5-a")].inputs
