@@ -111,15 +111,11 @@ inner_rule(
 )
 
 
-@rule(AutoScalingBackend, "create_auto_scaling_group", source="(see the inner rules above)")
-def target_groups_of_a_new_group(_backend: AutoScalingBackend, arguments: dict[str, Any]) -> None:
+@instead(AutoScalingBackend, "create_auto_scaling_group")
+def create(original: Any, backend: AutoScalingBackend, **arguments: Any) -> FakeAutoScalingGroup:
+    """CreateAutoScalingGroup, once its target groups have been looked at."""
     _check_target_groups(arguments["target_group_arns"], _vpcs_of_subnets(arguments["vpc_zone_identifier"]))
-
-
-@rule(AutoScalingBackend, "attach_load_balancer_target_groups", source="(see the inner rules above)")
-def target_groups_attached(_backend: AutoScalingBackend, arguments: dict[str, Any]) -> None:
-    group = the_group(arguments["group_name"])
-    _check_target_groups(arguments["target_group_arns"], _vpcs_of_subnets(group.vpc_zone_identifier))
+    return original(backend, **arguments)
 
 
 @rule(
@@ -268,10 +264,13 @@ def attach_target_groups(
 ) -> None:
     """Attaching registers the instances that are in service."""
     group = the_group(group_name)
+    _check_target_groups(target_group_arns, _vpcs_of_subnets(group.vpc_zone_identifier))
     new = [arn for arn in target_group_arns if arn not in group.target_group_arns]
     original(backend, group_name, target_group_arns)
     for arn in new:
-        target_group = WORLD.elbv2.target_groups[arn]
+        target_group = WORLD.elbv2.target_groups.get(arn)
+        if target_group is None:
+            continue
         target_group.register([
             {"Id": s.instance.id, "Port": target_group.port}
             for s in group.instance_states

@@ -149,10 +149,15 @@ def server() -> Iterator[LabAws]:
     running.stop()
 
 
-@pytest.fixture
-def aws(server: LabAws) -> Aws:
-    WORLD.reset(LabSettings(deregistration_s=0.3, change_pending_s=0.3))
+@pytest.fixture(scope="session")
+def clients(server: LabAws) -> Aws:
     return Aws(server.url)
+
+
+@pytest.fixture
+def aws(clients: Aws) -> Aws:
+    WORLD.reset(LabSettings(deregistration_s=0.3, change_pending_s=0.3))
+    return clients
 
 
 @pytest.fixture

@@ -123,6 +123,25 @@ def test_pointing_a_listener_at_another_balancers_targets_is_refused(aws: Any, o
     )
 
 
+def test_a_rule_to_another_balancers_targets_is_refused(aws: Any, old: Any, refuses: Any) -> None:
+    options = {"Protocol": "HTTP", "HealthCheckProtocol": "HTTP"}
+    taken, own = old.new_targets("taken", **options), old.new_targets("own", **options)
+    listeners = [
+        aws.elb.create_listener(
+            LoadBalancerArn=old.new_balancer(name, Type="application")["LoadBalancerArn"], Port=80, Protocol="HTTP",
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": targets}],
+        )["Listeners"][0]["ListenerArn"]
+        for name, targets in (("one", taken), ("two", own))
+    ]
+    refuses(
+        "TargetGroupAssociationLimit", "target_group_of_a_rule",
+        lambda: aws.elb.create_rule(
+            ListenerArn=listeners[1], Priority=1, Actions=[{"Type": "forward", "TargetGroupArn": taken}],
+            Conditions=[{"Field": "path-pattern", "Values": ["/x"]}],
+        ),
+    )
+
+
 def test_a_listener_moved_away_frees_its_target_group(aws: Any, old: Any) -> None:
     before, after = old.new_targets("before"), old.new_targets("after")
     listener = old.listen(old.new_balancer("one"), before)

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.aws import hooks
+
 
 def allow_from(aws: Any, group: str, other: str) -> Any:
     return aws.ec2.authorize_security_group_ingress(
@@ -119,6 +121,9 @@ def test_a_peering_of_overlapping_networks_fails_and_cannot_be_accepted(aws: Any
     assert status(aws, made["VpcPeeringConnectionId"]) == "failed"
     with pytest.raises(ClientError, match="InvalidStateTransition"):
         aws.ec2.accept_vpc_peering_connection(VpcPeeringConnectionId=made["VpcPeeringConnectionId"])
+    with hooks.without("overlapping_cidrs"):
+        made = aws.ec2.create_vpc_peering_connection(VpcId=twin, PeerVpcId=old.vpc)["VpcPeeringConnection"]
+    assert status(aws, made["VpcPeeringConnectionId"]) == "pending-acceptance"
 
 
 def test_a_second_peering_of_the_same_vpcs_is_refused(aws: Any, old: Any, new: Any, peering: str, refuses: Any) -> None:
@@ -174,6 +179,9 @@ def test_a_route_to_a_peering_is_a_black_hole_until_accepted_and_after_deletion(
     assert states() == ["active"]
     aws.ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering_id)
     assert states() == ["blackhole"]
+    with hooks.without("blackhole_routes"):
+        routes = aws.ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
+        assert {r["State"] for r in routes} == {"active"}
 
 
 def test_a_route_to_somebody_elses_peering_is_refused(aws: Any, peering: str, refuses: Any) -> None:
@@ -233,6 +241,15 @@ def test_a_volume_outlives_its_instance_and_moves_on(aws: Any, old: Any) -> None
 def test_a_subnet_with_an_interface_is_not_deleted(aws: Any, old: Any, refuses: Any) -> None:
     old.new_instance()
     refuses("DependencyViolation", "subnet_in_use", lambda: aws.ec2.delete_subnet(SubnetId=old.subnets[0]))
+
+
+def test_an_instances_interface_is_not_deleted(aws: Any, old: Any, refuses: Any) -> None:
+    interface = aws.ec2.describe_instances(InstanceIds=[old.new_instance()])["Reservations"][0]["Instances"][0]
+    interface_id = interface["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    refuses(
+        "InvalidParameterValue", "interface_in_use",
+        lambda: aws.ec2.delete_network_interface(NetworkInterfaceId=interface_id),
+    )
 
 
 def test_a_deleted_subnet_lets_its_route_table_go(aws: Any, old: Any) -> None:

@@ -314,7 +314,8 @@ def test_groups_are_found_by_tag_and_tags_change(aws: Any, old: Any) -> None:
     found = aws.asg.describe_auto_scaling_groups(Filters=[{"Name": "tag:KubernetesCluster", "Values": ["pet"]}])
     assert [g["AutoScalingGroupName"] for g in found["AutoScalingGroups"]] == ["workers"]
     tag = {
-        "ResourceId": "others", "ResourceType": "auto-scaling-group", "Key": "k", "Value": "v", "PropagateAtLaunch": True,
+        "ResourceId": "others", "ResourceType": "auto-scaling-group", "Key": "k", "Value": "v",
+        "PropagateAtLaunch": True,
     }
     aws.asg.create_or_update_tags(Tags=[tag])
     assert described(aws, "others")["Tags"][0]["Value"] == "v"
