@@ -1,7 +1,7 @@
 """The prober must not starve with what it watches, or a busy machine looks like an outage.
 
-On a desktop kernel niceness alone is not enough: with autogrouping (sched(7), "The autogroup feature") it only counts
-among processes of one session, and each session gets the same share. So a prober that leads its own session (started with
+Niceness alone is not always enough: with autogrouping (sched(7), "The autogroup feature") it only counts among
+processes of one session, and each session gets the same share. So a prober that leads its own session (started with
 `start_new_session=True`, or by a service manager) asks for more for its group as well.
 """
 
@@ -14,7 +14,7 @@ NICE = -5
 
 
 def prefer_this_process() -> list[str]:
-    """Take a little more than the rest where that is allowed (it needs privileges); returns what was had, for the record."""
+    """Take a little more than the rest where that is allowed (it needs privileges); returns what was had."""
     had = []
     try:
         os.setpriority(os.PRIO_PROCESS, 0, NICE)

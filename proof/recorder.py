@@ -1,11 +1,11 @@
 """What the proof saw, on disk within seconds: a crash loses at most the seconds that were not yet closed.
 
-- `seconds.jsonl`: one line a second, per cell: due, sent, failed, reopened, latencies, who answered.
+- `seconds.jsonl`: a line a second, per cell: due, sent, failed, reopened, latencies, who answered.
 - `events.jsonl`: one line for everything worth a sentence (each failed probe, budget violations, leader
   changes …).
 
-Both are append-only. A second is written SETTLE_S after it ended, when every request that was due in it has
-its result.
+Both are append-only. A second is written when every request that was due in it has its result, at the latest
+SETTLE_S after the last of them must have ended.
 """
 
 from __future__ import annotations
@@ -121,6 +121,10 @@ class DiskRecorder:
         """Put a value beside the probes in the line of that second (CPU, etcd, writes)."""
         self._extra.setdefault(math.floor(at), {})[key] = value
 
+    def _settled(self, second: int) -> bool:
+        """Everything that was due in it has its result. (What turns up later for it becomes a second line.)"""
+        return all(len(bin_.ms) + bin_.failed == bin_.due for bin_ in self._bins.get(second, {}).values())
+
     def take(self, now: float, *, everything: bool = False) -> tuple[list[str], list[str]]:
         """Lines that are ready to be written: (seconds, events). Call on the event loop; hand the result to
         `write`.
@@ -128,7 +132,7 @@ class DiskRecorder:
         ready = sorted(
             second
             for second in self._bins.keys() | self._extra.keys()
-            if everything or second + 1 + self._settle <= now
+            if everything or second + 1 + (0 if self._settled(second) else self._settle) <= now
         )
         lines = []
         for second in ready:

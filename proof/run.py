@@ -83,6 +83,7 @@ class Run:
                 "kubeconfig: is missing; the writer and the budgets need it (or set writer: null, budgets: false)"
             )
         self.name = secrets.token_hex(4)
+        self.priority: list[str] = []
         self._stop = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proof")
 
@@ -333,7 +334,7 @@ def run(config_path: Path, out: Path) -> dict[str, Any]:
 
     async def main() -> dict[str, Any]:
         one = Run(config_path, out)
-        prefer_this_process()
+        one.priority = prefer_this_process()
         return await one.until_stopped()
 
     return asyncio.run(main())

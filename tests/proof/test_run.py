@@ -187,6 +187,8 @@ def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]
             "ingress": {"url": f"http://{INGRESS}:{ingress.port}/"},
             "api": {"url": f"https://{API}:{server.port}/readyz", "ca": str(ca)},
             "kubeconfig": api.kubeconfig(tmp_path),
+            # Slow enough that a busy machine starves no request: that it would be told is tested elsewhere.
+            "probe": {"rate_hz": 2, "timeout_s": 20},
             "writer": {"rate_hz": 50, "min_rate": 0},
             "cpu_groups": {"tests": {"match": ["pytest"]}},
         }
@@ -224,15 +226,15 @@ def judged(summary: dict[str, Any]) -> dict[str, Any]:
 async def idle_and_stage_0(tmp_path: Path) -> None:
     """Both windows last until each has seen a few requests of every cell."""
 
-    async def more(count: int = 30) -> None:
-        wanted = status(tmp_path)["due"] + count
+    async def more() -> None:
+        wanted = status(tmp_path)["due"] + 24
         await until(lambda: status(tmp_path)["due"] >= wanted)
 
     marks.add(tmp_path / "out", "idle begin")
-    await more(80)
+    await more()
     marks.add(tmp_path / "out", "idle end")
     marks.add(tmp_path / "out", "stage 0 begin")
-    await more(80)
+    await more()
 
 
 def test_a_run_where_nothing_happens_is_ok_and_its_page_stands_alone(tmp_path: Path) -> None:
@@ -280,7 +282,7 @@ def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Pa
 
 def test_a_killed_run_can_be_summed_up_but_is_not_ok(tmp_path: Path) -> None:
     async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
-        await until(lambda: status(tmp_path)["due"] >= 60 and any(lines(tmp_path / "out/seconds.jsonl")))
+        await until(lambda: status(tmp_path)["due"] >= 16 and any(lines(tmp_path / "out/seconds.jsonl")))
 
     whole_run(tmp_path, during)
     (tmp_path / "out/end.json").unlink()
