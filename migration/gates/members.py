@@ -1,0 +1,91 @@
+"""Gates of the control plane's members: etcd is whole before a swap, and new when all are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from migration.clients.etcd import Etcd, Member, client_trust
+from migration.deadline import Permanent, Retryable
+from migration.etcd.over_ssm import EtcdOverSsm
+from migration.etcd.preflight import preflight as etcd_preflight
+from migration.etcd.preflight import whole
+from migration.operations.context import Context
+
+Facts = Mapping[str, Any]
+T = TypeVar("T")
+
+
+def address_of(member: Member) -> str:
+    """The address in a member's first peer URL."""
+    return urlsplit(member.peer_urls[0]).hostname or "" if member.peer_urls else ""
+
+
+def within(members: Iterable[Member], cidr: str) -> list[Member]:
+    """Those of the members whose address lies in a range."""
+    network = IPv4Network(cidr)
+    return [member for member in members if IPv4Address(address_of(member)) in network]
+
+
+def ask(facts: Facts, context: Context, question: Callable[[Etcd], T]) -> T:
+    """Ask etcd by its client port, or, where that isn't open to the operator (yet), on a member's own machine.
+
+    The operator's networks are let in only while members are swapped (`etcd.access: direct`).
+    """
+    aws, etcd = context.clients.aws, facts["etcd"]
+    machines = [one for side in ("old", "new") for one in aws.instances_of_groups(facts[side]["memberGroups"])]
+    running = [one for one in machines if one.state == "running"]
+    if not running:
+        raise Retryable("no member's machine is running")
+    endpoints = [f"https://{one.ip}:{etcd['clientPort']}" for one in running]
+    if etcd["access"] == "direct":
+        client = Etcd(endpoints, client_trust(aws.ssm, etcd["certificates"]))
+        try:
+            client.members()
+        except Retryable:
+            client.close()
+        else:
+            try:
+                return question(client)
+            finally:
+                client.close()
+    return question(EtcdOverSsm(aws, {one.ip: one.id for one in running}, endpoints, context.deadline, context.alive))
+
+
+def preflight(facts: Facts, context: Context) -> str:
+    """All voters healthy, no foreign learner, no alarm, short round trips."""
+    aws, port = context.clients.aws, facts["etcd"]["peerPort"]
+    ours = {f"https://{one.ip}:{port}" for one in aws.instances_of_groups(facts["new"]["memberGroups"])}
+
+    def question(etcd: Etcd) -> str:
+        learners = [m for m in etcd.members() if m.learner]
+        # A learner of this program's own is what an interrupted swap left, and the swap goes on from there.
+        own = next((url for member in learners for url in member.peer_urls if url in ours), None)
+        return etcd_preflight(etcd, expected_learner=own, log=context.log)
+
+    return ask(facts, context, question)
+
+
+def all_new(facts: Facts, context: Context) -> str:
+    """As many voters as ever, all healthy, `movedMembers` of them on the new side, and no learner."""
+    wanted, moved = len(facts["members"]), int(facts["movedMembers"])
+
+    def question(etcd: Etcd) -> str:
+        members = etcd.members()
+        learners = [member.name or member.id for member in members if member.learner]
+        if learners:
+            raise Retryable(f"{', '.join(learners)} is still a learner")
+        voters = whole(etcd, members)
+        if len(voters) != wanted:
+            raise Retryable(f"etcd has {len(voters)} voters, {wanted} are wanted")
+        new = within(voters, facts["new"]["cidr"])
+        if len(new) != moved:
+            raise Permanent(
+                f"{len(new)} of {len(voters)} voters are in side {facts['new']['name']} "
+                f"({', '.join(sorted(member.name for member in new))}), {moved} should be"
+            )
+        return f"{len(voters)} voters healthy, {len(new)} on side {facts['new']['name']}"
+
+    return ask(facts, context, question)

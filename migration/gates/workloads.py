@@ -1,0 +1,81 @@
+"""Gates of the workers: the new side can take what the old one runs, and the old one runs nothing movable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from migration.clients.kubernetes import NODES, PODS, VOLUMES
+from migration.deadline import Retryable
+from migration.drain.model import pod_from
+from migration.drain.nodes import instance_of, name_of
+from migration.gates.cluster import ready
+from migration.operations.context import Context
+
+Facts = Mapping[str, Any]
+ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone", "topology.ebs.csi.aws.com/zone")
+
+
+def volume_zones(volume: Mapping[str, Any]) -> set[str]:
+    """The zones in which a PersistentVolume can be used; empty where it doesn't matter."""
+    terms = ((volume["spec"].get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []
+    return {
+        zone
+        for term in terms
+        for expression in term.get("matchExpressions") or []
+        if expression["key"] in ZONE_LABELS
+        for zone in expression.get("values") or []
+    }
+
+
+def zone_of(node: Mapping[str, Any]) -> str:
+    """A node's zone by its label."""
+    labels = node["metadata"].get("labels") or {}
+    return next((labels[key] for key in ZONE_LABELS if key in labels), "")
+
+
+def new_nodes_ready(facts: Facts, context: Context) -> str:
+    """Each new group is as large as its old one, all its nodes ready; every zone with a volume has one."""
+    aws, kubernetes = context.clients.aws, context.clients.kubernetes
+    old_groups, new_groups = facts["old"]["workerGroups"], facts["new"]["workerGroups"]
+    groups = aws.groups([*old_groups, *new_groups])
+    absent = [name for name in new_groups if name not in groups]
+    if absent:
+        raise Retryable(f"{len(absent)} new groups don't exist ({', '.join(absent[:3])})")
+    nodes = {instance_of(node): node for node in kubernetes.list(NODES)}
+    total, zones = 0, set()
+    for old_name, new_name in zip(old_groups, new_groups, strict=True):
+        instances = [one for one in aws.instances_of_groups([new_name]) if one.state == "running"]
+        ready_nodes = [nodes[one.id] for one in instances if one.id in nodes and ready(nodes[one.id])]
+        # The minimum is the size captured when the group was made: the hold keeps it there until stage 7.
+        captured = int(groups.get(old_name, {}).get("DesiredCapacity", 0))
+        wanted = max(int(groups[new_name]["MinSize"]), int(groups[new_name]["DesiredCapacity"]))
+        if wanted < captured:
+            raise Retryable(f"{new_name} is of size {wanted}, {old_name} of size {captured}")
+        if len(ready_nodes) < wanted:
+            raise Retryable(f"{len(ready_nodes)} of {wanted} nodes of {new_name} are ready")
+        total += len(ready_nodes)
+        zones |= {zone_of(node) for node in ready_nodes}
+    needed = {zone for volume in kubernetes.list(VOLUMES) for zone in volume_zones(volume)}
+    if needed - zones:
+        raise Retryable(
+            f"volumes live in {', '.join(sorted(needed - zones))}, where the new side has no ready node: volumes don't "
+            f"leave their zone"
+        )
+    covered, volumes = ", ".join(sorted(zones - {""})), ", ".join(sorted(needed)) or "no zone"
+    return f"{total} new nodes ready in {covered}; volumes live in {volumes}"
+
+
+def nothing_movable(facts: Facts, context: Context) -> str:
+    """On what is left of the old nodes run only DaemonSet and mirror pods, and ended ones."""
+    aws, kubernetes = context.clients.aws, context.clients.kubernetes
+    instances = {one.id for one in aws.instances_of_groups(facts["old"]["workerGroups"], terminated=True)}
+    old_nodes = {name_of(node) for node in kubernetes.list(NODES) if instance_of(node) in instances}
+    pods = [pod_from(item) for item in kubernetes.list(PODS)]
+    left = [pod.key for pod in pods if pod.node in old_nodes and not (pod.stays or pod.finished)]
+    if left:
+        more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+        raise Retryable(f"{len(left)} pods are left on old nodes: {', '.join(sorted(left)[:3])}{more}")
+    waiting = sum(1 for pod in pods if not pod.node and pod.phase == "Pending")
+    homeless = f"; warning: {waiting} pods find no node" if waiting else ""
+    return f"{len(old_nodes)} old nodes left, with nothing movable{homeless}"
