@@ -70,6 +70,7 @@ class Rehearsal:
         """End what runs, forget its world, bring up a new one."""
         if up.down(self._detail, purge=True) or up.up(self._detail):
             raise RehearsalError("the lab did not come up: see above")
+        make_folders()  # the old world's stacks went with it
         self.reports.mkdir(parents=True, exist_ok=True)
 
     def watch(self, name: str) -> Watch:

@@ -87,7 +87,7 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> Found | None:
     cached = cache.find(tool)
     if cached is None:
         return None
-    version = cached.parents[1].name.removeprefix(f"{tool.name}-")
+    version = cached.parents[1].name.removeprefix(f"{tool.beside or tool.name}-")
     return Found(cached, version, cache.origin(tool) or "cache")
 
 

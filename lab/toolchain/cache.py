@@ -51,7 +51,7 @@ class Cache:
         return self.root / "log"
 
     def folder(self, tool: Tool, version: str | None = None) -> Path:
-        return self.tools / f"{tool.name}-{version or tool.version}"
+        return self.tools / f"{tool.beside or tool.name}-{version or tool.version}"
 
     def find(self, tool: Tool) -> Path | None:
         """The tool's executable, None if it isn't (wholly) there."""

@@ -7,7 +7,7 @@ carry `replace` lines that `go install package@version` refuses and that a depen
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -59,6 +59,9 @@ class Tool:
     """Folders of the package's own module kept beside the binary, as `share/<folder>`."""
     carries_from: str | None = None
 
+    beside: str | None = None
+    """The tool in whose folder this one must lie; its versions are that one's."""
+
     official_version: str | None = None
     """Where the official archive holds another version than the Go module."""
 
@@ -105,7 +108,13 @@ TOOLS: tuple[Tool, ...] = (
         official_version=PULUMI,
         usual_minutes=0.5,
     ),
-    _pulumi_script("pulumi-language-python-exec", "cmd"),
+    # The language host takes its executor from its own folder and from nowhere else.
+    replace(
+        _pulumi_script("pulumi-language-python-exec", "cmd"),
+        version=PULUMI_LANGUAGE_PYTHON,
+        official_version=PULUMI,
+        beside="pulumi-language-python",
+    ),
     _pulumi_script("pulumi-resource-pulumi-python", "dist"),
     Tool(
         name="etcd",
