@@ -169,6 +169,24 @@ def delete(original: Any, backend: ELBv2Backend, arn: str) -> None:
             backend.ec2_backend.delete_network_interface(eni.id)
 
 
+@instead(ELBv2Backend, "set_security_groups")
+def set_groups(original: Any, backend: ELBv2Backend, arn: str, sec_groups: list[str]) -> None:
+    """SetSecurityGroups: the interfaces get them too; a network balancer made without any stays without.
+
+    Source: NLB user guide, Security groups.
+    """
+    balancer = backend.load_balancers.get(arn)
+    if balancer is not None and balancer.type == "network" and not balancer.security_groups and sec_groups:
+        raise Refused(
+            "InvalidConfigurationRequest",
+            f"You can't set security groups for load balancer '{arn}', which was created without any",
+        )
+    original(backend, arn, sec_groups)
+    found = [backend.ec2_backend.get_security_group_from_id(g) for g in sec_groups]
+    for eni in getattr(balancer, "lab_interfaces", []):
+        eni._group_set = [g for g in found if g is not None]
+
+
 @rule(ELBv2Backend, "create_listener", source=API + "CreateListener: DuplicateListener")
 def listener_port_taken(backend: ELBv2Backend, arguments: dict[str, Any]) -> None:
     balancer = backend.load_balancers.get(arguments["load_balancer_arn"])

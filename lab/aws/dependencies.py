@@ -89,3 +89,24 @@ def delete_endpoints(_original: Any, backend: EC2Backend, vpce_ids: list[str] | 
                 backend.delete_network_interface(eni_id)
         for table in backend.route_tables.values():
             table._routes = {k: r for k, r in table._routes.items() if r.gateway_id != endpoint_id}
+
+
+@instead(EC2Backend, "modify_vpc_endpoint")
+def endpoint_routes_follow(original: Any, backend: EC2Backend, *args: Any, **kw: Any) -> Any:
+    """ModifyVpcEndpoint adds the gateway's route to a route table and takes it out; moto only notes the table."""
+    answer = original(backend, *args, **kw)
+    endpoint_id = kw.get("vpc_id") or args[0]
+    endpoint = backend.vpc_end_points[endpoint_id]
+    if str(endpoint.vpc_endpoint_type).lower() != "gateway":
+        return answer
+    for table in backend.route_tables.values():
+        present = [k for k, r in table._routes.items() if r.gateway_id == endpoint_id]
+        if present and table.id not in endpoint.route_table_ids:
+            for key in present:
+                del table._routes[key]
+        elif not present and table.id in endpoint.route_table_ids and endpoint.destination_prefix_list_id:
+            backend.create_route(
+                table.id, None, gateway_id=endpoint_id,
+                destination_prefix_list_id=endpoint.destination_prefix_list_id,
+            )
+    return answer

@@ -6,7 +6,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.models import EC2Backend
-from moto.ec2.models.security_groups import SecurityGroup
+from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 from moto.ec2.responses import EC2Response
 from moto.ec2.responses.security_groups import SecurityGroups
 
@@ -152,3 +152,92 @@ def _stale_permission(backend: EC2Backend, group: SecurityGroup, security_rule: 
 
 
 define(EC2Response, "describe_stale_security_groups", _stale)
+
+
+@instead(SecurityGroupRule, "__init__")
+def remember_the_prefix_lists_description(
+    original: Any, security_rule: SecurityGroupRule, *args: Any, **kwargs: Any
+) -> None:
+    original(security_rule, *args, **kwargs)
+    # ec2_backend, protocol, group, from, to, ip range, source group, prefix list
+    given = kwargs.get("prefix_list_id") or (args[7] if len(args) > 7 else None) or {}
+    if given.get("Description"):
+        security_rule.ip_range = {**security_rule.ip_range, "Description": given["Description"]}
+
+
+def _source(security_rule: SecurityGroupRule) -> tuple[Any, ...]:
+    """What makes two rules the same for AWS: protocol, ports, source; a description doesn't.
+
+    Source: API reference, AuthorizeSecurityGroupIngress: InvalidPermission.Duplicate.
+    """
+    return (
+        security_rule.ip_protocol,
+        security_rule.from_port,
+        security_rule.to_port,
+        security_rule.ip_range.get("CidrIp"),
+        security_rule.ip_range.get("CidrIpv6"),
+        security_rule.source_group.get("GroupId"),
+        security_rule.prefix_list_id,
+    )
+
+
+define(SecurityGroupRule, "__eq__", lambda self, other: _source(self) == _source(other))
+define(
+    SecurityGroupRule, "description",
+    property(lambda self: self.ip_range.get("Description") or self.source_group.get("Description")),
+)
+
+
+@instead(EC2Backend, "modify_security_group_rules")
+def modify_rules(_original: Any, backend: EC2Backend, group_id: str, rules: dict[str, dict[str, Any]]) -> None:
+    """ModifySecurityGroupRules, also of rules that name a group or a prefix list (moto: addresses only)."""
+    group = backend.get_security_group_from_id(group_id)
+    if group is None:
+        raise Refused("InvalidGroup.NotFound", f"The security group '{group_id}' does not exist")
+    for rule_id, wanted in rules.items():
+        existing = group.get_rule(rule_id)
+        if existing is None:
+            raise Refused(
+                "InvalidSecurityGroupRuleId.NotFound", f"The security group rule ID '{rule_id}' does not exist"
+            )
+        _modify_rule(backend, group, existing, wanted)
+
+
+def _modify_rule(
+    backend: EC2Backend, group: SecurityGroup, existing: SecurityGroupRule, wanted: dict[str, Any]
+) -> None:
+    sources = [k for k in ("CidrIpv4", "CidrIpv6", "PrefixListId", "ReferencedGroupId") if wanted.get(k)]
+    if len(sources) != 1:
+        raise Refused(
+            "InvalidParameterCombination" if sources else "MissingParameter",
+            "The request must contain exactly one of: cidrIp, cidrIpv6, prefixListId, or referencedGroupId",
+        )
+    have = {
+        "CidrIpv4": existing.cidr_ipv4, "CidrIpv6": existing.cidr_ipv6, "PrefixListId": existing.prefix_list_id,
+        "ReferencedGroupId": existing.source_group.get("GroupId"),
+    }
+    if not have[sources[0]]:
+        raise Refused(
+            "InvalidParameterValue",
+            f"Invalid rule type for security group rule '{existing.id}'. You may not specify {sources[0]} for it.",
+        )
+    if named := wanted.get("ReferencedGroupId"):
+        group_of_an_unpeered_vpc(
+            backend, {"group_name_or_id": group.id, "source_groups": [{"GroupId": named}], "vpc_id": None}
+        )
+        existing.source_group = {**existing.source_group, "GroupId": named}
+        existing.source_group.pop("Description", None)
+    existing.prefix_list_id = wanted.get("PrefixListId")
+    existing.ip_range = {
+        k: v
+        for k, v in (
+            ("CidrIp", wanted.get("CidrIpv4")), ("CidrIpv6", wanted.get("CidrIpv6")),
+            ("Description", wanted.get("Description")),
+        )
+        if v
+    }
+    protocol = str(wanted.get("IpProtocol") or existing.ip_protocol)
+    existing.ip_protocol = {"6": "tcp", "17": "udp", "1": "icmp", "all": "-1"}.get(protocol, protocol)
+    every = existing.ip_protocol == "-1"
+    existing.from_port = None if every else int(wanted.get("FromPort", -1))
+    existing.to_port = None if every else int(wanted.get("ToPort", -1))

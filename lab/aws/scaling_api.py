@@ -307,6 +307,45 @@ def known_processes(original: Any, backend: AutoScalingBackend, group_name: str,
 define(InstanceState, "launch_template", property(lambda self: getattr(self, "lab_launch_template", None)))
 
 
+_PLAIN = {
+    "DefaultCooldown": "default_cooldown",
+    "DefaultInstanceWarmup": "default_instance_warmup",
+    "PlacementGroup": "placement_group",
+    "TerminationPolicies": "termination_policies",
+    "CapacityRebalance": "capacity_rebalance",
+    "MaxInstanceLifetime": "max_instance_lifetime",
+    "ServiceLinkedRoleARN": "service_linked_role_arn",
+    "DesiredCapacityType": "desired_capacity_type",
+    "Context": "context",
+    "HealthCheckGracePeriod": "health_check_grace_period",
+}
+
+
+@instead(AutoScalingResponse, "create_auto_scaling_group", "update_auto_scaling_group")
+def keep_every_parameter(original: Any, response: AutoScalingResponse) -> EmptyResult:
+    """moto drops several parameters, and makes 300 of a grace period of 0, which is the API's default."""
+    answer = original(response)
+    group = the_group(response._get_param("AutoScalingGroupName"))
+    creating = response._get_action().startswith("Create")
+    for parameter, attribute in _PLAIN.items():
+        value = response._get_param(parameter)
+        if value is None and creating and parameter == "HealthCheckGracePeriod":
+            value = 0
+        if value is not None:
+            setattr(group, attribute, value)
+    return answer
+
+
+def _disable_metrics(response: AutoScalingResponse) -> EmptyResult:
+    group = the_group(response._get_param("AutoScalingGroupName"))
+    off = response._get_param("Metrics", [])
+    group.metrics = [m for m in group.metrics if off and m not in off]
+    return EmptyResult()
+
+
+define(AutoScalingResponse, "disable_metrics_collection", _disable_metrics)
+
+
 def _account_limits(_response: AutoScalingResponse) -> ActionResult:
     return ActionResult({
         "MaxNumberOfAutoScalingGroups": 500,

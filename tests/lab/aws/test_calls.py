@@ -51,6 +51,10 @@ def test_a_network_is_built_described_and_changed(aws: Any) -> None:
         ("127.30.0.0/16", "local"), ("0.0.0.0/0", nat),
     }
     assert next(s for s in aws.state()["subnets"] if s["id"] == subnet)["route_table"] == table
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, RemoveRouteTableIds=[table])
+    assert len(ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]) == 2
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, AddRouteTableIds=[table])
+    assert len(ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]) == 3
     ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint])
     assert ec2.describe_vpc_endpoints(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["VpcEndpoints"] == []
     assert len(ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]) == 2
@@ -190,3 +194,58 @@ def test_parameters_are_written_read_by_path_and_deleted(aws: Any) -> None:
     found = ssm.get_parameters_by_path(Path="/pet", Recursive=True)["Parameters"]
     assert [(p["Name"], p["Value"]) for p in found] == [("/pet/members/m1/ticket", "[]")]
     ssm.delete_parameter(Name="/pet/members/m1/ticket")
+
+
+def test_a_rule_that_names_a_group_is_changed_in_place_and_keeps_its_description(aws: Any, old: Any) -> None:
+    other = aws.ec2.create_security_group(GroupName="other", Description="x", VpcId=old.vpc)["GroupId"]
+    pair = {"GroupId": old.group, "Description": "nodes"}
+    permission = {"IpProtocol": "tcp", "FromPort": 1, "ToPort": 2, "UserIdGroupPairs": [pair]}
+    made = aws.ec2.authorize_security_group_ingress(GroupId=other, IpPermissions=[permission])
+    rule_id = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+
+    def rule() -> dict[str, Any]:
+        return aws.ec2.describe_security_group_rules(SecurityGroupRuleIds=[rule_id])["SecurityGroupRules"][0]
+
+    assert rule()["Description"] == "nodes"
+    aws.ec2.modify_security_group_rules(
+        GroupId=other,
+        SecurityGroupRules=[{
+            "SecurityGroupRuleId": rule_id,
+            "SecurityGroupRule": {
+                "IpProtocol": "-1", "FromPort": -1, "ToPort": -1, "ReferencedGroupId": other, "Description": "own",
+            },
+        }],
+    )
+    assert (rule()["IpProtocol"], rule()["Description"]) == ("-1", "own")
+    assert rule()["ReferencedGroupInfo"]["GroupId"] == other
+    told = next(g for g in aws.state()["security_groups"] if g["id"] == other)["ingress"]
+    assert told == [{"protocol": "-1", "from": None, "to": None, "cidrs": [], "groups": [other], "prefix_lists": []}]
+
+
+def test_a_groups_plain_parameters_are_kept_and_updated(aws: Any, old: Any) -> None:
+    old.new_group("workers", 0, DefaultInstanceWarmup=5, MaxInstanceLifetime=86400)
+
+    def group() -> dict[str, Any]:
+        return aws.asg.describe_auto_scaling_groups()["AutoScalingGroups"][0]
+
+    assert (group()["HealthCheckGracePeriod"], group()["DefaultInstanceWarmup"]) == (0, 5)
+    assert group()["MaxInstanceLifetime"] == 86400
+    aws.asg.update_auto_scaling_group(
+        AutoScalingGroupName="workers", DefaultCooldown=7, TerminationPolicies=["OldestInstance"],
+        HealthCheckGracePeriod=30, CapacityRebalance=True,
+    )
+    assert (group()["DefaultCooldown"], group()["TerminationPolicies"]) == (7, ["OldestInstance"])
+    assert (group()["HealthCheckGracePeriod"], group()["CapacityRebalance"]) == (30, True)
+    aws.asg.enable_metrics_collection(
+        AutoScalingGroupName="workers", Granularity="1Minute", Metrics=["GroupMinSize", "GroupMaxSize"]
+    )
+    aws.asg.disable_metrics_collection(AutoScalingGroupName="workers", Metrics=["GroupMinSize"])
+    assert [m["Metric"] for m in group()["EnabledMetrics"]] == ["GroupMaxSize"]
+
+
+def test_a_balancers_security_groups_reach_its_interfaces(aws: Any, old: Any) -> None:
+    balancer = old.new_balancer("ingress", SecurityGroups=[old.group])
+    other = aws.ec2.create_security_group(GroupName="other", Description="x", VpcId=old.vpc)["GroupId"]
+    aws.elb.set_security_groups(LoadBalancerArn=balancer["LoadBalancerArn"], SecurityGroups=[other])
+    assert {tuple(i["groups"]) for i in aws.state()["interfaces"]} == {(other,)}
+    aws.ec2.delete_security_group(GroupId=old.group)
