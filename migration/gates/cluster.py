@@ -91,7 +91,7 @@ def writers_known(facts: Facts, context: Context) -> str:
     if writers and PLAN not in (ingress["metadata"].get("annotations") or {}):
         raise Permanent(
             f"{', '.join(writers)} owns externalTrafficPolicy of {wanted['namespace']}/{wanted['service']} and would "
-            f"write it back while the ingress moves: pause it there for stages 3 to 6, and say so by the annotation {PLAN}"
+            f"write it back while the ingress moves: pause it there for stages 3 to 6, and say so by annotation {PLAN}"
         )
     _no_health_check_port(facts, context, ingress)
     alone = [

@@ -1,0 +1,111 @@
+"""The legacy cluster, as the lab's builder leaves it in the lab's AWS, without its machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.addresses import LabAddresses
+from lab.aws.server import LabAws
+from lab.aws.world import WORLD
+from lab.legacy.__main__ import build
+from lab.legacy.cloud import Cloud
+from lab.settings import LabSettings
+from migration.clients.aws import Aws
+from migration.clients.kubernetes import Kind
+from migration.discover.run import discover
+from migration.discover.wish import Wish
+
+SERVICE: dict[str, Any] = {
+    "metadata": {"namespace": "ingress", "name": "ingress"},
+    "spec": {
+        "type": "NodePort",
+        "externalTrafficPolicy": "Local",
+        "selector": {"app": "ingress"},
+        "ports": [{"port": 80, "nodePort": 30080}],
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnPort(LabAddresses):
+    """A lab's addresses, but for the AWS that this process serves."""
+
+    url: str
+
+    @property
+    def aws_url(self) -> str:
+        return self.url
+
+
+class FakeKubernetes:
+    """Answers the lists that discovery asks for."""
+
+    def __init__(self) -> None:
+        self.services = [SERVICE]
+
+    def list(self, kind: Kind, namespace: str | None = None, **_: Any) -> list[dict[str, Any]]:
+        return self.services if kind.plural == "services" else []
+
+
+@dataclass
+class Legacy:
+    """The built cluster and how to look at it."""
+
+    cloud: Cloud
+    aws: Aws
+    kubernetes: FakeKubernetes
+    vpc: str
+
+    def discover(self, **wish: Any) -> dict[str, Any]:
+        clients: Any = self
+        return discover(clients, Wish(**{"cluster": "pet", "vpc": self.vpc, **wish}))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LabAws]:
+    running = LabAws().start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def environment(server: LabAws) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in LabAddresses().aws_environment().items():
+            patch.setenv(key, value)
+        patch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield server.url
+
+
+def _built(url: str, folder: Path) -> Legacy:
+    WORLD.reset(LabSettings())
+    cloud = Cloud(OnPort(url=url))
+    addresses = OnPort(url=url)
+    build(addresses, LabSettings(), folder)
+    aws = Aws(region="eu-central-1")
+    # What the machines' own boot does.
+    for name in ("master-a", "master-b", "master-c"):
+        volume = cloud.named("describe_volumes", "Volumes", f"{name}.etcd.pet")
+        machine = next(one.id for one in aws.instances_of_groups([f"{name}.pet"]))
+        assert volume is not None
+        cloud.ec2.attach_volume(VolumeId=volume["VolumeId"], InstanceId=machine, Device="/dev/xvdf")
+    vpc = cloud.named("describe_vpcs", "Vpcs", "legacy.pet")
+    assert vpc is not None
+    return Legacy(cloud, aws, FakeKubernetes(), vpc["VpcId"])
+
+
+@pytest.fixture(scope="module")
+def legacy(environment: str, tmp_path_factory: pytest.TempPathFactory) -> Legacy:
+    """Built once: tests of this fixture only read."""
+    return _built(environment, tmp_path_factory.mktemp("legacy"))
+
+
+@pytest.fixture
+def fresh(environment: str, tmp_path: Path) -> Callable[[], Legacy]:
+    """Builds anew, for tests that change something; `legacy` is spent then."""
+    return lambda: _built(environment, tmp_path)
