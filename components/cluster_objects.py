@@ -52,6 +52,8 @@ class ClusterObjects(Component):
             kubeconfig=c.kubeconfig,
             # Without it, an edited kubeconfig would look like another cluster and replace everything.
             cluster_identifier=c.cluster,
+            # The status changes with every stage; the provider would replace the ConfigMap by default.
+            enable_config_map_mutable=True,
             opts=self.child(),
         )
         kubernetes.rbac.v1.ClusterRole(

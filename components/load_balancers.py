@@ -106,6 +106,8 @@ class SideLoadBalancers(Component):
                 "protocol": "TCP",
                 "port": "traffic-port",
                 "interval": c.limits.health_interval_seconds,
+                # 2 to 120 s, and below the interval (CreateTargetGroup, HealthCheckTimeoutSeconds).
+                "timeout": max(2, min(10, c.limits.health_interval_seconds // 2)),
                 "healthy_threshold": 2,
                 "unhealthy_threshold": 2,
             },
