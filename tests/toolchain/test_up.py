@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from lab import processes, up
 from lab.addresses import LabAddresses
 from lab.doctor import port_holder
+from lab.environment import REPOSITORY
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 
@@ -48,6 +51,24 @@ def test_a_second_up_starts_nothing_and_down_leaves_nothing_listening(lab: Path)
     assert processes.of_lab(lab) == []
     index = int(os.environ["LAB_INDEX"])
     assert [port for port in up._ports(LabAddresses(index=index)) if port_holder(port)] == []
+
+
+def test_an_interrupted_up_leaves_what_it_started_and_the_next_goes_on(lab: Path) -> None:
+    first = subprocess.Popen(
+        [sys.executable, "-m", "lab", "up", "--empty"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None
+    with first.stdout:
+        assert first.stdout.readline().startswith("aws: started")
+        first.send_signal(signal.SIGINT)
+        rest = first.stdout.read()
+    assert first.wait(timeout=60) == 130
+    assert "`make lab-down` ends it, `make lab` goes on" in rest
+    aws = processes.find(lab, "aws")
+    assert aws is not None
+    said: list[str] = []
+    assert _up(said) == 0, said
+    assert processes.find(lab, "aws") == aws
 
 
 def test_without_its_aws_a_labs_world_is_forgotten_and_its_reports_are_kept(lab: Path) -> None:
