@@ -15,7 +15,7 @@ from typing import Literal
 
 from proof.http1 import Answer, AnswerParser, MalformedAnswer
 
-Phase = Literal["resolve", "connect", "tls", "answer", "body", "status"]
+Phase = Literal["resolve", "connect", "tls", "answer", "body", "status", "prober"]
 
 
 class ProbeFailed(Exception):
@@ -165,6 +165,8 @@ async def open_connection(
         raise
     if tls is not None:
         progress.phase = "tls"
+    # From here on the transport owns the socket and closes it, also when it fails: closing it here as well would
+    # free its number while the loop still knows it, and the next connection would get that number.
     try:
         if tls is None:
             _, connection = await loop.create_connection(Connection, sock=sock)
@@ -173,11 +175,7 @@ async def open_connection(
                 Connection, sock=sock, ssl=tls, server_hostname=server_name, ssl_shutdown_timeout=2.0
             )
     except OSError as error:  # ssl.SSLError is one
-        sock.close()
         raise ProbeFailed(progress.phase, f"{address}:{port}: {describe(error)}") from None
-    except BaseException:
-        sock.close()
-        raise
     connection.peer = f"{address}:{port}"
     return connection
 

@@ -173,6 +173,9 @@ class Cell:
         except ProbeFailed as error:
             progress.phase = error.phase
             self._note(seq, due, begun, progress, error.detail)
+        except Exception as error:  # noqa: BLE001 - a fault of the prober's own must not pass for an answer
+            progress.phase = "prober"
+            self._note(seq, due, begun, progress, f"{type(error).__name__}: {error}")
         else:
             self._recorder.answered(self.name, due, (loop.time() - begun) * 1000, progress.peer or "")
 

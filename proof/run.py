@@ -105,7 +105,6 @@ class Run:
         self.prober = Prober(config, self._addresses, self.recorder)
         names = dict.fromkeys(address.host for address in self._addresses.values() if not is_address(address.host))
         self.names = NameWatcher(list(names), self.recorder.event)
-        self._set_places()
         kube = connect(self._single) if self._single is not None else None
         self.writer = self._make_writer(kube)
         self.budgets = BudgetWatcher(kube, self.recorder.event) if kube is not None and config.budgets else None
@@ -116,6 +115,8 @@ class Run:
         # What exists now lives as long as the run: a full collection must not walk it while a probe waits.
         gc.collect()
         gc.freeze()
+        # Last, because all of the above takes time in which a probe that was already due would be late.
+        self._set_places()
         workers = [
             asyncio.create_task(self._guard(name, work))
             for name, work in (

@@ -53,10 +53,14 @@ class Tally:
         self.failed_at.append(event["t"])
 
     def as_json(self) -> dict[str, Any]:
+        # Neither answered nor failed: a fault of the prober's, or its death. It must not pass for an answer.
+        unknown = max(0, self.due - len(self.ms) - self.failed)
+        if unknown:
+            self.why["no result was recorded"] += unknown
         return {
             "due": self.due,
             "sent": self.sent,
-            "failed": self.failed,
+            "failed": self.failed + unknown,
             "longest_outage_s": longest_outage(self.failed_at, self.period_s),
             "p50_ms": percentile(self.ms, 50),
             "p99_ms": percentile(self.ms, 99),

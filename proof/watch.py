@@ -14,6 +14,7 @@ from typing import Any
 
 from proof.config import ConfigError, write_atomically
 from proof.html import write_html
+from proof.priority import prefer_this_process
 from proof.report import build
 from proof.run import STATUS, Run
 
@@ -43,6 +44,7 @@ def line(status: dict[str, Any]) -> str:
 
 async def _watch(config: Path, out: Path, seconds: float | None, every: float, show: Any) -> dict[str, Any]:
     run = Run(config, out)
+    run.priority = prefer_this_process()
 
     async def display() -> None:
         while True:

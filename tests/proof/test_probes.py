@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proof.config import KINDS, Kind, Place, ProbeRate, ProofConfig, Target
-from proof.connection import ProbeFailed
+from proof.config import Kind, Place, ProbeRate, ProofConfig, Target
 from proof.prober import Cell, Failure, Lateness, Prober, address_of
 from proof.resolver import StubResolver, server_query
 from tests.proof.servers import OK, OK_CLOSE, DnsServer, Exchange, Handler, HttpServer, certificates
@@ -325,58 +324,48 @@ def test_a_certificate_of_another_authority_fails_the_probe(tmp_path: Path) -> N
     assert "certificate refused" in memory.failures[0].detail
 
 
-def test_a_name_is_asked_again_when_the_smallest_ttl_of_its_chain_has_passed() -> None:
-    async def main() -> None:
-        now = [100.0]
-        dns = await DnsServer({NAME: (["127.0.0.1"], 10)}).start()
-        resolver = StubResolver(server_query(dns.address, None), clock=lambda: now[0])
-        assert await resolver.address(NAME) == "127.0.0.1"
-        dns.records[NAME] = (["127.0.0.2"], 10)
-        now[0] += 9.9
-        assert await resolver.address(NAME) == "127.0.0.1"
-        now[0] += 0.2
-        assert await resolver.address(NAME) == "127.0.0.2"
-        assert len(dns.asked) == 2
+def test_handshakes_that_run_out_of_time_leave_the_next_connections_alone(tmp_path: Path) -> None:
+    async def main() -> Memory:
+        memory = Memory()
+        ca, _ = certificates(tmp_path, NAME)
+        # A server that takes connections and never begins TLS, beside one that is well.
+        mute, well = await HttpServer(never_answers).start(), await HttpServer().start()
+        dns = await DnsServer({NAME: (["127.0.0.1"], 60)}).start()
+        stuck = make_cell(mute, dns, memory, "api_fresh", timeout=PERIOD)
+        context = ssl.create_default_context(cafile=str(ca))
+        stuck._address = address_of(Target(url=f"https://{NAME}:{mute.port}/readyz"), context)
+        cells = [stuck, make_cell(well, dns, memory, "ingress_fresh")]
+        for cell in cells:
+            cell.start(asyncio.get_running_loop().time())
+        await until(lambda: len(memory.ok) >= 40 and len(memory.failures) >= 20)
+        for cell in cells:
+            cell.stop()
+            await cell.drain()
+        for server in (mute, well):
+            await server.stop()
         dns.stop()
+        return memory
 
-    asyncio.run(main())
-
-
-def test_addresses_of_a_name_take_turns() -> None:
-    async def main() -> None:
-        dns = await DnsServer({NAME: (["127.0.0.1", "127.0.0.2", "127.0.0.3"], 10)}).start()
-        resolver = stub(dns)
-        assert len({await resolver.address(NAME) for _ in range(3)}) == 3
-        dns.stop()
-
-    asyncio.run(main())
+    memory = asyncio.run(main())
+    assert "prober" not in {failure.phase for failure in memory.failures}
+    assert memory.settled == len(memory.due_at)
 
 
-@pytest.mark.parametrize(("silent", "detail"), [(False, "NXDOMAIN"), (True, "no answer from the resolver")])
-def test_a_name_that_can_not_be_resolved_fails_even_when_it_once_could(silent: bool, detail: str) -> None:
-    async def main() -> None:
-        now = [100.0]
-        dns = await DnsServer({NAME: (["127.0.0.1"], 10)}).start()
-        resolver = StubResolver(server_query(dns.address, None), clock=lambda: now[0])
-        await resolver.address(NAME)
-        kept, now[0] = dns.records.pop(NAME), 111.0
-        dns.silent = silent
-        with pytest.raises(ProbeFailed, match=detail) as caught:
-            await resolver.address(NAME)
-        assert caught.value.phase == "resolve"
-        dns.records[NAME], dns.silent = kept, False
-        assert await resolver.address(NAME) == "127.0.0.1"
-        dns.stop()
+def test_a_fault_of_the_prober_itself_is_a_failure_of_its_own_kind() -> None:
+    class Broken(StubResolver):
+        async def address(self, name: str) -> str:
+            raise RuntimeError("a mistake")
 
-    asyncio.run(main())
+    async def main() -> Memory:
+        memory = Memory()
+        async with world() as (server, dns):
+            cell = make_cell(server, dns, memory, "ingress_fresh")
+            cell._resolver = Broken(server_query(dns.address, None))
+            cell.start(asyncio.get_running_loop().time())
+            await until(lambda: bool(memory.failures))
+            cell.stop()
+            await cell.drain()
+        return memory
 
-
-def test_probes_that_wait_for_one_name_ask_once() -> None:
-    async def main() -> None:
-        dns = await DnsServer({NAME: (["127.0.0.1"], 10)}).start()
-        resolver = stub(dns)
-        await asyncio.gather(*(resolver.address(NAME) for _ in KINDS))
-        assert len(dns.asked) == 1
-        dns.stop()
-
-    asyncio.run(main())
+    failure = asyncio.run(main()).failures[0]
+    assert (failure.phase, failure.detail) == ("prober", "RuntimeError: a mistake")

@@ -14,7 +14,7 @@ from proof.budgets import BudgetBook
 from proof.config import ConfigError, LiveConfig, change_place, load, parse
 from proof.etcd import EtcdBook, EtcdUnreachable, Member, Sample, Status, sample
 from proof.http1 import AnswerParser, MalformedAnswer
-from proof.summary import longest_outage, percentile
+from proof.summary import Tally, longest_outage, percentile
 from proof.writer import Journal, compare, key_name, key_value, read_journal
 from tests.proof.servers import budget
 
@@ -90,6 +90,13 @@ def test_what_is_no_http_answer_is_refused(data: bytes) -> None:
 )
 def test_an_outage_lasts_from_the_first_failure_to_the_next_success(failed_at: list[float], longest: float) -> None:
     assert longest_outage(failed_at, 0.1) == longest
+
+
+def test_a_request_without_any_result_counts_as_failed() -> None:
+    tally = Tally(0.1)
+    tally.add_second({"due": 10, "sent": 10, "failed": 1, "ms": [1.0] * 7})
+    assert tally.as_json()["failed"] == 3
+    assert tally.as_json()["why"]["no result was recorded"] > 0
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
