@@ -29,8 +29,7 @@ def build(addresses: LabAddresses, settings: LabSettings, directory: Path) -> No
 def _secrets(cloud: Cloud, settings: LabSettings, directory: Path) -> None:
     cluster = settings.cluster
     names = [f"/{cluster}/pki/ca.crt", f"/{cluster}/pki/ca.key"]
-    found = {p["Name"]: p["Value"] for p in
-             cloud.ssm.get_parameters(Names=names, WithDecryption=True)["Parameters"]}
+    found = {p["Name"]: p["Value"] for p in cloud.ssm.get_parameters(Names=names, WithDecryption=True)["Parameters"]}
     new = len(found) < len(names)
     if new:
         found = pki.make(cluster)
@@ -42,8 +41,9 @@ def _secrets(cloud: Cloud, settings: LabSettings, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
-        path.write_text(pki.kubeconfig(cluster, cloud.addresses.api_url,
-                                       pki.authority(found[names[0]], found[names[1]])))
+        path.write_text(
+            pki.kubeconfig(cluster, cloud.addresses.api_url, pki.authority(found[names[0]], found[names[1]]))
+        )
 
 
 def main() -> int:

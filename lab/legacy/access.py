@@ -11,8 +11,10 @@ from lab.legacy.cloud import Cloud, once, pairs, specification
 from lab.legacy.network import Network
 from lab.legacy.plan import tags
 
-TRUST = {"Version": "2012-10-17", "Statement": [
-    {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,25 @@ def build(cloud: Cloud, cluster: str, network: Network) -> Access:
     masters = _group(cloud, network.vpc, f"masters.{cluster}", "control plane", cluster)
     nodes = _group(cloud, network.vpc, f"nodes.{cluster}", "workers", cluster)
     vpc, corp = cloud.addresses.legacy_cidr, cloud.addresses.corp_cidr
-    _allow(cloud, nodes, [
-        _from_groups("-1", None, None, nodes, "workers among each other"),
-        _from_groups("-1", None, None, masters, "control plane to kubelets and pods"),
-        _from_cidrs(30080, 30080, [vpc, corp], "ingress, from its load balancer and the office"),
-    ])
-    _allow(cloud, masters, [
-        _from_groups("tcp", 2379, 2380, masters, "etcd clients and peers"),
-        _from_groups("tcp", 6443, 6443, masters, "API among members"),
-        _from_groups("tcp", 6443, 6443, nodes, "API from workers"),
-        _from_cidrs(6443, 6443, [vpc, corp], "API, from its load balancer and the office"),
-    ])
+    _allow(
+        cloud,
+        nodes,
+        [
+            _from_groups("-1", None, None, nodes, "workers among each other"),
+            _from_groups("-1", None, None, masters, "control plane to kubelets and pods"),
+            _from_cidrs(30080, 30080, [vpc, corp], "ingress, from its load balancer and the office"),
+        ],
+    )
+    _allow(
+        cloud,
+        masters,
+        [
+            _from_groups("tcp", 2379, 2380, masters, "etcd clients and peers"),
+            _from_groups("tcp", 6443, 6443, masters, "API among members"),
+            _from_groups("tcp", 6443, 6443, nodes, "API from workers"),
+            _from_cidrs(6443, 6443, [vpc, corp], "API, from its load balancer and the office"),
+        ],
+    )
     _others(cloud, network)
     return Access(masters, nodes, masters_profile, nodes_profile)
 
@@ -50,10 +60,17 @@ def _masters_policy(cluster: str) -> list[dict[str, Any]]:
     parameters = f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/{cluster}"
     return [
         {"Effect": "Allow", "Action": ["ec2:DescribeInstances", "ec2:DescribeVolumes"], "Resource": "*"},
-        {"Effect": "Allow", "Action": ["ec2:AttachVolume", "ec2:DetachVolume"], "Resource": "*",
-         "Condition": {"StringEquals": {"aws:ResourceTag/KubernetesCluster": cluster}}},
-        {"Effect": "Allow", "Action": ["ssm:GetParameter", "ssm:GetParameters"],
-         "Resource": [f"{parameters}/pki/*", f"{parameters}/etcd/*", f"{parameters}/members/*"]},
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:AttachVolume", "ec2:DetachVolume"],
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/KubernetesCluster": cluster}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["ssm:GetParameter", "ssm:GetParameters"],
+            "Resource": [f"{parameters}/pki/*", f"{parameters}/etcd/*", f"{parameters}/members/*"],
+        },
     ]
 
 
@@ -63,8 +80,12 @@ def _nodes_policy(cluster: str) -> list[dict[str, Any]]:
 
 def _profile(cloud: Cloud, name: str, cluster: str, statements: list[dict[str, Any]]) -> str:
     iam, exists = cloud.iam, "EntityAlreadyExists"
-    once(exists, lambda: iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST),
-                                         Tags=pairs(tags(name, cluster))))
+    once(
+        exists,
+        lambda: iam.create_role(
+            RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST), Tags=pairs(tags(name, cluster))
+        ),
+    )
     policy = {"Version": "2012-10-17", "Statement": statements}
     iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
     once(exists, lambda: iam.create_instance_profile(InstanceProfileName=name, Tags=pairs(tags(name, cluster))))
@@ -76,15 +97,20 @@ def _group(cloud: Cloud, vpc: str, name: str, description: str, cluster: str) ->
     found = cloud.named("describe_security_groups", "SecurityGroups", name, vpc_id=vpc)
     if found is None:
         found = cloud.ec2.create_security_group(
-            GroupName=name, Description=description, VpcId=vpc,
-            TagSpecifications=specification("security-group", tags(name, cluster)))
+            GroupName=name,
+            Description=description,
+            VpcId=vpc,
+            TagSpecifications=specification("security-group", tags(name, cluster)),
+        )
     return found["GroupId"]
 
 
 def _allow(cloud: Cloud, group: str, permissions: list[dict[str, Any]]) -> None:
     for permission in permissions:
-        once("InvalidPermission.Duplicate",
-             lambda p=permission: cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[p]))
+        once(
+            "InvalidPermission.Duplicate",
+            lambda p=permission: cloud.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[p]),
+        )
 
 
 def _from_groups(protocol: str, low: int | None, high: int | None, group: str, why: str) -> dict[str, Any]:
@@ -93,8 +119,12 @@ def _from_groups(protocol: str, low: int | None, high: int | None, group: str, w
 
 
 def _from_cidrs(low: int, high: int, cidrs: list[str], why: str) -> dict[str, Any]:
-    return {"IpProtocol": "tcp", "FromPort": low, "ToPort": high,
-            "IpRanges": [{"CidrIp": cidr, "Description": why} for cidr in cidrs]}
+    return {
+        "IpProtocol": "tcp",
+        "FromPort": low,
+        "ToPort": high,
+        "IpRanges": [{"CidrIp": cidr, "Description": why} for cidr in cidrs],
+    }
 
 
 def _others(cloud: Cloud, network: Network) -> None:
@@ -103,11 +133,17 @@ def _others(cloud: Cloud, network: Network) -> None:
     found = cloud.named("describe_security_groups", "SecurityGroups", "payments-db", vpc_id=network.vpc)
     if found is None:
         found = cloud.ec2.create_security_group(
-            GroupName="payments-db", Description="payments database", VpcId=network.vpc,
-            TagSpecifications=specification("security-group", named))
+            GroupName="payments-db",
+            Description="payments database",
+            VpcId=network.vpc,
+            TagSpecifications=specification("security-group", named),
+        )
     group = found["GroupId"]
     _allow(cloud, group, [_from_cidrs(5432, 5432, [cloud.addresses.legacy_cidr], "the cluster's pods")])
     if cloud.named("describe_network_interfaces", "NetworkInterfaces", "payments-db") is None:
         cloud.ec2.create_network_interface(
-            SubnetId=network.private["eu-central-1a"], Groups=[group], Description="RDSNetworkInterface",
-            TagSpecifications=specification("network-interface", named))
+            SubnetId=network.private["eu-central-1a"],
+            Groups=[group],
+            Description="RDSNetworkInterface",
+            TagSpecifications=specification("network-interface", named),
+        )

@@ -25,7 +25,8 @@ class Balancing:
 def build(cloud: Cloud, settings: LabSettings, network: Network) -> Balancing:
     cluster = settings.cluster
     ingress_targets, ingress_dns = _balancer(
-        cloud, f"ingress-{cluster}", cluster, network, INGRESS_PORT, INGRESS_NODE_PORT)
+        cloud, f"ingress-{cluster}", cluster, network, INGRESS_PORT, INGRESS_NODE_PORT
+    )
     api_targets, api_dns = _balancer(cloud, f"api-{cluster}", cluster, network, API_PORT, API_PORT)
     balancing = Balancing(ingress_targets, api_targets, ingress_dns, api_dns)
     _zone(cloud, settings, network, balancing)
@@ -38,25 +39,44 @@ def _balancer(cloud: Cloud, name: str, cluster: str, network: Network, port: int
     balancer = _found(cloud, "describe_load_balancers", "LoadBalancers", name)
     if balancer is None:
         balancer = cloud.elbv2.create_load_balancer(
-            Name=name, Type="network", Scheme="internal", Subnets=list(network.private.values()), Tags=named,
+            Name=name,
+            Type="network",
+            Scheme="internal",
+            Subnets=list(network.private.values()),
+            Tags=named,
         )["LoadBalancers"][0]
         cloud.elbv2.modify_load_balancer_attributes(
             LoadBalancerArn=balancer["LoadBalancerArn"],
-            Attributes=[{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}])
+            Attributes=[{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}],
+        )
     group = _found(cloud, "describe_target_groups", "TargetGroups", name)
     if group is None:
         group = cloud.elbv2.create_target_group(
-            Name=name, Protocol="TCP", Port=target, VpcId=network.vpc, TargetType="instance",
-            HealthCheckProtocol="TCP", HealthCheckPort="traffic-port", HealthCheckIntervalSeconds=10,
-            HealthyThresholdCount=2, UnhealthyThresholdCount=2, Tags=named)["TargetGroups"][0]
+            Name=name,
+            Protocol="TCP",
+            Port=target,
+            VpcId=network.vpc,
+            TargetType="instance",
+            HealthCheckProtocol="TCP",
+            HealthCheckPort="traffic-port",
+            HealthCheckIntervalSeconds=10,
+            HealthyThresholdCount=2,
+            UnhealthyThresholdCount=2,
+            Tags=named,
+        )["TargetGroups"][0]
         cloud.elbv2.modify_target_group_attributes(
             TargetGroupArn=group["TargetGroupArn"],
-            Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "120"}])
+            Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "120"}],
+        )
     arn = balancer["LoadBalancerArn"]
     if not cloud.elbv2.describe_listeners(LoadBalancerArn=arn)["Listeners"]:
         cloud.elbv2.create_listener(
-            LoadBalancerArn=arn, Protocol="TCP", Port=port, Tags=named,
-            DefaultActions=[{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}])
+            LoadBalancerArn=arn,
+            Protocol="TCP",
+            Port=port,
+            Tags=named,
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}],
+        )
     return group["TargetGroupArn"], balancer["DNSName"]
 
 
@@ -75,24 +95,39 @@ def _zone(cloud: Cloud, settings: LabSettings, network: Network, balancing: Bala
     zone = next((z["Id"] for z in zones if z["Name"] == wanted), None)
     if zone is None:
         zone = cloud.route53.create_hosted_zone(
-            Name=wanted, CallerReference=f"{settings.cluster}-{time.time_ns()}",
+            Name=wanted,
+            CallerReference=f"{settings.cluster}-{time.time_ns()}",
             VPC={"VPCRegion": REGION, "VPCId": network.vpc},
             HostedZoneConfig={"Comment": f"cluster {settings.cluster}", "PrivateZone": True},
         )["HostedZone"]["Id"]
         cloud.route53.change_tags_for_resource(
-            ResourceType="hostedzone", ResourceId=zone.rpartition("/")[2],
-            AddTags=pairs(tags(settings.zone_name, settings.cluster, "shared")))
+            ResourceType="hostedzone",
+            ResourceId=zone.rpartition("/")[2],
+            AddTags=pairs(tags(settings.zone_name, settings.cluster, "shared")),
+        )
     associated = [vpc["VPCId"] for vpc in cloud.route53.get_hosted_zone(Id=zone)["VPCs"]]
     if network.corp not in associated:
-        once("ConflictingDomainExists", lambda: cloud.route53.associate_vpc_with_hosted_zone(
-            HostedZoneId=zone, VPC={"VPCRegion": REGION, "VPCId": network.corp}))
-    present = {record["Name"] for record in
-               cloud.route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]}
+        once(
+            "ConflictingDomainExists",
+            lambda: cloud.route53.associate_vpc_with_hosted_zone(
+                HostedZoneId=zone, VPC={"VPCRegion": REGION, "VPCId": network.corp}
+            ),
+        )
+    present = {
+        record["Name"] for record in cloud.route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    }
     names = {settings.api_name: balancing.api_dns, settings.ingress_wildcard: balancing.ingress_dns}
     # Route 53 lists `*` as an octal escape.
     changes = [
-        {"Action": "CREATE", "ResourceRecordSet": {
-            "Name": name, "Type": "CNAME", "TTL": settings.record_ttl_s, "ResourceRecords": [{"Value": target}]}}
+        {
+            "Action": "CREATE",
+            "ResourceRecordSet": {
+                "Name": name,
+                "Type": "CNAME",
+                "TTL": settings.record_ttl_s,
+                "ResourceRecords": [{"Value": target}],
+            },
+        }
         for name, target in names.items()
         if not present & {f"{name}.", f"{name}.".replace("*", "\\052")}
     ]

@@ -29,11 +29,14 @@ class Cloud:
         environment = addresses.aws_environment()
         self._session = boto3.Session(
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"], region_name=environment["AWS_REGION"])
+            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            region_name=environment["AWS_REGION"],
+        )
 
     def _client(self, service: str) -> Any:
-        return self._session.client(service, endpoint_url=self.addresses.aws_url,
-                                    config=Config(retries={"total_max_attempts": 3}))
+        return self._session.client(
+            service, endpoint_url=self.addresses.aws_url, config=Config(retries={"total_max_attempts": 3})
+        )
 
     @cached_property
     def ec2(self) -> Any:

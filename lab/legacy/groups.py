@@ -39,34 +39,76 @@ def _image(cloud: Cloud, cluster: str) -> str:
     found = cloud.ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])["Images"]
     if found:
         return found[0]["ImageId"]
-    return cloud.ec2.register_image(Name=name, Description="Kubernetes 1.34.1", Architecture="x86_64",
-                                    RootDeviceName="/dev/xvda", VirtualizationType="hvm")["ImageId"]
+    return cloud.ec2.register_image(
+        Name=name,
+        Description="Kubernetes 1.34.1",
+        Architecture="x86_64",
+        RootDeviceName="/dev/xvda",
+        VirtualizationType="hvm",
+    )["ImageId"]
 
 
-def _master(cloud: Cloud, settings: LabSettings, zone: str, image: str, network: Network, access: Access,
-            balancing: Balancing) -> None:
+def _master(
+    cloud: Cloud, settings: LabSettings, zone: str, image: str, network: Network, access: Access, balancing: Balancing
+) -> None:
     cluster, member = settings.cluster, plan.member(zone)
     name = f"{member}.{cluster}"
     found = {"k8s.io/etcd/main": member, "KubernetesCluster": cluster}
     _volume(cloud, cluster, member, zone)
     data = userdata.control_plane(
-        cluster=cluster, member=member, pod_cidr=cloud.addresses.pod_cidr, volume_tags=found,
-        api_names=[settings.api_name, "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-                   "kubernetes.default.svc.cluster.local", FIRST_SERVICE_IP])
+        cluster=cluster,
+        member=member,
+        pod_cidr=cloud.addresses.pod_cidr,
+        volume_tags=found,
+        api_names=[
+            settings.api_name,
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            FIRST_SERVICE_IP,
+        ],
+    )
     own = plan.tags(name, cluster, **{"k8s.io/role/master": "1"})
-    template = _template(cloud, name, own, type=MASTER_TYPE, image=image, data=data, group=access.masters,
-                         profile=access.masters_profile, spot=False)
+    template = _template(
+        cloud,
+        name,
+        own,
+        type=MASTER_TYPE,
+        image=image,
+        data=data,
+        group=access.masters,
+        profile=access.masters_profile,
+        spot=False,
+    )
     _group(cloud, name, own, template, network.private[zone], 1, balancing.api_targets)
 
 
-def _workers(cloud: Cloud, cluster: str, pool: plan.Pool, image: str, network: Network, access: Access,
-             balancing: Balancing) -> None:
+def _workers(
+    cloud: Cloud, cluster: str, pool: plan.Pool, image: str, network: Network, access: Access, balancing: Balancing
+) -> None:
     name = pool.name(cluster)
-    own = plan.tags(name, cluster, **{"k8s.io/role/node": "1", "k8s.io/cluster-autoscaler/enabled": "",
-                                      f"k8s.io/cluster-autoscaler/{cluster}": "owned"})
+    own = plan.tags(
+        name,
+        cluster,
+        **{
+            "k8s.io/role/node": "1",
+            "k8s.io/cluster-autoscaler/enabled": "",
+            f"k8s.io/cluster-autoscaler/{cluster}": "owned",
+        },
+    )
     data = userdata.worker(labels={"pet.lab.internal/market": pool.market, "pet.lab.internal/pool": name})
-    template = _template(cloud, name, own, type=pool.type, image=image, data=data, group=access.nodes,
-                         profile=access.nodes_profile, spot=pool.market == "spot")
+    template = _template(
+        cloud,
+        name,
+        own,
+        type=pool.type,
+        image=image,
+        data=data,
+        group=access.nodes,
+        profile=access.nodes_profile,
+        spot=pool.market == "spot",
+    )
     _group(cloud, name, own, template, network.private[pool.zone], pool.size, balancing.ingress_targets)
 
 
@@ -74,40 +116,82 @@ def _volume(cloud: Cloud, cluster: str, member: str, zone: str) -> None:
     name = f"{member}.etcd.{cluster}"
     if cloud.named("describe_volumes", "Volumes", name) is None:
         own = plan.tags(name, cluster, **{"k8s.io/etcd/main": member, "k8s.io/role/master": "1"})
-        cloud.ec2.create_volume(AvailabilityZone=zone, Size=20, VolumeType="gp3", Encrypted=True,
-                                TagSpecifications=specification("volume", own))
+        cloud.ec2.create_volume(
+            AvailabilityZone=zone,
+            Size=20,
+            VolumeType="gp3",
+            Encrypted=True,
+            TagSpecifications=specification("volume", own),
+        )
 
 
-def _template(cloud: Cloud, name: str, own: dict[str, str], *, type: str, image: str, data: str, group: str,
-              profile: str, spot: bool) -> str:
+def _template(
+    cloud: Cloud,
+    name: str,
+    own: dict[str, str],
+    *,
+    type: str,
+    image: str,
+    data: str,
+    group: str,
+    profile: str,
+    spot: bool,
+) -> str:
     specified: dict[str, Any] = {
-        "ImageId": image, "InstanceType": type, "IamInstanceProfile": {"Name": profile},
+        "ImageId": image,
+        "InstanceType": type,
+        "IamInstanceProfile": {"Name": profile},
         "UserData": base64.b64encode(data.encode()).decode(),
         "NetworkInterfaces": [{"DeviceIndex": 0, "AssociatePublicIpAddress": False, "Groups": [group]}],
         "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled"},
-        "BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {
-            "VolumeSize": 64, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}}],
+        "BlockDeviceMappings": [
+            {
+                "DeviceName": "/dev/xvda",
+                "Ebs": {"VolumeSize": 64, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True},
+            }
+        ],
     }
     if spot:
         specified["InstanceMarketOptions"] = {"MarketType": "spot"}
-    once("InvalidLaunchTemplateName.AlreadyExistsException", lambda: cloud.ec2.create_launch_template(
-        LaunchTemplateName=name, LaunchTemplateData=specified,
-        TagSpecifications=specification("launch-template", own)))
+    once(
+        "InvalidLaunchTemplateName.AlreadyExistsException",
+        lambda: cloud.ec2.create_launch_template(
+            LaunchTemplateName=name,
+            LaunchTemplateData=specified,
+            TagSpecifications=specification("launch-template", own),
+        ),
+    )
     return name
 
 
-def _group(cloud: Cloud, name: str, own: dict[str, str], template: str, subnet: str, size: int,
-           target_group: str) -> None:
+def _group(
+    cloud: Cloud, name: str, own: dict[str, str], template: str, subnet: str, size: int, target_group: str
+) -> None:
     found = cloud.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     if found:
         return
     master = "k8s.io/role/master" in own
     cloud.autoscaling.create_auto_scaling_group(
-        AutoScalingGroupName=name, LaunchTemplate={"LaunchTemplateName": template, "Version": "$Latest"},
-        MinSize=1 if master else 0, MaxSize=1 if master else max(10, 2 * size), DesiredCapacity=size,
-        VPCZoneIdentifier=subnet, TargetGroupARNs=[target_group], HealthCheckType="EC2", HealthCheckGracePeriod=30,
-        Tags=[{"Key": key, "Value": value, "PropagateAtLaunch": True, "ResourceId": name,
-               "ResourceType": "auto-scaling-group"} for key, value in own.items()])
+        AutoScalingGroupName=name,
+        LaunchTemplate={"LaunchTemplateName": template, "Version": "$Latest"},
+        MinSize=1 if master else 0,
+        MaxSize=1 if master else max(10, 2 * size),
+        DesiredCapacity=size,
+        VPCZoneIdentifier=subnet,
+        TargetGroupARNs=[target_group],
+        HealthCheckType="EC2",
+        HealthCheckGracePeriod=30,
+        Tags=[
+            {
+                "Key": key,
+                "Value": value,
+                "PropagateAtLaunch": True,
+                "ResourceId": name,
+                "ResourceType": "auto-scaling-group",
+            }
+            for key, value in own.items()
+        ],
+    )
 
 
 def _initial_cluster(cloud: Cloud, cluster: str) -> None:
@@ -132,11 +216,17 @@ def _initial_cluster(cloud: Cloud, cluster: str) -> None:
 
 
 def _members(cloud: Cloud, cluster: str) -> dict[str, str]:
-    answer = cloud.ec2.describe_instances(Filters=[
-        {"Name": "tag:KubernetesCluster", "Values": [cluster]}, {"Name": "tag-key", "Values": ["k8s.io/role/master"]},
-        {"Name": "instance-state-name", "Values": ["pending", "running"]}])
+    answer = cloud.ec2.describe_instances(
+        Filters=[
+            {"Name": "tag:KubernetesCluster", "Values": [cluster]},
+            {"Name": "tag-key", "Values": ["k8s.io/role/master"]},
+            {"Name": "instance-state-name", "Values": ["pending", "running"]},
+        ]
+    )
     return {
-        next(tag["Value"] for tag in instance["Tags"] if tag["Key"] == "Name").partition(".")[0]:
-            instance["PrivateIpAddress"]
-        for reservation in answer["Reservations"] for instance in reservation["Instances"]
+        next(tag["Value"] for tag in instance["Tags"] if tag["Key"] == "Name").partition(".")[0]: instance[
+            "PrivateIpAddress"
+        ]
+        for reservation in answer["Reservations"]
+        for instance in reservation["Instances"]
     }

@@ -29,8 +29,7 @@ def build(cloud: Cloud, cluster: str) -> Network:
     tables = [common]
     for planned in subnets(addresses.legacy_cidr, cluster):
         role = "kubernetes.io/role/" + ("elb" if planned.public else "internal-elb")
-        subnet = _subnet(cloud, vpc, planned.cidr, planned.zone,
-                         tags(planned.name, cluster, "shared", **{role: "1"}))
+        subnet = _subnet(cloud, vpc, planned.cidr, planned.zone, tags(planned.name, cluster, "shared", **{role: "1"}))
         (public if planned.public else private)[planned.zone] = subnet
         table = common
         if not planned.public:
@@ -48,8 +47,9 @@ def build(cloud: Cloud, cluster: str) -> Network:
 def _corp(cloud: Cloud) -> tuple[str, str]:
     corp = _vpc(cloud, cloud.addresses.corp_cidr, {"Name": "corp", "Owner": "network-team"})
     # The VPC's whole range: the operators' workstation has an address in it, too.
-    subnet = _subnet(cloud, corp, cloud.addresses.corp_cidr, "eu-central-1a",
-                     {"Name": "corp-a", "Owner": "network-team"})
+    subnet = _subnet(
+        cloud, corp, cloud.addresses.corp_cidr, "eu-central-1a", {"Name": "corp-a", "Owner": "network-team"}
+    )
     table = _table(cloud, corp, {"Name": "corp", "Owner": "network-team"})
     _associate(cloud, table, subnet)
     return corp, table
@@ -67,8 +67,9 @@ def _vpc(cloud: Cloud, cidr: str, named: dict[str, str]) -> str:
 def _gateway(cloud: Cloud, vpc: str, named: dict[str, str]) -> str:
     found = cloud.named("describe_internet_gateways", "InternetGateways", named["Name"])
     if found is None:
-        found = cloud.ec2.create_internet_gateway(
-            TagSpecifications=specification("internet-gateway", named))["InternetGateway"]
+        found = cloud.ec2.create_internet_gateway(TagSpecifications=specification("internet-gateway", named))[
+            "InternetGateway"
+        ]
     gateway = found["InternetGatewayId"]
     once("Resource.AlreadyAssociated", lambda: cloud.ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc))
     return gateway
@@ -77,16 +78,18 @@ def _gateway(cloud: Cloud, vpc: str, named: dict[str, str]) -> str:
 def _subnet(cloud: Cloud, vpc: str, cidr: str, zone: str, named: dict[str, str]) -> str:
     found = cloud.named("describe_subnets", "Subnets", named["Name"], vpc_id=vpc)
     if found is None:
-        found = cloud.ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone,
-                                        TagSpecifications=specification("subnet", named))["Subnet"]
+        found = cloud.ec2.create_subnet(
+            VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone, TagSpecifications=specification("subnet", named)
+        )["Subnet"]
     return found["SubnetId"]
 
 
 def _table(cloud: Cloud, vpc: str, named: dict[str, str]) -> str:
     found = cloud.named("describe_route_tables", "RouteTables", named["Name"], vpc_id=vpc)
     if found is None:
-        found = cloud.ec2.create_route_table(
-            VpcId=vpc, TagSpecifications=specification("route-table", named))["RouteTable"]
+        found = cloud.ec2.create_route_table(VpcId=vpc, TagSpecifications=specification("route-table", named))[
+            "RouteTable"
+        ]
     return found["RouteTableId"]
 
 
@@ -103,12 +106,13 @@ def _route(cloud: Cloud, table: str, cidr: str, **target: str) -> None:
 
 
 def _peering(cloud: Cloud, vpc: str, corp: str) -> str:
-    found: Any = cloud.named(
-        "describe_vpc_peering_connections", "VpcPeeringConnections", "legacy-corp")
+    found: Any = cloud.named("describe_vpc_peering_connections", "VpcPeeringConnections", "legacy-corp")
     if found is None:
         named = {"Name": "legacy-corp", "Owner": "network-team"}
         found = cloud.ec2.create_vpc_peering_connection(
-            VpcId=vpc, PeerVpcId=corp, TagSpecifications=specification("vpc-peering-connection", named),
+            VpcId=vpc,
+            PeerVpcId=corp,
+            TagSpecifications=specification("vpc-peering-connection", named),
         )["VpcPeeringConnection"]
     peering = found["VpcPeeringConnectionId"]
     state = cloud.ec2.describe_vpc_peering_connections(VpcPeeringConnectionIds=[peering])

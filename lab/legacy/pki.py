@@ -1,4 +1,4 @@
-"""The cluster's certificate authorities and keys, as the older tooling made them once, and the operators' credentials."""
+"""The cluster's certificate authorities and keys, made once by the older tooling, and the operators' credentials."""
 
 from __future__ import annotations
 
@@ -26,9 +26,16 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = x509.KeyUsage(
-            digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False,
-            key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False,
-            decipher_only=False)
+            digital_signature=True,
+            key_cert_sign=True,
+            crl_sign=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
         certificate = (
             _builder(subject, subject, key, days=365 * YEARS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -42,8 +49,9 @@ class Authority:
     def pem(self) -> str:
         return certificate_pem(self.certificate)
 
-    def issue(self, name: str, organization: str | None = None, sans: tuple[str, ...] = (), *,
-              server: bool = False) -> tuple[str, str]:
+    def issue(
+        self, name: str, organization: str | None = None, sans: tuple[str, ...] = (), *, server: bool = False
+    ) -> tuple[str, str]:
         """A certificate for a client (or a server with these DNS names) and its key, both PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
@@ -57,12 +65,17 @@ class Authority:
         return certificate_pem(builder.sign(self.key, hashes.SHA256())), key_pem(key)
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey,
-             days: int) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, days: int
+) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
-        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-        .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(hours=1))
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=days))
     )
 
@@ -72,37 +85,54 @@ def certificate_pem(certificate: x509.Certificate) -> str:
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
-                             serialization.NoEncryption()).decode()
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
 
 
 def make(cluster: str) -> dict[str, str]:
     """Everything secret of a new cluster, by SSM parameter name."""
     ca, etcd, proxy = (Authority.make(f"{cluster}-{name}") for name in ("ca", "etcd-ca", "front-proxy-ca"))
     accounts = ec.generate_private_key(ec.SECP256R1())
-    public = accounts.public_key().public_bytes(serialization.Encoding.PEM,
-                                                serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+    public = (
+        accounts.public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+        .decode()
+    )
     operator, operator_key = etcd.issue(f"{cluster}-operator")
     return {
-        f"/{cluster}/pki/ca.crt": ca.pem, f"/{cluster}/pki/ca.key": key_pem(ca.key),
-        f"/{cluster}/pki/etcd-ca.crt": etcd.pem, f"/{cluster}/pki/etcd-ca.key": key_pem(etcd.key),
-        f"/{cluster}/pki/front-proxy-ca.crt": proxy.pem, f"/{cluster}/pki/front-proxy-ca.key": key_pem(proxy.key),
-        f"/{cluster}/pki/sa.key": key_pem(accounts), f"/{cluster}/pki/sa.pub": public,
+        f"/{cluster}/pki/ca.crt": ca.pem,
+        f"/{cluster}/pki/ca.key": key_pem(ca.key),
+        f"/{cluster}/pki/etcd-ca.crt": etcd.pem,
+        f"/{cluster}/pki/etcd-ca.key": key_pem(etcd.key),
+        f"/{cluster}/pki/front-proxy-ca.crt": proxy.pem,
+        f"/{cluster}/pki/front-proxy-ca.key": key_pem(proxy.key),
+        f"/{cluster}/pki/sa.key": key_pem(accounts),
+        f"/{cluster}/pki/sa.pub": public,
         f"/{cluster}/pki/encryption.yaml": encryption(secrets.token_bytes(32)),
         f"/{cluster}/operator/etcd/ca.crt": etcd.pem,
-        f"/{cluster}/operator/etcd/client.crt": operator, f"/{cluster}/operator/etcd/client.key": operator_key,
+        f"/{cluster}/operator/etcd/client.crt": operator,
+        f"/{cluster}/operator/etcd/client.key": operator_key,
     }
 
 
 def encryption(key: bytes) -> str:
     """Secrets are encrypted at rest: a member without this very key can't read them (design.md §8)."""
-    return yaml.safe_dump({
-        "apiVersion": "apiserver.config.k8s.io/v1", "kind": "EncryptionConfiguration",
-        "resources": [{"resources": ["secrets"], "providers": [
-            {"secretbox": {"keys": [{"name": "key1", "secret": base64.b64encode(key).decode()}]}},
-            {"identity": {}},
-        ]}],
-    })
+    return yaml.safe_dump(
+        {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "EncryptionConfiguration",
+            "resources": [
+                {
+                    "resources": ["secrets"],
+                    "providers": [
+                        {"secretbox": {"keys": [{"name": "key1", "secret": base64.b64encode(key).decode()}]}},
+                        {"identity": {}},
+                    ],
+                }
+            ],
+        }
+    )
 
 
 def authority(certificate: str, key: str) -> Authority:
@@ -116,14 +146,21 @@ def authority(certificate: str, key: str) -> Authority:
 def kubeconfig(cluster: str, server: str, ca: Authority) -> str:
     """An administrator's kubeconfig with a new client certificate."""
     certificate, key = ca.issue(f"{cluster}-admin", "system:masters")
-    return yaml.safe_dump({
-        "apiVersion": "v1", "kind": "Config", "current-context": cluster,
-        "clusters": [{"name": cluster, "cluster": {
-            "server": server, "certificate-authority-data": _b64(ca.pem)}}],
-        "users": [{"name": f"{cluster}-admin", "user": {
-            "client-certificate-data": _b64(certificate), "client-key-data": _b64(key)}}],
-        "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": f"{cluster}-admin"}}],
-    })
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": cluster,
+            "clusters": [{"name": cluster, "cluster": {"server": server, "certificate-authority-data": _b64(ca.pem)}}],
+            "users": [
+                {
+                    "name": f"{cluster}-admin",
+                    "user": {"client-certificate-data": _b64(certificate), "client-key-data": _b64(key)},
+                }
+            ],
+            "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": f"{cluster}-admin"}}],
+        }
+    )
 
 
 def _b64(text: str) -> str:

@@ -8,8 +8,20 @@ from ipaddress import IPv4Network
 from lab.addresses import ZONES
 
 SMALL_TYPES = ("m5.large", "m5a.large")
-LARGE_TYPES = ("m5.large", "m5a.large", "m5.xlarge", "m5a.xlarge", "m5.2xlarge", "m5a.2xlarge", "m6i.large",
-               "m6a.large", "m6i.xlarge", "m6a.xlarge", "c5.2xlarge", "r5.xlarge")
+LARGE_TYPES = (
+    "m5.large",
+    "m5a.large",
+    "m5.xlarge",
+    "m5a.xlarge",
+    "m5.2xlarge",
+    "m5a.2xlarge",
+    "m6i.large",
+    "m6a.large",
+    "m6i.xlarge",
+    "m6a.xlarge",
+    "c5.2xlarge",
+    "r5.xlarge",
+)
 MARKETS = ("on-demand", "spot")
 PROFILES = {"small": (SMALL_TYPES, 12), "large": (LARGE_TYPES, 200)}
 """Instance types, and the number of nodes over all groups: 12 groups of 1, or 72 of 2 or 3."""
@@ -36,8 +48,10 @@ def pools(profile: str) -> list[Pool]:
     types, nodes = PROFILES[profile]
     shapes = [(kind, zone, market) for kind in types for zone in ZONES for market in MARKETS]
     each, rest = divmod(nodes, len(shapes))
-    return [Pool(type=kind, zone=zone, market=market, size=each + (number < rest))
-            for number, (kind, zone, market) in enumerate(shapes)]
+    return [
+        Pool(type=kind, zone=zone, market=market, size=each + (number < rest))
+        for number, (kind, zone, market) in enumerate(shapes)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

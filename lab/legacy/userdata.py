@@ -31,10 +31,14 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def control_plane(*, cluster: str, member: str, pod_cidr: str, api_names: list[str], volume_tags: dict[str, str]) -> str:
+def control_plane(
+    *, cluster: str, member: str, pod_cidr: str, api_names: list[str], volume_tags: dict[str, str]
+) -> str:
     facts = {"cluster": cluster, "member": member, "api_names": api_names, "volume_tags": volume_tags}
-    files = [_file(f"/etc/systemd/system/{unit}.service", _read(f"{unit}.service").replace("@POD_CIDR@", pod_cidr))
-             for unit in UNITS]
+    files = [
+        _file(f"/etc/systemd/system/{unit}.service", _read(f"{unit}.service").replace("@POD_CIDR@", pod_cidr))
+        for unit in UNITS
+    ]
     files += [_file(FACTS, json.dumps(facts, indent=1) + "\n"), _packed(BOOT, _read("pet-boot"), "0755")]
     return _cloud_config(files, [BOOT])
 

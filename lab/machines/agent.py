@@ -36,8 +36,12 @@ async def serve(machine: Machine, session: aiohttp.ClientSession) -> None:
 
 async def _run(machine: Machine, command: dict[str, Any], session: aiohttp.ClientSession, url: str) -> None:
     if command["document"] != DOCUMENT:
-        report = {"status": "Failed", "code": 1, "stdout": "",
-                  "stderr": f"{command['document']}: the lab's agent knows {DOCUMENT}\n"}
+        report = {
+            "status": "Failed",
+            "code": 1,
+            "stdout": "",
+            "stderr": f"{command['document']}: the lab's agent knows {DOCUMENT}\n",
+        }
     else:
         report = await _script(machine, command)
     report["instance"] = machine.id
@@ -63,8 +67,12 @@ async def _script(machine: Machine, command: dict[str, Any]) -> dict[str, Any]:
     head = ["#!/bin/sh", f"exec 2>'{err}'", *([f"cd '{directory}'"] if directory else [])]
     code = await machine.shell(name, "\n".join([*head, *lines]) + "\n", output=out, limit_s=limit)
     (machine.folder / f"{name}.sh").unlink(missing_ok=True)
-    return {"status": "Success" if code == 0 else "TimedOut" if code == 124 else "Failed", "code": code,
-            "stdout": _text(out), "stderr": _text(err)}
+    return {
+        "status": "Success" if code == 0 else "TimedOut" if code == 124 else "Failed",
+        "code": code,
+        "stdout": _text(out),
+        "stderr": _text(err),
+    }
 
 
 def _text(path: Any) -> str:

@@ -31,7 +31,9 @@ class Attacher:
     def __init__(self, place: Place) -> None:
         environment = place.addresses.aws_environment()
         self._ec2: Any = boto3.client(
-            "ec2", endpoint_url=place.addresses.aws_url, region_name=environment["AWS_REGION"],
+            "ec2",
+            endpoint_url=place.addresses.aws_url,
+            region_name=environment["AWS_REGION"],
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
             config=Config(retries={"total_max_attempts": 2}),
@@ -82,8 +84,9 @@ class Attacher:
             await kube.call("PATCH", path, {"metadata": {"finalizers": [FINALIZER]}}, content=MERGE)
         node = await kube.call("GET", f"/api/v1/nodes/{item['spec']['nodeName']}")
         problem = await asyncio.to_thread(self._attach, volume or "", instance_of(node))
-        status: dict[str, Any] = {"attached": True} if problem is None else {
-            "attached": False, "attachError": {"message": problem}}
+        status: dict[str, Any] = (
+            {"attached": True} if problem is None else {"attached": False, "attachError": {"message": problem}}
+        )
         await kube.call("PATCH", f"{path}/status", {"status": status}, content=MERGE)
         if problem is not None:
             await asyncio.sleep(1)
@@ -105,8 +108,12 @@ class Attacher:
             for attachment in self._ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Attachments"]:
                 if attachment["InstanceId"] == instance:
                     return None
-            taken = {mapping["DeviceName"] for mapping in self._ec2.describe_instances(
-                InstanceIds=[instance])["Reservations"][0]["Instances"][0]["BlockDeviceMappings"]}
+            taken = {
+                mapping["DeviceName"]
+                for mapping in self._ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0][
+                    "BlockDeviceMappings"
+                ]
+            }
             device = next(d for d in (f"/dev/xvd{a}{b}" for a in "bc" for b in "abcdefghijkl") if d not in taken)
             self._ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
         except (ClientError, BotoCoreError) as error:

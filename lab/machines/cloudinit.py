@@ -79,7 +79,8 @@ def _file(entry: Any) -> File:
         path=entry["path"],
         content=_decoded(entry.get("content", ""), str(entry.get("encoding", "text/plain"))),
         # YAML reads an unquoted 0644 as octal already; a quoted one is a string.
-        mode=int(str(entry["permissions"]), 8) if isinstance(entry.get("permissions"), str)
+        mode=int(str(entry["permissions"]), 8)
+        if isinstance(entry.get("permissions"), str)
         else int(entry.get("permissions", 0o644)),
         append=bool(entry.get("append", False)),
     )
@@ -87,9 +88,17 @@ def _file(entry: Any) -> File:
 
 def _decoded(content: str | bytes, encoding: str) -> str:
     raw = content.encode() if isinstance(content, str) else content
-    steps = {"text/plain": (), "b64": ("b64",), "base64": ("b64",), "gz": ("gz",), "gzip": ("gz",),
-             "gz+b64": ("b64", "gz"), "gz+base64": ("b64", "gz"), "gzip+b64": ("b64", "gz"),
-             "gzip+base64": ("b64", "gz")}.get(encoding)
+    steps = {
+        "text/plain": (),
+        "b64": ("b64",),
+        "base64": ("b64",),
+        "gz": ("gz",),
+        "gzip": ("gz",),
+        "gz+b64": ("b64", "gz"),
+        "gz+base64": ("b64", "gz"),
+        "gzip+b64": ("b64", "gz"),
+        "gzip+base64": ("b64", "gz"),
+    }.get(encoding)
     if steps is None:
         raise CloudConfigError(f"encoding {encoding!r}: not one of cloud-init's")
     try:

@@ -38,11 +38,13 @@ class Credentials:
     def kubeconfig(self, server: str, path: Path) -> None:
         """Writes a kubeconfig (0600) with these files and one server."""
         config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "lab",
-            "clusters": [{"name": "lab", "cluster": {
-                "server": server, "certificate-authority": str(self.ca)}}],
-            "users": [{"name": "lab", "user": {
-                "client-certificate": str(self.certificate), "client-key": str(self.key)}}],
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "lab",
+            "clusters": [{"name": "lab", "cluster": {"server": server, "certificate-authority": str(self.ca)}}],
+            "users": [
+                {"name": "lab", "user": {"client-certificate": str(self.certificate), "client-key": str(self.key)}}
+            ],
             "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "lab"}}],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,9 @@ def obtain(place: Place) -> Credentials:
 def _authority(place: Place) -> tuple[bytes, bytes]:
     environment = place.addresses.aws_environment()
     ssm = boto3.client(
-        "ssm", endpoint_url=place.addresses.aws_url, region_name=environment["AWS_REGION"],
+        "ssm",
+        endpoint_url=place.addresses.aws_url,
+        region_name=environment["AWS_REGION"],
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
         config=Config(retries={"total_max_attempts": 1}),
@@ -88,12 +92,22 @@ def _sign(ca: x509.Certificate, key: CertificateIssuerPrivateKeyTypes) -> tuple[
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
-                                 x509.NameAttribute(NameOID.COMMON_NAME, USER)]))
-        .issuer_name(ca.subject).public_key(own.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1)).not_valid_after(now + datetime.timedelta(days=30))
+        .subject_name(
+            x509.Name(
+                [
+                    x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
+                    x509.NameAttribute(NameOID.COMMON_NAME, USER),
+                ]
+            )
+        )
+        .issuer_name(ca.subject)
+        .public_key(own.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=30))
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM), own.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

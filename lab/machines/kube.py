@@ -42,13 +42,22 @@ class Kube:
             await self._session.close()
 
     async def call(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *,
-        content: str = "application/json", query: Mapping[str, str] | None = None,
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        content: str = "application/json",
+        query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         try:
             async with self.session.request(
-                method, self.url + path, params=query or {}, timeout=TIMEOUT,
-                data=None if body is None else json.dumps(body), headers={"Content-Type": content},
+                method,
+                self.url + path,
+                params=query or {},
+                timeout=TIMEOUT,
+                data=None if body is None else json.dumps(body),
+                headers={"Content-Type": content},
             ) as answer:
                 text = await answer.text()
                 if answer.status >= 400:
@@ -62,8 +71,7 @@ class Kube:
         listed = await self.call("GET", path)
         for item in listed.get("items") or []:
             yield "ADDED", item
-        query = {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"],
-                 "timeoutSeconds": "240"}
+        query = {"watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"], "timeoutSeconds": "240"}
         try:
             async with self.session.get(
                 self.url + path, params=query, timeout=aiohttp.ClientTimeout(total=300, sock_connect=5)

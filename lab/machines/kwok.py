@@ -84,8 +84,7 @@ class Kwok:
             if node["metadata"].get("annotations", {}).get(VPC) == self.vpc:
                 name = node["metadata"]["name"]
                 try:
-                    await kube.call(
-                        "DELETE", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}")
+                    await kube.call("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}")
                 except KubeError as error:
                     if error.status != 404:
                         raise
@@ -95,14 +94,19 @@ class Kwok:
         credentials.kubeconfig(self.server, folder / "kubeconfig")
         (folder / "kwok.yaml").write_text(stages(self.place.settings.pod_start_s))
         argv = [
-            str(self.place.tool("kwok")), f"--kubeconfig={folder / 'kubeconfig'}",
-            f"--config={folder / 'kwok.yaml'}", "--manage-all-nodes=false",
+            str(self.place.tool("kwok")),
+            f"--kubeconfig={folder / 'kubeconfig'}",
+            f"--config={folder / 'kwok.yaml'}",
+            "--manage-all-nodes=false",
             f"--manage-nodes-with-annotation-selector={FAKE}=fake,{VPC}={self.vpc}",
             f"--cidr={pod_range(self.place.addresses, self.cidr)}",
-            f"--node-lease-duration-seconds={LEASE_S}", "--v=WARN",
+            f"--node-lease-duration-seconds={LEASE_S}",
+            "--v=WARN",
         ]
         environment: Mapping[str, str] = {
-            "HOME": str(folder), "PATH": "/usr/bin:/bin", "LAB_DIR": str(self.place.directory),
+            "HOME": str(folder),
+            "PATH": "/usr/bin:/bin",
+            "LAB_DIR": str(self.place.directory),
             # No LAB_INSTANCE: it stands for many, and outlives any one of them.
             "LAB_MACHINE_IP": self.machine_ip,
         }

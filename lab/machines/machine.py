@@ -86,8 +86,7 @@ class Machine:
     async def _first_boot(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.root / "root").mkdir(parents=True, exist_ok=True)
-        (self.folder / EGRESS_FILE).write_text(
-            egress_configuration(self.place.host(self.instance).connect_socket))
+        (self.folder / EGRESS_FILE).write_text(egress_configuration(self.place.host(self.instance).connect_socket))
         try:
             config = cloudinit.parse(base64.b64decode(self.instance.get("user_data") or ""))
         except cloudinit.CloudConfigError as error:
@@ -118,8 +117,13 @@ class Machine:
         script = self.folder / f"{name}.sh"
         script.write_text(reroot_script(text, self.root, sys.executable))
         script.chmod(0o700)
-        child = spawn([str(script)], environment=self.place.environment(self.instance), nice=NICE_BOOTING,
-                      log=output or self.folder / "log" / f"{name}.log", directory=self.folder)
+        child = spawn(
+            [str(script)],
+            environment=self.place.environment(self.instance),
+            nice=NICE_BOOTING,
+            log=output or self.folder / "log" / f"{name}.log",
+            directory=self.folder,
+        )
         identity = self.ledger.write(name, child.pid, [str(script)]) or Identity(child.pid, 0)
         try:
             async with asyncio.timeout(limit_s):
@@ -155,8 +159,16 @@ class Machine:
             return Answer(0, "".join(self._shown(name) for name in names))
         if verb == "status":
             return Answer(0, "".join(f"{n}: {self._word('is-active', n)}\n" for n in names or self.services))
-        actions = {"enable": "start" if now else "", "disable": "stop" if now else "", "mask": "stop" if now else "",
-                   "unmask": "", "start": "start", "stop": "stop", "restart": "restart", "try-restart": "restart"}
+        actions = {
+            "enable": "start" if now else "",
+            "disable": "stop" if now else "",
+            "mask": "stop" if now else "",
+            "unmask": "",
+            "start": "start",
+            "stop": "stop",
+            "restart": "restart",
+            "try-restart": "restart",
+        }
         if verb not in actions:
             return Answer(1, "", f"systemctl {verb}: not known to the lab\n")
         code = 0
@@ -196,8 +208,14 @@ class Machine:
         return await service.start()
 
     def _service(self, unit: Unit) -> Service:
-        service = Service(unit, self.place.host(self.instance), self.place.environment(self.instance), self.ledger,
-                          self.place.tool, self.booting)
+        service = Service(
+            unit,
+            self.place.host(self.instance),
+            self.place.environment(self.instance),
+            self.ledger,
+            self.place.tool,
+            self.booting,
+        )
         self.services[unit.name] = service
         return service
 
@@ -227,8 +245,7 @@ class Machine:
         if service is None:
             return "inactive"
         # What is about to be restarted is "activating" to systemd.
-        return "activating" if service.state == "failed" and service.unit.restarts(service.code or 0) \
-            else service.state
+        return "activating" if service.state == "failed" and service.unit.restarts(service.code or 0) else service.state
 
     def _shown(self, name: str) -> str:
         service = self.services.get(name)
@@ -239,8 +256,16 @@ class Machine:
     def _remember(self) -> None:
         """What a later supervisor can't see from the processes: services that were meant to run."""
         wanted = sorted(name for name, service in self.services.items() if service.state != "inactive")
-        (self.folder / "state.json").write_text(json.dumps({
-            "wanted": wanted, "enabled": sorted(self.enabled), "masked": sorted(self.masked), "kubelet": self.kubelet}))
+        (self.folder / "state.json").write_text(
+            json.dumps(
+                {
+                    "wanted": wanted,
+                    "enabled": sorted(self.enabled),
+                    "masked": sorted(self.masked),
+                    "kubelet": self.kubelet,
+                }
+            )
+        )
 
     async def _recall(self) -> None:
         try:

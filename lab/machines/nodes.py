@@ -38,21 +38,33 @@ def node(instance: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, Any
     cpu, memory = SHAPES.get(instance["type"].partition(".")[2], (2, 8))
     resources = {"cpu": str(cpu), "memory": f"{memory}Gi", "pods": "110", "ephemeral-storage": "100Gi"}
     labels = {
-        "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
-        "topology.kubernetes.io/zone": instance["zone"], "topology.kubernetes.io/region": REGION,
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": "amd64",
+        "topology.kubernetes.io/zone": instance["zone"],
+        "topology.kubernetes.io/region": REGION,
         "node.kubernetes.io/instance-type": instance["type"],
         **dict(_pair(word) for word in flags.get("node-labels", "").split(",") if word),
     }
     return {
-        "apiVersion": "v1", "kind": "Node",
-        "metadata": {"name": name, "labels": labels,
-                     "annotations": {FAKE: "fake", VPC: instance["vpc"], ATTACHED: "true"}},
-        "spec": {"providerID": provider_id(instance),
-                 "taints": [_taint(w) for w in flags.get("register-with-taints", "").split(",") if w]},
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": labels,
+            "annotations": {FAKE: "fake", VPC: instance["vpc"], ATTACHED: "true"},
+        },
+        "spec": {
+            "providerID": provider_id(instance),
+            "taints": [_taint(w) for w in flags.get("register-with-taints", "").split(",") if w],
+        },
         "status": {
-            "addresses": [{"type": "InternalIP", "address": alias(instance["private_ip"])},
-                          {"type": "Hostname", "address": name}],
-            "allocatable": resources, "capacity": resources,
+            "addresses": [
+                {"type": "InternalIP", "address": alias(instance["private_ip"])},
+                {"type": "Hostname", "address": name},
+            ],
+            "allocatable": resources,
+            "capacity": resources,
         },
     }
 

@@ -53,15 +53,20 @@ class Place:
 
     def host(self, instance: Mapping[str, Any]) -> Host:
         name = instance["id"]
-        return Host(ip=instance["private_ip"], instance=name, folder=self.folder(name),
-                    connect_socket=self.directory / "run" / f"connect-{name}.sock")
+        return Host(
+            ip=instance["private_ip"],
+            instance=name,
+            folder=self.folder(name),
+            connect_socket=self.directory / "run" / f"connect-{name}.sock",
+        )
 
     def environment(self, instance: Mapping[str, Any]) -> dict[str, str]:
         """What every process of a machine starts with. Credentials come from the metadata service alone."""
         name = instance["id"]
         return {
-            "PATH": os.pathsep.join([str(self.shims), str(Path(sys.executable).parent),
-                                     "/usr/local/bin", "/usr/bin", "/bin"]),
+            "PATH": os.pathsep.join(
+                [str(self.shims), str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
+            ),
             "HOME": str(self.root(name) / "root"),
             "LANG": "C.UTF-8",
             "LAB_DIR": str(self.directory),

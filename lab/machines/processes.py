@@ -72,8 +72,13 @@ def spawn(
     prefix = ["nice", "-n", str(delta)] if delta else []
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*prefix, *argv], env=dict(environment), cwd=directory, stdin=subprocess.DEVNULL, stdout=output,
-            stderr=subprocess.STDOUT, start_new_session=True,
+            [*prefix, *argv],
+            env=dict(environment),
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
 
@@ -93,7 +98,9 @@ class Ledger:
             path = self._path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps({"name": name, "pid": pid, "started": identity.started, "argv": list(argv)}))
+            temporary.write_text(
+                json.dumps({"name": name, "pid": pid, "started": identity.started, "argv": list(argv)})
+            )
             temporary.replace(path)
         return identity
 

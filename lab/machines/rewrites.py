@@ -1,4 +1,4 @@
-"""What the systemd stand-in changes in a command line before it starts a program: one table, each entry with its reason.
+"""What the systemd stand-in changes in a command line before it starts a program: one table, each with its reason.
 
 Everything not in this table runs exactly as the machine's unit file says. Pure.
 """
@@ -55,8 +55,7 @@ def _own_etcd(urls: str | None, host: Host) -> str | None:
     if urls is None:
         return None
     local = {f"https://{name}:{ETCD_CLIENT_PORT}" for name in (LOOPBACK, "localhost")}
-    return ",".join(f"https://{host.ip}:{hidden_port(ETCD_CLIENT_PORT)}" if u in local else u
-                    for u in urls.split(","))
+    return ",".join(f"https://{host.ip}:{hidden_port(ETCD_CLIENT_PORT)}" if u in local else u for u in urls.split(","))
 
 
 def _hidden(port: str | None, host: Host) -> str:
@@ -76,11 +75,19 @@ TABLE = (
     Rewrite(program="etcd", flag="listen-metrics-urls", value=_listen, reason=_OWN_LOOPBACK),
     Rewrite(program="kube-apiserver", flag="secure-port", value=_hidden, reason=_FORWARDER),
     Rewrite(program="kube-apiserver", flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
-    Rewrite(program="kube-apiserver", flag="advertise-address", value=lambda v, h: alias(v or h.ip),
-            reason="Kubernetes refuses loopback as the advertised address"),
+    Rewrite(
+        program="kube-apiserver",
+        flag="advertise-address",
+        value=lambda v, h: alias(v or h.ip),
+        reason="Kubernetes refuses loopback as the advertised address",
+    ),
     Rewrite(program="kube-apiserver", flag="etcd-servers", value=_own_etcd, reason=_OWN_LOOPBACK),
-    Rewrite(program="kube-apiserver", flag="egress-selector-config-file", value=lambda v, h: str(h.folder / EGRESS_FILE),
-            reason="there is no pod network on this host: the network process dials Services and pods (webhooks)"),
+    Rewrite(
+        program="kube-apiserver",
+        flag="egress-selector-config-file",
+        value=lambda v, h: str(h.folder / EGRESS_FILE),
+        reason="there is no pod network on this host: the network process dials Services and pods (webhooks)",
+    ),
     Rewrite(program="kube-controller-manager", flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
     Rewrite(program="kube-scheduler", flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
 )
@@ -95,7 +102,7 @@ def rewrite(argv: Sequence[str], host: Host, tool: Callable[[str], Path]) -> lis
     for entry in (e for e in TABLE if e.program == program):
         old, position, width = _find(words, entry.flag)
         new = entry.value(old, host)
-        words[position:position + width] = [] if new is None else [f"--{entry.flag}={new}"]
+        words[position : position + width] = [] if new is None else [f"--{entry.flag}={new}"]
     return [str(tool(program)), *words]
 
 

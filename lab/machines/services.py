@@ -139,8 +139,13 @@ class Service:
 
     def _spawn(self, argv: list[str], environment: dict[str, str], nice: int) -> subprocess.Popen[bytes]:
         directory = Path(self.unit.directory) if self.unit.directory else self.host.folder
-        child = spawn(argv, environment=environment, log=self.host.folder / "log" / f"{self.name}.log",
-                      nice=nice, directory=directory)
+        child = spawn(
+            argv,
+            environment=environment,
+            log=self.host.folder / "log" / f"{self.name}.log",
+            nice=nice,
+            directory=directory,
+        )
         self.ledger.write(self.name, child.pid, argv)
         return child
 
@@ -161,7 +166,7 @@ class Service:
         self.identity, self._child, self.code = None, None, code
         if self.unit.restarts(code):
             self.state = "failed"
-            self._again_at = time.monotonic() + max(self.unit.restart_s, min(0.5 * 2**min(self.restarts, 4), 5))
+            self._again_at = time.monotonic() + max(self.unit.restart_s, min(0.5 * 2 ** min(self.restarts, 4), 5))
             log.info("%s %s ended with %s, restarts", self.host.instance, self.name, code)
         else:
             self.state = "inactive" if code == 0 else "failed"
@@ -182,8 +187,12 @@ class Service:
             self.identity, self._child, self.state = None, None, "inactive"
 
 
-async def ended(identity: Identity, child: subprocess.Popen[bytes] | None, limit_s: float,
-                pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+async def ended(
+    identity: Identity,
+    child: subprocess.Popen[bytes] | None,
+    limit_s: float,
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Ends a process group: TERM, then KILL once `limit_s` have passed; returns when the leader is gone."""
     identity.send(signal.SIGTERM)
     deadline = time.monotonic() + limit_s

@@ -64,8 +64,9 @@ class Supervisor:
         try:
             await web.TCPSite(runner, LOOPBACK, self.place.addresses.imds_port).start()
             async with aiohttp.ClientSession(connector=connector, timeout=timeout) as self._session:
-                await asyncio.gather(self._follow(), self._tick(), self._sweep(),
-                                     Attacher(self.place).run(self._any_kube))
+                await asyncio.gather(
+                    self._follow(), self._tick(), self._sweep(), Attacher(self.place).run(self._any_kube)
+                )
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -164,8 +165,7 @@ class Supervisor:
 
     def _server(self, vpc: str) -> str:
         addresses = self.place.addresses
-        port = addresses.legacy_api_port if self.vpcs.get(vpc) == addresses.legacy_cidr \
-            else addresses.main_api_port
+        port = addresses.legacy_api_port if self.vpcs.get(vpc) == addresses.legacy_cidr else addresses.main_api_port
         return f"https://{LOOPBACK}:{port}"
 
     async def _any_kube(self) -> Kube:
@@ -182,8 +182,7 @@ class Supervisor:
             first = next((m for m in self.machines.values() if m.kubelet and m.instance["vpc"] == vpc), None)
             if first is None:
                 return
-            self.kwoks[vpc] = Kwok(self.place, vpc, self.vpcs[vpc], self._server(vpc),
-                                   first.instance["private_ip"])
+            self.kwoks[vpc] = Kwok(self.place, vpc, self.vpcs[vpc], self._server(vpc), first.instance["private_ip"])
         kube = await self.kube(vpc)
         assert self._credentials is not None
         await self.kwoks[vpc].ensure(kube, self._credentials)
@@ -221,8 +220,10 @@ class Supervisor:
                     await kube.close()
 
     async def _end_all(self) -> None:
-        await asyncio.gather(*(machine.stop(SHUTDOWN_S) for machine in self.machines.values()),
-                             *(kwok.stop() for kwok in self.kwoks.values()))
+        await asyncio.gather(
+            *(machine.stop(SHUTDOWN_S) for machine in self.machines.values()),
+            *(kwok.stop() for kwok in self.kwoks.values()),
+        )
         for kube in self._kubes.values():
             await kube.close()
 
@@ -235,10 +236,14 @@ class Supervisor:
             "kwok": {vpc: kwok.running for vpc, kwok in self.kwoks.items()},
             "machines": {
                 machine.id: {
-                    "ip": machine.instance["private_ip"], "kubelet": machine.kubelet,
+                    "ip": machine.instance["private_ip"],
+                    "kubelet": machine.kubelet,
                     "booted": (machine.folder / "booted").exists(),
-                    "services": {name: {"state": s.state, "pid": s.identity.pid if s.identity else None,
-                                        "restarts": s.restarts} for name, s in machine.services.items()},
-                } for machine in self.machines.values()
+                    "services": {
+                        name: {"state": s.state, "pid": s.identity.pid if s.identity else None, "restarts": s.restarts}
+                        for name, s in machine.services.items()
+                    },
+                }
+                for machine in self.machines.values()
             },
         }

@@ -69,7 +69,11 @@ def parse_unit(name: str, text: str) -> Unit:
     for assignment in keys.get("Environment", ()):
         environment.update(_assignment(name, word) for word in shlex.split(assignment))
     return Unit(
-        name=name, start=start, start_pre=tuple(keys.get("ExecStartPre", ())), kind=kind, environment=environment,
+        name=name,
+        start=start,
+        start_pre=tuple(keys.get("ExecStartPre", ())),
+        kind=kind,
+        environment=environment,
         environment_files=tuple((path.lstrip("-"), path.startswith("-")) for path in keys.get("EnvironmentFile", ())),
         restart=_last(keys, "Restart", "no"),
         restart_s=duration(_last(keys, "RestartSec", "100ms")),

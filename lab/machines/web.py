@@ -1,7 +1,7 @@
 """What a machine asks of the host it runs on, over HTTP: instance metadata (IMDSv2), systemd and mounts (shim.py).
 
-Metadata: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html; version 2 only: a request
-without a session token gets 401, so that a script that forgot it fails here and not on a real image.
+Metadata: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-categories.html. Version 2 only: a
+request without a session token gets 401, so that a script that forgot it fails here and not on a real image.
 """
 
 from __future__ import annotations
@@ -27,9 +27,16 @@ def metadata(instance: Mapping[str, Any]) -> dict[str, str]:
     zone = instance["zone"]
     region = zone[:-1]
     role = str(instance.get("iam_profile") or "").rpartition("/")[2]
-    document = {"accountId": ACCOUNT_ID, "availabilityZone": zone, "imageId": instance["image"],
-                "instanceId": instance["id"], "instanceType": instance["type"],
-                "privateIp": instance["private_ip"], "region": region, "version": "2017-09-30"}
+    document = {
+        "accountId": ACCOUNT_ID,
+        "availabilityZone": zone,
+        "imageId": instance["image"],
+        "instanceId": instance["id"],
+        "instanceType": instance["type"],
+        "privateIp": instance["private_ip"],
+        "region": region,
+        "version": "2017-09-30",
+    }
     items = {
         "meta-data/instance-id": instance["id"],
         "meta-data/local-ipv4": instance["private_ip"],
@@ -43,10 +50,17 @@ def metadata(instance: Mapping[str, Any]) -> dict[str, str]:
     if role:
         expires = datetime.now(UTC) + timedelta(hours=6)
         items["meta-data/iam/security-credentials/"] = role
-        items[f"meta-data/iam/security-credentials/{role}"] = json.dumps({
-            "Code": "Success", "Type": "AWS-HMAC", "LastUpdated": datetime.now(UTC).isoformat(),
-            "AccessKeyId": f"ASIA{instance['id'][-16:].upper()}", "SecretAccessKey": "lab", "Token": "lab",
-            "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ")})
+        items[f"meta-data/iam/security-credentials/{role}"] = json.dumps(
+            {
+                "Code": "Success",
+                "Type": "AWS-HMAC",
+                "LastUpdated": datetime.now(UTC).isoformat(),
+                "AccessKeyId": f"ASIA{instance['id'][-16:].upper()}",
+                "SecretAccessKey": "lab",
+                "Token": "lab",
+                "Expiration": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+        )
     return items
 
 
@@ -77,12 +91,14 @@ def application(machines: Mapping[str, Machine], status: Callable[[], dict[str, 
     async def get_status(_: web.Request) -> web.Response:
         return web.json_response(status())
 
-    app.add_routes([
-        web.put("/imds/{instance}/latest/api/token", put_token),
-        web.get("/imds/{instance}/latest/{path:.*}", get_item),
-        web.post("/shim/{instance}", post_shim),
-        web.get("/status", get_status),
-    ])
+    app.add_routes(
+        [
+            web.put("/imds/{instance}/latest/api/token", put_token),
+            web.get("/imds/{instance}/latest/{path:.*}", get_item),
+            web.post("/shim/{instance}", post_shim),
+            web.get("/status", get_status),
+        ]
+    )
     return app
 
 

@@ -29,10 +29,20 @@ def volumes(addresses: LabAddresses, cluster: str) -> dict[str, str]:
         name = f"{cluster}-{space}-{claim}"
         volume = cloud.named("describe_volumes", "Volumes", name)
         if volume is None:
-            tags = {"Name": name, "KubernetesCluster": cluster, f"kubernetes.io/cluster/{cluster}": "owned",
-                    "kubernetes.io/created-for/pvc/namespace": space, "kubernetes.io/created-for/pvc/name": claim}
-            volume = cloud.ec2.create_volume(AvailabilityZone=zone, Size=10, VolumeType="gp3", Encrypted=True,
-                                             TagSpecifications=specification("volume", tags))
+            tags = {
+                "Name": name,
+                "KubernetesCluster": cluster,
+                f"kubernetes.io/cluster/{cluster}": "owned",
+                "kubernetes.io/created-for/pvc/namespace": space,
+                "kubernetes.io/created-for/pvc/name": claim,
+            }
+            volume = cloud.ec2.create_volume(
+                AvailabilityZone=zone,
+                Size=10,
+                VolumeType="gp3",
+                Encrypted=True,
+                TagSpecifications=specification("volume", tags),
+            )
         found[f"{space}/{claim}"] = volume["VolumeId"]
     return found
 

@@ -22,8 +22,9 @@ from lab.addresses import lab_dir
 
 MANAGER = "pet-deploy"
 PLURALS = {"PodDisruptionBudget": "poddisruptionbudgets", "StorageClass": "storageclasses"}
-CLUSTER_WIDE = frozenset({"Namespace", "CSIDriver", "StorageClass", "PersistentVolume",
-                          "ValidatingWebhookConfiguration"})
+CLUSTER_WIDE = frozenset(
+    {"Namespace", "CSIDriver", "StorageClass", "PersistentVolume", "ValidatingWebhookConfiguration"}
+)
 RETRIES_S = 60.0
 
 
@@ -57,8 +58,7 @@ class Cluster:
     def __init__(self, kubeconfig: Path) -> None:
         config = yaml.safe_load(kubeconfig.read_text())
         entry, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        context = ssl.create_default_context(
-            cadata=base64.b64decode(entry["certificate-authority-data"]).decode())
+        context = ssl.create_default_context(cadata=base64.b64decode(entry["certificate-authority-data"]).decode())
         # ssl takes a client certificate from files only.
         with tempfile.TemporaryDirectory() as folder:
             paths = []
@@ -75,7 +75,8 @@ class Cluster:
         client = getattr(self._local, "client", None)
         if client is None:
             client = self._local.client = httpx.Client(
-                base_url=self._server, verify=self._context, timeout=10, trust_env=False)
+                base_url=self._server, verify=self._context, timeout=10, trust_env=False
+            )
         return client
 
     def get(self, path: str) -> dict[str, Any]:
@@ -85,9 +86,14 @@ class Cluster:
     def apply(self, item: dict[str, Any]) -> None:
         """Server-side apply: https://kubernetes.io/docs/reference/using-api/server-side-apply/"""
         query = {"fieldManager": MANAGER, "force": "true"}
-        self._patiently(lambda: self.http.patch(
-            path_of(item), params=query, content=json.dumps(item),
-            headers={"Content-Type": "application/apply-patch+yaml"}))
+        self._patiently(
+            lambda: self.http.patch(
+                path_of(item),
+                params=query,
+                content=json.dumps(item),
+                headers={"Content-Type": "application/apply-patch+yaml"},
+            )
+        )
 
     def apply_all(self, items: Iterable[dict[str, Any]]) -> None:
         """Namespaces and other cluster-wide objects first, then the rest side by side."""
@@ -95,7 +101,7 @@ class Cluster:
         wide = [item for item in ordered if item["kind"] in CLUSTER_WIDE]
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(self.apply, wide))
-            list(pool.map(self.apply, ordered[len(wide):]))
+            list(pool.map(self.apply, ordered[len(wide) :]))
 
     def _patiently(self, call: Any) -> httpx.Response:
         deadline = time.monotonic() + RETRIES_S
@@ -105,11 +111,11 @@ class Cluster:
                 # 403: the API serves before its own roles are there. 5xx: not ready, or its etcd isn't.
                 if response.status_code < 500 and response.status_code not in (403, 429):
                     if response.is_error:
-                        raise httpx.HTTPStatusError(response.text[:500], request=response.request,
-                                                    response=response)
+                        raise httpx.HTTPStatusError(response.text[:500], request=response.request, response=response)
                     return response
                 problem: httpx.HTTPError = httpx.HTTPStatusError(
-                    response.text[:500], request=response.request, response=response)
+                    response.text[:500], request=response.request, response=response
+                )
             except httpx.TransportError as error:
                 problem = error
             if time.monotonic() > deadline:
@@ -130,10 +136,17 @@ class Cluster:
     def summary(self, only: str | None = None) -> Summary:
         space = f"/namespaces/{only}" if only else ""
         nodes = [_condition(n) for n in self.get("/api/v1/nodes")["items"]]
-        pods = [_condition(p) for p in self.get(f"/api/v1{space}/pods")["items"]
-                if not p["metadata"].get("deletionTimestamp")]
-        missing = [line for plural in ("deployments", "statefulsets", "daemonsets")
-                   for line in map(_missing, self.get(f"/apis/apps/v1{space}/{plural}")["items"]) if line]
+        pods = [
+            _condition(p)
+            for p in self.get(f"/api/v1{space}/pods")["items"]
+            if not p["metadata"].get("deletionTimestamp")
+        ]
+        missing = [
+            line
+            for plural in ("deployments", "statefulsets", "daemonsets")
+            for line in map(_missing, self.get(f"/apis/apps/v1{space}/{plural}")["items"])
+            if line
+        ]
         return Summary(len(nodes), sum(nodes), len(pods), sum(pods), tuple(missing))
 
 

@@ -28,21 +28,30 @@ def namespace(name: str, *, admitted: bool = False) -> Object:
 
 
 def budget(name: str, namespace: str, wanted: Budget) -> Object:
-    return {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": _meta(name, namespace),
-            "spec": {"selector": {"matchLabels": {"app": name}}, wanted.field: wanted.value}}
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _meta(name, namespace),
+        "spec": {"selector": {"matchLabels": {"app": name}}, wanted.field: wanted.value},
+    }
 
 
 def service(name: str, namespace: str, port: int, target: int, **spec: Any) -> Object:
     port_spec = {"name": "main", "port": port, "targetPort": target, "protocol": "TCP"}
     if "nodePort" in spec:
         port_spec["nodePort"] = spec.pop("nodePort")
-    return {"apiVersion": "v1", "kind": "Service", "metadata": _meta(name, namespace),
-            "spec": {"selector": {"app": name}, "ports": [port_spec], **spec}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _meta(name, namespace),
+        "spec": {"selector": {"app": name}, "ports": [port_spec], **spec},
+    }
 
 
 def _pod(name: str, *, port: int = 8080, annotations: Mapping[str, str] | None = None, **spec: Any) -> Object:
     container: Object = {
-        "name": "main", "image": f"registry.pet.lab.internal/{name}:1",
+        "name": "main",
+        "image": f"registry.pet.lab.internal/{name}:1",
         "ports": [{"name": "main", "containerPort": port, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
         **spec.pop("container", {}),
@@ -54,14 +63,27 @@ def _pod(name: str, *, port: int = 8080, annotations: Mapping[str, str] | None =
 
 
 def _spread(name: str, key: str) -> Object:
-    return {"maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": {"app": name}}}
+    return {
+        "maxSkew": 1,
+        "topologyKey": key,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app": name}},
+    }
 
 
 def deployment(name: str, namespace: str, replicas: int, pod: Object, strategy: Object | None = None) -> Object:
-    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": _meta(name, namespace),
-            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": pod,
-                     "revisionHistoryLimit": 2, **({"strategy": strategy} if strategy else {})}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _meta(name, namespace),
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": pod,
+            "revisionHistoryLimit": 2,
+            **({"strategy": strategy} if strategy else {}),
+        },
+    }
 
 
 def rolling(surge: int | str, unavailable: int | str) -> Object:
@@ -70,66 +92,136 @@ def rolling(surge: int | str, unavailable: int | str) -> Object:
 
 def app(wanted: App) -> list[Object]:
     """An application: its Deployment or StatefulSet, and its budget."""
-    objects = [stateful_set(wanted), service(wanted.name, wanted.namespace, 8080, 8080, clusterIP="None")] \
-        if wanted.stateful else [deployment(
-            wanted.name, wanted.namespace, wanted.replicas, _pod(wanted.name),
-            rolling(1, 0) if wanted.surge else None)]
+    objects = (
+        [stateful_set(wanted), service(wanted.name, wanted.namespace, 8080, 8080, clusterIP="None")]
+        if wanted.stateful
+        else [
+            deployment(
+                wanted.name,
+                wanted.namespace,
+                wanted.replicas,
+                _pod(wanted.name),
+                rolling(1, 0) if wanted.surge else None,
+            )
+        ]
+    )
     if wanted.budget is not None:
         objects.append(budget(wanted.name, wanted.namespace, wanted.budget))
     return objects
 
 
 def stateful_set(wanted: App) -> Object:
-    claim = {"metadata": {"name": "data"}, "spec": {
-        "accessModes": ["ReadWriteOnce"], "storageClassName": "ebs", "resources": {"requests": {"storage": "10Gi"}}}}
-    pod = _pod(wanted.name, container={"volumeMounts": [{"name": "data", "mountPath": "/data"}]},
-               topologySpreadConstraints=[_spread(wanted.name, "topology.kubernetes.io/zone")])
-    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": _meta(wanted.name, wanted.namespace),
-            "spec": {"serviceName": wanted.name, "replicas": wanted.replicas, "podManagementPolicy": "Parallel",
-                     "selector": {"matchLabels": {"app": wanted.name}}, "template": pod,
-                     "volumeClaimTemplates": [claim]}}
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": "ebs",
+            "resources": {"requests": {"storage": "10Gi"}},
+        },
+    }
+    pod = _pod(
+        wanted.name,
+        container={"volumeMounts": [{"name": "data", "mountPath": "/data"}]},
+        topologySpreadConstraints=[_spread(wanted.name, "topology.kubernetes.io/zone")],
+    )
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": _meta(wanted.name, wanted.namespace),
+        "spec": {
+            "serviceName": wanted.name,
+            "replicas": wanted.replicas,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": {"app": wanted.name}},
+            "template": pod,
+            "volumeClaimTemplates": [claim],
+        },
+    }
 
 
 def claims() -> list[tuple[str, str, str]]:
     """Namespace, claim and zone of every replica that keeps data."""
-    return [(wanted.namespace, f"data-{wanted.name}-{number}", ZONES[number % len(ZONES)])
-            for wanted in APPS if wanted.stateful for number in range(wanted.replicas)]
+    return [
+        (wanted.namespace, f"data-{wanted.name}-{number}", ZONES[number % len(ZONES)])
+        for wanted in APPS
+        if wanted.stateful
+        for number in range(wanted.replicas)
+    ]
 
 
 def storage(volumes: Mapping[str, str]) -> list[Object]:
     """Class, driver and one PersistentVolume for each claim, given the EBS volume ids by claim name."""
     objects: list[Object] = [
-        {"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": {"name": DRIVER},
-         "spec": {"attachRequired": True, "podInfoOnMount": False}},
-        {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "ebs"},
-         "provisioner": DRIVER, "volumeBindingMode": "WaitForFirstConsumer", "reclaimPolicy": "Retain"},
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "CSIDriver",
+            "metadata": {"name": DRIVER},
+            "spec": {"attachRequired": True, "podInfoOnMount": False},
+        },
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": "ebs"},
+            "provisioner": DRIVER,
+            "volumeBindingMode": "WaitForFirstConsumer",
+            "reclaimPolicy": "Retain",
+        },
     ]
     for space, claim, zone in claims():
-        objects.append({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": f"{space}-{claim}"},
-            "spec": {
-                "capacity": {"storage": "10Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "ebs",
-                "persistentVolumeReclaimPolicy": "Retain",
-                "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": space, "name": claim},
-                "csi": {"driver": DRIVER, "volumeHandle": volumes[f"{space}/{claim}"], "fsType": "ext4"},
-                "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
-                    {"key": "topology.kubernetes.io/zone", "operator": "In", "values": [zone]}]}]}},
-            }})
+        objects.append(
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": f"{space}-{claim}"},
+                "spec": {
+                    "capacity": {"storage": "10Gi"},
+                    "accessModes": ["ReadWriteOnce"],
+                    "storageClassName": "ebs",
+                    "persistentVolumeReclaimPolicy": "Retain",
+                    "claimRef": {
+                        "apiVersion": "v1",
+                        "kind": "PersistentVolumeClaim",
+                        "namespace": space,
+                        "name": claim,
+                    },
+                    "csi": {"driver": DRIVER, "volumeHandle": volumes[f"{space}/{claim}"], "fsType": "ext4"},
+                    "nodeAffinity": {
+                        "required": {
+                            "nodeSelectorTerms": [
+                                {
+                                    "matchExpressions": [
+                                        {"key": "topology.kubernetes.io/zone", "operator": "In", "values": [zone]}
+                                    ]
+                                }
+                            ]
+                        }
+                    },
+                },
+            }
+        )
     return objects
 
 
 def ingress() -> list[Object]:
     pod = _pod(
-        "ingress", annotations={SERVES: "http"}, terminationGracePeriodSeconds=3 * PRE_STOP_S,
-        container={"lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_S}}},
-                   "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}},
-        topologySpreadConstraints=[_spread("ingress", "topology.kubernetes.io/zone"),
-                                   _spread("ingress", "kubernetes.io/hostname")])
+        "ingress",
+        annotations={SERVES: "http"},
+        terminationGracePeriodSeconds=3 * PRE_STOP_S,
+        container={
+            "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_S}}},
+            "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        },
+        topologySpreadConstraints=[
+            _spread("ingress", "topology.kubernetes.io/zone"),
+            _spread("ingress", "kubernetes.io/hostname"),
+        ],
+    )
     return [
         namespace("ingress"),
         deployment("ingress", "ingress", INGRESS_REPLICAS, pod, rolling(2, 0)),
-        service("ingress", "ingress", 80, 8080, type="NodePort", externalTrafficPolicy="Local",
-                nodePort=INGRESS_NODE_PORT),
+        service(
+            "ingress", "ingress", 80, 8080, type="NodePort", externalTrafficPolicy="Local", nodePort=INGRESS_NODE_PORT
+        ),
         budget("ingress", "ingress", at_most(2)),
     ]
 
@@ -137,29 +229,48 @@ def ingress() -> list[Object]:
 def system() -> list[Object]:
     """CoreDNS and an agent on every node, whatever its taints."""
     agent = _pod("node-agent", tolerations=[{"operator": "Exists"}])
-    dns = _pod("coredns", port=1053, topologySpreadConstraints=[_spread("coredns", "kubernetes.io/hostname")],
-               tolerations=[{"key": "CriticalAddonsOnly", "operator": "Exists"}],
-               priorityClassName="system-cluster-critical")
+    dns = _pod(
+        "coredns",
+        port=1053,
+        topologySpreadConstraints=[_spread("coredns", "kubernetes.io/hostname")],
+        tolerations=[{"key": "CriticalAddonsOnly", "operator": "Exists"}],
+        priorityClassName="system-cluster-critical",
+    )
     dns["metadata"]["labels"]["k8s-app"] = "kube-dns"
     dns_service = service("coredns", "kube-system", 53, 1053, clusterIP="172.20.0.10")
     dns_service["metadata"] |= {"name": "kube-dns"}
     return [
-        deployment("coredns", "kube-system", 2, dns), dns_service, budget("coredns", "kube-system", at_most(1)),
-        {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": _meta("node-agent", "kube-system"),
-         "spec": {"selector": {"matchLabels": {"app": "node-agent"}}, "template": agent}},
+        deployment("coredns", "kube-system", 2, dns),
+        dns_service,
+        budget("coredns", "kube-system", at_most(1)),
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": _meta("node-agent", "kube-system"),
+            "spec": {"selector": {"matchLabels": {"app": "node-agent"}}, "template": agent},
+        },
     ]
 
 
 def admission(certificate: str, key: str) -> list[Object]:
     """What decides about every new pod of the teams: without it, none starts."""
-    pod = _pod("webhook", port=8443, annotations={SERVES: "webhook", TLS_SECRET: "admission/webhook-tls"},
-               terminationGracePeriodSeconds=5, container={"lifecycle": {"preStop": {"sleep": {"seconds": 2}}}},
-               topologySpreadConstraints=[_spread("webhook", "kubernetes.io/hostname")])
+    pod = _pod(
+        "webhook",
+        port=8443,
+        annotations={SERVES: "webhook", TLS_SECRET: "admission/webhook-tls"},
+        terminationGracePeriodSeconds=5,
+        container={"lifecycle": {"preStop": {"sleep": {"seconds": 2}}}},
+        topologySpreadConstraints=[_spread("webhook", "kubernetes.io/hostname")],
+    )
     return [
         namespace("admission"),
-        {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-         "metadata": {"name": "webhook-tls", "namespace": "admission"},
-         "stringData": {"tls.crt": certificate, "tls.key": key}},
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "kubernetes.io/tls",
+            "metadata": {"name": "webhook-tls", "namespace": "admission"},
+            "stringData": {"tls.crt": certificate, "tls.key": key},
+        },
         service("webhook", "admission", 443, 8443),
         deployment("webhook", "admission", 2, pod, rolling(1, 0)),
         budget("webhook", "admission", at_least(1)),
@@ -169,17 +280,33 @@ def admission(certificate: str, key: str) -> list[Object]:
 def webhook(ca: str) -> Object:
     """Fail-closed, on pod creation in the teams' namespaces. `ca` is base64."""
     return {
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
         "metadata": {"name": "pods.admission.pet.lab.internal"},
-        "webhooks": [{
-            "name": "pods.admission.pet.lab.internal", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "failurePolicy": "Fail", "timeoutSeconds": 5, "matchPolicy": "Equivalent",
-            "clientConfig": {"caBundle": ca, "service": {
-                "namespace": "admission", "name": "webhook", "path": "/validate", "port": 443}},
-            "namespaceSelector": {"matchLabels": {ADMITTED: "enabled"}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
-                       "scope": "Namespaced"}],
-        }],
+        "webhooks": [
+            {
+                "name": "pods.admission.pet.lab.internal",
+                "admissionReviewVersions": ["v1"],
+                "sideEffects": "None",
+                "failurePolicy": "Fail",
+                "timeoutSeconds": 5,
+                "matchPolicy": "Equivalent",
+                "clientConfig": {
+                    "caBundle": ca,
+                    "service": {"namespace": "admission", "name": "webhook", "path": "/validate", "port": 443},
+                },
+                "namespaceSelector": {"matchLabels": {ADMITTED: "enabled"}},
+                "rules": [
+                    {
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE"],
+                        "resources": ["pods"],
+                        "scope": "Namespaced",
+                    }
+                ],
+            }
+        ],
     }
 
 

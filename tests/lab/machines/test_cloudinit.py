@@ -9,7 +9,8 @@ from lab.machines.cloudinit import CloudConfigError, File, parse
 
 
 def test_files_and_commands_are_read_in_order() -> None:
-    config = parse(b"""#cloud-config
+    config = parse(
+        b"""#cloud-config
 write_files:
 - path: /etc/a
   permissions: '0755'
@@ -21,7 +22,9 @@ write_files:
 runcmd:
 - systemctl enable --now etcd
 - [sh, -c, "echo a b"]
-""" % base64.b64encode(b"secret"))
+"""
+        % base64.b64encode(b"secret")
+    )
     assert config.files == (
         File(path="/etc/a", content="hello\n", mode=0o755),
         File(path="/etc/b", content="secret"),
@@ -43,18 +46,21 @@ def test_an_unquoted_octal_permission_means_the_same_as_a_quoted_one() -> None:
     assert parse(b"#cloud-config\nwrite_files: [{path: /a, permissions: 0600}]\n").files[0].mode == 0o600
 
 
-@pytest.mark.parametrize(("document", "named"), [
-    (b"#!/bin/sh\necho", "#!/bin/sh"),
-    (b"#cloud-config\nusers: [x]\n", "users"),
-    (b"#cloud-config\nwrite_files: [{path: etc/a}]\n", r"write_files\[0\]"),
-    (b"#cloud-config\nwrite_files: [{path: /a, encoding: rot13}]\n", "rot13"),
-    (b"#cloud-config\nwrite_files: [{path: /a, contents: x}]\n", "contents"),
-])
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        (b"#!/bin/sh\necho", "#!/bin/sh"),
+        (b"#cloud-config\nusers: [x]\n", "users"),
+        (b"#cloud-config\nwrite_files: [{path: etc/a}]\n", r"write_files\[0\]"),
+        (b"#cloud-config\nwrite_files: [{path: /a, encoding: rot13}]\n", "rot13"),
+        (b"#cloud-config\nwrite_files: [{path: /a, contents: x}]\n", "contents"),
+    ],
+)
 def test_what_the_lab_does_not_understand_is_refused_by_name(document: bytes, named: str) -> None:
     with pytest.raises(CloudConfigError, match=named):
         parse(document)
 
 
 def test_every_error_is_named_at_once() -> None:
-    with pytest.raises(CloudConfigError, match="users.*groups"):
+    with pytest.raises(CloudConfigError, match=r"users.*groups"):
         parse(b"#cloud-config\nusers: []\ngroups: []\n")

@@ -35,8 +35,11 @@ def test_a_process_that_has_the_pid_but_another_start_time_is_left_alone(tmp_pat
 
 
 def test_one_that_ignores_term_is_killed(tmp_path: Path) -> None:
-    child = spawn(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"], environment=os.environ,
-                  log=tmp_path / "log")
+    child = spawn(
+        ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"],
+        environment=os.environ,
+        log=tmp_path / "log",
+    )
     while "ready" not in (tmp_path / "log").read_text():
         pass
     identity = Identity.of(child.pid)

@@ -12,28 +12,50 @@ def tool(name: str) -> Path:
 
 
 def test_etcd_listens_on_hidden_ports_of_its_own_address_and_advertises_the_public_ones() -> None:
-    assert rewrite([
-        "/root/usr/local/bin/etcd", "--listen-client-urls=https://127.10.1.4:2379,https://127.0.0.1:2379",
-        "--listen-peer-urls", "https://0.0.0.0:2380", "--advertise-client-urls=https://127.10.1.4:2379",
-    ], HOST, tool) == [
-        "/tools/etcd", "--listen-client-urls=https://127.10.1.4:12379", "--listen-peer-urls=https://127.10.1.4:12380",
+    assert rewrite(
+        [
+            "/root/usr/local/bin/etcd",
+            "--listen-client-urls=https://127.10.1.4:2379,https://127.0.0.1:2379",
+            "--listen-peer-urls",
+            "https://0.0.0.0:2380",
+            "--advertise-client-urls=https://127.10.1.4:2379",
+        ],
+        HOST,
+        tool,
+    ) == [
+        "/tools/etcd",
+        "--listen-client-urls=https://127.10.1.4:12379",
+        "--listen-peer-urls=https://127.10.1.4:12380",
         "--advertise-client-urls=https://127.10.1.4:2379",
     ]
 
 
 def test_the_api_server_is_hidden_aliased_and_dials_pods_through_the_network() -> None:
-    argv = rewrite([
-        "kube-apiserver", "--advertise-address=127.10.1.4", "--etcd-servers=https://127.0.0.1:2379", "--v=1",
-    ], HOST, tool)
+    argv = rewrite(
+        [
+            "kube-apiserver",
+            "--advertise-address=127.10.1.4",
+            "--etcd-servers=https://127.0.0.1:2379",
+            "--v=1",
+        ],
+        HOST,
+        tool,
+    )
     assert argv == [
-        "/tools/kube-apiserver", "--advertise-address=10.10.1.4", "--etcd-servers=https://127.10.1.4:12379", "--v=1",
-        "--secure-port=16443", "--bind-address=127.10.1.4", "--egress-selector-config-file=/lab/i-1/egress.yaml",
+        "/tools/kube-apiserver",
+        "--advertise-address=10.10.1.4",
+        "--etcd-servers=https://127.10.1.4:12379",
+        "--v=1",
+        "--secure-port=16443",
+        "--bind-address=127.10.1.4",
+        "--egress-selector-config-file=/lab/i-1/egress.yaml",
     ]
 
 
 def test_another_machines_etcd_is_still_reached_through_the_forwarder() -> None:
     assert "--etcd-servers=https://127.10.1.5:2379" in rewrite(
-        ["kube-apiserver", "--etcd-servers=https://127.10.1.5:2379"], HOST, tool)
+        ["kube-apiserver", "--etcd-servers=https://127.10.1.5:2379"], HOST, tool
+    )
 
 
 def test_managers_listen_on_their_machines_address() -> None:
@@ -43,7 +65,9 @@ def test_managers_listen_on_their_machines_address() -> None:
 
 def test_any_other_program_runs_as_written() -> None:
     assert rewrite(["/root/usr/local/bin/pet-boot", "--secure-port=1"], HOST, tool) == [
-        "/root/usr/local/bin/pet-boot", "--secure-port=1"]
+        "/root/usr/local/bin/pet-boot",
+        "--secure-port=1",
+    ]
 
 
 def test_every_rewrite_is_for_a_known_tool_and_says_why() -> None:

@@ -26,7 +26,10 @@ TimeoutStopSec=1min 30s
 def test_a_service_is_read_with_continuations_and_environment() -> None:
     unit = parse_unit("etcd.service", ETCD)
     assert command(unit.start[0], {"MEMBER_NAME": "m"}) == [
-        "/usr/local/bin/etcd", "--name=m", "--data-dir=/var/lib/etcd/data"]
+        "/usr/local/bin/etcd",
+        "--name=m",
+        "--data-dir=/var/lib/etcd/data",
+    ]
     assert unit.environment == {"A": "1", "B": "two words"}
     assert unit.environment_files == (("/etc/kubernetes/member.env", False), ("/etc/kubernetes/extra.env", True))
     assert (unit.restart_s, unit.stop_s) == (2, 90)
@@ -36,9 +39,15 @@ def test_an_unset_variable_is_empty_and_a_bare_one_is_split() -> None:
     assert command("kubelet $ARGS --x=${NONE}", {"ARGS": "--a=1  --b"}) == ["kubelet", "--a=1", "--b", "--x="]
 
 
-@pytest.mark.parametrize(("restart", "code", "back"), [
-    ("no", 1, False), ("always", 0, True), ("on-failure", 0, False), ("on-failure", 2, True),
-])
+@pytest.mark.parametrize(
+    ("restart", "code", "back"),
+    [
+        ("no", 1, False),
+        ("always", 0, True),
+        ("on-failure", 0, False),
+        ("on-failure", 2, True),
+    ],
+)
 def test_a_service_comes_back_as_its_restart_setting_says(restart: str, code: int, back: bool) -> None:
     unit = parse_unit("x.service", f"[Service]\nExecStart=/bin/x\nRestart={restart}\n")
     assert unit.restarts(code) is back
@@ -56,9 +65,11 @@ def test_an_empty_assignment_resets_what_was_there() -> None:
 
 
 def test_an_environment_file_may_quote_and_comment() -> None:
-    assert parse_environment('# c\nA=1\nB="x y"\n; d\nC=\'z\'\nD=a=b\n') == {"A": "1", "B": "x y", "C": "z", "D": "a=b"}
+    assert parse_environment("# c\nA=1\nB=\"x y\"\n; d\nC='z'\nD=a=b\n") == {"A": "1", "B": "x y", "C": "z", "D": "a=b"}
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("5", 5), ("500ms", 0.5), ("1min 30s", 90), ("0", 0), ("infinity", 86400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5", 5), ("500ms", 0.5), ("1min 30s", 90), ("0", 0), ("infinity", 86400)]
+)
 def test_spans_are_systemds(text: str, seconds: float) -> None:
     assert duration(text) == seconds

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import asyncio
+
+from lab.machines.gate import Gate
+
+
+def test_everything_starts_together_while_no_api_server_serves() -> None:
+    async def run() -> None:
+        gate = Gate()
+        await asyncio.gather(*(gate.enter(f"i-{n}", "kube-apiserver") for n in range(3)))
+        assert gate.nice("kube-apiserver") == 5
+
+    asyncio.run(run())
+
+
+def test_one_control_plane_boots_at_a_time_beside_a_serving_one() -> None:
+    async def run() -> None:
+        gate = Gate()
+        gate.serving.add("i-0")
+        await gate.enter("i-1", "kube-apiserver")
+        second = asyncio.create_task(gate.enter("i-2", "kube-apiserver"))
+        await asyncio.sleep(0.05)
+        assert not second.done()
+        assert gate.nice("kube-apiserver") == 10
+        second.cancel()
+
+    asyncio.run(run())
+
+
+def test_etcd_never_waits_for_its_turn() -> None:
+    async def run() -> None:
+        gate = Gate()
+        gate.serving.add("i-0")
+        await gate.enter("i-1", "kube-apiserver")
+        await gate.enter("i-2", "etcd")
+        assert gate.nice("etcd") == 5
+
+    asyncio.run(run())
+
+
+def test_a_member_that_is_alone_does_not_wait_for_itself() -> None:
+    async def run() -> None:
+        gate = Gate()
+        gate.serving.add("i-1")
+        await gate.enter("i-1", "kube-controller-manager")
+        await gate.enter("i-1", "kube-apiserver")
+
+    asyncio.run(run())

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from lab.machines.web import TOKEN, application, metadata
+
+INSTANCE = {
+    "id": "i-0123456789abcdef0",
+    "private_ip": "127.10.1.4", "zone": "eu-central-1a", "type": "m5.large", "image": "ami-1",
+    "market": "spot", "iam_profile": "arn:aws:iam::123456789012:instance-profile/masters.pet", "user_data": "aGk=",
+}  # fmt: skip
+
+
+class Stub:
+    instance = INSTANCE
+
+
+def asked(*requests: tuple[str, str, dict[str, str]]) -> list[tuple[int, str]]:
+    async def run() -> list[tuple[int, str]]:
+        stub: Any = {"i-1": Stub()}
+        async with TestClient(TestServer(application(stub, dict))) as client:
+            answers: list[tuple[int, str]] = []
+            for method, path, headers in requests:
+                filled = {
+                    key: value.replace("<token>", answers[0][1] if answers else "") for key, value in headers.items()
+                }
+                async with client.request(method, path, headers=filled) as answer:
+                    answers.append((answer.status, await answer.text()))
+            return answers
+
+    return asyncio.run(run())
+
+
+def test_metadata_is_given_for_a_session_token_only() -> None:
+    lifetime = {f"{TOKEN}-ttl-seconds": "60"}
+    (first, _), (with_token, address), (without, _), (_, data), (missing, _) = asked(
+        ("PUT", "/imds/i-1/latest/api/token", lifetime),
+        ("GET", "/imds/i-1/latest/meta-data/local-ipv4", {TOKEN: "<token>"}),
+        ("GET", "/imds/i-1/latest/meta-data/local-ipv4", {}),
+        ("GET", "/imds/i-1/latest/user-data", {TOKEN: "<token>"}),
+        ("GET", "/imds/i-1/latest/meta-data/public-ipv4", {TOKEN: "<token>"}),
+    )
+    assert (first, with_token, without, missing) == (200, 200, 401, 404)
+    assert (address, data) == ("127.10.1.4", "hi")
+
+
+def test_a_machine_that_is_gone_is_told_nothing() -> None:
+    assert asked(("PUT", "/imds/i-2/latest/api/token", {}))[0][0] == 404
+
+
+def test_credentials_are_those_of_the_instance_profile() -> None:
+    items = metadata(INSTANCE)
+    assert items["meta-data/iam/security-credentials/"] == "masters.pet"
+    assert json.loads(items["meta-data/iam/security-credentials/masters.pet"])["Code"] == "Success"
+    assert json.loads(items["dynamic/instance-identity/document"])["region"] == "eu-central-1"
+    assert not [key for key in metadata({**INSTANCE, "iam_profile": None}) if "credentials" in key]

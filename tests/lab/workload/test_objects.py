@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from lab.workload import objects
+from lab.workload.apps import APPS, NAMESPACES
+from lab.workload.cluster import path_of
+
+VOLUMES = {f"{space}/{claim}": f"vol-{number}" for number, (space, claim, _) in enumerate(objects.claims())}
+ALL = [
+    *objects.ingress(), *objects.system(), *objects.storage(VOLUMES), *objects.admission("c", "k"),
+    objects.webhook("ca"), *objects.teams(),
+]  # fmt: skip
+
+
+def of(kind: str) -> list[objects.Object]:
+    return [item for item in ALL if item["kind"] == kind]
+
+
+def test_about_240_pods_run_on_twelve_nodes() -> None:
+    replicas = sum(item["spec"]["replicas"] for item in of("Deployment") + of("StatefulSet"))
+    assert replicas + 12 * len(of("DaemonSet")) == 240
+
+
+def test_the_teams_have_sixteen_deployments_with_budgets_one_without_and_two_stateful_sets() -> None:
+    assert len([a for a in APPS if a.budget and not a.stateful]) == 16
+    assert [a.name for a in APPS if a.budget is None] == ["scratchpad"]
+    assert len([a for a in APPS if a.stateful]) == 2
+    assert {a.namespace for a in APPS} == set(NAMESPACES)
+
+
+def test_budgets_are_of_every_kind() -> None:
+    kinds = {(a.budget.field, type(a.budget.value)) for a in APPS if a.budget}
+    assert kinds == {("maxUnavailable", int), ("maxUnavailable", str), ("minAvailable", int), ("minAvailable", str)}
+
+
+def test_no_pod_has_two_budgets() -> None:
+    names = [
+        (b["metadata"]["namespace"], b["spec"]["selector"]["matchLabels"]["app"]) for b in of("PodDisruptionBudget")
+    ]
+    assert len(names) == len(set(names))
+
+
+def test_a_single_replica_that_may_never_be_evicted_can_be_rolled() -> None:
+    strategy = next(d for d in of("Deployment") if d["metadata"]["name"] == "license-server")["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_ingress_keeps_client_addresses_and_outlives_its_deregistration() -> None:
+    service = next(s for s in of("Service") if s["metadata"]["name"] == "ingress")
+    assert service["spec"]["externalTrafficPolicy"] == "Local"
+    assert service["spec"]["ports"][0]["nodePort"] == 30080
+    pod = next(d for d in of("Deployment") if d["metadata"]["name"] == "ingress")["spec"]["template"]
+    stop = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert 2 < stop < pod["spec"]["terminationGracePeriodSeconds"]
+
+
+def test_the_webhook_fails_closed_and_does_not_judge_its_own_pods() -> None:
+    hook = of("ValidatingWebhookConfiguration")[0]["webhooks"][0]
+    assert hook["failurePolicy"] == "Fail"
+    judged = {n["metadata"]["name"] for n in of("Namespace") if n["metadata"]["labels"].get(objects.ADMITTED)}
+    assert judged == set(NAMESPACES)
+
+
+def test_every_claim_has_a_volume_in_one_zone() -> None:
+    zones = [v["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] for v in
+             of("PersistentVolume")]  # fmt: skip
+    assert len(zones) == 6 and all(len(values) == 1 for values in zones)
+
+
+def test_paths_are_those_of_the_api() -> None:
+    assert path_of(of("Namespace")[0]) == "/api/v1/namespaces/ingress"
+    assert path_of(of("PodDisruptionBudget")[0]) == "/apis/policy/v1/namespaces/ingress/poddisruptionbudgets/ingress"
+    assert path_of(of("StorageClass")[0]) == "/apis/storage.k8s.io/v1/storageclasses/ebs"
