@@ -74,28 +74,17 @@ def _crosses(state: State, source: Host, target: Host) -> Verdict:
 
 
 def _admits(state: State, owner: Host, other: Host, port: int, *, outbound: bool) -> bool:
+    """A rule that names a group of another VPC is stale without an active peering; so is the path, asked before."""
     number = ip_number(other.ip)
     for group_id in owner.groups:
         group = state.security_groups.get(group_id)
         if group is None:
             continue
         for rule in group.egress if outbound else group.ingress:
-            if rule.covers(port) and (_by_cidr(rule, number) or _by_group(state, group.vpc, rule, other)):
+            if rule.covers(port) and (_by_cidr(rule, number) or not rule.groups.isdisjoint(other.groups)):
                 return True
     return False
 
 
 def _by_cidr(rule: Rule, number: int) -> bool:
     return any(number in c for c in rule.cidrs)
-
-
-def _by_group(state: State, vpc: str, rule: Rule, other: Host) -> bool:
-    """Membership counts only within the VPC or over a peering that is active: without it the rule is stale."""
-    for group_id in other.groups:
-        if group_id in rule.groups:
-            group = state.security_groups.get(group_id)
-            if group is None:
-                continue
-            if group.vpc == vpc or any(p.joins(vpc, group.vpc) for p in state.peerings):
-                return True
-    return False

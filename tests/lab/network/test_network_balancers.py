@@ -85,9 +85,13 @@ def test_without_a_healthy_target_every_registered_one_is_tried() -> None:
     async def scenario() -> None:
         # Checked on a port where nobody listens: registered, serving, never healthy.
         never = {"protocol": "TCP", "port": "9", "path": None}
-        async with network(world(A, B, health=never)) as net, server(A, NODE_PORT), server(B, NODE_PORT):
+        built = world(A, B, health=never)
+        async with network(built) as net, server(A, NODE_PORT), server(B, NODE_PORT):
             await net.until(lambda: state_of(net, key(A)) == state_of(net, key(B)) == "unhealthy", "both unhealthy")
             assert await tally(4) == {A: 2, B: 2}
+            drain(built, A)
+            net.apply()
+            assert await tally(4) == {B: 4}  # deregistered is not registered
 
     run(scenario())
 

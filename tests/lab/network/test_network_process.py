@@ -35,8 +35,8 @@ class Aws:
         self.metrics: list[str] = []
 
     async def state(self, request: web.Request) -> web.Response:
-        for _ in range(40):
-            if self.world.raw["revision"] != int(request.query["after"]):
+        for _ in range(int(request.query["wait"]) * 20):
+            if self.world.raw["revision"] > int(request.query["after"]):
                 break
             await asyncio.sleep(0.05)
         return web.json_response(self.world.raw)
