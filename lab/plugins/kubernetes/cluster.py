@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -61,23 +60,21 @@ class Cluster:
         )
         self._now, self._sleep = now, sleep
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
-        self._lock = threading.Lock()
 
     def namespaced(self, api_version: str, kind: str) -> bool:
         """Whether objects of this kind live in namespaces. Raises PluginError for a kind the API doesn't have."""
         return self._kind(api_version, kind)[1]
 
     def _kind(self, api_version: str, kind: str) -> tuple[str, bool]:
-        with self._lock:
-            if kind not in self._kinds.get(api_version, {}):
-                answer = self._ask("GET", _root(api_version))
-                if answer.status_code == 404:
-                    raise PluginError(f"the API has no version '{api_version}'")
-                self._raise_for(answer)
-                self._kinds[api_version] = {
-                    r["kind"]: (r["name"], r["namespaced"]) for r in answer.json()["resources"] if "/" not in r["name"]
-                }
-            found = self._kinds[api_version].get(kind)
+        if kind not in self._kinds.get(api_version, {}):
+            answer = self._ask("GET", _root(api_version))
+            if answer.status_code == 404:
+                raise PluginError(f"the API has no version '{api_version}'")
+            self._raise_for(answer)
+            self._kinds[api_version] = {
+                r["kind"]: (r["name"], r["namespaced"]) for r in answer.json()["resources"] if "/" not in r["name"]
+            }
+        found = self._kinds[api_version].get(kind)
         if found is None:
             raise PluginError(f"the API has no kind '{kind}' in {api_version}")
         return found
@@ -161,6 +158,8 @@ class Cluster:
                 problem = f"{answer.status_code} {answer.text[:200]}"
             except httpx.TransportError as error:
                 problem = str(error) or type(error).__name__
+                if "CERTIFICATE_VERIFY_FAILED" in problem:  # asking again would get the same certificate
+                    raise Unreachable(f"the Kubernetes API at {self._server}: {problem}") from error
             if self._now() >= deadline:
                 raise Unreachable(f"the Kubernetes API at {self._server} does not answer: {problem}")
             self._sleep(pause)

@@ -114,12 +114,10 @@ class KubernetesPlugin:
         return {**inputs, "metadata": metadata}, failures
 
     def _namespaced(self, inputs: Props) -> bool:
-        if inputs["kind"] in _CLUSTER_SCOPED:
-            return False
-        try:
-            return self._cluster.namespaced(inputs["apiVersion"], inputs["kind"])
-        except Unreachable:
-            return True
+        group = str(inputs["apiVersion"]).rpartition("/")[0]
+        if "." not in group or group.endswith(".k8s.io"):  # Kubernetes' own: no need to ask, as a preview may be alone
+            return inputs["kind"] not in _CLUSTER_SCOPED
+        return self._cluster.namespaced(inputs["apiVersion"], inputs["kind"])
 
     def diff(self, request: Request) -> Difference:
         old, new = request.old_inputs, request.inputs
