@@ -43,6 +43,7 @@ def shell(aws: Aws, instance: str, command: str, deadline: Deadline, alive: Call
     Raises `Permanent` with the machine's own words when it fails.
     """
     alive()
+    shown = command.splitlines()[0][:100]
     sent = aws.ssm.send_command(
         InstanceIds=[instance],
         DocumentName="AWS-RunShellScript",
@@ -57,10 +58,10 @@ def shell(aws: Aws, instance: str, command: str, deadline: Deadline, alive: Call
             return None
         return None if seen["Status"] in _PENDING else seen
 
-    seen = deadline.until(ended, f"`{command}` on {instance}")
+    seen = deadline.until(ended, f"`{shown}` on {instance}")
     if seen["Status"] != "Success":
         said = (seen.get("StandardErrorContent") or seen.get("StandardOutputContent") or "").strip()
-        raise Permanent(f"`{command}` on {instance} ended as {seen['Status']}: {said or 'no output'}")
+        raise Permanent(f"`{shown}` on {instance} ended as {seen['Status']}: {said or 'no output'}")
     return seen.get("StandardOutputContent", "")
 
 

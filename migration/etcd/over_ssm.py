@@ -6,8 +6,8 @@ is used, at kubeadm's path; nothing secret travels.
 
 from __future__ import annotations
 
-import base64
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from migration.clients.aws import Aws
     from migration.clients.etcd import Snapshot
 
-# What runs on the machine. Asked twice, so that the second answer's time is one round trip on a warm connection
-# of the machine, without the handshake's computing.
+# What runs on the machine. A status is asked twice: the second answer's time is one round trip on an open
+# connection, without the handshake's computing.
 _SCRIPT = """
 import http.client, json, ssl, sys, time
 trust = ssl.create_default_context(cafile="/etc/kubernetes/pki/etcd/ca.crt")
@@ -71,10 +71,7 @@ class EtcdOverSsm(Etcd):
         # The member's own machine if it is known, or any other: members reach each other.
         via = self._machines.get(url.hostname or "") or next(iter(self._machines.values()))
         question = json.dumps([url.hostname, url.port, path, dict(body)])
-        program = base64.b64encode(_SCRIPT.encode()).decode()
-        # Quoted by base64 alone: the text holds no character that a shell minds.
-        asked = base64.b64encode(question.encode()).decode()
-        command = f'python3 -c "$(echo {program} | base64 -d)" "$(echo {asked} | base64 -d)"'
+        command = f"python3 - {shlex.quote(question)} <<'END'{_SCRIPT}END"
         try:
             said = machine.shell(self._aws, via, command, self._deadline, self._alive)
             return json.loads(said.strip().splitlines()[-1])
