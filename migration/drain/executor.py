@@ -140,8 +140,8 @@ class Drainer:
             self._alive()
             self._collect()
             view = self._look(self._sight.view)
+            self._observe(view)
             plan = self._plan(view)
-            self._observe(view, plan)
             todo = [item.phase for item in (*plan.lanes, *plan.restarts)]
             todo += [plan.phases[pod.uid] for pod in plan.leaving]
             lowest = min(todo, default=None)
@@ -168,13 +168,14 @@ class Drainer:
                 self._feed(plan)
             self._sight.wait(LOOK_EVERY)
 
-    def _observe(self, view: View, plan: Plan) -> None:
+    def _observe(self, view: View) -> None:
         """Notice progress, remember what owners had at first, and stop chasing pods that keep coming back."""
-        now_on = frozenset(plan.phases)
+        pods = movable(view, self._rules)
+        now_on = frozenset(pod.uid for pod in pods)
         if self._on_nodes - now_on:
             self._progress()
         self._on_nodes = now_on
-        on_nodes = [(pod, owner) for pod in movable(view, self._rules) if (owner := owner_of(pod, view)) is not None]
+        on_nodes = [(pod, owner) for pod in pods if (owner := owner_of(pod, view)) is not None]
         if self._at_first is None:
             self._at_first = Counter(owner.key for _, owner in on_nodes)
         new = {owner.key for _, owner in on_nodes if owner.kind in LASTING} - self._ready_at_first.keys()

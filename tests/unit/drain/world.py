@@ -1,0 +1,234 @@
+"""A cluster in memory for the drain: pods that end and start again elsewhere, budgets that are really counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict, Kind, NotFound
+from migration.drain.model import Budget, Controller, Owner, Pod, matches
+from migration.drain.plan import View
+
+OLD, NEW = "old-1", "new-1"
+
+
+class InlinePool(Executor):
+    """Runs what is submitted at once, in the caller's thread: tests see one order only."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - what a future is for
+            future.set_exception(error)
+        return future
+
+
+@dataclass
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class World:
+    """The cluster and its API. `starts` seconds until a new pod is ready, `ends` until a told one is gone."""
+
+    clock: Clock = field(default_factory=Clock)
+    starts: float = 1.0
+    ends: float = 0.5
+    nodes: frozenset[str] = frozenset({OLD})
+    pods: dict[str, Pod] = field(default_factory=dict)
+    owners: dict[str, Owner] = field(default_factory=dict)
+    selectors: dict[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)
+    admission: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
+    refusals: dict[str, list[ApiFailure]] = field(default_factory=dict)
+    evictions: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    patches: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    lowest: dict[str, int] = field(default_factory=dict)
+    back_to: str = NEW
+    attached: list[list[str]] = field(default_factory=list)
+    templates: dict[str, str] = field(default_factory=dict)
+    _events: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
+    _number: int = 0
+
+    @property
+    def api(self) -> Any:
+        return self
+
+    def deploy(
+        self, name: str, replicas: int, *, kind: str = "Deployment", namespace: str = "apps", **pod: Any
+    ) -> Owner:
+        """An owner with its pods ready on the old node."""
+        owner = Owner(
+            kind=kind,
+            namespace=namespace,
+            name=name,
+            uid=f"uid-{name}",
+            desired=replicas,
+            surges=pod.pop("surges", False),
+        )
+        self.owners[owner.uid] = owner
+        for index in range(replicas):
+            self._add(owner, f"{name}-{index}", OLD, ready=True, **pod)
+        return owner
+
+    def protect(self, name: str, min_available: int, selector: Mapping[str, Any] | None = None) -> None:
+        """A budget over the pods labelled ``app: <name>``."""
+        self.selectors[name] = (selector or {"matchLabels": {"app": name}}, min_available)
+
+    def _add(self, owner: Owner, name: str, node: str, *, ready: bool, **more: Any) -> Pod:
+        self._number += 1
+        labels = {"app": owner.name, **more.pop("labels", {})}
+        pod = Pod(
+            namespace=owner.namespace,
+            name=name,
+            uid=f"{name}#{self._number}",
+            node=node,
+            ready=ready,
+            labels=labels,
+            controller=Controller(kind=owner.kind, name=owner.name, uid=owner.uid),
+            **more,
+        )
+        self.pods[pod.uid] = pod
+        return pod
+
+    # What the drain looks at.
+
+    def view(self) -> View:
+        for name, (_, wanted) in self.selectors.items():
+            healthy = self._budget(name).current_healthy
+            self.lowest[name] = min(self.lowest.get(name, healthy), healthy)
+            assert healthy >= wanted, f"budget {name} is violated: {healthy} of {wanted}"
+        budgets = [self._budget(name) for name in self.selectors]
+        return View(
+            nodes=self.nodes,
+            pods=list(self.pods.values()),
+            budgets=budgets,
+            owners=dict(self.owners),
+            admission=self.admission,
+        )
+
+    def exact(self) -> View:
+        return self.view()
+
+    def budget(self, budget: Budget) -> Budget | None:
+        return self._budget(budget.name)
+
+    def _budget(self, name: str) -> Budget:
+        selector, wanted = self.selectors[name]
+        chosen = [p for p in self.pods.values() if matches(selector, p.labels)]
+        healthy = sum(p.ready and not p.terminating for p in chosen)
+        owners = {p.controller.uid for p in chosen if p.controller}
+        return Budget(
+            namespace="apps",
+            name=name,
+            selector=selector,
+            allowed=max(0, healthy - wanted),
+            current_healthy=healthy,
+            desired_healthy=wanted,
+            expected=sum(self.owners[uid].desired or 0 for uid in owners),
+        )
+
+    def volumes_held(self, staying: Sequence[Pod]) -> list[str]:
+        return self.attached.pop(0) if self.attached else []
+
+    def wait(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        self.settle()
+
+    def settle(self) -> None:
+        """Let everything due by now happen."""
+        due = [event for event in self._events if event[0] <= self.clock.now]
+        self._events = [event for event in self._events if event[0] > self.clock.now]
+        for _, happen in due:
+            happen()
+
+    # What the drain does.
+
+    def evict(self, namespace: str, name: str, uid: str) -> None:
+        self.asked.append(name)
+        if self.refusals.get(name):
+            raise self.refusals[name].pop(0)
+        pod = self.pods.get(uid)
+        if pod is None:
+            raise NotFound(404, {}, "evict")
+        for budget in self.selectors:
+            if matches(self.selectors[budget][0], pod.labels) and self._budget(budget).allowed < 1:
+                raise ApiFailure(429, {"message": "budget"}, "evict")
+        self.evictions.append(name)
+        self.end(pod)
+
+    def end(self, pod: Pod) -> None:
+        """The pod is told to go; its owner starts another one."""
+        self.pods[pod.uid] = replace(pod, terminating=True)
+        self._events.append((self.clock.now + self.ends, lambda: self._gone(pod)))
+
+    def _gone(self, pod: Pod) -> None:
+        self.pods.pop(pod.uid, None)
+        if pod.controller and pod.controller.uid in self.owners:
+            self.start(self.owners[pod.controller.uid], pod)
+
+    def start(self, owner: Owner, like: Pod) -> None:
+        """A new pod of the owner, ready after a while."""
+        name = like.name if owner.kind == "StatefulSet" else f"{like.name}x"
+        new = self._add(owner, name, self.back_to, ready=False, labels=dict(like.labels))
+
+        def ready() -> None:
+            if new.uid in self.pods:
+                self.pods[new.uid] = replace(new, ready=True)
+
+        self._events.append((self.clock.now + self.starts, ready))
+
+    def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        if kind == PODS:
+            pod = next((p for p in self.pods.values() if p.name == name), None)
+            return None if pod is None else {"metadata": {"uid": pod.uid, "name": name}}
+        assert kind == DEPLOYMENTS
+        owner = next(o for o in self.owners.values() if o.name == name)
+        live = [p for p in self.pods.values() if p.controller and p.controller.uid == owner.uid and not p.terminating]
+        whole = len(live) == owner.desired and all(p.ready for p in live)
+        return {
+            "metadata": {"name": name, "resourceVersion": "1", "generation": 1},
+            "spec": {
+                "replicas": owner.desired,
+                "template": {"metadata": {"annotations": {"migration/restarted-off": self.templates.get(name, "")}}},
+            },
+            "status": {
+                "observedGeneration": 1,
+                "replicas": len(live),
+                "updatedReplicas": owner.desired if whole else 0,
+                "availableReplicas": sum(p.ready for p in live),
+            },
+        }
+
+    def patch(self, kind: Kind, name: str, body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
+        assert kind == DEPLOYMENTS
+        self.patches.append((name, body))
+        self.templates[name] = body["spec"]["template"]["metadata"]["annotations"]["migration/restarted-off"]
+        owner = next(o for o in self.owners.values() if o.name == name)
+        for pod in [p for p in self.pods.values() if p.controller and p.controller.uid == owner.uid]:
+            self.start(owner, pod)
+            # The surge pod is ready before the old one ends.
+            self._events.append((self.clock.now + self.starts, lambda pod=pod: self._retire(pod)))
+        return {}
+
+    def _retire(self, pod: Pod) -> None:
+        self.pods[pod.uid] = replace(pod, terminating=True)
+        self._events.append((self.clock.now + self.ends, lambda: self.pods.pop(pod.uid, None)))
+
+
+def refusal(code: int, message: str = "no", **body: Any) -> ApiFailure:
+    """What the API answers; 404 and 409 have types of their own."""
+    kind = {404: NotFound, 409: Conflict}.get(code, ApiFailure)
+    return kind(code, {"message": message, **body}, "evict")
