@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -11,6 +12,8 @@ from typing import Any
 from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from moto.core import responses
+from moto.core.utils import method_names_from_class
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
@@ -28,12 +31,25 @@ TICK_S = 0.03
 IDLE_S = 1.0
 
 
+class Dispatcher(DomainDispatcherApplication):
+    """moto's dispatcher, remembering which host is whose: asking every service each time is a seventh of a call."""
+
+    def __init__(self) -> None:
+        super().__init__(create_backend_app)
+        self._known: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        if host not in self._known:
+            self._known[host] = super().get_backend_for_host(host)
+        return self._known[host]
+
+
 class Application:
     """WSGI: `/_backplane/…` goes to the backplane, everything else through the lock to moto."""
 
     def __init__(self, world: World = WORLD) -> None:
         self.world = world
-        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.moto = Dispatcher()
         self.backplane = Backplane(world)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -181,3 +197,5 @@ def _install_rules() -> None:
     )
 
     hooks.install()
+    # The same list for the same class, by reflection on every call: a sixth of its time.
+    responses.__dict__["method_names_from_class"] = functools.cache(method_names_from_class)
