@@ -53,6 +53,11 @@ class Gate:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def leave(self, machine: str, program: str) -> None:
+        """Ends a program's turn, if it was its turn."""
+        if self._holders.pop((machine, program), False):
+            self._slot.release()
+
     def gone(self, machine: str) -> None:
         self.serving.discard(machine)
 
@@ -65,8 +70,7 @@ class Gate:
             else:
                 await asyncio.sleep(SETTLE_S)
         finally:
-            if self._holders.pop((machine, program), False):
-                self._slot.release()
+            self.leave(machine, program)
         # Without the right to raise a priority the process stays at its booting one, which is lower still.
         identity.renice(NICE)
 

@@ -112,7 +112,7 @@ class Machine:
             stream.write(reroot_script(file.content, self.root, sys.executable))
         path.chmod(file.mode)
 
-    async def shell(self, name: str, text: str, output: Path | None = None, limit_s: float = 3600.0) -> int:
+    async def shell(self, name: str, text: str, output: Path | None = None, limit_s: float | None = None) -> int:
         """Runs a shell script in the machine. Its exit status; 124 if it was ended for taking longer."""
         script = self.folder / f"{name}.sh"
         script.write_text(reroot_script(text, self.root, sys.executable))

@@ -15,6 +15,7 @@ from typing import Protocol
 from lab.machines.processes import Identity, Ledger, spawn
 from lab.machines.rewrites import TOOLS, Host, rewrite
 from lab.machines.units import Unit, command, parse_environment
+from lab.toolchain.errors import MissingTool
 
 log = logging.getLogger(__name__)
 NICE = 5
@@ -30,6 +31,8 @@ class Booting(Protocol):
     async def enter(self, machine: str, program: str) -> None: ...
 
     async def started(self, machine: str, ip: str, program: str, identity: Identity) -> None: ...
+
+    def leave(self, machine: str, program: str) -> None: ...
 
     def nice(self, program: str) -> int: ...
 
@@ -112,16 +115,25 @@ class Service:
                 if await self._run(line):
                     raise OSError(f"ExecStartPre failed: {line}")
             argv, environment = self._command(self.unit.start[0])
-            program = Path(argv[0]).name
-            await self.booting.enter(self.host.instance, program)
-            self._child = self._spawn(argv, environment, self.booting.nice(program))
-            self.identity = Identity.of(self._child.pid)
-            self.state = "active"
-            if self.identity is not None:
-                await self.booting.started(self.host.instance, self.host.ip, program, self.identity)
-        except OSError as error:
+            await self._turn(argv, environment)
+        except (OSError, MissingTool) as error:
             log.warning("%s %s: %s", self.host.instance, self.name, error)
             self._ended(203)  # systemd's EXIT_EXEC
+
+    async def _turn(self, argv: list[str], environment: dict[str, str]) -> None:
+        """Starts the process when it may; whatever goes wrong meanwhile, the next one gets its turn."""
+        program = Path(argv[0]).name
+        await self.booting.enter(self.host.instance, program)
+        identity = None
+        try:
+            self._child = self._spawn(argv, environment, self.booting.nice(program))
+            self.identity = identity = Identity.of(self._child.pid)
+            self.state = "active"
+        finally:
+            if identity is None:
+                self.booting.leave(self.host.instance, program)
+        if identity is not None:
+            await self.booting.started(self.host.instance, self.host.ip, program, identity)
 
     def _command(self, line: str) -> tuple[list[str], dict[str, str]]:
         environment = dict(self.environment)

@@ -100,7 +100,7 @@ class Supervisor:
             if state["revision"] != self.revision:
                 self.apply(state)
             # An engine makes a revision every few ms; machines needn't see each.
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
 
     def apply(self, state: dict[str, Any]) -> None:
         """Takes over a new state of AWS."""

@@ -47,3 +47,19 @@ def test_a_member_that_is_alone_does_not_wait_for_itself() -> None:
         await gate.enter("i-1", "kube-apiserver")
 
     asyncio.run(run())
+
+
+def test_a_program_that_could_not_start_gives_its_turn_away() -> None:
+    async def run() -> None:
+        gate = Gate()
+        gate.serving.add("i-0")
+        await gate.enter("i-1", "kube-apiserver")
+        gate.leave("i-1", "kube-apiserver")
+        gate.leave("i-1", "kube-apiserver")
+        await gate.enter("i-2", "kube-apiserver")
+        third = asyncio.create_task(gate.enter("i-3", "kube-apiserver"))
+        await asyncio.sleep(0.05)
+        assert not third.done()
+        third.cancel()
+
+    asyncio.run(run())

@@ -26,6 +26,8 @@ class NoGate:
 
     async def started(self, machine: str, ip: str, program: str, identity: Identity) -> None: ...
 
+    def leave(self, machine: str, program: str) -> None: ...
+
     def nice(self, program: str) -> int:
         return 5
 

@@ -14,7 +14,8 @@ def test_a_noted_process_is_found_again_and_ended(tmp_path: Path) -> None:
     assert identity is not None
     assert everything(tmp_path) == {"i-1": {"etcd.service": identity}}
     assert Ledger(tmp_path / "i-1").read("etcd.service") == identity
-    assert os.getpriority(os.PRIO_PROCESS, child.pid) == 12
+    while os.getpriority(os.PRIO_PROCESS, child.pid) != 12:  # set by the child itself, before it is the program
+        pass
     end([identity], grace_s=5)
     assert child.wait(timeout=5) == -15
     assert not identity.alive
