@@ -77,8 +77,13 @@ def parse(raw: Mapping[str, Any]) -> State:
 
 
 def _cidrs(texts: Iterable[str]) -> tuple[Cidr, ...]:
-    # IPv6 ranges can't match anything here, and moto's default egress rule may carry one.
-    return tuple(cidr(t) for t in texts if ":" not in t)
+    return tuple(cidr(t) for t in texts if _is_ipv4(t))
+
+
+def _is_ipv4(text: str | None) -> bool:
+    """False for what matches no address here: IPv6 ranges (in default egress rules) and prefix lists (`pl-…`, the
+    gateway endpoints' routes)."""
+    return bool(text) and text[0].isdecimal() and ":" not in text
 
 
 def _instance(raw: Mapping[str, Any]) -> Instance:
@@ -108,7 +113,7 @@ def _table(raw: Mapping[str, Any]) -> RouteTable:
     routes = tuple(
         Route(cidr(r["cidr"]), r["target"], r.get("state", "active") == "active")
         for r in raw.get("routes") or ()
-        if r.get("cidr") and ":" not in r["cidr"]
+        if _is_ipv4(r.get("cidr"))
     )
     return RouteTable(raw["id"], raw["vpc"], bool(raw.get("main")), routes)
 

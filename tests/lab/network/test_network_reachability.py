@@ -148,3 +148,13 @@ def test_an_address_of_no_vpc_is_nowhere() -> None:
     state = world().state()
     assert not routed(state, "100.71.0.1", OLD).ok
     assert not routed(state, OLD, "100.71.0.1").ok
+
+
+def test_prefix_lists_and_ipv6_ranges_match_no_address_and_stop_nobody_from_reading_on() -> None:
+    built = world()
+    for odd in ("pl-75cf9e9f64c32bb4c", "::/0"):
+        built.table("legacy")["routes"].append({"cidr": odd, "target": "vpce-1", "state": "active"})
+        built.item("security_groups", "sg-cp-old")["ingress"].append(rule(2379, cidrs=(odd,)))
+    state = built.state()
+    assert allowed(state, OLD, NEW, 2380).ok
+    assert not allowed(state, NEIGHBOUR, OLD, 2379).ok
