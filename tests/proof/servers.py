@@ -65,6 +65,11 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
+    @property
+    def open(self) -> int:
+        """Connections that stand."""
+        return len(self._writers)
+
     async def start(self, port: int = 0) -> HttpServer:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from proof.config import Kind, Place, ProbeRate, ProofConfig, Target
+from proof.connection import Connection, Progress, open_connection
 from proof.prober import Cell, Failure, Lateness, Prober, address_of
 from proof.resolver import StubResolver, server_query
 from tests.proof.servers import OK, OK_CLOSE, DnsServer, Exchange, Handler, HttpServer, certificates
@@ -324,31 +325,38 @@ def test_a_certificate_of_another_authority_fails_the_probe(tmp_path: Path) -> N
     assert "certificate refused" in memory.failures[0].detail
 
 
-def test_handshakes_that_run_out_of_time_leave_the_next_connections_alone(tmp_path: Path) -> None:
-    async def main() -> Memory:
-        memory = Memory()
-        ca, _ = certificates(tmp_path, NAME)
-        # A server that takes connections and never begins TLS, beside one that is well.
-        mute, well = await HttpServer(never_answers).start(), await HttpServer().start()
-        dns = await DnsServer({NAME: (["127.0.0.1"], 60)}).start()
-        stuck = make_cell(mute, dns, memory, "api_fresh", timeout=PERIOD)
+def test_a_connection_given_up_at_any_moment_leaves_the_next_ones_alone_and_ends(tmp_path: Path) -> None:
+    async def main() -> None:
+        ca, tls = certificates(tmp_path, NAME)
         context = ssl.create_default_context(cafile=str(ca))
-        stuck._address = address_of(Target(url=f"https://{NAME}:{mute.port}/readyz"), context)
-        cells = [stuck, make_cell(well, dns, memory, "ingress_fresh")]
-        for cell in cells:
-            cell.start(asyncio.get_running_loop().time())
-        await until(lambda: len(memory.ok) >= 40 and len(memory.failures) >= 20)
-        for cell in cells:
-            cell.stop()
-            await cell.drain()
-        for server in (mute, well):
-            await server.stop()
-        dns.stop()
-        return memory
+        secure, plain = await HttpServer(tls=tls).start(), await HttpServer().start()
 
-    memory = asyncio.run(main())
-    assert "prober" not in {failure.phase for failure in memory.failures}
-    assert memory.settled == len(memory.due_at)
+        async def connect(server: HttpServer, progress: Progress) -> Connection:
+            own = context if server is secure else None
+            return await open_connection(
+                "127.0.0.1", server.port, source=None, tls=own, server_name=NAME, progress=progress
+            )
+
+        for turns in range(12):
+            progress = Progress()
+            task = asyncio.create_task(connect(secure, progress))
+            while progress.phase != "tls":
+                await asyncio.sleep(0)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            outcome = (await asyncio.gather(task, return_exceptions=True))[0]
+            if isinstance(outcome, Connection):
+                outcome.abort()
+            # The next sockets may get the same number at once.
+            for connection in await asyncio.gather(*(connect(plain, Progress()) for _ in range(3))):
+                connection.close()
+        await asyncio.sleep(0.3)  # a handshake that went on by itself has come to its end now
+        await until(lambda: secure.open == plain.open == 0)
+        await secure.stop()
+        await plain.stop()
+
+    asyncio.run(main())
 
 
 def test_a_fault_of_the_prober_itself_is_a_failure_of_its_own_kind() -> None:
