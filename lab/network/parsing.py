@@ -35,6 +35,8 @@ def parse(raw: Mapping[str, Any]) -> State:
     instances = {i["id"]: _instance(i) for i in raw.get("instances", ())}
     hosts: dict[str, Host] = {}
     for interface in raw.get("interfaces", ()):
+        if interface.get("instance"):
+            continue  # the instance speaks for it, also once it is gone
         groups = tuple(interface.get("groups") or ())
         hosts[interface["ip"]] = Host(
             interface["ip"], interface["vpc"], interface.get("subnet"), groups, bool(groups), interface["id"]

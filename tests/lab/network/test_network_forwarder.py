@@ -231,8 +231,11 @@ def test_listeners_follow_instances_and_a_terminated_ones_flows_are_reset() -> N
         async with network(world) as net, server(TWO, 12379):
             reader, writer = await asyncio.open_connection(TWO, 2379, local_addr=(ONE, 0))
             await reader.readline()
+            interface = {"id": "eni-1", "subnet": "subnet-legacy-b", "vpc": "vpc-legacy", "ip": TWO, "groups": []}
+            world.raw["interfaces"].append({**interface, "instance": "i-127-17-2-4"})  # it may outlive the instance
             world.item("instances", "i-127-17-2-4")["state"] = "terminated"
             net.apply()
+            assert TWO not in net.fabric.state.hosts
             with pytest.raises(ConnectionResetError):
                 await reader.readline()
             with pytest.raises(ConnectionRefusedError):
