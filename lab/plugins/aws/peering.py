@@ -128,7 +128,7 @@ def _create_accepter(call: Call) -> str:
         raise call.refuse(f"{gone} isn't there to be accepted")
     if call.new.get("autoAccept"):
         _accept(call)
-    _set_options(call, "accepter")
+    _set_options(call, "accepter", "requester")
     if call.tags_wanted:
         call.ec2.create_tags(Resources=[call.id], Tags=as_list(call.tags_wanted))
     return call.id
@@ -152,7 +152,7 @@ def _read_accepter(call: Call) -> dict[str, Any] | None:
 def _update_accepter(call: Call) -> None:
     if call.new.get("autoAccept") and call.old.get("acceptStatus") != "active":
         _accept(call)
-    _set_options(call, "accepter")
+    _set_options(call, "accepter", "requester")
     sync_ec2(call)
 
 
@@ -204,10 +204,11 @@ ROWS: tuple[ResourceType[Call], ...] = (
             "vpcPeeringConnectionId": text(required=True, replace=True),
             "autoAccept": flag(unreadable=True),
             "accepter": _DNS,
+            "requester": _DNS,
             **TAGS,
             **REGION,
         },
-        computed=("acceptStatus", "vpcId", "peerVpcId", "peerOwnerId", "peerRegion", "requester"),
+        computed=("acceptStatus", "vpcId", "peerVpcId", "peerOwnerId", "peerRegion"),
         recomputed={"acceptStatus": ("autoAccept",)},
         create=_create_accepter,
         read=_read_accepter,
