@@ -22,6 +22,7 @@ import msgspec
 import yaml
 from lightkube.config.client_adapter import Client, ConnectionParams
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
 from migration.deadline import Permanent, Retryable
@@ -149,6 +150,20 @@ class Kubernetes:
     def config(self) -> SingleConfig:
         """The kubeconfig's current context."""
         return _single_config(self._kubeconfig)
+
+    def at(self, server: str, *, token: str | None = None, patience: float = 3.0) -> Kubernetes:
+        """One API server by its own URL, with these credentials, or as whoever a bearer `token` says."""
+        other = Kubernetes(
+            kubeconfig=self._kubeconfig,
+            transport=self._transport,
+            patience=patience,
+            timeout=self._timeout,
+            clock=self._clock,
+            sleeper=self._sleep,
+        )
+        config = self.config._replace(cluster=msgspec.structs.replace(self.config.cluster, server=server))
+        other.config = config if token is None else config._replace(user=User(token=token))
+        return other
 
     @cached_property
     def _http(self) -> httpx2.Client:

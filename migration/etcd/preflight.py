@@ -38,15 +38,15 @@ def whole(etcd: Etcd, members: list[Member]) -> list[Member]:
     return voters
 
 
-def preflight(etcd: Etcd, *, expected_learner: str | None, log: Callable[[str], None]) -> str:
+def preflight(etcd: Etcd, *, ours: Callable[[Member], bool], log: Callable[[str], None]) -> str:
     """All voters healthy, no foreign learner, no alarm, short round trips; returns what was seen as a sentence.
 
-    `expected_learner` is a peer URL that may be a learner: this program's own, from a swap that was interrupted.
+    `ours` tells a learner that is this program's own, from a swap that was interrupted.
     Raises `Permanent` for what waiting doesn't cure, `Retryable` for what it may.
     """
     members = etcd.members()
     for member in members:
-        if member.learner and expected_learner not in member.peer_urls:
+        if member.learner and not ours(member):
             raise Permanent(
                 f"etcd has a learner that isn't this migration's: {member.name or member.id} at "
                 f"{', '.join(member.peer_urls)}. Only one learner is allowed at a time: promote or remove it first"
@@ -64,7 +64,5 @@ def preflight(etcd: Etcd, *, expected_learner: str | None, log: Callable[[str], 
             f"a round trip to etcd takes {slowest * 1000:.0f} ms; the limit is {REFUSE_ROUND_TRIP * 1000:.0f}"
         )
     if slowest >= WARN_ROUND_TRIP:
-        log(
-            f"warning: a round trip to etcd takes {slowest * 1000:.0f} ms ({REFUSE_ROUND_TRIP * 1000:.0f} is too long)"
-        )
+        log(f"warning: a round trip to etcd takes {slowest * 1000:.0f} ms ({REFUSE_ROUND_TRIP * 1000:.0f} is too long)")
     return f"{len(voters)} voters healthy, slowest round trip {slowest * 1000:.0f} ms"

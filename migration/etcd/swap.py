@@ -18,6 +18,7 @@ from migration.clients.etcd import Etcd, Member
 from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
 from migration.deadline import Deadline, Permanent, Retryable
 from migration.etcd import machine
+from migration.etcd.api_server import fit
 from migration.etcd.preflight import endpoint, preflight, whole
 
 
@@ -58,6 +59,7 @@ class Swap:
     deadline: Deadline
     log: Callable[[str], None]
     alive: Callable[[], None]
+    scheme: str = "https"
     done: dict[str, Any] = field(default_factory=dict)
 
     def advance(self) -> dict[str, Any]:
@@ -88,23 +90,26 @@ class Swap:
     # Observation
 
     def _client_url(self, address: str) -> str:
-        return f"https://{address}:{self.client_port}"
+        return f"{self.scheme}://{address}:{self.client_port}"
 
     @property
     def _peer_url(self) -> str:
-        return f"https://{self._machine.ip}:{self.peer_port}"
+        return f"{self.scheme}://{self._machine.ip}:{self.peer_port}"
 
     def _members(self) -> list[Member]:
         return self.deadline.until(self._cluster.members, "etcd's member list")
 
     def _find(self, address: str) -> Member | None:
         """The member that listens on `address`, whatever it is called."""
-        url = f"https://{address}:{self.peer_port}"
+        url = f"{self.scheme}://{address}:{self.peer_port}"
         return next((member for member in self._members() if url in member.peer_urls), None)
 
     @property
     def _old_member(self) -> Member | None:
-        return self._find(self.old.address)
+        """By its address, or by its name where its machine was replaced after discovery."""
+        return self._find(self.old.address) or next(
+            (member for member in self._members() if member.name == self.old.name), None
+        )
 
     def _own(self) -> Member:
         own = self._find(self._machine.ip)
@@ -127,20 +132,48 @@ class Swap:
 
         return self._until(found, f"a running machine in {self.new.group}")
 
+    def _ticket_urls(self) -> list[str]:
+        """Peer URLs in the ticket last written: what this program added for this member."""
+        try:
+            found = self.aws.ssm.get_parameter(Name=self.ticket_parameter)["Parameter"]["Value"]
+        except self.aws.ssm.exceptions.ParameterNotFound:
+            return []
+        pairs = (part.partition("=") for part in json.loads(found)["initial_cluster"].split(","))
+        return [url for name, _, url in pairs if name == self.new.name]
+
     def _ready(self) -> None:
         """All is well, and there is a snapshot from before the first change."""
-        if self._old_member is None:
+        own, old = self._find(self._machine.ip), self._old_member
+        if old is None:
             return
+        if own is not None and not own.learner:
+            # What remains is to let the old member go, and that may be what doesn't answer any more.
+            self._until(lambda: self._whole_without(old), "the remaining voters to be healthy")
+            return
+        added = {self._peer_url, *self._ticket_urls()}
         seen = self._until(
-            lambda: preflight(self._cluster, expected_learner=self._peer_url, log=self.log), "etcd to be whole"
+            lambda: preflight(self._cluster, ours=lambda one: self._ours(one, added), log=self.log), "etcd to be whole"
         )
         self.log(f"preflight: {seen}")
-        if self._find(self._machine.ip) is None:
+        if own is None:
             self.snapshots.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = self.snapshots / f"{self.cluster}-before-{self.new.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
             taken = self._until(lambda: self._cluster.snapshot(path), "a snapshot")
-            self.done["snapshot"] = {"path": str(path), "bytes": taken.size, "sha256": taken.sha256}
-            self.log(f"snapshot: {taken.size} bytes in {path}, read back")
+            index = self._until(lambda: self._cluster.status(endpoint(old)).raft_index, "etcd's index")
+            self.done["snapshot"] = {
+                "path": str(path),
+                "bytes": taken.size,
+                "sha256": taken.sha256,
+                "raftIndex": index,
+            }
+            self.log(f"snapshot: {taken.size} bytes in {path}, read back, up to raft index {index}")
+
+    def _ours(self, member: Member, added: set[str]) -> bool:
+        return member.name == self.new.name or bool(added & set(member.peer_urls))
+
+    def _whole_without(self, gone: Member) -> list[Member]:
+        """The voters besides `gone`, all healthy and one of them leading; else `Retryable`."""
+        return whole(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
 
     def _hold_old_group(self) -> None:
         """Before anything else: the old group must not start a second writer."""
@@ -149,12 +182,18 @@ class Swap:
 
     def _learner(self) -> None:
         """Exactly one learner, ours, at this machine's address; a dead one of ours blocks the next and goes first."""
-        members = self._members()
-        for member in members:
-            ours = member.name == self.new.name or (member.learner and not member.name)
-            if ours and self._peer_url not in member.peer_urls and member.learner:
-                self.log(f"removing the learner {member.id} of a machine that is gone")
-                self._until(lambda member=member: self._remove(member), "the removal of a dead learner")
+        added = {self._peer_url, *self._ticket_urls()}
+        for member in self._members():
+            if self._peer_url in member.peer_urls or not self._ours(member, added):
+                continue
+            if not member.learner:
+                raise Permanent(
+                    f"{self.new.name} votes at {', '.join(member.peer_urls)}, but its machine is {self._machine.ip}: "
+                    f"it was replaced after its promotion; give that voter its new peer URL (etcdctl member update "
+                    f"{int(member.id):x} --peer-urls={self._peer_url}), then run the same up again"
+                )
+            self.log(f"removing the learner {member.id} of a machine that is gone")
+            self._until(lambda member=member: self._remove(member), "the removal of a dead learner")
         if self._find(self._machine.ip) is None:
             # etcd refuses a change within 5 s of connections coming up ("unhealthy cluster"): that passes.
             added = self._until(lambda: self._cluster.add_learner(self._peer_url), f"{self.new.name} to be added")
@@ -166,10 +205,12 @@ class Swap:
 
     def _ticket(self) -> None:
         """The exact initial cluster, for this machine alone, only now that etcd has it in its list."""
-        if self._own().name:
+        own = self._own()
+        if own.name:
             return
         names = [f"{member.name or self.new.name}={url}" for member in self._members() for url in member.peer_urls]
-        ticket = json.dumps({"initial_cluster": ",".join(sorted(names)), "state": "existing"})
+        # The id lets the machine tell a new membership from the one its data directory is of.
+        ticket = json.dumps({"initial_cluster": ",".join(sorted(names)), "state": "existing", "member_id": own.id})
         self.aws.ssm.put_parameter(Name=self.ticket_parameter, Type="String", Value=ticket, Overwrite=True)
         self.log(f"wrote {self.new.name}'s join ticket")
 
@@ -193,6 +234,9 @@ class Swap:
 
     def _api_in(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
+        self._until(
+            lambda: fit(self.kubernetes, self._machine.ip, self.api_port, self.log), f"{self.new.name}'s API server"
+        )
         known = {target.id for target in self.aws.target_health(self.new_api_group) if target.state != "draining"}
         if self._machine.ip not in known:
             machine.register(self.aws, self.new_api_group, self._machine.ip, self.api_port)
@@ -257,10 +301,10 @@ class Swap:
             old = self._old_member
             if old is None:
                 return True
-            members = self._cluster.members()
-            voters = whole(self._cluster, members)
-            if len(voters) < 2:
-                raise Permanent(f"{self.old.name} is the only voter: it can't be removed")
+            # Only those that remain count: the one that goes may be down already.
+            voters = self._whole_without(old)
+            if self._own().learner or not voters:
+                raise Permanent(f"{self.new.name} has no vote: {self.old.name} can't be removed")
             self._cluster.remove(old.id, endpoint(self._own()))
             self.log(f"removed {self.old.name} ({old.id}) from etcd")
             return True
@@ -283,6 +327,7 @@ class Swap:
             return whole(self._cluster, members)
 
         voters = self._until(settled, "a whole quorum")
+        self.done.setdefault("leaderChanges", 0)
         self.done["members"] = sorted(member.name for member in voters)
         self.done["memberId"] = self._own().id
         self.done["name"] = self.new.name

@@ -12,6 +12,7 @@ from migration.deadline import Permanent, Retryable
 from migration.etcd.over_ssm import EtcdOverSsm
 from migration.etcd.preflight import preflight as etcd_preflight
 from migration.etcd.preflight import whole
+from migration.names import member_name
 from migration.operations.context import Context
 
 Facts = Mapping[str, Any]
@@ -57,13 +58,16 @@ def ask(facts: Facts, context: Context, question: Callable[[Etcd], T]) -> T:
 def preflight(facts: Facts, context: Context) -> str:
     """All voters healthy, no foreign learner, no alarm, short round trips."""
     aws, port = context.clients.aws, facts["etcd"]["peerPort"]
-    ours = {f"https://{one.ip}:{port}" for one in aws.instances_of_groups(facts["new"]["memberGroups"])}
+    new = aws.instances_of_groups(facts["new"]["memberGroups"])
+    names = {member_name(one["name"], facts["new"]["suffix"]) for one in facts["members"]}
+    urls = {f"https://{one.ip}:{port}" for one in new}
+
+    def ours(member: Member) -> bool:
+        """A learner of this program's own is what an interrupted swap left, and the swap goes on from there."""
+        return member.name in names or bool(urls & set(member.peer_urls))
 
     def question(etcd: Etcd) -> str:
-        learners = [m for m in etcd.members() if m.learner]
-        # A learner of this program's own is what an interrupted swap left, and the swap goes on from there.
-        own = next((url for member in learners for url in member.peer_urls if url in ours), None)
-        return etcd_preflight(etcd, expected_learner=own, log=context.log)
+        return etcd_preflight(etcd, ours=ours, log=context.log)
 
     return ask(facts, context, question)
 

@@ -29,6 +29,7 @@ FACTS = json.loads(pathlib.Path("/etc/kubernetes/member.json").read_text())
 ETC = pathlib.Path("/etc/kubernetes")
 PKI = ETC / "pki"
 ETCD = pathlib.Path("/var/lib/etcd")
+JOINED = ETCD / "membership"  # whose data lies beside it: an id of etcd's
 DEVICE = "/dev/xvdf"
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
 SERVERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -222,8 +223,31 @@ def votes(address):
     return not status.get("isLearner", False) and status.get("leader", "0") != "0"
 
 
+def ticket(ssm):
+    """The join ticket as it is now, or None."""
+    text = parameter(ssm, FACTS["ticket_parameter"])
+    return json.loads(text) if text else None
+
+
+def set_aside(wanted):
+    """A data directory of another membership stops etcd from joining; it is moved, never deleted.
+
+    Which membership it is of stands beside it. Without that, or without a ticket that says, it is taken as ours.
+    """
+    if not (ETCD / "data" / "member").exists() or not JOINED.exists() or not (wanted or {}).get("member_id"):
+        return
+    joined = JOINED.read_text()
+    if joined != wanted["member_id"]:
+        log(f"the data of membership {joined} goes aside, this is {wanted['member_id']}")
+        (ETCD / "data").rename(ETCD / f"data.{joined}")
+        (ETCD / "data").mkdir(mode=0o700)
+
+
 def join(ssm, address):
-    """etcd with the ticket's cluster list; a member that was in before needs no ticket: its data knows."""
+    """etcd with the ticket's cluster list; a member that was in before needs no ticket: its data knows.
+
+    Returns the id of the membership that etcd was started for, empty if that isn't known.
+    """
     settings = {
         "PRIVATE_IP": address,
         "MEMBER_NAME": FACTS["member"],
@@ -231,14 +255,28 @@ def join(ssm, address):
         "ETCD_INITIAL_CLUSTER_STATE": "existing",
         "API_ETCD_SERVERS": "https://127.0.0.1:2379",
     }
+    found = wait_for("the tickets", lambda: (ticket(ssm),))[0]
+    set_aside(found)
     if not (ETCD / "data" / "member").exists():
-        name = FACTS["ticket_parameter"]
-        ticket = json.loads(wait_for(f"the join ticket {name}", lambda: parameter(ssm, name)))
-        settings["ETCD_INITIAL_CLUSTER"] = ticket["initial_cluster"]
-        settings["ETCD_INITIAL_CLUSTER_STATE"] = ticket["state"]
+        found = found or wait_for(f"the join ticket {FACTS['ticket_parameter']}", lambda: ticket(ssm))
+        settings["ETCD_INITIAL_CLUSTER"] = found["initial_cluster"]
+        settings["ETCD_INITIAL_CLUSTER_STATE"] = found["state"]
+        put(JOINED, found.get("member_id", ""))
     put(ETC / "member.env", "".join(f"{key}={value}\n" for key, value in settings.items()), 0o644)
     subprocess.run(["systemctl", "daemon-reload"], check=True)
     subprocess.run(["systemctl", "start", "etcd"], check=True)
+    return JOINED.read_text() if JOINED.exists() else ""
+
+
+def vote(ssm, address):
+    """Until this member votes. If it was taken out and added anew meanwhile, it begins again as the new one."""
+    membership = join(ssm, address)
+    while not votes(address):
+        found = ticket(ssm) or {}
+        if membership and found.get("member_id") and found["member_id"] != membership:
+            subprocess.run(["systemctl", "stop", "etcd"], check=True)
+            membership = join(ssm, address)
+        time.sleep(0.5)
 
 
 def main():
@@ -246,8 +284,7 @@ def main():
     ssm = boto3.client("ssm", region_name=FACTS["region"])
     own_volume(boto3.client("ec2", region_name=FACTS["region"]), metadata("instance-id"))
     make_pki(ssm, address)
-    join(ssm, address)
-    wait_for("this member's vote", lambda: votes(address))
+    vote(ssm, address)
     for name in SERVERS:
         subprocess.run(["systemctl", "start", name], check=True)
     log(f"{FACTS['member']} serves on {address}")
