@@ -50,10 +50,11 @@ def evict(api: EvictionApi, pod: Pod) -> Answer:
 def read_answer(failure: ApiFailure) -> Answer:
     """The meaning of a refusal (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
 
-    409 is a failed UID precondition: another pod has that name now. 500 with "more than one" budget never passes;
+    409 over the UID is the failed precondition: another pod has that name now; any other is a write that met
+    another's. 500 with "more than one" budget never passes;
     504 is a conflict over the budget's status; other server errors pass.
     """
-    if failure.code in (404, 409):
+    if failure.code == 404 or (failure.code == 409 and "uid" in failure.message.lower()):
         return Answer(Outcome.GONE, failure.message)
     if failure.code == 429:
         return Answer(Outcome.REFUSED, failure.message, failure.retry_after or 0.0)
@@ -63,7 +64,7 @@ def read_answer(failure: ApiFailure) -> Answer:
         raise Permanent(f"this program may not evict pods ({failure.message}); allow it to create pods/eviction")
     if failure.code == 500 and "more than one" in failure.message.lower():
         return Answer(Outcome.DENIED, f"the eviction API refuses it: {failure.message}")
-    if failure.code >= 500:
+    if failure.code >= 500 or failure.code == 409:
         return Answer(Outcome.LATER, failure.message, 1.0)
     return Answer(Outcome.DENIED, f"its eviction is refused with {failure.code}: {failure.message}")
 

@@ -162,7 +162,7 @@ def test_a_budget_that_stays_closed_is_told_after_the_stall_and_the_rest_has_mov
 def test_a_pod_that_is_gone_or_another_one_by_now_is_not_asked_again(code: int) -> None:
     world = World()
     world.deploy("a", 1)
-    world.refusals["a-0"] = [refusal(code)]
+    world.refusals["a-0"] = [refusal(code, "the UID in the precondition does not match")]
     pod = next(iter(world.pods.values()))
     world._events.append((1.0, lambda: world.pods.pop(pod.uid)))
     world.owners.clear()
