@@ -61,6 +61,7 @@ class ConnectProxy:
         self._folder = folder
         self._drop_after_s = drop_after_s
         self._turn = itertools.count()
+        self._warned = False
         self._certificates: dict[Name, _Kept] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -70,7 +71,11 @@ class ConnectProxy:
         wanted: dict[Place, Handler] = {}
         for instance in state.instances.values():
             path = str(self._folder / f"connect-{instance.id}.sock")
-            if instance.alive and len(path.encode()) <= _UNIX_PATH_LIMIT:
+            if len(path.encode()) > _UNIX_PATH_LIMIT:
+                if not self._warned:
+                    log.warning("no webhooks: %s is too long for a Unix socket; use a shorter LAB_DIR", path)
+                self._warned = True
+            elif instance.alive:
                 wanted[path, 0] = partial(self._accept, instance.ip)
         self._listeners.sync(OWNER, wanted)
 
