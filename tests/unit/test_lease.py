@@ -1,0 +1,207 @@
+"""One long operation at a time, and none without its engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from migration.clients.kubernetes import Conflict, Kind, Unreachable
+from migration.deadline import Permanent
+from migration.lease import EXPIRY, MARGIN, Lease, Orphaned, engine_answers, held, wait_for
+
+
+@dataclass
+class Api:
+    """The one Lease object. `down` answers nothing."""
+
+    item: dict[str, Any] | None = None
+    version: int = 0
+    down: bool = False
+    holders: list[str] = field(default_factory=list)
+
+    def brisk(self) -> Api:
+        return self
+
+    def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        if self.down:
+            raise Unreachable("no answer")
+        return self.item
+
+    def create(self, kind: Kind, body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
+        if self.item is not None:
+            raise Conflict(409, {}, "create")
+        return self._write(body)
+
+    def replace(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]:
+        assert self.item is not None
+        if body["metadata"]["resourceVersion"] != self.item["metadata"]["resourceVersion"]:
+            raise Conflict(409, {}, "replace")
+        return self._write(body)
+
+    def _write(self, body: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        self.item = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        self.holders.append(body["spec"]["holderIdentity"])
+        return self.item
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+    then: Callable[[float], None] = lambda now: None
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.then(self.now)
+
+
+def lease(api: Api, clock: Clock, holder: str = "drain", *, engine: str | None = None, lives: bool = True) -> Lease:
+    return Lease(api, holder, engine, clock, lambda address: lives)
+
+
+def test_a_free_lease_is_taken_and_given_back() -> None:
+    api, clock = Api(), Clock()
+    with held(api, holder="drain", clock=clock, sleeper=clock.sleep, renew_every=3600) as mine:
+        mine.check()
+        assert api.item is not None
+        assert api.item["spec"]["holderIdentity"].startswith("drain #")
+        assert api.item["spec"]["leaseDurationSeconds"] == 10
+    assert api.item["spec"]["holderIdentity"] == ""
+
+
+def test_a_second_holder_waits_and_names_the_first() -> None:
+    api, clock = Api(), Clock()
+    first, second = lease(api, clock, "drain rest"), lease(api, clock, "taint")
+    assert first.take() is None
+    told: list[str] = []
+    # The first renews every 2 s until 30 s, then lets go.
+    clock.then = lambda now: first.renew() if now < 30 else first.release()
+    wait_for(second, told.append, sleeper=clock.sleep, give_up=100)
+    assert clock.now == 30
+    assert len(told) == 3
+    assert all("drain rest #" in line for line in told)
+
+
+def test_a_killed_holders_lease_is_taken_once_it_has_expired() -> None:
+    api, clock = Api(), Clock()
+    assert lease(api, clock, "dead").take() is None
+    wait_for(lease(api, clock, "next"), lambda text: None, sleeper=clock.sleep, give_up=100)
+    assert EXPIRY < clock.now < EXPIRY + 3
+
+
+def test_the_waiting_side_gives_up_with_a_sentence() -> None:
+    api, clock = Api(), Clock()
+    first = lease(api, clock, "drain")
+    first.take()
+    clock.then = lambda now: first.renew()
+    with pytest.raises(Permanent, match="gave up after 60 s waiting for drain #"):
+        wait_for(lease(api, clock, "next"), lambda text: None, sleeper=clock.sleep, give_up=60)
+
+
+def test_two_operations_of_one_process_are_two_holders() -> None:
+    api, clock = Api(), Clock()
+    assert lease(api, clock, "same").take() is None
+    assert lease(api, clock, "same").take() is not None
+
+
+def test_an_api_outage_shorter_than_the_expiry_is_tolerated() -> None:
+    api, clock = Api(), Clock()
+    mine = lease(api, clock)
+    mine.take()
+    api.down = True
+    clock.now = EXPIRY - MARGIN - 0.5
+    mine.renew()
+    mine.check()
+    api.down = False
+    mine.renew()
+    clock.now += EXPIRY - MARGIN
+    mine.check()
+
+
+def test_an_outage_as_long_as_the_expiry_ends_acting_before_another_may_begin() -> None:
+    api, clock = Api(), Clock()
+    mine = lease(api, clock)
+    mine.take()
+    api.down = True
+    clock.now = EXPIRY - MARGIN + 0.1
+    mine.renew()
+    with pytest.raises(Orphaned, match="could not be renewed"):
+        mine.check()
+
+
+def test_once_lost_it_stays_lost() -> None:
+    api, clock = Api(), Clock()
+    mine = lease(api, clock)
+    mine.take()
+    clock.now = 100
+    with pytest.raises(Orphaned):
+        mine.check()
+    mine.renew()
+    with pytest.raises(Orphaned):
+        mine.check()
+
+
+def test_a_lease_that_another_took_is_noticed_by_the_next_renewal() -> None:
+    api, clock = Api(), Clock()
+    mine = lease(api, clock)
+    mine.take()
+    assert api.item is not None
+    api.item["spec"]["holderIdentity"] = "somebody else"
+    mine.renew()
+    with pytest.raises(Orphaned, match="now held by somebody else"):
+        mine.check()
+    mine.release()
+    assert api.item["spec"]["holderIdentity"] == "somebody else"
+
+
+def test_an_engine_that_is_gone_ends_acting() -> None:
+    api, clock = Api(), Clock()
+    mine = lease(api, clock, engine="127.0.0.1:1", lives=False)
+    mine.take()
+    with pytest.raises(Orphaned, match=r"engine at 127\.0\.0\.1:1 is gone"):
+        mine.check()
+
+
+def test_the_engine_is_asked_at_most_once_a_second() -> None:
+    api, clock = Api(), Clock()
+    asked: list[str] = []
+
+    def answers(address: str) -> bool:
+        asked.append(address)
+        return True
+
+    mine = Lease(api, "drain", "127.0.0.1:1", clock, answers)
+    mine.take()
+    for _ in range(100):
+        mine.check()
+    clock.now = 1.5
+    mine.check()
+    assert len(asked) == 2
+
+
+def test_a_listening_engine_answers_and_a_closed_one_does_not() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        assert engine_answers(address)
+    assert not engine_answers(address)
+
+
+def test_an_api_that_comes_up_late_is_waited_for() -> None:
+    api, clock = Api(down=True), Clock()
+    told: list[str] = []
+
+    def then(now: float) -> None:
+        api.down = now < 5
+
+    clock.then = then
+    wait_for(lease(api, clock), told.append, sleeper=clock.sleep, give_up=100)
+    assert clock.now == 5
+    assert told == ["waiting for the Kubernetes API: no answer"]
