@@ -1,0 +1,228 @@
+"""Real etcd processes on loopback, and the AWS and Kubernetes that a swap sees around them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+
+from migration.clients.aws import Instance, Target
+from migration.deadline import Deadline, Permanent
+from migration.etcd.swap import NewMember, OldMember, Swap
+
+CLIENT, PEER = 32379, 32380
+# A network of this process's own, so that two test runs on one machine don't meet.
+NETWORK = f"127.{150 + os.getpid() // 250 % 100}.{os.getpid() % 250}"
+
+
+def etcd_binary() -> str:
+    """The lab's etcd, or the one on PATH."""
+    from lab.toolchain import tool_path
+
+    found = shutil.which("etcd")
+    return found or str(tool_path("etcd"))
+
+
+@dataclass
+class Machine:
+    """One member's machine: its process and its data."""
+
+    id: str
+    ip: str
+    name: str
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, initial: str, state: str) -> None:
+        """Start etcd as a boot script would."""
+        url, peer = f"http://{self.ip}:{CLIENT}", f"http://{self.ip}:{PEER}"
+        flags = {
+            "name": self.name,
+            "data-dir": str(self.folder / self.name),
+            "initial-cluster": initial,
+            "initial-cluster-state": state,
+            "initial-cluster-token": "test",
+            "initial-advertise-peer-urls": peer,
+            "listen-peer-urls": peer,
+            "advertise-client-urls": url,
+            "listen-client-urls": url,
+            "log-level": "error",
+        }
+        with (self.folder / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [etcd_binary(), *(f"--{key}={value}" for key, value in flags.items())], stdout=log, stderr=log
+            )
+
+    def stop(self) -> None:
+        """End etcd."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=20)
+            self.process = None
+
+
+class Missing(Exception):
+    """A parameter or an invocation that isn't there."""
+
+
+@dataclass
+class World:
+    """Groups of one machine, an API target group, parameters and commands; changes are in `events`, in order."""
+
+    folder: Path
+    machines: dict[str, Machine] = field(default_factory=dict)  # by group
+    parameters: dict[str, str] = field(default_factory=dict)
+    targets: dict[str, set[str]] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    endpoints: set[str] = field(default_factory=set)
+    before_event: Callable[[str], None] = lambda _: None
+
+    def event(self, text: str) -> None:
+        self.before_event(text)
+        self.events.append(text)
+
+    # What a swap uses of `Aws`
+
+    def instances_of_groups(self, groups: list[str], *, terminated: bool = False) -> list[Instance]:
+        return [
+            Instance(id=one.id, ip=one.ip, zone="a", vpc="vpc", group=group, state="running")
+            for group, one in self.machines.items()
+            if group in groups
+        ]
+
+    def groups(self, names: list[str]) -> dict[str, Any]:
+        size = {"MinSize": 1, "MaxSize": 1, "DesiredCapacity": 1, "SuspendedProcesses": []}
+        return {name: size for name in names if name in self.machines}
+
+    def target_groups(self, arns: list[str]) -> list[dict[str, Any]]:
+        return [{"VpcId": "vpc"} for _ in arns]
+
+    def target_health(self, arn: str) -> list[Target]:
+        return [Target(id=one, port=6443, zone="a", state="healthy") for one in sorted(self.targets[arn])]
+
+    @property
+    def aws(self) -> Any:
+        return self
+
+    ec2 = autoscaling = elbv2 = ssm = exceptions = property(lambda self: self)
+    ParameterNotFound = InvocationDoesNotExist = Missing
+
+    def describe_vpcs(self, VpcIds: list[str]) -> dict[str, Any]:
+        return {"Vpcs": [{"CidrBlock": "127.0.0.0/8"}]}
+
+    def get_parameter(self, Name: str) -> dict[str, Any]:
+        if Name not in self.parameters:
+            raise Missing(Name)
+        return {"Parameter": {"Value": self.parameters[Name]}}
+
+    def put_parameter(self, Name: str, Value: str, **_: Any) -> None:
+        self.event("ticket")
+        self.parameters[Name] = Value
+        # The machine has waited for it.
+        ticket = json.loads(Value)
+        machine = next(one for one in self.machines.values() if one.name == "d")
+        if machine.process is None:
+            machine.start(ticket["initial_cluster"], ticket["state"])
+
+    def send_command(self, InstanceIds: list[str], Parameters: dict[str, list[str]], **_: Any) -> dict[str, Any]:
+        command = Parameters["commands"][0]
+        self.event(command.split(" --now ")[-1])
+        machine = next(one for one in self.machines.values() if one.id == InstanceIds[0])
+        if command.endswith("etcd"):
+            machine.stop()
+        if "kube-apiserver" in command:
+            self.endpoints.discard(machine.ip)
+        return {"Command": {"CommandId": "c"}}
+
+    def get_command_invocation(self, **_: Any) -> dict[str, str]:
+        return {"Status": "Success", "StandardOutputContent": ""}
+
+    def suspend_processes(self, **_: Any) -> None:
+        self.event("hold")
+
+    def update_auto_scaling_group(self, AutoScalingGroupName: str, **_: Any) -> None:
+        self.event("away")
+        self.machines.pop(AutoScalingGroupName).stop()
+
+    def register_targets(self, TargetGroupArn: str, Targets: list[dict[str, Any]]) -> None:
+        self.event("register")
+        self.targets[TargetGroupArn] |= {one["Id"] for one in Targets}
+
+    def deregister_targets(self, TargetGroupArn: str, Targets: list[dict[str, Any]]) -> None:
+        self.event(f"deregister {TargetGroupArn}")
+        self.targets[TargetGroupArn] -= {one["Id"] for one in Targets}
+
+    # What a swap uses of `Kubernetes`
+
+    def list(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return [{"endpoints": [{"addresses": sorted(self.endpoints)}]}]
+
+    def at(self, server: str, **_: Any) -> Any:
+        return ReadyServer(server)
+
+    def request(self, *_: Any, **__: Any) -> Any:
+        return {"status": {"token": "t"}}
+
+
+class ReadyServer:
+    """An API server that is ready and takes everything."""
+
+    def __init__(self, server: str) -> None:
+        self.config = type("Config", (), {"cluster": type("Cluster", (), {"server": server})()})()
+
+    def at(self, server: str, **_: Any) -> ReadyServer:
+        return ReadyServer(server)
+
+    def request(self, _method: str, path: str, **_: Any) -> Any:
+        if path == "/readyz":
+            raise msgspec.DecodeError("ok")
+        return {}
+
+
+def plain_etcd(endpoints: list[str]) -> Any:
+    """A client without TLS."""
+    from migration.clients.etcd import Etcd
+
+    client = Etcd.__new__(Etcd)
+    client.endpoints = list(endpoints)
+    client._http = httpx2.Client(timeout=httpx2.Timeout(8.0, connect=3.0))
+    return client
+
+
+def swap(world: World, log: Callable[[str], None] = lambda _: None) -> Swap:
+    """The swap of member a by member d."""
+    anything: Any = world
+    return Swap(
+        cluster="test",
+        old=OldMember(
+            name="a",
+            group="group-a",
+            address=world.machines["group-a"].ip if "group-a" in world.machines else f"{NETWORK}.1",
+        ),
+        new=NewMember(name="d", group="group-d"),
+        ticket_parameter="/ticket",
+        client_port=CLIENT,
+        peer_port=PEER,
+        api_port=6443,
+        old_api_groups=["old"],
+        new_api_group="new",
+        snapshots=world.folder / "snapshots",
+        aws=anything,
+        kubernetes=anything,
+        etcd=plain_etcd,
+        deadline=Deadline(60),
+        log=log,
+        alive=lambda: None,
+        scheme="http",
+    )
+
+
+__all__ = ["CLIENT", "NETWORK", "PEER", "Machine", "Permanent", "World", "plain_etcd", "swap"]
