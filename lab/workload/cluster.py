@@ -83,6 +83,16 @@ class Cluster:
         """A GET, tried again while the API is on its way up. Raises httpx.HTTPError."""
         return self._patiently(lambda: self.http.get(path)).json()
 
+    def exists(self, item: dict[str, Any]) -> bool:
+        """Whether there is an object of this kind and name. Raises httpx.HTTPError if the API can't tell."""
+        try:
+            self.get(path_of(item))
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != 404:
+                raise
+            return False
+        return True
+
     def apply(self, item: dict[str, Any]) -> None:
         """Server-side apply: https://kubernetes.io/docs/reference/using-api/server-side-apply/"""
         query = {"fieldManager": MANAGER, "force": "true"}
