@@ -11,7 +11,7 @@ groups need no tag: what they had is in `sizes`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from migration.clients.aws import Aws
@@ -39,12 +39,8 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
     for name in inputs["oldGroups"]:
         if name not in described:
             continue
-        context.alive()
-        group = described[name]
-        if wanted == "held":
-            changed += _hold(aws, group, before)
-        else:
-            changed += _release(aws, group, before)
+        change = _hold if wanted == "held" else _release
+        changed += change(aws, described[name], before, context.alive)
     minimums: dict[str, int] = {}
     for name, key in new_groups.items():
         size = inputs["sizes"][key]
@@ -69,27 +65,30 @@ def recorded(group: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
-def _hold(aws: Aws, group: Mapping[str, Any], before: dict[str, Any]) -> bool:
+def _hold(aws: Aws, group: Mapping[str, Any], before: dict[str, Any], alive: Callable[[], None]) -> bool:
     name = group["AutoScalingGroupName"]
     record = recorded(group)
     changed = False
     if record is None:
         record = {"max": group["MaxSize"], "suspended": sorted(suspended(group) & set(PROCESSES))}
+        alive()
         tag = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
         aws.autoscaling.create_or_update_tags(Tags=[{**tag, "Key": TAG, "Value": json.dumps(record)}])
         changed = True
     before[name] = record
     running = [process for process in PROCESSES if process not in suspended(group)]
     if running:
+        alive()
         aws.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=running)
         changed = True
     if group["MaxSize"] > group["DesiredCapacity"] and group["DesiredCapacity"] >= group["MinSize"]:
+        alive()
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MaxSize=group["DesiredCapacity"])
         changed = True
     return changed
 
 
-def _release(aws: Aws, group: Mapping[str, Any], before: dict[str, Any]) -> bool:
+def _release(aws: Aws, group: Mapping[str, Any], before: dict[str, Any], alive: Callable[[], None]) -> bool:
     name = group["AutoScalingGroupName"]
     record = recorded(group)
     # An emptied group stays shut: on a side that was left nothing may start again, whatever an autoscaler thinks.
@@ -97,10 +96,13 @@ def _release(aws: Aws, group: Mapping[str, Any], before: dict[str, Any]) -> bool
         return False
     before[name] = record
     if group["MaxSize"] != record["max"]:
+        alive()
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MaxSize=record["max"])
     ours = [process for process in PROCESSES if process not in record["suspended"]]
     if ours:
+        alive()
         aws.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
+    alive()
     # Last, so that a run killed before here finds it again.
     aws.autoscaling.delete_tags(
         Tags=[{"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": TAG, "PropagateAtLaunch": False}]

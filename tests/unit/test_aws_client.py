@@ -1,0 +1,82 @@
+"""The AWS helpers, against moto in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from moto import mock_aws
+
+from migration.clients.aws import Aws, batches
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
+    # A lab's endpoint in the environment must not be what the test talks to.
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(key, "testing")
+    with mock_aws():
+        yield Aws(region="eu-central-1")
+
+
+def make_group(aws: Aws, name: str, size: int) -> None:
+    image = aws.ec2.describe_images()["Images"][0]["ImageId"]
+    template = aws.ec2.create_launch_template(
+        LaunchTemplateName=name, LaunchTemplateData={"ImageId": image, "InstanceType": "t3.small"}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    subnet = aws.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    aws.autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        MinSize=0,
+        MaxSize=size,
+        DesiredCapacity=size,
+        VPCZoneIdentifier=subnet,
+        LaunchTemplate={"LaunchTemplateId": template, "Version": "$Latest"},
+    )
+
+
+def test_instances_are_told_by_group_with_where_they_are(aws: Aws) -> None:
+    make_group(aws, "a", 2)
+    make_group(aws, "b", 1)
+    found = aws.instances_of_groups(["a", "b", "unknown"])
+    assert [instance.group for instance in found] == ["a", "a", "b"]
+    first = found[0]
+    assert (first.state, first.lifecycle, first.type) == ("running", "InService", "t3.small")
+    assert first.id.startswith("i-")
+    assert first.ip and first.zone and first.vpc.startswith("vpc-")
+
+
+def test_terminated_instances_are_left_out_unless_asked_for(aws: Aws) -> None:
+    make_group(aws, "a", 1)
+    gone = aws.instances_of_groups(["a"])[0].id
+    aws.ec2.terminate_instances(InstanceIds=[gone])
+    assert gone not in [instance.id for instance in aws.instances_of_groups(["a"])]
+    assert gone in [instance.id for instance in aws.instances_of_groups(["a"], terminated=True)]
+
+
+def test_groups_beyond_one_calls_worth_are_all_described(aws: Aws) -> None:
+    names = [f"g{number}" for number in range(55)]
+    make_group(aws, "g54", 0)
+    make_group(aws, "g0", 0)
+    assert sorted(aws.groups(names)) == ["g0", "g54"]
+
+
+def test_targets_come_with_their_health(aws: Aws) -> None:
+    make_group(aws, "a", 1)
+    instance = aws.instances_of_groups(["a"])[0]
+    arn = aws.elbv2.create_target_group(Name="t", Protocol="TCP", Port=80, VpcId=instance.vpc)["TargetGroups"][0][
+        "TargetGroupArn"
+    ]
+    aws.elbv2.register_targets(TargetGroupArn=arn, Targets=[{"Id": instance.id}])
+    assert [(target.id, target.port) for target in aws.target_health(arn)] == [(instance.id, 80)]
+    assert [group["TargetGroupName"] for group in aws.target_groups([arn])] == ["t"]
+    assert aws.target_groups([]) == []
+
+
+def test_clients_are_made_once(aws: Aws) -> None:
+    assert aws.ec2 is aws.ec2
+
+
+def test_batches_keep_order_and_lose_nothing() -> None:
+    assert list(batches("abcde", 2)) == [["a", "b"], ["c", "d"], ["e"]]

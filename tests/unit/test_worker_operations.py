@@ -1,0 +1,351 @@
+"""Note, hold, scale and taint on an Auto Scaling in memory: what they change, give back and refuse."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from migration.clients.aws import Instance
+from migration.clients.kubernetes import NODES, PODS, Kind
+from migration.deadline import Deadline, Permanent
+from migration.drain.nodes import TAINT
+from migration.operations import hold, note, scale, taint
+from migration.operations.context import Context
+from tests.unit.drain.world import Clock
+
+
+def group(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "AutoScalingGroupName": name,
+        "MinSize": 1,
+        "MaxSize": 5,
+        "DesiredCapacity": 2,
+        "SuspendedProcesses": [],
+        "Tags": [],
+        "Instances": [{"InstanceId": f"i-{name}{n}", "LifecycleState": "InService"} for n in range(2)],
+        "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "$Latest"},
+        **changes,
+    }
+
+
+@dataclass
+class World:
+    """Groups, nodes and pods. Instances end one `sleep` after their group shrank."""
+
+    described: dict[str, dict[str, Any]]
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: list[dict[str, Any]] = field(default_factory=list)
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    clock: Clock = field(default_factory=Clock)
+    told: list[str] = field(default_factory=list)
+
+    def context(self) -> Context:
+        clients: Any = SimpleNamespace(aws=self, kubernetes=self)
+        return Context(log=self.told.append, deadline=Deadline(60, self.clock, self.sleep), clients=clients)
+
+    def sleep(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+        for item in self.described.values():
+            item["Instances"] = item["Instances"][: item["DesiredCapacity"]]
+            while len(item["Instances"]) < item["DesiredCapacity"]:
+                number = len(item["Instances"])
+                new = {"InstanceId": f"i-{item['AutoScalingGroupName']}{number}", "LifecycleState": "InService"}
+                item["Instances"].append(new)
+
+    def groups(self, names: Any) -> dict[str, dict[str, Any]]:
+        return {name: self.described[name] for name in names if name in self.described}
+
+    def instances_of_groups(self, names: Any) -> list[Instance]:
+        return [
+            Instance(id=item["InstanceId"], ip="", zone="", vpc="", group=name, state="running")
+            for name in names
+            if name in self.described
+            for item in self.described[name]["Instances"]
+        ]
+
+    @property
+    def autoscaling(self) -> Any:
+        def update(*, AutoScalingGroupName: str, **changes: int) -> None:
+            self.calls.append(("update", AutoScalingGroupName))
+            self.described[AutoScalingGroupName].update(changes)
+
+        def suspend(*, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
+            self.calls.append(("suspend", ScalingProcesses))
+            item = self.described[AutoScalingGroupName]
+            item["SuspendedProcesses"] += [{"ProcessName": process} for process in ScalingProcesses]
+
+        def resume(*, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
+            self.calls.append(("resume", ScalingProcesses))
+            item = self.described[AutoScalingGroupName]
+            left = [p for p in item["SuspendedProcesses"] if p["ProcessName"] not in ScalingProcesses]
+            item["SuspendedProcesses"] = left
+
+        def tag(*, Tags: list[dict[str, Any]]) -> None:
+            self.calls.append(("tag", Tags[0]["ResourceId"]))
+            self.described[Tags[0]["ResourceId"]]["Tags"] += Tags
+
+        def untag(*, Tags: list[dict[str, Any]]) -> None:
+            self.calls.append(("untag", Tags[0]["ResourceId"]))
+            item = self.described[Tags[0]["ResourceId"]]
+            item["Tags"] = [kept for kept in item["Tags"] if kept["Key"] != Tags[0]["Key"]]
+
+        return SimpleNamespace(
+            update_auto_scaling_group=update,
+            suspend_processes=suspend,
+            resume_processes=resume,
+            create_or_update_tags=tag,
+            delete_tags=untag,
+            set_instance_protection=lambda **changes: self.calls.append(("protection", changes["InstanceIds"])),
+        )
+
+    @property
+    def ec2(self) -> Any:
+        def versions(*, LaunchTemplateId: str, Versions: list[str]) -> dict[str, Any]:
+            self.calls.append(("versions", (LaunchTemplateId, Versions[0])))
+            data = {
+                "ImageId": "ami-1",
+                "UserData": base64.b64encode(b"#cloud-config").decode(),
+                "IamInstanceProfile": {"Name": "worker"},
+                "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 20}}],
+                "NetworkInterfaces": [{"SubnetId": "subnet-1"}],
+                "SecurityGroupIds": ["sg-1"],
+            }
+            return {"LaunchTemplateVersions": [{"LaunchTemplateData": data}]}
+
+        return SimpleNamespace(describe_launch_template_versions=versions)
+
+    # Kubernetes.
+
+    def list(self, kind: Kind) -> list[dict[str, Any]]:
+        if kind == PODS:
+            return self.pods
+        assert kind == NODES
+        return list(self.nodes.values())
+
+    def get(self, kind: Kind, name: str) -> dict[str, Any]:
+        return self.nodes[name]
+
+    def patch(self, kind: Kind, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.calls.append(("patch", name))
+        self.nodes[name]["spec"].update(body["spec"])
+        return self.nodes[name]
+
+    def node(self, name: str, instance: str) -> None:
+        metadata = {"name": name, "resourceVersion": "1"}
+        self.nodes[name] = {"metadata": metadata, "spec": {"providerID": f"aws:///z/{instance}"}}
+
+    def pod(self, name: str, node: str, *, owner: str = "ReplicaSet") -> None:
+        reference = {"kind": owner, "name": "x", "uid": "x", "controller": True}
+        metadata = {"namespace": "apps", "name": name, "uid": name, "ownerReferences": [reference]}
+        self.pods.append({"metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": "Running"}})
+
+
+def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags() -> None:
+    tags = [
+        {"Key": "Name", "Value": "worker", "PropagateAtLaunch": True},
+        {"Key": "aws:cloudformation", "Value": "x", "PropagateAtLaunch": True},
+        {"Key": "own", "Value": "x", "PropagateAtLaunch": False},
+    ]
+    world = World({"a": group("a", Tags=tags)})
+    result = note.run({"groups": {"pool": "a"}}, None, world.context())
+    assert result == {
+        "groups": {
+            "pool": {
+                "group": "a",
+                "min": 1,
+                "max": 5,
+                "desired": 2,
+                "template": {
+                    "imageId": "ami-1",
+                    "userData": "I2Nsb3VkLWNvbmZpZw==",
+                    "iamInstanceProfile": {"name": "worker"},
+                    "blockDeviceMappings": [{"deviceName": "/dev/sda1", "ebs": {"volumeSize": 20}}],
+                },
+                "tags": {"Name": "worker"},
+            }
+        }
+    }
+    assert world.calls == [("versions", ("lt-1", "$Latest"))]
+
+
+def test_a_noted_group_is_never_read_again_and_only_new_keys_are() -> None:
+    world = World({"a": group("a"), "b": group("b")})
+    first = note.run({"groups": {"one": "a"}}, None, world.context())
+    world.described["a"]["DesiredCapacity"] = 0
+    second = note.run({"groups": {"one": "a", "two": "b"}}, first, world.context())
+    assert (second["groups"]["one"], second["groups"]["two"]["group"]) == (first["groups"]["one"], "b")
+
+
+def test_a_mixed_policys_template_and_its_type_are_noted() -> None:
+    mixed = {
+        "LaunchTemplate": {
+            "LaunchTemplateSpecification": {"LaunchTemplateId": "lt-9", "Version": "4"},
+            "Overrides": [{"InstanceType": "m5.large"}],
+        }
+    }
+    world = World({"a": group("a", LaunchTemplate=None, MixedInstancesPolicy=mixed)})
+    result = note.run({"groups": {"one": "a"}}, None, world.context())
+    assert result["groups"]["one"]["template"]["instanceType"] == "m5.large"
+    assert world.calls == [("versions", ("lt-9", "4"))]
+
+
+def test_what_can_not_be_noted_is_refused_by_name() -> None:
+    with pytest.raises(Permanent, match="gone don't exist"):
+        note.run({"groups": {"one": "gone"}}, None, World({}).context())
+    with pytest.raises(Permanent, match="a uses a launch configuration"):
+        note.run({"groups": {"one": "a"}}, None, World({"a": group("a", LaunchTemplate=None)}).context())
+
+
+SIZES = {"pool": {"group": "old", "min": 1, "max": 5, "desired": 2}}
+HOLD = {"oldGroups": ["old"], "newGroups": {"new": "pool"}, "sizes": SIZES}
+
+
+def held_world(**old: Any) -> World:
+    return World({"old": group("old", **old), "new": group("new", MinSize=1)})
+
+
+def test_held_the_old_group_can_not_grow_and_the_new_one_can_not_shrink() -> None:
+    world = held_world()
+    result = hold.run({**HOLD, "wanted": "held"}, None, world.context())
+    old, new = world.described["old"], world.described["new"]
+    assert (old["MinSize"], old["MaxSize"], old["DesiredCapacity"]) == (1, 2, 2)
+    assert hold.suspended(old) == {"Launch", "AZRebalance"}
+    assert (new["MinSize"], new["MaxSize"], new["DesiredCapacity"]) == (2, 5, 2)
+    assert hold.suspended(new) == set()
+    assert result == {"wanted": "held", "old": {"old": {"max": 5, "suspended": []}}, "new": {"new": 2}}
+
+
+def test_holding_twice_changes_nothing_and_keeps_what_was() -> None:
+    world = held_world()
+    first = hold.run({**HOLD, "wanted": "held"}, None, world.context())
+    world.calls.clear()
+    assert hold.run({**HOLD, "wanted": "held"}, None, world.context()) == first
+    assert world.calls == []
+
+
+def test_a_hold_killed_after_any_change_is_completed_and_still_gives_everything_back() -> None:
+    for survived in range(6):
+        world = held_world()
+        context = world.context()
+        changes = 0
+
+        def alive(survived: int = survived) -> None:
+            nonlocal changes
+            changes += 1
+            if changes > survived:
+                raise KeyboardInterrupt
+
+        killed = Context(log=context.log, deadline=context.deadline, clients=context.clients, alive=alive)
+        with contextlib.suppress(KeyboardInterrupt):
+            hold.run({**HOLD, "wanted": "held"}, None, killed)
+        hold.run({**HOLD, "wanted": "held"}, None, world.context())
+        hold.run({**HOLD, "wanted": "released"}, None, world.context())
+        assert (world.described["old"]["MaxSize"], world.described["new"]["MinSize"]) == (5, 1)
+        assert hold.suspended(world.described["old"]) == set()
+
+
+def test_released_everything_is_as_it_was_and_no_tag_is_left() -> None:
+    world = held_world(SuspendedProcesses=[{"ProcessName": "AZRebalance"}])
+    hold.run({**HOLD, "wanted": "held"}, None, world.context())
+    hold.run({**HOLD, "wanted": "released"}, None, world.context())
+    old = world.described["old"]
+    assert (old["MaxSize"], hold.suspended(old), old["Tags"]) == (5, {"AZRebalance"}, [])
+    assert world.described["new"]["MinSize"] == 1
+    world.calls.clear()
+    hold.run({**HOLD, "wanted": "released"}, None, world.context())
+    assert world.calls == []
+
+
+def test_an_emptied_old_group_stays_shut_when_released_and_a_deleted_one_is_no_error() -> None:
+    world = held_world()
+    hold.run({**HOLD, "wanted": "held"}, None, world.context())
+    world.described["old"].update(MinSize=0, DesiredCapacity=0)
+    hold.run({**HOLD, "wanted": "released"}, None, world.context())
+    assert hold.suspended(world.described["old"]) == {"Launch", "AZRebalance"}
+    assert json.loads(world.described["old"]["Tags"][0]["Value"])["max"] == 5
+    del world.described["old"]
+    hold.run({**HOLD, "wanted": "released"}, None, world.context())
+
+
+def scaled_world() -> World:
+    world = World({"old": group("old")})
+    world.node("n0", "i-old0")
+    world.node("n1", "i-old1")
+    return world
+
+
+def test_scaled_to_zero_the_groups_instances_are_gone_at_the_end() -> None:
+    world = scaled_world()
+    world.pod("ds", "n0", owner="DaemonSet")
+    result = scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, None, world.context())
+    assert result == {"wanted": "zero", "groups": {"old": 0}, "ended": 2}
+    assert (world.described["old"]["MinSize"], world.described["old"]["Instances"]) == (0, [])
+    world.calls.clear()
+    assert scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, result, world.context())["ended"] == 0
+    assert world.calls == []
+
+
+def test_a_group_whose_nodes_hold_movable_pods_is_not_scaled() -> None:
+    world = scaled_world()
+    world.pod("web", "n1")
+    with pytest.raises(Permanent, match=r"1 pods still run .*apps/web on n1.*drain them first"):
+        scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, None, world.context())
+    assert world.calls == []
+
+
+def test_instances_protected_from_scale_in_are_released_since_they_are_empty() -> None:
+    world = scaled_world()
+    world.described["old"]["Instances"][0]["ProtectedFromScaleIn"] = True
+    scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, None, world.context())
+    assert ("protection", ["i-old0"]) in world.calls
+
+
+def test_a_group_that_may_not_terminate_is_refused() -> None:
+    world = scaled_world()
+    world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Terminate"}]
+    with pytest.raises(Permanent, match="old have Terminate suspended"):
+        scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, None, world.context())
+
+
+def test_back_at_the_recorded_size_the_hold_still_stands() -> None:
+    world = World({"old": group("old", MinSize=0, DesiredCapacity=0, MaxSize=2, Instances=[])})
+    world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Launch"}]
+    result = scale.run({"wanted": "recorded", "groups": ["old"], "sizes": SIZES}, None, world.context())
+    assert (result["groups"], len(world.described["old"]["Instances"])) == ({"old": 2}, 2)
+    assert hold.suspended(world.described["old"]) == {"Launch"}
+
+
+def test_every_node_of_the_groups_is_tainted_once_and_cleared_again() -> None:
+    world = scaled_world()
+    world.node("other", "i-else")
+    first = taint.run({"wanted": "tainted", "groups": ["old"]}, None, world.context())
+    assert (first["nodes"], first["changed"], first["missing"]) == (["n0", "n1"], 2, [])
+    assert world.nodes["n0"]["spec"]["taints"] == [TAINT]
+    assert "taints" not in world.nodes["other"]["spec"]
+    assert taint.run({"wanted": "tainted", "groups": ["old"]}, None, world.context())["changed"] == 0
+    taint.run({"wanted": "clear", "groups": ["old"]}, None, world.context())
+    assert world.nodes["n0"]["spec"]["taints"] == []
+
+
+def test_a_node_that_joins_late_is_tainted_too_and_one_that_never_does_is_named() -> None:
+    world = scaled_world()
+    del world.nodes["n1"]
+    sleep = world.sleep
+
+    def joins(seconds: float) -> None:
+        sleep(seconds)
+        if world.clock.now > 10 and "n1" not in world.nodes:
+            world.node("n1", "i-old1")
+
+    world.sleep = joins
+    assert taint.run({"wanted": "tainted", "groups": ["old"]}, None, world.context())["nodes"] == ["n0", "n1"]
+    lonely = scaled_world()
+    del lonely.nodes["n1"]
+    result = taint.run({"wanted": "tainted", "groups": ["old"], "joinSeconds": 5}, None, lonely.context())
+    assert (result["nodes"], result["missing"]) == (["n0"], ["i-old1"])
