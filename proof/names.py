@@ -19,8 +19,8 @@ import dns.rcode
 from proof.resolver import Query, read_answer
 
 RATE_HZ = 2.0
-"""Per place. Places look in turn, so that three of them see a zone every sixth of a second: about half of what a change of
-a hosted zone takes to be seen in the lab (Route 53 takes far longer)."""
+"""Per place. Places look in turn, so that three of them see a zone every sixth of a second: about half of what a
+change of a hosted zone takes to be seen in the lab (Route 53 takes far longer)."""
 
 
 @dataclass
