@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ def window(ttl: int, period: int, periods: int) -> int:
     return max(2 * ttl, periods * period) + period
 
 
-def flows(points: list[Mapping[str, Any]], since: datetime) -> float:
+def flows(points: Sequence[Mapping[str, Any]], since: datetime) -> float:
     """New flows in data that begin at or after `since`."""
     return sum(float(point["Sum"]) for point in points if point["Timestamp"] >= since)
 

@@ -1,0 +1,208 @@
+"""The rules behind the gates, on literals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from migration.clients.etcd import Member
+from migration.deadline import Deadline, Permanent, Retryable
+from migration.gates import CHECKS, run
+from migration.gates.cleanup import Old
+from migration.gates.cluster import continuous, managers
+from migration.gates.members import address_of, within
+from migration.gates.quiet import flows, window
+from migration.gates.workloads import volume_zones
+from migration.operations.context import Context
+from migration.reachability import lacking, leads, peering_between, resolves_both_ways, routes, unreached, vpc_cidrs
+from migration.stages import STAGES
+
+
+def test_every_gate_of_the_stage_table_exists_and_none_is_left_over() -> None:
+    named = {gate for stage in STAGES for gate in (*stage.gates_before, *stage.gates_after)}
+    assert named == set(CHECKS)
+
+
+# Routes
+
+
+def table(name: str, **destinations: str) -> dict[str, Any]:
+    return {
+        "RouteTableId": name,
+        "Routes": [
+            {"DestinationCidrBlock": cidr, "GatewayId" if target in ("local",) else "VpcPeeringConnectionId": target}
+            for cidr, target in destinations.items()
+        ],
+    }
+
+
+LOCAL = {"10.0.0.0/16": "local"}
+
+
+def test_a_blackhole_is_no_route() -> None:
+    dead = {"DestinationCidrBlock": "10.1.0.0/16", "VpcPeeringConnectionId": "pcx-1", "State": "blackhole"}
+    assert routes([{"RouteTableId": "rtb", "Routes": [dead]}]) == {"rtb": {}}
+
+
+def test_every_table_needs_the_route_and_through_the_peering() -> None:
+    tables = routes(
+        [table("a", **LOCAL, **{"10.1.0.0/16": "pcx-1"}), table("b", **LOCAL), table("c", **{"10.1.0.0/16": "pcx-2"})]
+    )
+    assert lacking(tables, "10.1.0.0/16", "pcx-1") == ["b", "c"]
+    assert lacking(tables, "10.1.0.0/16") == ["b"]
+
+
+def test_the_most_specific_route_wins_and_a_default_route_counts_for_nothing() -> None:
+    one = {"10.0.0.0/8": "tgw-1", "10.1.0.0/16": "pcx-1", "0.0.0.0/0": "igw-1"}
+    assert leads(one, "10.1.4.0/24") == "pcx-1"
+    assert leads(one, "10.2.0.0/16") == "tgw-1"
+    assert leads(one, "192.168.0.0/16") == "igw-1"
+    assert lacking({"a": {"0.0.0.0/0": "nat-1"}}, "10.1.0.0/16") == ["a"]
+
+
+def test_what_only_the_old_side_reaches_is_named() -> None:
+    old = {"a": {"10.9.0.0/16": "tgw-1", "10.8.0.0/16": "pcx-1", "10.1.0.0/16": "pcx-new", "0.0.0.0/0": "igw-1"}}
+    new = {"b": {"10.8.0.0/16": "pcx-2"}}
+    assert unreached(old, new, ["10.0.0.0/16", "10.1.0.0/16"]) == ["10.9.0.0/16"]
+
+
+def peering(code: str, **options: bool) -> dict[str, Any]:
+    def end(vpc: str, key: str) -> dict[str, Any]:
+        return {"VpcId": vpc, "PeeringOptions": {"AllowDnsResolutionFromRemoteVpc": options.get(key, False)}}
+
+    return {"Status": {"Code": code}, "RequesterVpcInfo": end("new", "there"), "AccepterVpcInfo": end("old", "here")}
+
+
+def test_only_an_active_peering_counts_and_dns_must_be_allowed_at_both_ends() -> None:
+    assert peering_between([peering("pending-acceptance")], "old", "new") is None
+    assert peering_between([peering("active")], "old", "new") is not None
+    assert not resolves_both_ways(peering("active", here=True))
+    assert resolves_both_ways(peering("active", here=True, there=True))
+
+
+def test_secondary_ranges_count_unless_they_are_going() -> None:
+    vpc = {
+        "CidrBlock": "10.0.0.0/16",
+        "CidrBlockAssociationSet": [
+            {"CidrBlock": "10.0.0.0/16", "CidrBlockState": {"State": "associated"}},
+            {"CidrBlock": "100.64.0.0/16", "CidrBlockState": {"State": "associated"}},
+            {"CidrBlock": "100.65.0.0/16", "CidrBlockState": {"State": "disassociated"}},
+        ],
+    }
+    assert vpc_cidrs(vpc) == ["10.0.0.0/16", "100.64.0.0/16"]
+
+
+# Quiet
+
+
+def test_quiet_is_the_longer_of_two_ttls_and_the_periods() -> None:
+    assert window(ttl=5, period=60, periods=3) == 240
+    assert window(ttl=300, period=60, periods=3) == 660
+    assert window(ttl=5, period=5, periods=3) == 20
+
+
+def test_only_recent_flows_count_and_a_missing_datum_is_none() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    points = [{"Timestamp": now - timedelta(seconds=s), "Sum": value} for s, value in ((400, 9.0), (60, 2.0))]
+    assert flows(points, now - timedelta(seconds=240)) == 2.0
+    assert flows(points[:1], now - timedelta(seconds=240)) == 0
+
+
+# Names of the old VPC
+
+
+def test_ids_and_addresses_of_the_old_vpc_are_found_and_nothing_else() -> None:
+    old = Old(["vpc-1", "subnet-2"], ["10.10.0.0/16"])
+    assert old.named_in("--aws-vpc-id=vpc-1") == ["vpc-1"]
+    assert old.named_in('{"host": "10.10.3.4", "other": "10.11.3.4", "again": "10.10.3.4:53"}') == ["10.10.3.4"]
+    assert old.named_in("version 10.10.3.4.5 and 999.10.3.4") == []
+
+
+# Writers
+
+
+def test_who_writes_again_is_told_from_who_wrote_once() -> None:
+    service = {
+        "metadata": {
+            "managedFields": [
+                {"manager": "argocd-controller", "fieldsV1": {"f:spec": {"f:externalTrafficPolicy": {}}}},
+                {"manager": "kubectl-edit", "fieldsV1": {"f:spec": {"f:externalTrafficPolicy": {}}}},
+                {"manager": "kube-controller-manager", "fieldsV1": {"f:status": {}}},
+            ]
+        }
+    }
+    owners = managers(service, "f:spec", "f:externalTrafficPolicy")
+    assert owners == ["argocd-controller", "kubectl-edit"]
+    assert continuous(owners) == ["argocd-controller"]
+
+
+# Volumes and members
+
+
+def test_a_volume_that_is_bound_to_a_zone_says_so() -> None:
+    expression = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["eu-central-1b"]}
+    terms = [{"matchExpressions": [expression, {"key": "other", "values": ["x"]}]}]
+    volume = {"spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}}
+    assert volume_zones(volume) == {"eu-central-1b"}
+    assert volume_zones({"spec": {}}) == set()
+
+
+def test_members_are_placed_by_their_peer_address() -> None:
+    one = Member(id="1", name="a", peer_urls=("https://10.1.0.4:2380",), client_urls=(), learner=False)
+    assert address_of(one) == "10.1.0.4"
+    assert within([one], "10.1.0.0/16") == [one]
+    assert within([one], "10.2.0.0/16") == []
+
+
+# Running a gate
+
+
+class Time:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def gate(monkeypatch: pytest.MonkeyPatch, *names: str, **checks: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    told: list[str] = []
+    time = Time()
+    nothing: Any = None
+    deadline = Deadline(10, clock=lambda: time.now, sleeper=time.sleep)
+    monkeypatch.setattr(run, "CHECKS", checks)
+    monkeypatch.setattr(run, "completed", lambda facts, context, stage: {**facts, "stage": stage})
+    return run.run_checks(names, {}, Context(told.append, deadline, nothing), 3), told
+
+
+def test_a_check_is_tried_until_it_holds_and_its_reason_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([Retryable("not yet"), Retryable("not yet"), "fine"])
+
+    def check(*_: Any) -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    results, told = gate(monkeypatch, "one", one=check)
+    assert results == [{"check": "one", "ok": True, "detail": "fine"}]
+    assert told == ["one: waiting: not yet", "one: fine"]
+
+
+def refuse(reason: str) -> Any:
+    def check(*_: Any) -> str:
+        raise Permanent(reason)
+
+    return check
+
+
+def test_all_refusals_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Permanent, match="one: no; two: never"):
+        gate(monkeypatch, "one", "two", one=refuse("no"), two=refuse("never"))
+
+
+def test_a_gate_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Permanent, match="no gate three"):
+        gate(monkeypatch, "three", one=refuse("no"))
