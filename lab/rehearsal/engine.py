@@ -14,6 +14,8 @@ from typing import Any
 
 # The engine and its plugins yield to the network, the balancers and the probes.
 NICE = 10
+# What the CLI warns of for every plugin that lies on PATH, where the lab's lie.
+_AMBIENT = "using pulumi-"
 COUNTED = ("create", "update", "replace", "delete", "same")
 
 
@@ -40,7 +42,9 @@ class Engine:
     """Runs `pulumi` in the repository for one lab. `environment` is what `python -m lab env` exports."""
 
     def __init__(self, root: Path, environment: dict[str, str], logs: Path, progress: Callable[[str], None]) -> None:
-        self.root, self.environment, self.logs, self.progress = root, environment, logs, progress
+        # The event log is a flag for those who drive the CLI from outside, as the Automation API does.
+        self.environment = {**environment, "PULUMI_DEBUG_COMMANDS": "true"}
+        self.root, self.logs, self.progress = root, logs, progress
         logs.mkdir(parents=True, exist_ok=True)
 
     def plain(self, *arguments: str) -> str:
@@ -126,7 +130,7 @@ class _Tail(threading.Thread):
 
     def _diagnostic(self, event: dict[str, Any]) -> None:
         text = event.get("message", "").strip()
-        if not text or event.get("ephemeral"):
+        if not text or event.get("ephemeral") or event.get("severity") == "debug" or _AMBIENT in text:
             return
         if event.get("severity") == "error":
             self.errors.append(text)
