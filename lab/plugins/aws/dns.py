@@ -188,6 +188,8 @@ def _read_association(call: Call) -> dict[str, Any] | None:
 
 
 def _delete_association(call: Call) -> None:
+    if _read_association(call) is None:
+        return
     region = call.old.get("vpcRegion") or call.region
     info = _client(call).disassociate_vpc_from_hosted_zone(
         HostedZoneId=_zone(call.old), VPC={"VPCId": call.old["vpcId"], "VPCRegion": region}

@@ -110,6 +110,8 @@ def _update(call: Call) -> None:
 
 
 def _delete(call: Call) -> None:
+    if _peering(call) is None:  # AWS keeps showing it for a while, and refuses to delete it twice
+        return
     call.ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=call.id)
 
     def gone() -> bool:

@@ -14,7 +14,12 @@ from lab.plugins.aws.tags import TAGS, as_dict, as_list, specification, sync_ec2
 from lab.plugins.aws.vpc import DOCS, REGION, arn, first
 from lab.plugins.schema import ResourceType, flag, number, text
 
-_GONE = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidSecurityGroupRuleId.NotFound")
+_GONE = (
+    "InvalidGroup.NotFound",
+    "InvalidGroupId.NotFound",
+    "InvalidSecurityGroupRuleId.NotFound",
+    "InvalidPermission.NotFound",
+)
 # A group stays in use until the interfaces and rules that name it are gone, which AWS sees late.
 _LAGS = ("DependencyViolation", "InvalidGroup.InUse")
 

@@ -19,7 +19,8 @@ def sdk(token: str) -> tuple[type, type]:
     """The resource's class and its arguments' class."""
     _, path, name = token.split(":")
     package = importlib.import_module(f"pulumi_aws.{path.split('/')[0]}")
-    return getattr(package, name), getattr(package, f"{name}Args")
+    # Where a nested block took the name `…Args`, the SDK calls the resource's own `…InitArgs`.
+    return getattr(package, name), getattr(package, f"{name}InitArgs", None) or getattr(package, f"{name}Args")
 
 
 TOKENS = sorted(TABLE)
@@ -55,9 +56,9 @@ def test_every_row_names_its_source_and_its_recomputed_outputs_exist(token: str)
     assert set(row.recomputed) <= {*row.computed, *row.props}
     for inputs in row.recomputed.values():
         assert set(inputs) <= set(row.props)
-    assert row.update is not None or all(
-        p.replace or n == "region" or p.unreadable for n, p in row.props.items()
-    ), "a row without update says of every property that it replaces"
+    assert row.update is not None or all(p.replace or n == "region" or p.unreadable for n, p in row.props.items()), (
+        "a row without update says of every property that it replaces"
+    )
 
 
 def nested(prop: Prop, path: str) -> list[tuple[str, Prop]]:

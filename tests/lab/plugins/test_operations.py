@@ -1,0 +1,475 @@
+"""Every type made, read back, imported, changed and deleted on the lab's AWS, by the plugin's own methods."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from lab.plugins.errors import PluginError
+from lab.plugins.host import Request
+from tests.lab.plugins.driving import Driver, Made
+
+ALLOW = {"Effect": "Allow", "Action": "ssm:GetParameter", "Resource": "*"}
+ZONES = ("eu-central-1a", "eu-central-1b")
+
+
+@dataclass
+class Ground:
+    """What other resources stand on: two VPCs, subnets, a group, a template."""
+
+    driver: Driver
+    vpc: Made
+    other: Made
+    subnets: list[str] = field(default_factory=list)
+    group: str = ""
+    template: str = ""
+
+
+def new_vpc(driver: Driver, name: str, octet: int) -> Made:
+    return driver.create("aws:ec2/vpc:Vpc", name, cidrBlock=f"127.{octet}.0.0/16", tags={"Name": name})
+
+
+@pytest.fixture
+def ground(driver: Driver) -> Ground:
+    found = Ground(driver, new_vpc(driver, "main", 30), new_vpc(driver, "legacy", 10))
+    for index, zone in enumerate(ZONES):
+        subnet = driver.create(
+            "aws:ec2/subnet:Subnet",
+            zone,
+            vpcId=found.vpc.id,
+            cidrBlock=f"127.30.{index}.0/24",
+            availabilityZone=zone,
+        )
+        found.subnets.append(subnet.id)
+    found.group = driver.create("aws:ec2/securityGroup:SecurityGroup", "nodes", vpcId=found.vpc.id).id
+    found.template = driver.create(
+        "aws:ec2/launchTemplate:LaunchTemplate",
+        "t",
+        imageId="ami-12c6146b",
+        instanceType="m5.large",
+        vpcSecurityGroupIds=[found.group],
+    ).id
+    return found
+
+
+def peering(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ec2/vpcPeeringConnection:VpcPeeringConnection",
+        "p",
+        vpcId=ground.vpc.id,
+        peerVpcId=ground.other.id,
+        autoAccept=True,
+        tags={"Name": "p"},
+    )
+
+
+def route_table(ground: Ground) -> Made:
+    return ground.driver.create("aws:ec2/routeTable:RouteTable", "r", vpcId=ground.vpc.id)
+
+
+def route(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ec2/route:Route",
+        "r",
+        routeTableId=route_table(ground).id,
+        destinationCidrBlock="127.10.0.0/16",
+        vpcPeeringConnectionId=peering(ground).id,
+    )
+
+
+def association(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ec2/routeTableAssociation:RouteTableAssociation",
+        "a",
+        subnetId=ground.subnets[0],
+        routeTableId=route_table(ground).id,
+    )
+
+
+def endpoint(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ec2/vpcEndpoint:VpcEndpoint",
+        "s3",
+        vpcId=ground.vpc.id,
+        serviceName="com.amazonaws.eu-central-1.s3",
+        routeTableIds=[route_table(ground).id],
+    )
+
+
+def internet(ground: Ground) -> Made:
+    return ground.driver.create("aws:ec2/internetGateway:InternetGateway", "i", vpcId=ground.vpc.id)
+
+
+def address(ground: Ground) -> Made:
+    return ground.driver.create("aws:ec2/eip:Eip", "e", domain="vpc")
+
+
+def nat(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ec2/natGateway:NatGateway", "n", subnetId=ground.subnets[0], allocationId=address(ground).id
+    )
+
+
+def ingress(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+        "i",
+        securityGroupId=ground.group,
+        ipProtocol="tcp",
+        fromPort=2379,
+        toPort=2380,
+        cidrIpv4="127.30.0.0/16",
+        description="etcd",
+        tags={"Name": "etcd"},
+    )
+
+
+def egress(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        "e",
+        securityGroupId=ground.group,
+        ipProtocol="-1",
+        referencedSecurityGroupId=ground.group,
+        description="all",
+    )
+
+
+def template(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ec2/launchTemplate:LaunchTemplate",
+        "u",
+        name="u",
+        imageId="ami-12c6146b",
+        instanceType="m5.large",
+        userData="I2Nsb3VkLWNvbmZpZwo=",
+        vpcSecurityGroupIds=[ground.group],
+        updateDefaultVersion=True,
+        ebsOptimized="true",
+        iamInstanceProfile={"arn": "arn:aws:iam::123456789012:instance-profile/nodes"},
+        metadataOptions={"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 2},
+        instanceMarketOptions={"marketType": "spot"},
+        blockDeviceMappings=[
+            {"deviceName": "/dev/xvda", "ebs": {"volumeSize": 20, "encrypted": "true", "deleteOnTermination": "true"}}
+        ],
+        tagSpecifications=[{"resourceType": "instance", "tags": {"Name": "n"}}],
+        tags={"Name": "u"},
+    )
+
+
+def targets(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:lb/targetGroup:TargetGroup",
+        "t",
+        name="t",
+        port=6443,
+        protocol="TCP",
+        vpcId=ground.vpc.id,
+        targetType="ip",
+        deregistrationDelay=10,
+        preserveClientIp="false",
+        healthCheck={
+            "protocol": "TCP",
+            "port": "traffic-port",
+            "interval": 10,
+            "healthyThreshold": 2,
+            "unhealthyThreshold": 2,
+        },
+    )
+
+
+def target(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:lb/targetGroupAttachment:TargetGroupAttachment",
+        "t",
+        targetGroupArn=targets(ground).id,
+        targetId="127.30.0.9",
+        port=6443,
+    )
+
+
+def balancer(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:lb/loadBalancer:LoadBalancer",
+        "b",
+        name="b",
+        loadBalancerType="network",
+        internal=True,
+        subnets=ground.subnets,
+        enableCrossZoneLoadBalancing=True,
+    )
+
+
+def listener(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:lb/listener:Listener",
+        "l",
+        loadBalancerArn=balancer(ground).id,
+        port=6443,
+        protocol="TCP",
+        defaultActions=[{"type": "forward", "targetGroupArn": targets(ground).id}],
+    )
+
+
+def workers(ground: Ground, **more: Any) -> Made:
+    return ground.driver.create(
+        "aws:autoscaling/group:Group",
+        "g",
+        name="g",
+        minSize=1,
+        maxSize=3,
+        desiredCapacity=2,
+        vpcZoneIdentifiers=ground.subnets,
+        launchTemplate={"id": ground.template, "version": "1"},
+        tags=[{"key": "Name", "value": "w", "propagateAtLaunch": True}],
+        suspendedProcesses=["AZRebalance"],
+        waitForCapacityTimeout="20s",
+        **more,
+    )
+
+
+def zone(ground: Ground) -> str:
+    made = ground.driver.client("route53").create_hosted_zone(
+        Name="pet.lab.internal",
+        CallerReference="test",
+        HostedZoneConfig={"PrivateZone": True},
+        VPC={"VPCRegion": "eu-central-1", "VPCId": ground.other.id},
+    )
+    return made["HostedZone"]["Id"].rpartition("/")[2]
+
+
+def record(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:route53/record:Record",
+        "r",
+        zoneId=zone(ground),
+        name="*.apps.pet.lab.internal",
+        type="CNAME",
+        ttl=5,
+        records=["b.elb.amazonaws.com"],
+        setIdentifier="main",
+        weightedRoutingPolicies=[{"weight": 0}],
+    )
+
+
+def visibility(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:route53/zoneAssociation:ZoneAssociation", "z", zoneId=zone(ground), vpcId=ground.vpc.id
+    )
+
+
+def policy(ground: Ground) -> Made:
+    ground.driver.client("iam").create_role(RoleName="member", AssumeRolePolicyDocument="{}")
+    return ground.driver.create(
+        "aws:iam/rolePolicy:RolePolicy",
+        "p",
+        role="member",
+        policy=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        ),
+    )
+
+
+def volume(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ebs/volume:Volume", "v", availabilityZone=ZONES[0], size=8, type="gp3", encrypted=True
+    )
+
+
+def parameter(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ssm/parameter:Parameter", "p", name="/pet/x", type="SecureString", value="hidden", tags={"a": "b"}
+    )
+
+
+def alarm(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:cloudwatch/metricAlarm:MetricAlarm",
+        "a",
+        comparisonOperator="GreaterThanThreshold",
+        evaluationPeriods=1,
+        metricName="NewFlowCount",
+        namespace="AWS/NetworkELB",
+        period=60,
+        statistic="Sum",
+        threshold=1,
+    )
+
+
+def tag(ground: Ground) -> Made:
+    return ground.driver.create("aws:ec2/tag:Tag", "t", resourceId=ground.other.id, key="shared", value="yes")
+
+
+def options(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:ec2/peeringConnectionOptions:PeeringConnectionOptions",
+        "o",
+        vpcPeeringConnectionId=peering(ground).id,
+        requester={"allowRemoteVpcDnsResolution": True},
+        accepter={"allowRemoteVpcDnsResolution": True},
+    )
+
+
+def accepter(ground: Ground) -> Made:
+    asked = ground.driver.create(
+        "aws:ec2/vpcPeeringConnection:VpcPeeringConnection", "p", vpcId=ground.vpc.id, peerVpcId=ground.other.id
+    )
+    assert asked.outputs["acceptStatus"] == "pending-acceptance"
+    return ground.driver.create(
+        "aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter",
+        "p",
+        vpcPeeringConnectionId=asked.id,
+        autoAccept=True,
+    )
+
+
+Maker = Callable[[Ground], Made]
+# maker, changes that are updates, import id where it isn't the id
+CASES: list[tuple[Maker, dict[str, Any], Callable[[Made], str] | None]] = [
+    (lambda g: g.vpc, {"enableDnsHostnames": True, "tags": {"Name": "new"}}, None),
+    (lambda g: new_vpc(g.driver, "third", 50), {"tags": {}}, None),
+    (peering, {"requester": {"allowRemoteVpcDnsResolution": True}}, None),
+    (accepter, {"tags": {"a": "b"}}, None),
+    (options, {"accepter": {"allowRemoteVpcDnsResolution": False}}, None),
+    (route_table, {"tags": {"a": "b"}}, None),
+    (route, {}, lambda m: f"{m.inputs['routeTableId']}_127.10.0.0/16"),
+    (association, {}, lambda m: f"{m.inputs['subnetId']}/{m.inputs['routeTableId']}"),
+    (endpoint, {"routeTableIds": []}, None),
+    (internet, {"tags": {"a": "b"}}, None),
+    (address, {"tags": {"a": "b"}}, None),
+    (nat, {"tags": {"a": "b"}}, None),
+    (ingress, {"toPort": 2381, "description": "more", "tags": {}}, None),
+    (egress, {"tags": {"a": "b"}}, None),
+    (template, {"userData": "Yg==", "metadataOptions": {"httpTokens": "optional"}}, None),
+    (targets, {"deregistrationDelay": 20}, None),
+    (target, {}, lambda m: f"{m.inputs['targetGroupArn']},127.30.0.9,6443"),
+    (balancer, {"enableCrossZoneLoadBalancing": False, "tags": {"a": "b"}}, None),
+    (listener, {"port": 6444}, None),
+    (workers, {"maxSize": 4, "suspendedProcesses": ["Launch"], "terminationPolicies": ["OldestInstance"]}, None),
+    (record, {"weightedRoutingPolicies": [{"weight": 100}], "ttl": 6}, None),
+    (visibility, {}, None),
+    (policy, {"policy": json.dumps({"Version": "2012-10-17", "Statement": [{**ALLOW, "Action": "*"}]})}, None),
+    (volume, {"tags": {"a": "b"}}, None),
+    (parameter, {"value": "other", "tags": {"c": "d"}}, None),
+    (alarm, {"threshold": 2}, None),
+    (tag, {"value": "no"}, None),
+]
+
+
+def ids(case: tuple[Maker, Any, Any]) -> str:
+    return getattr(case[0], "__name__", "vpc").strip("<>")
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_what_is_made_reads_back_imports_changes_and_goes(
+    ground: Ground, case: tuple[Maker, dict[str, Any], Callable[[Made], str] | None]
+) -> None:
+    maker, changes, import_id = case
+    driver = ground.driver
+    made = maker(ground)
+
+    assert driver.diff(made).changes == [], "a second preview is clean"
+    fresh = driver.refresh(made)
+    assert fresh is not None
+    assert (fresh.id, fresh.inputs, fresh.outputs) == (made.id, made.inputs, made.outputs), "a refresh is clean"
+
+    imported = driver.import_(made, import_id(made) if import_id else None)
+    imported.inputs = made.inputs
+    left = {c.top for c in driver.diff(imported).changes}
+    row = driver.plugin._row(Request(type=made.type, name=made.name))
+    assert left <= {n for n, p in row.props.items() if p.unreadable}, "an import finds what the program says"
+
+    if changes:
+        difference = driver.diff(made, **changes)
+        assert {c.top for c in difference.changes} == set(changes)
+        assert not any(c.replace for c in difference.changes)
+        made = driver.update(made, **changes)
+        assert driver.diff(made).changes == [], "after the update nothing is left to do"
+        again = driver.refresh(made)
+        assert again is not None
+        assert again.outputs == made.outputs
+
+    if made.type in {"aws:ec2/vpc:Vpc"} and made is not ground.vpc and made.name != "third":
+        return
+    if maker is CASES[0][0]:
+        return  # other things stand on it
+    driver.delete(made)
+    if made.type not in KEPT_BY_AWS:
+        assert driver.refresh(made) is None
+    driver.delete(made)  # gone already is done
+
+
+KEPT_BY_AWS = {
+    "aws:ec2/peeringConnectionOptions:PeeringConnectionOptions",
+    "aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter",
+}
+
+
+def test_a_drift_is_seen_and_would_be_undone(ground: Ground) -> None:
+    driver = ground.driver
+    driver.client("ec2").create_tags(Resources=[ground.vpc.id], Tags=[{"Key": "Name", "Value": "by hand"}])
+    drifted = driver.refresh(ground.vpc)
+    assert drifted is not None
+    assert drifted.inputs["tags"] == {"Name": "by hand"}
+    assert drifted.outputs["tagsAll"] == {"Name": "by hand", "owner": "lab"}
+    assert [c.path for c in driver.diff(drifted, tags={"Name": "main"}).changes] == ["tags.Name"]
+
+
+def test_sizes_somebody_else_owns_are_not_set_back_by_another_change(ground: Ground) -> None:
+    driver, ignore = ground.driver, ("minSize", "maxSize", "desiredCapacity", "suspendedProcesses")
+    made = workers(ground)
+    scaling = driver.client("autoscaling")
+    scaling.update_auto_scaling_group(AutoScalingGroupName="g", MinSize=2, MaxSize=5)
+    scaling.suspend_processes(AutoScalingGroupName="g", ScalingProcesses=["Launch"])
+    tags = [{"key": "Name", "value": "v", "propagateAtLaunch": True}]
+    assert {c.top for c in driver.diff(made, ignore, tags=tags).changes} == {"tags"}
+    updated = driver.update(made, ignore, tags=tags)
+    assert (updated.outputs["minSize"], updated.outputs["maxSize"]) == (2, 5)
+    assert updated.outputs["suspendedProcesses"] == ["AZRebalance", "Launch"]
+    assert driver.diff(updated, ignore).changes == []
+
+
+def test_a_group_is_emptied_before_it_is_deleted(ground: Ground) -> None:
+    made = workers(ground)
+    client = ground.driver.client("ec2")
+    ground.driver.delete(made)
+    states = {i["State"]["Name"] for r in client.describe_instances()["Reservations"] for i in r["Instances"]}
+    assert states <= {"terminated", "shutting-down"}
+
+
+def test_a_second_group_of_that_name_is_refused(ground: Ground) -> None:
+    workers(ground)
+    with pytest.raises(PluginError, match=r"AlreadyExists: .*'g' already exists; import it"):
+        workers(ground)
+
+
+def test_a_second_route_to_one_destination_is_refused(ground: Ground) -> None:
+    made = route(ground)
+    with pytest.raises(PluginError, match="RouteAlreadyExists"):
+        ground.driver.create("aws:ec2/route:Route", "again", **made.inputs)
+
+
+def test_aws_errors_carry_their_code(ground: Ground) -> None:
+    with pytest.raises(PluginError, match=r"^InvalidVpcID.NotFound: "):
+        ground.driver.create("aws:ec2/subnet:Subnet", "s", vpcId="vpc-12345678", cidrBlock="127.30.0.0/24")
+
+
+def test_an_unknown_type_is_an_error_naming_it(driver: Driver) -> None:
+    with pytest.raises(PluginError, match="doesn't know the type aws:ec2/instance:Instance"):
+        driver.plugin.check(Request(type="aws:ec2/instance:Instance", name="x"))
+    with pytest.raises(PluginError, match="function"):
+        driver.plugin.invoke("aws:ec2/getAmi:getAmi", {})
+
+
+def test_functions_answer(driver: Driver) -> None:
+    zones = driver.plugin.invoke("aws:index/getAvailabilityZones:getAvailabilityZones", {"state": "available"})
+    assert zones["names"] == ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
+    who = driver.plugin.invoke("aws:index/getCallerIdentity:getCallerIdentity", {})
+    assert who["accountId"] == "123456789012"
+    assert driver.plugin.invoke("aws:index/getRegion:getRegion", {})["region"] == "eu-central-1"
+    with pytest.raises(PluginError, match="colour"):
+        driver.plugin.invoke("aws:index/getCallerIdentity:getCallerIdentity", {"colour": "red"})
