@@ -24,18 +24,9 @@ ORDER = (
     "subnet",
 )
 
-# What AWS answers when the thing isn't there (any more): for a deletion that is success.
-_GONE = (
-    "NotFound",
-    "InvalidGroup.NotFound",
-    "InvalidVolume.NotFound",
-    "InvalidSubnetID.NotFound",
-    "InvalidRouteTableID.NotFound",
-    "InvalidLaunchTemplateId.NotFound",
-    "LoadBalancerNotFound",
-    "TargetGroupNotFound",
-    "NoSuchEntity",
-)
+# What AWS answers, somewhere in its code, when the thing isn't there (any more): for a deletion that is success.
+# Each service spells it its own way: InvalidGroup.NotFound, LoadBalancerNotFound, NoSuchEntity, …
+_GONE = ("NotFound", "NoSuchEntity", "DoesNotExist")
 # What AWS answers while something deleted a moment ago still holds it.
 _HELD = ("DependencyViolation", "ResourceInUse", "VolumeInUse", "ScalingActivityInProgress", "ResourceInUse.ELB")
 
@@ -71,19 +62,49 @@ def _load_balancer(aws: Aws, arn: str) -> None:
     aws.elbv2.delete_load_balancer(LoadBalancerArn=arn)
 
 
-def _security_group(aws: Aws, group: str) -> None:
-    # Rules that name each other would hold both; a group that goes needs none.
-    rules: list[Any] = aws.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])[
-        "SecurityGroupRules"
+def revoke_rules(aws: Aws, groups: Iterable[str]) -> None:
+    """Take all rules out of these groups: groups that name each other would hold each other for ever."""
+    for group in groups:
+        rules: list[Any] = aws.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])[
+            "SecurityGroupRules"
+        ]
+        for egress, revoke in (
+            (False, aws.ec2.revoke_security_group_ingress),
+            (True, aws.ec2.revoke_security_group_egress),
+        ):
+            ids = [rule["SecurityGroupRuleId"] for rule in rules if bool(rule["IsEgress"]) is egress]
+            if not ids:
+                continue
+            try:
+                revoke(GroupId=group, SecurityGroupRuleIds=ids)
+            except ClientError as error:
+                if not any(part in _code(error) for part in _GONE):
+                    raise
+
+
+def named_by_others(aws: Aws, groups: Iterable[str]) -> list[str]:
+    """Rules of groups that stay which name one of these, as sentences: they would keep it from going."""
+    going = sorted(groups)
+    if not going:
+        return []
+    pages = aws.ec2.get_paginator("describe_security_groups").paginate(
+        Filters=[{"Name": "ip-permission.group-id", "Values": going}]
+    )
+    own = {g["GroupId"]: g["VpcId"] for g in aws.ec2.describe_security_groups(Filters=[_ids(going)])["SecurityGroups"]}
+    return [
+        f"{group['GroupId']} ({group['GroupName']}) names {pair['GroupId']}"
+        for page in pages
+        for group in page["SecurityGroups"]
+        if group["GroupId"] not in going
+        for rule in group.get("IpPermissions", [])
+        for pair in rule.get("UserIdGroupPairs", [])
+        # Across VPCs a reference only becomes stale.
+        if own.get(pair["GroupId"]) == group["VpcId"]
     ]
-    for egress, revoke in (
-        (False, aws.ec2.revoke_security_group_ingress),
-        (True, aws.ec2.revoke_security_group_egress),
-    ):
-        ids = [rule["SecurityGroupRuleId"] for rule in rules if bool(rule["IsEgress"]) is egress]
-        if ids:
-            revoke(GroupId=group, SecurityGroupRuleIds=ids)
-    aws.ec2.delete_security_group(GroupId=group)
+
+
+def _ids(groups: list[str]) -> dict[str, Any]:
+    return {"Name": "group-id", "Values": groups}
 
 
 def _instance_profile(aws: Aws, name: str) -> None:
@@ -100,7 +121,7 @@ DELETIONS: dict[str, Callable[[Aws, str], object]] = {
     "target-group": lambda aws, id_: aws.elbv2.delete_target_group(TargetGroupArn=id_),
     "volume": lambda aws, id_: aws.ec2.delete_volume(VolumeId=id_),
     "instance-profile": _instance_profile,
-    "security-group": _security_group,
+    "security-group": lambda aws, id_: aws.ec2.delete_security_group(GroupId=id_),
     "route-table": lambda aws, id_: aws.ec2.delete_route_table(RouteTableId=id_),
     "subnet": lambda aws, id_: aws.ec2.delete_subnet(SubnetId=id_),
 }
@@ -111,9 +132,7 @@ def delete(aws: Aws, item: Mapping[str, str]) -> bool:
     try:
         DELETIONS[item["type"]](aws, item["id"])
     except ClientError as error:
-        if _code(error) in _GONE or _code(error).endswith(".NotFound"):
-            return False
-        if item["type"] == "launch-template" and "DoesNotExist" in _code(error):
+        if any(part in _code(error) for part in _GONE):
             return False
         if _code(error) in _HELD:
             raise Retryable(f"{item['type']} {item['id']} is still in use: {error}") from error
@@ -130,7 +149,21 @@ def retire(
 ) -> list[str]:
     """Delete all of `items`, waiting for what holds them; returns the ids this call deleted."""
     deleted = []
-    for item in ordered(items):
+    items = ordered(items)
+    groups = [item["id"] for item in items if item["type"] == "security-group"]
+    held = named_by_others(aws, groups)
+    if held:
+        raise Permanent(
+            f"security groups that stay name some that are to go: {'; '.join(held)}. Take those rules out, or move the "
+            f"named groups from migration:retire to migration:keep"
+        )
+    revoked = False
+    for item in items:
+        if item["type"] == "security-group" and not revoked:
+            # Only now: as long as anything ran in them, their rules were in use.
+            alive()
+            revoke_rules(aws, groups)
+            revoked = True
         name = f"{item['type']} {item['id']}"
 
         def attempt(item: Mapping[str, str] = item) -> bool:

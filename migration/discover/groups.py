@@ -100,13 +100,17 @@ def members(inventory: Inventory) -> list[dict[str, Any]]:
 
 
 def _etcd_volume(inventory: Inventory, group: Group, instance: dict[str, Any]) -> dict[str, Any]:
-    """The data volume attached to a member's machine: not its root disk, and etcd's where there are several."""
-    root = instance.get("RootDeviceName")
+    """The data volume attached to a member's machine: none of its own disks, and etcd's where there are several."""
+    own_disks = {
+        mapping["Ebs"]["VolumeId"]
+        for mapping in instance.get("BlockDeviceMappings", [])
+        if mapping["Ebs"].get("DeleteOnTermination")
+    }
     attached = [
         volume
         for volume in inventory.volumes
         for one in volume.get("Attachments", [])
-        if one["InstanceId"] == instance["InstanceId"] and one.get("Device") != root
+        if one["InstanceId"] == instance["InstanceId"] and volume["VolumeId"] not in own_disks
     ]
     named = [volume for volume in attached if belongs_to(tags_of(volume), inventory.cluster)] or attached
     if len(named) > 1:

@@ -54,13 +54,15 @@ def _candidates(inventory: Inventory) -> Iterator[Found]:
     for group in inventory.security_groups:
         if group["GroupName"] != "default":  # nobody can delete a VPC's default group
             yield "security-group", group["GroupId"], tags_of(group)
-    roots = {one["InstanceId"]: one.get("RootDeviceName") for group in inventory.groups for one in group.instances}
+    own_disks = {
+        mapping["Ebs"]["VolumeId"]
+        for group in inventory.groups
+        for machine in group.instances
+        for mapping in machine.get("BlockDeviceMappings", [])
+        if mapping["Ebs"].get("DeleteOnTermination")
+    }
     for volume in inventory.volumes:
-        attachments = volume.get("Attachments", [])
-        goes_with_its_machine = any(
-            one.get("DeleteOnTermination") or one.get("Device") == roots.get(one["InstanceId"]) for one in attachments
-        )
-        if not goes_with_its_machine:
+        if volume["VolumeId"] not in own_disks:  # those go with their machines
             yield "volume", volume["VolumeId"], tags_of(volume)
 
 

@@ -1,0 +1,88 @@
+"""The clean-up of the legacy cluster, on an AWS that refuses what AWS refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from migration.clients import Clients
+from migration.deadline import Deadline, OutOfTime, Permanent
+from migration.gates.cleanup import exists, retired
+from migration.operations import retire as operation
+from migration.operations.context import Context
+from migration.retire import ORDER, ordered
+
+
+def context(seconds: float = 60) -> tuple[Context, list[str]]:
+    told: list[str] = []
+    clients = Clients(region="eu-central-1", kubeconfig=None)
+    return Context(log=told.append, deadline=Deadline(seconds), clients=clients), told
+
+
+def emptied(legacy: Any) -> dict[str, Any]:
+    found = legacy.discover()
+    for item in found["retire"]:
+        if item["type"] == "autoscaling-group":
+            legacy.cloud.autoscaling.update_auto_scaling_group(
+                AutoScalingGroupName=item["id"], MinSize=0, MaxSize=0, DesiredCapacity=0
+            )
+    names = [item["id"] for item in found["retire"] if item["type"] == "autoscaling-group"]
+    Deadline(30).until(lambda: not legacy.aws.instances_of_groups(names) or None, "empty groups")
+    return found
+
+
+def inputs(found: dict[str, Any], wanted: str = "retired") -> dict[str, Any]:
+    return {"wanted": wanted, "items": found["retire"], "keep": found["keep"]}
+
+
+def test_exactly_the_list_goes_and_a_second_run_changes_nothing(fresh: Any) -> None:
+    legacy = fresh()
+    found = emptied(legacy)
+    ctx, told = context()
+    done = operation.run(inputs(found), None, ctx)
+    assert len(done["deleted"]) == len(found["retire"]) == 39
+    detail = retired({"retire": found["retire"], "keep": found["keep"]}, ctx)
+    assert detail == f"39 objects are gone, {len(found['keep'])} were left alone"
+    before = len(told)
+    assert operation.run(inputs(found), done, ctx)["deleted"] == done["deleted"]
+    assert len(told) == before
+
+
+def test_a_group_that_still_runs_machines_is_not_deleted(fresh: Any) -> None:
+    found = fresh().discover()
+    ctx, _ = context(1)
+    with pytest.raises(OutOfTime, match="still has instances"):
+        operation.run(inputs(found), None, ctx)
+    assert all(exists(ctx.clients.aws, item["type"], item["id"]) for item in found["retire"])
+
+
+def test_a_group_that_somebody_who_stays_names_is_refused_before_anything_goes(fresh: Any) -> None:
+    legacy = fresh()
+    found = emptied(legacy)
+    nodes = found["sides"]["legacy"]["securityGroups"]["nodes"]
+    theirs = next(item["id"] for item in found["keep"] if item["type"] == "security-group")
+    permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": nodes}]}
+    legacy.cloud.ec2.authorize_security_group_ingress(GroupId=theirs, IpPermissions=[permission])
+    ctx, told = context()
+    with pytest.raises(Permanent, match=rf"{theirs} \(payments-db\) names {nodes}"):
+        operation.run(inputs(found), None, ctx)
+    assert told == []
+
+
+def test_going_back_brings_nothing_back_and_deletes_nothing(legacy: Any) -> None:
+    ctx, _ = context()
+    assert operation.run(inputs(legacy.discover(), "present"), {"deleted": ["x"]}, ctx) == {"deleted": ["x"]}
+
+
+def test_what_stands_in_both_lists_is_refused() -> None:
+    both = {"retire": [{"type": "volume", "id": "vol-1"}], "keep": [{"type": "volume", "id": "vol-1"}]}
+    with pytest.raises(Permanent, match="vol-1 stands in"):
+        operation.run(inputs(both), None, context()[0])
+
+
+def test_things_go_in_the_order_in_which_they_hold_each_other() -> None:
+    items = [{"type": kind, "id": kind} for kind in reversed(ORDER)]
+    assert [item["type"] for item in ordered(items)] == list(ORDER)
+    with pytest.raises(Permanent, match="nat-gateway"):
+        ordered([{"type": "nat-gateway", "id": "x"}])
