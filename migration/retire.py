@@ -127,8 +127,41 @@ DELETIONS: dict[str, Callable[[Aws, str], object]] = {
 }
 
 
+def _profile(aws: Aws, name: str) -> Any:
+    return aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+
+
+# How each type of the retire list is asked for; an empty answer means gone, as does AWS's "not found".
+LOOK: dict[str, Callable[[Aws, str], Any]] = {
+    "autoscaling-group": lambda aws, i: aws.groups([i]),
+    "launch-template": lambda aws, i: aws.ec2.describe_launch_templates(LaunchTemplateIds=[i])["LaunchTemplates"],
+    "load-balancer": lambda aws, i: aws.elbv2.describe_load_balancers(LoadBalancerArns=[i])["LoadBalancers"],
+    "target-group": lambda aws, i: aws.elbv2.describe_target_groups(TargetGroupArns=[i])["TargetGroups"],
+    "security-group": lambda aws, i: aws.ec2.describe_security_groups(GroupIds=[i])["SecurityGroups"],
+    "volume": lambda aws, i: aws.ec2.describe_volumes(VolumeIds=[i])["Volumes"],
+    "instance-profile": _profile,
+    "subnet": lambda aws, i: aws.ec2.describe_subnets(SubnetIds=[i])["Subnets"],
+    "route-table": lambda aws, i: aws.ec2.describe_route_tables(RouteTableIds=[i])["RouteTables"],
+}
+
+
+def exists(aws: Aws, kind: str, id_: str) -> bool:
+    """Whether an object of the retire list is still there; raises `Permanent` for a type this program doesn't know."""
+    if kind not in LOOK:
+        raise Permanent(f"migration:retire names the type {kind!r}; known: {', '.join(LOOK)}")
+    try:
+        return bool(LOOK[kind](aws, id_))
+    except ClientError as error:
+        if any(part in _code(error) for part in _GONE):
+            return False
+        raise
+
+
 def delete(aws: Aws, item: Mapping[str, str]) -> bool:
     """Delete one item; False when it was gone already. Raises `Retryable` while something still holds it."""
+    # Asked first: some deletions, a balancer's for one, succeed on what isn't there.
+    if not exists(aws, item["type"], item["id"]):
+        return False
     try:
         DELETIONS[item["type"]](aws, item["id"])
     except ClientError as error:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws
 from migration.clients.kubernetes import (
@@ -21,9 +19,10 @@ from migration.clients.kubernetes import (
     STATEFUL_SETS,
     VALIDATING_WEBHOOKS,
 )
-from migration.deadline import Permanent, Retryable
+from migration.deadline import Retryable
 from migration.operations.context import Context
 from migration.reachability import vpc_cidrs
+from migration.retire import LOOK, exists
 
 Facts = Mapping[str, Any]
 
@@ -104,37 +103,6 @@ def nothing_names_old(facts: Facts, context: Context) -> str:
             f"with {IGNORE}"
         )
     return f"{count} objects looked at, none names {facts['old']['vpcId']} or its addresses"
-
-
-def _instance_profile(aws: Aws, name: str) -> Any:
-    return aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-
-
-# How each type of the retire list is asked for; an empty answer means gone, as does AWS's "not found".
-LOOK: dict[str, Callable[[Aws, str], Any]] = {
-    "autoscaling-group": lambda aws, i: aws.groups([i]),
-    "launch-template": lambda aws, i: aws.ec2.describe_launch_templates(LaunchTemplateIds=[i])["LaunchTemplates"],
-    "load-balancer": lambda aws, i: aws.elbv2.describe_load_balancers(LoadBalancerArns=[i])["LoadBalancers"],
-    "target-group": lambda aws, i: aws.elbv2.describe_target_groups(TargetGroupArns=[i])["TargetGroups"],
-    "security-group": lambda aws, i: aws.ec2.describe_security_groups(GroupIds=[i])["SecurityGroups"],
-    "volume": lambda aws, i: aws.ec2.describe_volumes(VolumeIds=[i])["Volumes"],
-    "instance-profile": _instance_profile,
-    "subnet": lambda aws, i: aws.ec2.describe_subnets(SubnetIds=[i])["Subnets"],
-    "route-table": lambda aws, i: aws.ec2.describe_route_tables(RouteTableIds=[i])["RouteTables"],
-}
-
-
-def exists(aws: Aws, kind: str, id_: str) -> bool:
-    """Whether an object of the retire list is still there; raises `Permanent` for a type this program doesn't know."""
-    if kind not in LOOK:
-        raise Permanent(f"migration:retire names the type {kind!r}; known: {', '.join(LOOK)}")
-    try:
-        return bool(LOOK[kind](aws, id_))
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if "NotFound" in code or "NoSuchEntity" in code or "DoesNotExist" in code:
-            return False
-        raise
 
 
 def retired(facts: Facts, context: Context) -> str:

@@ -8,10 +8,10 @@ import pytest
 
 from migration.clients import Clients
 from migration.deadline import Deadline, OutOfTime, Permanent
-from migration.gates.cleanup import exists, retired
+from migration.gates.cleanup import retired
 from migration.operations import retire as operation
 from migration.operations.context import Context
-from migration.retire import ORDER, ordered
+from migration.retire import ORDER, exists, ordered
 
 
 def context(seconds: float = 60) -> tuple[Context, list[str]]:
