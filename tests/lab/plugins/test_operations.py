@@ -268,9 +268,7 @@ def policy(ground: Ground) -> Made:
         "aws:iam/rolePolicy:RolePolicy",
         "p",
         role="member",
-        policy=json.dumps(
-            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-        ),
+        policy=json.dumps({"Version": "2012-10-17", "Statement": [ALLOW]}),
     )
 
 
