@@ -21,7 +21,11 @@ def send(original: Any, backend: SimpleSystemManagerBackend, **arguments: Any) -
         instance = WORLD.ec2.get_instance_by_id(instance_id)
         if instance is None or instance.state != "running":
             raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
+    named = list(dict.fromkeys(arguments["instance_ids"]))  # moto adds to the list it is given
     command: Command = original(backend, **arguments)
+    if not arguments.get("targets"):
+        # moto takes "no targets" for "every instance there is".
+        command.instance_ids = named
     command.status = command.status_details = "Pending"
     command.completed_count = 0
     running = {i.id for r in WORLD.ec2.reservations.values() for i in r.instances if i.state == "running"}
