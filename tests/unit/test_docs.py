@@ -1,0 +1,154 @@
+"""What the documents list is what the code has: keys, calls, verbs, stages, gates."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+from components.cluster_objects import OPERATOR_RULES
+from migration.gates.permissions import ACTIONS
+from migration.settings.model import Configuration
+from migration.stages import STAGES, Stage
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ADOPTING = (ROOT / "docs" / "adopting.md").read_text()
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
+
+# boto3's client, as this program's code calls it, to IAM's name of the service.
+SERVICES = {
+    "ec2": "ec2",
+    "autoscaling": "autoscaling",
+    "elbv2": "elasticloadbalancing",
+    "route53": "route53",
+    "ssm": "ssm",
+    "cloudwatch": "cloudwatch",
+    "iam": "iam",
+    "sts": "sts",
+}
+# Calls that only a new member's machine makes, with its own role.
+MACHINES_OWN = {"ec2:AttachVolume"}
+NOT_CALLS = {"get_paginator", "exceptions", "get_waiter", "meta"}
+
+
+def models(kind: Any) -> Iterator[tuple[str, type[BaseModel]]]:
+    """The models inside a field's type, each with what its keys stand behind."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        yield "", kind
+        return
+    origin = getattr(kind, "__origin__", None)
+    arguments = get_args(kind)
+    if origin is dict:
+        yield from ((f".<>{path}", model) for path, model in models(arguments[1]))
+    elif origin is tuple:
+        yield from ((f"[]{path}", model) for path, model in models(arguments[0]))
+    else:
+        for argument in arguments:
+            yield from models(argument)
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of the configuration as a path, with its default (None where there is none)."""
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        yield path, field.default if isinstance(field.default, bool | int | str) and field.default != "" else None
+        for more, inner in models(field.annotation):
+            yield from keys(inner, f"{path}{more}.")
+
+
+def written(path: str) -> str:
+    """A path as people read it."""
+    return path.replace("sides.<>", "sides.<name>").replace("zones.<>", "zones.<zone>")
+
+
+PATHS = sorted({(written(path), default) for path, default in keys(Configuration)}, key=str)
+
+
+def test_the_paths_reach_into_sides_lists_and_sections() -> None:
+    found = {path for path, _ in PATHS}
+    assert {"sides.<name>.loadBalancers.api.arn", "pools[].market", "drain.emptyDir", "from", "stage"} <= found
+
+
+@pytest.mark.parametrize(("path", "default"), PATHS, ids=[path for path, _ in PATHS])
+def test_every_key_is_explained_with_its_default(path: str, default: Any) -> None:
+    rows = [line for line in ADOPTING.splitlines() if line.startswith("|") and f"`{path}`" in line]
+    assert rows, f"docs/adopting.md has no row for {path}"
+    if default is not None:
+        shown = default if isinstance(default, str) else json.dumps(default)
+        assert any(f"`{shown}`" in row for row in rows), f"docs/adopting.md: {path} has the default {shown}"
+
+
+def camel(call: str) -> str:
+    return "".join(word.capitalize() for word in call.split("_")).replace("ByVpc", "ByVPC")
+
+
+def calls() -> set[str]:
+    """IAM actions of every boto3 call under migration/, paginated ones included."""
+    clients = "|".join(SERVICES)
+    found: set[str] = set()
+    for file in (ROOT / "migration").rglob("*.py"):
+        text = file.read_text()
+        for client, call in re.findall(rf"\b({clients})\.([a-z][a-z0-9_]+)(?=[(,)])", text):
+            if call not in NOT_CALLS and "_" in call:
+                found.add(f"{SERVICES[client]}:{camel(call)}")
+        pages = rf'_pages\(\s*\w+\.({clients}),\s*"([a-z0-9_]+)"'
+        paginators = rf'({clients})\.get_paginator\(\s*"([a-z0-9_]+)"'
+        for paged in (pages, paginators):
+            found |= {f"{SERVICES[client]}:{camel(call)}" for client, call in re.findall(paged, text)}
+    return found
+
+
+def test_every_aws_call_of_the_product_is_listed() -> None:
+    found = calls()
+    assert {"ec2:DescribeInstances", "ssm:SendCommand", "route53:ListHostedZonesByVPC"} <= found
+    missing = {action for action in found | set(ACTIONS) if f"`{action}`" not in ADOPTING}
+    assert missing - MACHINES_OWN == set()
+
+
+def test_the_operators_role_is_listed_as_it_is() -> None:
+    rows = [line for line in ADOPTING.splitlines() if line.startswith(("| core", "| `"))]
+    for rule in OPERATOR_RULES:
+        plain: Any = rule  # the SDK types these as inputs, which may be outputs; here they are lists of words
+        verbs = [f"`{verb}`" for verb in plain["verbs"]]
+        for resource in plain["resources"]:
+            listed = [row for row in rows if f"`{resource}`" in row and all(verb in row for verb in verbs)]
+            assert listed, f"docs/adopting.md lacks {resource}: {', '.join(verbs)}"
+
+
+def section(stage: Stage) -> str:
+    """The runbook's part about one stage."""
+    found = re.search(rf"^## Stage {stage.number}: {stage.name}\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL)
+    assert found, f"docs/runbook.md has no section '## Stage {stage.number}: {stage.name}'"
+    return found[1]
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=[stage.name for stage in STAGES])
+def test_the_runbook_has_every_stage_with_its_commands_gates_and_rollback(stage: Stage) -> None:
+    text = section(stage)
+    assert f"pulumi config set migration:stage {stage.number} && pulumi up" in text
+    assert f"pulumi up -s stage-{stage.number}" in text
+    for gate in (*stage.gates_before, *stage.gates_after):
+        assert f"`{gate}`" in text
+    for part in ("**Changes**", "**Look at**", "**If it stops**", "**Back**"):
+        assert part in text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[document.name for document in DOCUMENTS])
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[document.name for document in DOCUMENTS])
+def test_every_make_target_a_document_names_exists(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake ([a-z][a-z-]*)`?", document.read_text())) & {"rehearse", "test"} <= targets
+    for line in document.read_text().splitlines():
+        for target in re.findall(r"`make ([a-z-]+)`", line):
+            assert target in targets
