@@ -275,7 +275,7 @@ class Swap:
         machine.shell(
             self.aws,
             old_machine.id,
-            "systemctl disable --now kube-apiserver kube-controller-manager kube-scheduler",
+            "systemctl disable --now kube-scheduler kube-controller-manager kube-apiserver",
             self.deadline,
             self.alive,
         )

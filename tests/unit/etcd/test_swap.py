@@ -18,7 +18,7 @@ ORDER = [
     "register",
     "deregister new",
     "deregister old",
-    "kube-apiserver kube-controller-manager kube-scheduler",
+    "kube-scheduler kube-controller-manager kube-apiserver",
     "etcd",
     "away",
 ]

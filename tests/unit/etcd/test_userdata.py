@@ -1,0 +1,74 @@
+"""A new member's user data: the old member's but for who it is and how it boots."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from lab.legacy import userdata as legacy
+from lab.machines import cloudinit
+from migration.deadline import Permanent
+from migration.etcd.userdata import BOOT, FACTS, MAX_BYTES, UNITS, MemberFacts, clone_user_data
+
+NEW = MemberFacts(cluster="pet", member="master-a-main", region="eu-central-1", ticket_parameter="/pet/t")
+
+
+def original(text: str | None = None) -> str:
+    made = legacy.control_plane(
+        cluster="pet",
+        member="master-a",
+        pod_cidr="100.64.0.0/16",
+        api_names=["api.pet.lab.internal"],
+        volume_tags={"k8s.io/etcd/main": "master-a"},
+    )
+    return base64.b64encode((made if text is None else text).encode()).decode()
+
+
+def files(user_data: str) -> dict[str, str]:
+    return {file.path: file.content for file in cloudinit.parse(base64.b64decode(user_data)).files}
+
+
+def test_units_stay_byte_for_byte() -> None:
+    before, after = files(original()), files(clone_user_data(original(), NEW))
+    for unit in UNITS:
+        path = f"/etc/systemd/system/{unit}.service"
+        assert after[path] == before[path]
+
+
+def test_the_old_boot_is_replaced_and_started_as_a_service() -> None:
+    clone = clone_user_data(original(), NEW)
+    after = files(clone)
+    assert legacy.BOOT not in after
+    assert "Brings a control-plane member to life" in after[BOOT]
+    assert f"ExecStart={BOOT}" in after["/etc/systemd/system/member-boot.service"]
+    assert cloudinit.parse(base64.b64decode(clone)).commands == (
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "enable", "--now", "member-boot"),
+    )
+
+
+def test_the_facts_are_the_new_members_and_what_only_the_old_one_knew_is_kept() -> None:
+    facts = json.loads(files(clone_user_data(original(), NEW))[FACTS])
+    assert facts["member"] == "master-a-main"
+    assert facts["ticket_parameter"] == "/pet/t"
+    assert facts["volume_tags"] == {"migration:cluster": "pet", "migration:member": "master-a-main"}
+    assert facts["api_names"] == ["api.pet.lab.internal"]
+
+
+def test_the_same_input_gives_the_same_bytes_and_they_fit() -> None:
+    clone = clone_user_data(original(), NEW)
+    assert clone == clone_user_data(original(), NEW)
+    assert len(base64.b64decode(clone)) < MAX_BYTES
+
+
+def test_a_machine_that_is_no_control_plane_is_refused_by_what_it_lacks() -> None:
+    worker = original("#cloud-config\nwrite_files:\n- path: /etc/systemd/system/etcd.service\n  content: x\n")
+    with pytest.raises(Permanent, match="no systemd unit for kube-apiserver, kube-controller-manager, kube-scheduler"):
+        clone_user_data(worker, NEW)
+
+
+def test_user_data_of_another_kind_is_refused() -> None:
+    with pytest.raises(Permanent, match="isn't a #cloud-config"):
+        clone_user_data(original("#!/bin/sh\necho hello\n"), NEW)
