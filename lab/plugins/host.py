@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
-import threading
+import time
 from collections.abc import Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from lab.plugins.wire import from_struct, to_struct
 
 Props = dict[str, Any]
 THREADS = 16  # what the engine runs at once by default; fewer would queue long waits before quick calls
+_LAST_CALLS_S = 30.0
 _MESSAGE_LIMIT = 400 * 1024 * 1024  # the engine's own
 
 
@@ -313,12 +316,15 @@ def start(plugin: Plugin) -> tuple[grpc.Server, int]:
 
 
 def main(plugin: Plugin) -> None:
-    """Prints the port, as the engine expects of a plugin, and serves until the engine ends the process."""
+    """Prints the port, as the engine expects of a plugin, and serves until the engine ends it or is gone itself."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     server, port = start(plugin)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        server.stop(0)
+    engine = os.getppid()
+    with contextlib.suppress(KeyboardInterrupt):
+        while os.getppid() == engine:
+            time.sleep(1.0)
+    # A killed engine leaves its plugins behind. What it asked for last is finished: half of it would be worse.
+    server.stop(grace=_LAST_CALLS_S).wait()
+    os._exit(0)

@@ -109,6 +109,7 @@ class ResourceType(Generic[CallT]):
     delete: Callable[[CallT], None]
     update: Callable[[CallT], object] | None = None
     computed: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()  # inputs that AWS answers beside another that says the same; not for an import
     recomputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # output → inputs; () = any input
     gone: tuple[str, ...] = ()
     unique: str = ""  # a name that can't exist twice: a replacement that keeps it deletes first

@@ -325,6 +325,7 @@ ROWS: tuple[ResourceType[Call], ...] = (
             **REGION,
         },
         computed=("arn",),
+        derived=("availabilityZones",),
         generated="name",
         unique="name",
         validate=_suitable,

@@ -341,6 +341,7 @@ ROWS: tuple[ResourceType[Call], ...] = (
             **REGION,
         },
         computed=("arn", "arnSuffix", "dnsName", "zoneId", "vpcId"),
+        derived=("subnetMappings",),
         generated="name",
         unique="name",
         longest=32,

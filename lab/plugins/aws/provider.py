@@ -44,6 +44,17 @@ class AwsPlugin:
         self._clients = Clients({})
         self._default_tags: dict[str, str] = {}
 
+    @property
+    def clients(self) -> Clients:
+        """The boto3 clients of the configured account and region."""
+        return self._clients
+
+    def row(self, token: str) -> ResourceType[Call]:
+        """The table's row of a type. Raises UnknownType, naming it."""
+        if token not in TABLE:
+            raise UnknownType(f"the lab's aws plugin doesn't know the type {token}")
+        return TABLE[token]
+
     def check_config(self, config: Props) -> Sequence[Failure]:
         return [
             Failure(key, f"the lab's aws plugin doesn't know the provider setting '{key}'")
@@ -73,13 +84,13 @@ class AwsPlugin:
         return _told(lambda: FUNCTIONS[token](self._clients, args))
 
     def check(self, request: Request) -> tuple[Props, Sequence[Failure]]:
-        return diffing.check(self._row(request), request)
+        return diffing.check(self.row(request.type), request)
 
     def diff(self, request: Request) -> Difference:
-        return diffing.diff(self._row(request), request, self._default_tags)
+        return diffing.diff(self.row(request.type), request, self._default_tags)
 
     def create(self, request: Request) -> tuple[str, Props]:
-        row = self._row(request)
+        row = self.row(request.type)
         if request.preview:
             return "", diffing.preview_outputs(row, request, self._default_tags)
         call = self._call(row, request, new=request.inputs)
@@ -96,7 +107,7 @@ class AwsPlugin:
         return call.id, outputs
 
     def read(self, request: Request) -> tuple[str, Props, Props] | None:
-        row = self._row(request)
+        row = self.row(request.type)
         importing = not request.old_inputs and not request.old_outputs
         call = self._call(row, request, old=request.old_outputs)
         if importing:
@@ -107,7 +118,7 @@ class AwsPlugin:
         return call.id, outputs, _inputs_of(row, outputs, request.old_inputs, request.old_outputs, importing)
 
     def update(self, request: Request) -> Props:
-        row = self._row(request)
+        row = self.row(request.type)
         if request.preview:
             return diffing.preview_outputs(row, request, self._default_tags)
         inputs = diffing.with_ignored(request.inputs, request.old_outputs, request.ignore)
@@ -127,7 +138,7 @@ class AwsPlugin:
         return outputs
 
     def delete(self, request: Request) -> None:
-        row = self._row(request)
+        row = self.row(request.type)
         call = self._call(row, request, old=request.old_outputs)
         try:
             row.delete(call)
@@ -138,11 +149,6 @@ class AwsPlugin:
 
     def cancel(self) -> None:
         self._clock.stop.set()
-
-    def _row(self, request: Request) -> ResourceType[Call]:
-        if request.type not in TABLE:
-            raise UnknownType(f"the lab's aws plugin doesn't know the type {request.type}")
-        return TABLE[request.type]
 
     def _call(
         self, row: ResourceType[Call], request: Request, *, new: Props | None = None, old: Props | None = None
@@ -202,7 +208,11 @@ def _inputs_of(
         value = outputs.get(name)
         given = name in old_inputs
         if importing:
-            if value is not None and diffing.compare(prop.but(computed=False), name, value, None):
+            if (
+                value is not None
+                and name not in row.derived
+                and diffing.compare(prop.but(computed=False), name, value, None)
+            ):
                 inputs[name] = value
         elif given and not diffing.compare(prop, name, value, old_inputs[name]):
             inputs[name] = old_inputs[name]

@@ -315,6 +315,7 @@ ROWS: tuple[ResourceType[Call], ...] = (
             **REGION,
         },
         computed=("arn", "ownerId"),
+        derived=("availabilityZoneId",),
         create=_create_subnet,
         read=_read_subnet,
         update=_update_subnet,

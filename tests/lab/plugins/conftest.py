@@ -29,17 +29,18 @@ def aws_url(lab_aws: LabAws) -> str:
     return lab_aws.url
 
 
-@pytest.fixture
-def aws_environment(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """boto3 in this process finds the lab, and no account of the machine's."""
-    for name, value in environment(aws_url).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    return aws_url
+@pytest.fixture(scope="session")
+def plugin(lab_aws: LabAws) -> Iterator[AwsPlugin]:
+    """One for all tests: making boto3's clients costs more than using them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(lab_aws.url).items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
+        made = AwsPlugin()
+        made.configure({"region": REGION, "defaultTags": '{"tags": {"owner": "lab"}}'})
+        yield made
 
 
 @pytest.fixture
-def driver(aws_environment: str) -> Driver:
-    plugin = AwsPlugin()
-    plugin.configure({"region": REGION, "defaultTags": '{"tags": {"owner": "lab"}}'})
-    return Driver(plugin, aws_environment)
+def driver(plugin: AwsPlugin, aws_url: str) -> Driver:
+    return Driver(plugin, aws_url)

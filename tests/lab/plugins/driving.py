@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from lab import toolchain
@@ -39,13 +38,7 @@ class Driver:
     url: str
 
     def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            region_name=REGION,
-            endpoint_url=self.url,
-            aws_access_key_id="lab",
-            aws_secret_access_key="lab",
-        )
+        return self.plugin.clients.get(service)
 
     def checked(self, kind: str, name: str, inputs: Props, old: Props | None = None) -> Props:
         checked, failures = self.plugin.check(Request(type=kind, name=name, inputs=inputs, old_inputs=old or {}))

@@ -378,7 +378,7 @@ def test_what_is_made_reads_back_imports_changes_and_goes(
     imported = driver.import_(made, import_id(made) if import_id else None)
     imported.inputs = made.inputs
     left = {c.top for c in driver.diff(imported).changes}
-    row = driver.plugin._row(Request(type=made.type, name=made.name))
+    row = driver.plugin.row(made.type)
     assert left <= {n for n, p in row.props.items() if p.unreadable}, "an import finds what the program says"
 
     if changes:
