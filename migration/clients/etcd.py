@@ -226,6 +226,9 @@ def client_trust(aws_ssm: Any, prefix: str) -> ssl.SSLContext:
         for name, path in paths.items():
             path.touch(mode=0o600)
             path.write_text(values[name])
-        trust = ssl.create_default_context(cafile=str(paths["ca.crt"]))
-        trust.load_cert_chain(str(paths["client.crt"]), str(paths["client.key"]))
+        try:
+            trust = ssl.create_default_context(cafile=str(paths["ca.crt"]))
+            trust.load_cert_chain(str(paths["client.crt"]), str(paths["client.key"]))
+        except ssl.SSLError as error:
+            raise Permanent(f"the operator's etcd certificate under {prefix} can't be used: {error}") from error
     return trust
