@@ -13,8 +13,11 @@ from pydantic import BaseModel
 
 from components.cluster_objects import OPERATOR_RULES
 from migration.gates.permissions import ACTIONS
+from migration.moves import IllegalMove, Record, plan_move
+from migration.settings import ConfigurationError, load
 from migration.settings.model import Configuration
 from migration.stages import STAGES, Stage
+from tests.samples import configuration, flat
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -152,3 +155,31 @@ def test_every_make_target_a_document_names_exists(document: Path) -> None:
     for line in document.read_text().splitlines():
         for target in re.findall(r"`make ([a-z-]+)`", line):
             assert target in targets
+
+
+def refusals() -> Iterator[str]:
+    """What the README shows of bad input, said anew."""
+    crowded, wrong, fine = configuration(), configuration(podCIDR="x"), configuration(stage=4)
+    crowded["sides"]["main"].update(cidr="10.0.128.0/17", zones=["eu-central-1a", "eu-central-1b"])
+    del wrong["etcd"]
+    for values, stack in ((crowded, "stage-1"), (wrong, "stage-1"), (fine, "stage-3")):
+        with pytest.raises(ConfigurationError) as refused:
+            load(flat(values), stack)
+        yield from (line.strip(" -") for line in str(refused.value).splitlines()[1:])
+    record = Record(owner="migration/production", from_side="legacy", to_side="main", reached=3, tried=3)
+    command = "pulumi config set migration:stage {stage} && pulumi up"
+    for stack in ("production", "test"):
+        with pytest.raises(IllegalMove) as illegal:
+            plan_move(record, 6, owner=f"migration/{stack}", from_side="legacy", to_side="main", command=command)
+        yield str(illegal.value).split("; or ")[0].split(". Use")[0]
+
+
+def test_the_bad_input_that_the_readme_shows_is_refused_in_these_words() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for refusal in refusals():
+        assert refusal in readme
+
+
+def test_no_document_names_a_place_on_somebodys_machine() -> None:
+    for document in DOCUMENTS:
+        assert not re.search(r"(?<![\w.~])/(?:work|root|home|tmp)/", document.read_text()), document
