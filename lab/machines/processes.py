@@ -71,7 +71,7 @@ def spawn(
     # By a command, not after the start: threads a Go program has already begun would keep the old priority.
     prefix = ["nice", "-n", str(delta)] if delta else []
     with log.open("ab") as output:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             [*prefix, *argv],
             env=dict(environment),
             cwd=directory,
@@ -80,6 +80,20 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    yield_to_others(child.pid, nice)
+    return child
+
+
+def yield_to_others(pid: int, nice: int) -> None:
+    """Lower the priority of a process's whole session against other sessions.
+
+    With autogroups (sched(7)) a nice value counts only among processes of one session, and every process of the
+    lab has a session of its own: the session's value is what tells a booting machine from the probes.
+    """
+    if nice > 0:
+        # Not there without autogroups; refused when asked too often in a moment: then the default stays.
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 @dataclass(frozen=True)

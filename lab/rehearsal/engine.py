@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.machines.processes import yield_to_others
+
 # The engine and its plugins yield to the network, the balancers and the probes.
 NICE = 10
 # What the CLI warns of for every plugin that lies on PATH, where the lab's lie.
@@ -86,6 +88,7 @@ class Engine:
                 start_new_session=True,
             )
             os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+            yield_to_others(process.pid, NICE)
             try:
                 code = process.wait()
             except BaseException:
