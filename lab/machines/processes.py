@@ -59,6 +59,7 @@ class Identity:
                     os.setpriority(os.PRIO_PROCESS, int(task), nice)
         except (PermissionError, FileNotFoundError):
             return False
+        yield_to_others(self.pid, nice)
         return True
 
 
