@@ -33,6 +33,8 @@ JOBS = Kind("apis/batch/v1", "jobs")
 # Seconds between two looks at workload controllers: their wanted replicas change rarely.
 OWNERS_EVERY = 15.0
 OWNERS_AT_MOST = 2.0
+# Planning after each of hundreds of events a second would cost a core and win nothing.
+TOGETHER = 0.1
 MANY_WRITERS = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 
 
@@ -76,8 +78,9 @@ class Cluster:
         self._budgets.close()
 
     def wait(self, seconds: float) -> None:
-        """Return when something changed, or after `seconds`."""
-        self._changed.wait(seconds)
+        """Return when something changed, or after `seconds`; changes of one moment are looked at together."""
+        if self._changed.wait(seconds):
+            time.sleep(TOGETHER)
         self._changed.clear()
 
     def view(self) -> View:

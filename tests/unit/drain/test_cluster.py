@@ -1,0 +1,208 @@
+"""What a drain sees: the watch's cache, owners behind ReplicaSets, webhooks' backends, volumes; and its operation."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from migration.clients.aws import Instance
+from migration.clients.kubernetes import (
+    PODS,
+    ApiFailure,
+    Kind,
+    Unreachable,
+)
+from migration.deadline import Deadline, Permanent
+from migration.drain.cluster import Cluster
+from migration.drain.model import pod_from
+from migration.drain.nodes import CORDONED, TAINT
+from migration.drain.plan import owner_of
+from migration.drain.store import Store
+from migration.operations import drain
+from migration.operations.context import Context
+from tests.unit.drain.world import Clock
+
+
+def item(name: str, *, owner: tuple[str, str] | None = None, spec: Any = None, **metadata: Any) -> dict[str, Any]:
+    references = [{"kind": owner[0], "name": owner[1], "uid": f"uid-{owner[1]}", "controller": True}] if owner else []
+    base = {"namespace": "apps", "name": name, "uid": f"uid-{name}", "ownerReferences": references}
+    return {"metadata": {**base, **metadata}, "spec": spec or {}, "status": {}}
+
+
+class Api:
+    """Lists by kind; watches that end at once."""
+
+    def __init__(self, **lists: list[dict[str, Any]]) -> None:
+        self.lists = lists
+        self.patches: list[tuple[str, Any]] = []
+
+    def list(self, kind: Kind, namespace: str | None = None, *, metadata_only: bool = False) -> list[dict[str, Any]]:
+        return self.lists.get(kind.plural, [])
+
+    def list_with_version(self, kind: Kind) -> tuple[list[dict[str, Any]], str]:
+        return self.list(kind), "1"
+
+    def watch(self, kind: Kind, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        raise Unreachable("no watch here")
+
+    def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        return next((item for item in self.list(kind) if item["metadata"]["name"] == name), None)
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
+        found = self.find(kind, name, namespace)
+        assert found is not None
+        return found
+
+    def patch(self, kind: Kind, name: str, body: Any, namespace: str | None = None) -> dict[str, Any]:
+        self.patches.append((name, body))
+        return {}
+
+    def evict(self, namespace: str, name: str, uid: str) -> None:
+        raise AssertionError("nothing to evict here")
+
+
+def test_a_replica_sets_pods_belong_to_its_deployment_and_an_unknown_kind_stands_for_itself() -> None:
+    pods = [
+        item("web-1", owner=("ReplicaSet", "web-abc"), spec={"nodeName": "n"}),
+        item("odd-1", owner=("Rollout", "odd"), spec={"nodeName": "n"}),
+        item("odd-2", owner=("Rollout", "odd"), spec={"nodeName": "n"}),
+    ]
+    api = Api(
+        pods=pods,
+        deployments=[item("web", spec={"replicas": 3})],
+        replicasets=[item("web-abc", owner=("Deployment", "web"))],
+    )
+    view = Cluster(api, frozenset({"n"}), Clock()).exact()
+    owners = [owner_of(pod, view) for pod in view.pods]
+    assert [(owner.key, owner.desired) for owner in owners if owner] == [
+        ("Deployment apps/web", 3),
+        ("Rollout apps/odd", 2),
+        ("Rollout apps/odd", 2),
+    ]
+
+
+def test_an_unknown_controller_keeps_the_most_pods_it_was_seen_with() -> None:
+    api = Api(pods=[item(f"odd-{n}", owner=("Rollout", "odd"), spec={"nodeName": "n"}) for n in range(4)])
+    cluster = Cluster(api, frozenset({"n"}), Clock())
+    cluster.exact()
+    api.lists["pods"] = api.lists["pods"][:2]
+    assert {owner.desired for owner in cluster.exact().owners.values()} == {4}
+
+
+def test_backends_of_webhooks_are_known_by_their_services_selectors() -> None:
+    hook = {**item("hook"), "webhooks": [{"clientConfig": {"service": {"namespace": "apps", "name": "hook-svc"}}}]}
+    api = Api(
+        validatingwebhookconfigurations=[hook],
+        services=[item("hook-svc", spec={"selector": {"app": "hook"}})],
+    )
+    cluster = Cluster(api, frozenset(), Clock())
+    cluster.start()
+    cluster.close()
+    assert cluster.view().admission == [("apps", {"app": "hook"})]
+
+
+def test_volumes_on_the_nodes_are_held_unless_a_staying_pod_uses_them() -> None:
+    def attached(volume: str, node: str) -> dict[str, Any]:
+        return item(f"va-{volume}", spec={"nodeName": node, "source": {"persistentVolumeName": volume}})
+
+    api = Api(
+        volumeattachments=[attached("pv-1", "n"), attached("pv-2", "n"), attached("pv-3", "elsewhere")],
+        persistentvolumeclaims=[item("kept", spec={"volumeName": "pv-2"})],
+    )
+    staying = pod_from(item("ds", spec={"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "kept"}}]}))
+    cluster = Cluster(api, frozenset({"n"}), Clock())
+    assert cluster.volumes_held([staying]) == ["pv-1 on n"]
+    assert cluster.volumes_held([]) == ["pv-1 on n", "pv-2 on n"]
+
+
+class Script:
+    """Lists and watches that follow a script; the last watch waits for `done`."""
+
+    def __init__(self, lists: list[list[dict[str, Any]]], watches: list[Any]) -> None:
+        self.lists, self.watches = lists, watches
+        self.versions: list[str] = []
+        self.done = threading.Event()
+
+    def list_with_version(self, kind: Kind) -> tuple[list[dict[str, Any]], str]:
+        return self.lists.pop(0), "10"
+
+    def watch(self, kind: Kind, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        self.versions.append(version)
+        if not self.watches:
+            self.done.set()
+            raise Unreachable("the script is over")
+        step = self.watches.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        yield from step
+
+
+def names(store: Store[Any]) -> list[str]:
+    return sorted(entry.name for entry in store.items())
+
+
+def test_a_broken_watch_goes_on_from_the_last_version_and_an_expired_one_lists_again() -> None:
+    script = Script(
+        [[item("a"), item("b")], [item("z")]],
+        [
+            [("ADDED", item("c", resourceVersion="11")), ("BOOKMARK", {"metadata": {"resourceVersion": "12"}})],
+            [("DELETED", item("a", resourceVersion="13"))],
+            ApiFailure(410, {}, "watch"),
+            [("ADDED", item("y", resourceVersion="14"))],
+        ],
+    )
+    store = Store(script, PODS, pod_from, threading.Event())
+    store.start()
+    assert script.done.wait(20)
+    store.close()
+    assert script.versions[:5] == ["10", "12", "13", "10", "14"]
+    assert names(store) == ["y", "z"]
+
+
+class Aws:
+    def instances_of_groups(self, groups: list[str]) -> list[Instance]:
+        return [Instance(id="i-1", ip="", zone="", vpc="", group=groups[0], state="running")]
+
+
+def run(api: Api, **inputs: Any) -> dict[str, Any]:
+    clock = Clock()
+    clients: Any = SimpleNamespace(aws=Aws(), kubernetes=api)
+    context = Context(log=lambda text: None, deadline=Deadline(60, clock, clock.sleep), clients=clients)
+    wanted = {"wanted": "drained", "tier": "rest", "groups": ["a"], "vpcId": "vpc-1"}
+    return drain.run({**wanted, **inputs}, None, context)
+
+
+def node(**spec: Any) -> dict[str, Any]:
+    return item("n", spec={"providerID": "aws:///z/i-1", **spec}, resourceVersion="1")
+
+
+def test_nodes_without_movable_pods_are_cordoned_and_nothing_else_happens() -> None:
+    api = Api(nodes=[node(), item("other", spec={"providerID": "aws:///z/i-9"})])
+    result = run(api)
+    assert [name for name, _ in api.patches] == ["n"]
+    assert api.patches[0][1]["spec"] == {"taints": [TAINT], "unschedulable": True}
+    assert (result["nodes"], result["pods"], result["evictions"], result["blocked"]) == (1, 0, 0, [])
+
+
+def test_the_way_back_takes_our_own_cordon_away() -> None:
+    marked = {**node(unschedulable=True)}
+    marked["metadata"]["annotations"] = {CORDONED: "true"}
+    api = Api(nodes=[marked])
+    run(api, wanted="present")
+    assert api.patches[0][1]["spec"] == {"unschedulable": None}
+
+
+def test_blocked_pods_end_the_operation_with_every_name() -> None:
+    api = Api(nodes=[node(unschedulable=True, taints=[TAINT])], pods=[item("bare", spec={"nodeName": "n"})])
+    with pytest.raises(Permanent, match=r"1 can't be moved.*\n.*apps/bare \(owner none, budget none\): it has no"):
+        run(api)
+
+
+def test_ingress_pods_that_can_not_be_told_are_refused() -> None:
+    api = Api(nodes=[node()])
+    with pytest.raises(Permanent, match=r"migration:drain\.ingressSelector"):
+        run(api, tier="ingress", ingressNamespace="ingress", ingressService="ing")
