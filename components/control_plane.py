@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pulumi
 import pulumi_aws as aws
-from migration.etcd.userdata import MemberFacts, clone_user_data
 
 from components.base import Component, Scope, tag_list
 from components.launch_templates import copied_template
 from components.load_balancers import SideLoadBalancers
 from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
-from migration.names import member_name, physical_name, ticket_parameter
+from migration.etcd.userdata import MemberFacts, clone_user_data
+from migration.names import api_names, member_name, physical_name, ticket_parameter
 from migration.settings.model import Member
 from providers.operations import GroupNote, MemberSwap
 
@@ -71,6 +71,7 @@ class NewMembers(Component):
             member=name,
             region=self._scope.settings.region,
             ticket_parameter=ticket_parameter(c.cluster, name),
+            api_names=api_names(c.api.name, c.service_cidr),
         )
         template = copied_template(
             logical,

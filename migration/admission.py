@@ -6,9 +6,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients import Clients
 from migration.deadline import Permanent
-from migration.moves import Move, plan_move
+from migration.moves import Direction, IllegalMove, Move, plan_move
 from migration.record import read_record
 from migration.settings import Settings
+
+# Legal by the rules of `migration.moves`, but what would have to happen first isn't built: refused, not tried.
+NO_WAY_BACK_YET = {
+    2: "the names would lead to balancers that are gone",
+    3: "the new nodes would be deleted with pods on them while the old ones are tainted",
+    6: "the old groups would not get their sizes back",
+}
 
 
 def admit(settings: Settings, owner: str) -> Move:
@@ -25,7 +32,7 @@ def admit(settings: Settings, owner: str) -> Move:
             f"AWS can't be asked for the record of cluster {c.cluster!r} in {settings.region}: {error}. "
             f"Check credentials, region and network, and run the same command again"
         ) from error
-    return plan_move(
+    move = plan_move(
         record,
         settings.stage.number,
         owner=owner,
@@ -34,6 +41,12 @@ def admit(settings: Settings, owner: str) -> Move:
         command=settings.command,
         new_voters=_new_voters(settings, clients) if record and record.tried == settings.stage.number + 1 else 0,
     )
+    if move.direction is Direction.BACK and move.origin in NO_WAY_BACK_YET:
+        raise IllegalMove(
+            f"migration:stage is {move.target}, but going back from stage {move.origin} isn't there yet: "
+            f"{NO_WAY_BACK_YET[move.origin]}. Staying is safe. Next legal: {settings.command.format(stage=move.origin)}"
+        )
+    return move
 
 
 def _new_voters(settings: Settings, clients: Clients) -> int:

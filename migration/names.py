@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 # Characters. Sources: the API references of CreateLoadBalancer and CreateTargetGroup (32), CreateAutoScalingGroup
 # (255) and CreateLaunchTemplate (128).
 LIMITS = {"load-balancer": 32, "target-group": 32, "autoscaling-group": 255, "launch-template": 128}
@@ -20,6 +22,12 @@ def member_name(member: str, suffix: str) -> str:
 def ticket_parameter(cluster: str, member: str) -> str:
     """The SSM parameter through which a new member learns the initial cluster it joins."""
     return f"/{cluster}/members/{member}/ticket"
+
+
+def api_names(name: str, service_cidr: str) -> tuple[str, ...]:
+    """What clients call the API: its name outside, and inside the `kubernetes` Service's names and first address."""
+    inside = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+    return (name, *inside, str(IPv4Network(service_cidr)[1]))
 
 
 def record_parameter(cluster: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
@@ -42,6 +42,10 @@ def _engine_address() -> str | None:
     return next((argument for argument in sys.argv[1:2] if ":" in argument), None)
 
 
+def _always() -> None:
+    """An operation without a lease may always go on."""
+
+
 class OperationProvider(ResourceProvider):
     """Runs one operation of `migration.operations`, named by `operation`, under a lease where it is long."""
 
@@ -67,8 +71,12 @@ class OperationProvider(ResourceProvider):
         return UpdateResult(outs=self._run(_news, _olds.get(_RESULT)))
 
     def _run(self, props: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
         from migration.clients import Clients
+        from migration.clients.kubernetes import ApiFailure
         from migration.deadline import Deadline, Permanent, Retryable
+        from migration.lease import held
         from migration.operations.context import Context
 
         inputs = _inputs(props)
@@ -80,26 +88,20 @@ class OperationProvider(ResourceProvider):
         def log(message: str) -> None:
             print(f"{label}: {message}", flush=True)
 
-        with ExitStack() as stack:
-            alive = lambda: None  # noqa: E731 - replaced below where the operation is leased
-            if self.leased:
-                from migration.lease import held
-
-                lease = stack.enter_context(
-                    held(
-                        clients.kubernetes,
-                        holder=f"{label} (process {os.getpid()})",
-                        engine=_engine_address(),
-                        log=log,
-                    )
-                )
-                alive = lease.check
-            context = Context(log=log, deadline=Deadline(float(inputs["timeoutSeconds"])), clients=clients, alive=alive)
-            try:
+        try:
+            with ExitStack() as stack:
+                alive: Callable[[], None] = _always
+                if self.leased:
+                    holder = f"{label} (process {os.getpid()})"
+                    alive = stack.enter_context(
+                        held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
+                    ).check
+                deadline = Deadline(float(inputs["timeoutSeconds"]))
+                context = Context(log=log, deadline=deadline, clients=clients, alive=alive)
                 result = run(inputs, _integral(previous) if previous else None, context)
-            except (Permanent, Retryable) as error:
-                # One sentence for the operator, where a traceback would bury it.
-                raise Exception(f"{label}: {error}") from None
+        except (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError) as error:
+            # One sentence for the operator, where a traceback would bury it.
+            raise Exception(f"{label}: {error}") from None
         return {**inputs, _RESULT: result}
 
 

@@ -50,6 +50,8 @@ class MemberFacts:
     member: str
     region: str
     ticket_parameter: str
+    api_names: tuple[str, ...] = ()
+    """What the API server's certificate is for, where the old member's facts don't say."""
 
 
 def clone_user_data(original: str, facts: MemberFacts) -> str:
@@ -70,13 +72,17 @@ def clone_user_data(original: str, facts: MemberFacts) -> str:
     old_facts: dict[str, Any] = next(
         (json.loads(entry["content"]) for entry in files if entry.get("path") == FACTS), {}
     )
-    new_facts = old_facts | {
-        "cluster": facts.cluster,
-        "member": facts.member,
-        "region": facts.region,
-        "ticket_parameter": facts.ticket_parameter,
-        "volume_tags": {"migration:cluster": facts.cluster, "migration:member": facts.member},
-    }
+    new_facts = (
+        {"api_names": list(facts.api_names)}
+        | old_facts
+        | {
+            "cluster": facts.cluster,
+            "member": facts.member,
+            "region": facts.region,
+            "ticket_parameter": facts.ticket_parameter,
+            "volume_tags": {"migration:cluster": facts.cluster, "migration:member": facts.member},
+        }
+    )
     kept = [entry for entry in files if entry.get("path") not in {FACTS, *old_boot}]
     script = Path(__file__).with_name("boot").joinpath("member.py").read_text()
     added = [
@@ -101,7 +107,7 @@ def _cloud_config(original: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Permanent(
             "the old control plane's user data isn't a #cloud-config, so its units and flags can't be taken over; "
-            "docs/adopting.md says how to give the new members' user data instead"
+            "docs/adopting.md says what a template must hold"
         )
     return document
 

@@ -65,6 +65,8 @@ def names_fit(c: Configuration) -> Iterator[Problem]:
         if isinstance(side, ReferencedSide):
             continue
         wanted = [("load-balancer", physical_name(c.cluster, role, side.suffix)) for role in ("ingress", "api")]
+        # The longest role of all: the group of members' instances that serves the API in the end.
+        wanted += [("target-group", physical_name(c.cluster, "apimembers", side.suffix))]
         wanted += [("autoscaling-group", physical_name(pool.name, "", side.suffix)) for pool in c.pools]
         wanted += [("autoscaling-group", physical_name(m.group, "", side.suffix)) for m in c.members]
         for kind, name in wanted:

@@ -150,7 +150,7 @@ def test_lowering_the_ttl_waits_out_the_longest_old_one_once(zone: tuple[Context
     assert clock.now >= 60
     waited = clock.now
     second = dns.run(inputs(zone_id, "both"), first, context)
-    assert clock.now == waited
+    assert clock.now - waited < 30  # for the change to be in sync, not for a TTL again
     assert second["weights"] == {"legacy": 50, "main": 50}
 
 

@@ -1,0 +1,108 @@
+"""One whole rehearsal with the real engine: what `make rehearse` does, and what must hold after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.environment import REPOSITORY, child_environment
+
+pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(1500)]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A lab directory whose path is short enough for sockets; everything in it is ended afterwards."""
+    directory = Path(os.environ.get("LAB_DIR") or REPOSITORY / ".lab").resolve()
+    before = os.environ.get("LAB_DIR")
+    os.environ["LAB_DIR"] = str(directory)
+    yield directory
+    subprocess.run([sys.executable, "-m", "lab", "down"], cwd=REPOSITORY, check=False)
+    if before is None:
+        del os.environ["LAB_DIR"]
+
+
+@pytest.fixture(scope="module")
+def report(lab: Path) -> dict[str, Any]:
+    """The report of one rehearsal, run exactly as a person runs it."""
+    done = subprocess.run([sys.executable, "-m", "lab", "rehearse"], cwd=REPOSITORY, check=False)
+    report = json.loads((lab / "report" / "rehearsal.json").read_text())
+    report["exit"] = done.returncode
+    return report
+
+
+def pulumi(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["pulumi", *arguments, "-s", "stage-8", "--non-interactive"],
+        cwd=REPOSITORY,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_cluster_moves_and_nothing_is_lost(report: dict[str, Any]) -> None:
+    assert report["reasons"] == []
+    assert report["ok"] is True
+    assert report["exit"] == 0
+
+
+def test_every_stage_was_reached_with_its_gates(report: dict[str, Any]) -> None:
+    assert [row["stage"] for row in report["stages"]] == list(range(9))
+    for row in report["stages"][1:]:
+        assert row["gates"], row
+        assert all(gate["ok"] for gate in row["gates"]), row
+
+
+def test_a_second_up_changes_nothing_at_any_stage(report: dict[str, Any]) -> None:
+    assert [row["second_up_changes"] for row in report["stages"]] == [0] * 9
+
+
+def test_everything_due_was_sent_and_answered(report: dict[str, Any]) -> None:
+    for part in ("probes", "idle"):
+        for kind, numbers in report[part].items():
+            assert numbers["due"] > 0, (part, kind)
+            assert (numbers["sent"], numbers["failed"]) == (numbers["due"], 0), (part, kind, numbers)
+
+
+def test_all_members_are_new_and_no_voter_was_missing(report: dict[str, Any]) -> None:
+    assert report["etcd"]["min_healthy_voters"] == 3
+    assert len(report["etcd"]["members_after"]) == 3
+    assert not set(report["etcd"]["members_after"]) & set(report["etcd"]["members_before"])
+
+
+def test_the_drain_moved_pods_by_eviction(report: dict[str, Any]) -> None:
+    assert report["drain"]["nodes"] == 12
+    assert report["drain"]["evictions"] > 200
+    assert report["budgets"]["watched"] > 15
+
+
+def test_after_it_nothing_wants_to_change_also_after_a_refresh(report: dict[str, Any]) -> None:
+    for refresh in (False, True):
+        if refresh:
+            refreshed = pulumi("refresh", "--yes", "--skip-preview")
+            assert refreshed.returncode == 0, refreshed.stdout + refreshed.stderr
+        seen = pulumi("preview", "--expect-no-changes", "--diff")
+        assert seen.returncode == 0, seen.stdout + seen.stderr
+
+
+def test_lab_down_leaves_nothing_listening_and_no_process(report: dict[str, Any], lab: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", "down"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    from lab.addresses import from_environment
+    from lab.doctor import port_holder
+    from lab.processes import of_lab
+
+    assert of_lab(lab) == []
+    addresses = from_environment()
+    assert [port for port in range(addresses.port(1), addresses.port(12)) if port_holder(port)] == []
