@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab import processes
 from lab.machines.processes import yield_to_others
 
 # The engine and its plugins yield to the network, the balancers and the probes.
@@ -45,7 +46,8 @@ class Engine:
 
     def __init__(self, root: Path, environment: dict[str, str], logs: Path, progress: Callable[[str], None]) -> None:
         # The event log is a flag for those who drive the CLI from outside, as the Automation API does.
-        self.environment = {**environment, "PULUMI_DEBUG_COMMANDS": "true"}
+        # Marked as the lab's, so that `lab down` finds an engine whose rehearsal was killed.
+        self.environment = {**environment, "PULUMI_DEBUG_COMMANDS": "true", processes.MARK: "engine"}
         self.root, self.logs, self.progress = root, logs, progress
         logs.mkdir(parents=True, exist_ok=True)
 
