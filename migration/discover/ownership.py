@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from migration.discover.groups import members
 from migration.discover.inventory import Inventory
-from migration.discover.tags import owned_by, owner_of, tags_of
+from migration.discover.tags import OWNER_KEYS, owned_by, owner_of, tags_of
 
 Found = tuple[str, str, Mapping[str, str]]
 
@@ -61,9 +62,19 @@ def _candidates(inventory: Inventory) -> Iterator[Found]:
         for mapping in machine.get("BlockDeviceMappings", [])
         if mapping["Ebs"].get("DeleteOnTermination")
     }
+    etcd = {member["volumeId"] for member in members(inventory)}
     for volume in inventory.volumes:
-        if volume["VolumeId"] not in own_disks:  # those go with their machines
-            yield "volume", volume["VolumeId"], tags_of(volume)
+        if volume["VolumeId"] in own_disks:
+            continue  # goes with its machine
+        # A volume belongs to a zone, not to a VPC: those of PersistentVolumes are the cluster's, too, and go on
+        # holding its data on the new side. Only the old members' own are left behind.
+        yield "volume", volume["VolumeId"], tags_of(volume) if volume["VolumeId"] in etcd else _kept(volume)
+
+
+def _kept(volume: Mapping[str, Any]) -> dict[str, str]:
+    """A volume's tags without those that call it the cluster's own: what isn't owned is kept."""
+    tags = tags_of(volume)
+    return {key: value for key, value in tags.items() if key in OWNER_KEYS}
 
 
 def _network(inventory: Inventory, occupied: set[str]) -> Iterator[tuple[str, str, Mapping[str, str], bool]]:

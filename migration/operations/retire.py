@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from migration.clients.kubernetes import VOLUMES
 from migration.deadline import Permanent
 from migration.operations.context import Context
 from migration.retire import retire
+
+
+def volumes_in_use(volumes: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Ids of the EBS volumes that PersistentVolumes stand for (CSI and the older in-tree form)."""
+    found = set()
+    for volume in volumes:
+        spec = volume["spec"]
+        handle = (spec.get("csi") or {}).get("volumeHandle") or (spec.get("awsElasticBlockStore") or {}).get("volumeID")
+        if handle:
+            found.add(str(handle).rsplit("/", 1)[-1])
+    return found
 
 
 def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
@@ -21,5 +33,12 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
     both = sorted({item["id"] for item in inputs["items"]} & {item["id"] for item in inputs["keep"]})
     if both:
         raise Permanent(f"{', '.join(both)} stands in migration:retire and in migration:keep; decide for one")
+    used = volumes_in_use(context.clients.kubernetes.list(VOLUMES))
+    data = sorted({item["id"] for item in inputs["items"] if item["type"] == "volume"} & used)
+    if data:
+        raise Permanent(
+            f"{', '.join(data)} in migration:retire hold the data of PersistentVolumes, which live on on the new side; "
+            f"move them to migration:keep"
+        )
     deleted = retire(context.clients.aws, inputs["items"], context.deadline, context.log, context.alive)
     return {"deleted": sorted({*before, *deleted})}

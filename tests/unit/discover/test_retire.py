@@ -14,9 +14,21 @@ from migration.operations.context import Context
 from migration.retire import ORDER, exists, ordered
 
 
-def context(seconds: float = 60) -> tuple[Context, list[str]]:
+class Volumes:
+    """A cluster whose PersistentVolumes stand for these EBS volumes."""
+
+    def __init__(self, *ids: str) -> None:
+        self.ids = ids
+
+    def list(self, _kind: Any) -> list[dict[str, Any]]:
+        return [{"spec": {"csi": {"volumeHandle": one}}} for one in self.ids]
+
+
+def context(seconds: float = 60, *volumes: str) -> tuple[Context, list[str]]:
     told: list[str] = []
     clients = Clients(region="eu-central-1", kubeconfig=None)
+    fake: Any = Volumes(*volumes)
+    clients.kubernetes = fake
     return Context(log=told.append, deadline=Deadline(seconds), clients=clients), told
 
 
@@ -67,6 +79,22 @@ def test_a_group_that_somebody_who_stays_names_is_refused_before_anything_goes(f
     ctx, told = context()
     with pytest.raises(Permanent, match=rf"{theirs} \(payments-db\) names {nodes}"):
         operation.run(inputs(found), None, ctx)
+    assert told == []
+
+
+def test_a_volume_that_holds_a_clusters_data_is_never_retired(fresh: Any) -> None:
+    legacy = fresh()
+    owned = [{"Key": "kubernetes.io/cluster/pet", "Value": "owned"}, {"Key": "CSIVolumeName", "Value": "pvc-1"}]
+    volume = legacy.cloud.ec2.create_volume(
+        AvailabilityZone="eu-central-1a", Size=1, TagSpecifications=[{"ResourceType": "volume", "Tags": owned}]
+    )["VolumeId"]
+    found = legacy.discover()
+    assert {"type": "volume", "id": volume} in found["keep"]
+    assert {"type": "volume", "id": volume} not in found["retire"]
+    ctx, told = context(60, f"aws://eu-central-1a/{volume}")
+    by_hand = {"retire": [{"type": "volume", "id": volume}], "keep": []}
+    with pytest.raises(Permanent, match=f"{volume} in migration:retire hold the data of PersistentVolumes"):
+        operation.run(inputs(by_hand), None, ctx)
     assert told == []
 
 
