@@ -55,7 +55,7 @@ class _Recorder(pulumi.runtime.Mocks):
             outputs["result"] = {"groups": dict.fromkeys(args.inputs["groups"], note)}
         return f"id-{args.name}", outputs
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         raise AssertionError(f"the program looks something up at preview: {args.token}")
 
 
