@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -170,8 +171,11 @@ def wait_healthy(
     say(f"cluster: {health}")
 
 
-def up(say: Say, *, empty: bool = False) -> int:
-    """Brings the lab up, doing what isn't done yet; returns an exit status."""
+def up(say: Say, *, empty: bool = False, program: Path = REPOSITORY) -> int:
+    """Brings the lab up, doing what isn't done yet; returns an exit status.
+
+    The stack's configuration is written into `program`, where the Pulumi program lies.
+    """
     directory = make_folders()
     started = time.monotonic()
     try:
@@ -181,7 +185,7 @@ def up(say: Say, *, empty: bool = False) -> int:
             processes.run_folder(directory) / "up.lock",
             lambda holder: say(f"process {holder} is bringing this lab up or down: waiting for it"),
         ):
-            _up(directory, say, empty=empty)
+            _up(directory, say, empty=empty, program=program)
     except (LabError, MissingTool) as error:
         say(f"lab up: {error}")
         return 1
@@ -198,12 +202,14 @@ NEXT = """
 type next:
   eval "$(python3 -m lab env)"
   kubectl get nodes                     # or any other client of $KUBECONFIG
-  python -m migration discover --help   # writes a stack's configuration from the running cluster
+  pulumi preview -s stage-0 --diff      # the stack's configuration is in stacks/, as discovery wrote it
+  pulumi up -s stage-0
+  pulumi stack rename stage-1 && pulumi up -s stage-1
   make rehearse                         # the whole migration, on a lab of its own making
   make lab-down"""
 
 
-def _up(directory: Path, say: Say, *, empty: bool) -> None:
+def _up(directory: Path, say: Say, *, empty: bool, program: Path) -> None:
     addresses = from_environment()
     environment = child_environment()
     if processes.find(directory, "aws") is None:
@@ -217,6 +223,22 @@ def _up(directory: Path, say: Say, *, empty: bool) -> None:
     if importlib.util.find_spec("lab.workload.__main__") is not None:
         run_step("lab.workload", directory, environment)
         wait_healthy(directory, addresses, say, workload=True)
+    _prepare_stack(directory, program, environment, addresses, say)
+
+
+def _prepare_stack(
+    directory: Path, program: Path, environment: Mapping[str, str], addresses: LabAddresses, say: Say
+) -> None:
+    from lab import stack
+    from lab.settings import LabSettings
+
+    make_folders()  # a world that was forgotten took its stacks along
+    # boto3 asks this process's environment where AWS is.
+    os.environ.update(environment)
+    try:
+        stack.prepare(program, environment, addresses, LabSettings.load(directory), say)
+    except stack.StackError as error:
+        raise LabError(str(error)) from None
 
 
 def stop_everything(directory: Path, say: Say) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import yaml
 
 from lab import toolchain, up
@@ -27,14 +25,6 @@ from proof.html import write_html
 from proof.report import build
 
 IDLE_S = 30.0
-# What the lab's clouds do in seconds stands for what AWS does in minutes.
-LAB_LIMITS = {
-    "metricPeriodSeconds": 5,
-    "gateSeconds": 180,
-    "swapSeconds": 240,
-    "deregistrationSeconds": 5,
-    "healthIntervalSeconds": 5,
-}
 Say = Callable[[str], None]
 
 
@@ -68,9 +58,8 @@ class Rehearsal:
 
     def fresh_lab(self) -> None:
         """End what runs, forget its world, bring up a new one."""
-        if up.down(self._detail, purge=True) or up.up(self._detail):
+        if up.down(self._detail, purge=True) or up.up(self._detail, program=self.program):
             raise RehearsalError("the lab did not come up: see above")
-        make_folders()  # the old world's stacks went with it
         self.reports.mkdir(parents=True, exist_ok=True)
 
     def watch(self, name: str) -> Watch:
@@ -88,12 +77,10 @@ class Rehearsal:
     def go(self) -> dict[str, Any]:
         """Rehearse and return the report; it is written whatever happens, and says what did."""
         self.fresh_lab()
-        self.stack_file = self.discover()
         self.engine = Engine(self.program, self.environment, self.directory / "log" / "engine", self._detail)
         watch = self.watch("proof")
         try:
             self.rest(watch)
-            self.engine.plain("stack", "init", "stage-0")
             for number in range(self.last + 1):
                 self.stage(number, watch)
             self.leftovers = self.look_for_leftovers()
@@ -115,28 +102,6 @@ class Rehearsal:
         time.sleep(self.idle_s)
         watch.mark("idle end")
         self._detail(f"failed probes: {watch.failed()}")
-
-    def discover(self) -> Path:
-        """The stack's configuration as `python -m migration discover` writes it; used unedited."""
-        vpcs = boto3.client("ec2").describe_vpcs(Filters=[{"Name": "cidr", "Values": [self.addresses.legacy_cidr]}])
-        vpc = vpcs["Vpcs"][0].get("VpcId", "")
-        for stale in (self.program / "stacks").glob("Pulumi.stage-*.yaml"):
-            stale.unlink()
-        command = [sys.executable, "-m", "migration", "discover", "--cluster", self.settings.cluster, "--vpc", vpc]
-        command += ["--from", "legacy", "--to", "main", "--to-cidr", self.addresses.main_cidr]
-        command += ["--stack", "stage-0"]
-        command += ["--operator-network", self.addresses.corp_cidr, "--ttl", "2"]
-        for key, value in LAB_LIMITS.items():
-            command += ["--limit", f"{key}={value}"]
-        self.say("discovering the running cluster")
-        done = subprocess.run(
-            command, cwd=self.program, env=self.environment, capture_output=True, text=True, check=False
-        )
-        for line in (done.stdout + done.stderr).strip().splitlines():
-            self._detail(line)
-        if done.returncode:
-            raise RehearsalError(f"discover failed: {(done.stderr or done.stdout).strip()}")
-        return self.program / "stacks" / "Pulumi.stage-0.yaml"
 
     def stage(self, number: int, watch: Watch) -> None:
         """Rename, preview, up, up again; gates and counts from what the engine says."""

@@ -31,11 +31,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def report(lab: Path) -> dict[str, Any]:
-    """The report of one rehearsal, run exactly as a person runs it."""
+    """The report of one rehearsal, run exactly as a person runs it; once more where only the prober was starved."""
+    report = rehearse(lab)
+    return rehearse(lab) if only_starved(report) else report
+
+
+def rehearse(lab: Path) -> dict[str, Any]:
     done = subprocess.run([sys.executable, "-m", "lab", "rehearse"], cwd=REPOSITORY, check=False)
     report = json.loads((lab / "report" / "rehearsal.json").read_text())
     report["exit"] = done.returncode
     return report
+
+
+def only_starved(report: dict[str, Any]) -> bool:
+    """Whether all that is wrong is that this machine gave the prober no time: nothing was asked, so nothing failed."""
+    failures = [cell for part in ("probes", "idle") for cell in report[part].values() if cell["failed"]]
+    starved = all(set(cell.get("why", {})) == {"not_sent: the prober was late"} for cell in failures)
+    return not report["ok"] and starved and all("prober" in reason for reason in report["reasons"])
 
 
 def pulumi(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -92,6 +104,18 @@ def test_after_it_nothing_wants_to_change_also_after_a_refresh(report: dict[str,
             assert refreshed.returncode == 0, refreshed.stdout + refreshed.stderr
         seen = pulumi("preview", "--expect-no-changes", "--diff")
         assert seen.returncode == 0, seen.stdout + seen.stderr
+
+
+def test_bad_input_is_one_message_before_anything_registers(report: dict[str, Any]) -> None:
+    try:
+        assert pulumi("config", "set", "migration:stage", "9").returncode == 0
+        seen = pulumi("preview")
+    finally:
+        pulumi("config", "rm", "migration:stage")
+    said = seen.stdout + seen.stderr
+    assert seen.returncode != 0
+    assert "migration:stage is '9': is not a stage; give a whole number from 0 to 8" in said
+    assert "Traceback" not in said
 
 
 def test_lab_down_leaves_nothing_listening_and_no_process(report: dict[str, Any], lab: Path) -> None:

@@ -1,0 +1,67 @@
+"""The lab's own stack: what discovery writes about the legacy cluster, unedited, and its first state."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import boto3
+
+from lab.addresses import LabAddresses
+from lab.settings import LabSettings
+
+Say = Callable[[str], None]
+FIRST = "stage-0"
+
+# What the lab's clouds do in seconds stands for what AWS does in minutes.
+LIMITS = {
+    "metricPeriodSeconds": 5,
+    "gateSeconds": 180,
+    "swapSeconds": 240,
+    "deregistrationSeconds": 5,
+    "healthIntervalSeconds": 5,
+}
+TTL_S = 2
+
+
+class StackError(Exception):
+    """The stack can't be prepared; the message is what the failing command said."""
+
+
+def discovery(addresses: LabAddresses, settings: LabSettings) -> list[str]:
+    """The command an operator would type for this lab, as words after `python`."""
+    vpcs = boto3.client("ec2").describe_vpcs(Filters=[{"Name": "cidr", "Values": [addresses.legacy_cidr]}])["Vpcs"]
+    if not vpcs:
+        raise StackError(f"the lab's AWS has no VPC {addresses.legacy_cidr}: python -m lab up")
+    command = ["-m", "migration", "discover", "--cluster", settings.cluster, "--vpc", vpcs[0].get("VpcId", "")]
+    command += ["--from", "legacy", "--to", "main", "--to-cidr", addresses.main_cidr, "--stack", FIRST]
+    command += ["--operator-network", addresses.corp_cidr, "--ttl", str(TTL_S)]
+    for key, value in LIMITS.items():
+        command += ["--limit", f"{key}={value}"]
+    return command
+
+
+def prepare(
+    program: Path, environment: Mapping[str, str], addresses: LabAddresses, settings: LabSettings, say: Say
+) -> None:
+    """Discover the cluster and make the stack `stage-0`, unless the lab has a stack by now.
+
+    Raises `StackError`.
+    """
+    if _run(["pulumi", "stack", "ls", "--json", "--non-interactive"], program, environment).strip() not in ("", "[]"):
+        return
+    # Of a lab that is gone: stacks are renamed from stage to stage, so there may be any one.
+    for stale in (program / "stacks").glob("Pulumi.stage-*.yaml"):
+        stale.unlink()
+    for line in _run([sys.executable, *discovery(addresses, settings)], program, environment).splitlines():
+        say(line)
+    _run(["pulumi", "stack", "init", FIRST, "--non-interactive"], program, environment)
+
+
+def _run(command: list[str], program: Path, environment: Mapping[str, str]) -> str:
+    done = subprocess.run(command, cwd=program, env=dict(environment), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StackError(f"{' '.join(command[:4])} … failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
