@@ -115,10 +115,12 @@ class Rehearsal:
         self.stages.append(row)
         preview = self.engine.run("preview", stack)
         self._detail(f"preview: {_counts(preview)} ({preview.seconds:.0f} s)")
+        if stage.finished:
+            watch.leave_old_side()
         done = self.engine.run("up", stack)
         row["changes"] = done.changes
         self._detail(f"up: {_counts(done)} ({done.seconds:.0f} s)")
-        if STAGES[number].network.on_new and number == 1:
+        if stage.network.on_new and STAGES[number - 1].starting:
             watch.see_new_side()
         row["gates"] = _gates(self.engine.resources(stack), number)
         for gate in row["gates"]:

@@ -66,6 +66,11 @@ class Watch:
         """Probe from the new VPC too, from now on."""
         change_place(self.config, "new", active=True)
 
+    def leave_old_side(self) -> None:
+        """Probe no more from the old VPC: the clean-up takes the peering away, and with it the way from there."""
+        change_place(self.config, "old", active=False)
+        time.sleep(2 * POLL_S)  # until the proof has read it
+
     def status(self) -> dict[str, Any]:
         """The live numbers; empty while a file is being replaced."""
         try:
