@@ -176,6 +176,8 @@ class GatewayClient:
         self._client = httpx2.AsyncClient(transport=transport, timeout=config.timeout_s)
 
     async def _post(self, endpoint: str, path: str) -> dict[str, Any]:
+        if self._client.is_closed:
+            raise EtcdUnreachable(f"{endpoint}: not asked any more")
         try:
             answer = await self._client.post(f"{endpoint.rstrip('/')}{path}", json={})
             answer.raise_for_status()
@@ -224,8 +226,10 @@ class EtcdSampler:
     async def run(self) -> None:
         while True:
             begun = time.monotonic()
-            if self._client is not None:
-                seen = await sample(self._client, self._endpoints)
+            client = self._client
+            seen = await sample(client, self._endpoints) if client is not None else None
+            # A look through a client that was exchanged, and closed, meanwhile says nothing about the voters.
+            if seen is not None and client is self._client:
                 for kind, data in self.book.add(seen, time.time()):
                     self._event(kind, time.time(), **data)
             await asyncio.sleep(max(0.05, self._period - (time.monotonic() - begun)))

@@ -1,0 +1,42 @@
+"""Exchanging etcd's client while a look is under way: members change while the proof watches."""
+
+from __future__ import annotations
+
+import asyncio
+
+from proof.etcd import EtcdSampler, EtcdUnreachable, Member, Status
+
+VOTERS = [Member(id=str(n), name=f"m{n}", client_urls=(f"https://m{n}",), learner=False) for n in range(3)]
+
+
+class Client:
+    """Answers until it is closed in the middle of a look."""
+
+    def __init__(self) -> None:
+        self.closed, self.asked = False, asyncio.Event()
+
+    async def members(self, endpoint: str) -> list[Member]:
+        self.asked.set()
+        return VOTERS
+
+    async def status(self, endpoint: str) -> Status:
+        await asyncio.sleep(0.05)
+        if self.closed:
+            raise EtcdUnreachable("closed")
+        return Status(leader="0" if self.closed else "1", term=1)
+
+
+def test_a_look_through_a_client_that_was_exchanged_counts_no_voter_as_missing() -> None:
+    async def scene() -> int | None:
+        sampler, first = EtcdSampler(lambda *a, **k: None), Client()
+        sampler.use(first, ["https://m0"], 20.0)
+        watching = asyncio.create_task(sampler.run())
+        await first.asked.wait()
+        sampler.use(Client(), ["https://m0"], 20.0)
+        first.closed = True
+        await asyncio.sleep(0.5)
+        assert not watching.done()
+        watching.cancel()
+        return sampler.book.min_healthy
+
+    assert asyncio.run(scene()) == 3
