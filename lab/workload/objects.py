@@ -13,6 +13,7 @@ ADMITTED = "pet.lab.internal/admission"
 SERVES = "lab/serves"
 TLS_SECRET = "lab/tls-secret"
 DRIVER = "ebs.csi.aws.com"
+DATABASE_STOP_S = 6
 PRE_STOP_S = 4
 """Longer than a target's deregistration in lab time (2 s), as it has to be (facts.md §6)."""
 INGRESS_REPLICAS = 6
@@ -121,11 +122,12 @@ def stateful_set(wanted: App) -> Object:
     }
     pod = _pod(
         wanted.name,
+        terminationGracePeriodSeconds=2 * DATABASE_STOP_S,
         container={
             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
             # As a database would. A pod that ends within a moment is replaced, by name, before the budgets' controller
             # has seen it go; the budget then counts the new pod as disrupted for up to two minutes.
-            "lifecycle": {"preStop": {"sleep": {"seconds": 2}}},
+            "lifecycle": {"preStop": {"sleep": {"seconds": DATABASE_STOP_S}}},
         },
         topologySpreadConstraints=[_spread(wanted.name, "topology.kubernetes.io/zone")],
     )
