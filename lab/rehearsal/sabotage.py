@@ -80,8 +80,13 @@ def _at_rest(rehearsal: Rehearsal, item: Break) -> dict[str, Any]:
     return _row(item, build(watch.stop(), leftovers=left, rehearsal=False))
 
 
+def _named(report: dict[str, Any], words: tuple[str, ...]) -> bool:
+    """Whether a reason holds one of the words; a prober without time names no break."""
+    return any(word in reason and "prober" not in reason for reason in report["reasons"] for word in words)
+
+
 def _row(item: Break, report: dict[str, Any]) -> dict[str, Any]:
-    named = any(word in reason for reason in report["reasons"] for word in item.named)
+    named = _named(report, item.named)
     caught = report["ok"] if item.name == CONTROL else named and not report["ok"]
     return {"break": item.name, "caught": caught, "ok": report["ok"], "reasons": report["reasons"]}
 
@@ -91,7 +96,7 @@ def _ingress_last(say: Say) -> dict[str, Any]:
     rehearsal = Rehearsal(last=6, say=say, idle_s=5.0)
     rehearsal.program = program_with_drains_exchanged(rehearsal.directory / "sabotage" / "program")
     report = rehearsal.go()
-    named = any("ingress" in reason for reason in report["reasons"])
+    named = _named(report, ("ingress",))
     return {
         "break": INGRESS_LAST,
         "caught": named and not report["ok"],
