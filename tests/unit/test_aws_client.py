@@ -1,23 +1,33 @@
-"""The AWS helpers, against moto in this process."""
+"""The AWS helpers, against the lab's AWS in this process."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from moto import mock_aws
 
+from lab.addresses import LabAddresses
+from lab.aws.server import LabAws
+from lab.aws.world import WORLD
+from lab.settings import LabSettings
 from migration.clients.aws import Aws, batches
+from migration.deadline import Deadline
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LabAws]:
+    running = LabAws().start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    # A lab's endpoint in the environment must not be what the test talks to.
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(key, "testing")
-    with mock_aws():
-        yield Aws(region="eu-central-1")
+def aws(server: LabAws, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    WORLD.reset(LabSettings())
+    for key, value in LabAddresses().aws_environment().items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    return Aws(region="eu-central-1")
 
 
 def make_group(aws: Aws, name: str, size: int) -> None:
@@ -34,6 +44,12 @@ def make_group(aws: Aws, name: str, size: int) -> None:
         VPCZoneIdentifier=subnet,
         LaunchTemplate={"LaunchTemplateId": template, "Version": "$Latest"},
     )
+
+    def launched() -> bool | None:
+        inside = [item.lifecycle for item in aws.instances_of_groups([name])]
+        return inside == ["InService"] * size or None
+
+    Deadline(30).until(launched, f"{size} instances of {name}", pause=0.05)
 
 
 def test_instances_are_told_by_group_with_where_they_are(aws: Aws) -> None:
