@@ -14,7 +14,7 @@ import pytest
 
 from lab.environment import REPOSITORY, child_environment
 
-pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(2700)]
 
 
 @pytest.fixture(scope="module")
