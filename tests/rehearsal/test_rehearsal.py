@@ -31,7 +31,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def report(lab: Path) -> dict[str, Any]:
-    """The report of one rehearsal, run exactly as a person runs it; once more where only the prober was starved."""
+    """The report of one rehearsal, run exactly as a person runs it; once more where only time was short."""
     report = rehearse(lab)
     return rehearse(lab) if only_starved(report) else report
 
@@ -44,10 +44,16 @@ def rehearse(lab: Path) -> dict[str, Any]:
 
 
 def only_starved(report: dict[str, Any]) -> bool:
-    """Whether all that is wrong is that this machine gave the prober no time: nothing was asked, so nothing failed."""
-    failures = [cell for part in ("probes", "idle") for cell in report[part].values() if cell["failed"]]
-    starved = all(set(cell.get("why", {})) == {"not_sent: the prober was late"} for cell in failures)
-    return not report["ok"] and starved and all("prober" in reason for reason in report["reasons"])
+    """Whether all that is wrong looks like a machine without time: probes not sent, or a rare answer beyond a second.
+
+    A refused, reset or wrong answer is none of these, nor is anything that isn't a probe. The second run must be clean.
+    """
+    cells = [cell for part in ("probes", "idle") for cell in report[part].values()]
+    kinds = {why for cell in cells if cell["failed"] for why in cell.get("why", {})}
+    slow = all(why == "not_sent: the prober was late" or why.endswith("no last byte within 1 s") for why in kinds)
+    rare = sum(cell["failed"] for cell in cells) * 2000 < sum(cell["due"] for cell in cells)
+    probes_only = all(" requests " in reason for reason in report["reasons"])
+    return not report["ok"] and slow and rare and probes_only
 
 
 def pulumi(*arguments: str) -> subprocess.CompletedProcess[str]:
