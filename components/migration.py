@@ -27,8 +27,14 @@ class Migration:
     def __init__(self, settings: Settings, owner: str) -> None:
         self.settings, self.stage, c = settings, settings.stage, settings.configuration
         outer = Scope(settings=settings)
-        self._record = {"stage": self.stage.number, "from": c.from_, "to": c.to, "owner": owner}
-        begin = StageRecord("begin", outer.operation(phase="begin", command=settings.command, **self._record))
+        self._record = {
+            "stage": self.stage.number,
+            "from": c.from_,
+            "to": c.to,
+            "owner": owner,
+            "command": settings.command,
+        }
+        begin = StageRecord("begin", outer.operation(phase="begin", **self._record))
         self.steps: list[pulumi.Resource] = []
         self._before = self._gate("before", outer, self.stage.gates_before, [begin])
         self.scope = outer.following(self._before)
@@ -107,7 +113,7 @@ class Migration:
         after = self._gate("after", outer, self.stage.gates_after, [self._before, *self.steps])
         StageRecord(
             "reached",
-            outer.operation(phase="finish", command=self.settings.command, **self._record),
+            outer.operation(phase="finish", **self._record),
             pulumi.ResourceOptions(depends_on=[self._before, after]),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 
@@ -39,7 +39,6 @@ class SideView:
     control_plane_group: pulumi.Input[str] | None = None
     ingress: BalancerView | None = None
     api: BalancerView | None = None
-    made_by: Sequence[pulumi.Resource] = field(default_factory=tuple)
 
 
 class ReferencedSideComponent(Component):

@@ -86,7 +86,7 @@ class Rehearsal:
             for number in range(self.last + 1):
                 self.stage(number, watch)
             self.leftovers = self.look_for_leftovers()
-        except (EngineError, RehearsalError) as error:
+        except EngineError as error:
             self.errors.append(str(error))
             self.say(f"failed: {error}")
         except KeyboardInterrupt:
