@@ -46,8 +46,6 @@ class Status:
     leader: str
     learner: bool
     raft_index: int
-    applied_index: int
-    db_size: int
     errors: tuple[str, ...]
 
 
@@ -115,8 +113,6 @@ class Etcd:
             leader=answer.get("leader", "0"),
             learner=bool(answer.get("isLearner", False)),
             raft_index=int(answer.get("raftIndex", 0)),
-            applied_index=int(answer.get("raftAppliedIndex", 0)),
-            db_size=int(answer.get("dbSize", 0)),
             errors=tuple(answer.get("errors", [])),
         )
 
