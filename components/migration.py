@@ -105,8 +105,6 @@ class Migration:
                 wanted="retired",
                 items=items,
                 keep=keep,
-                vpcId=self.old.vpc_id,
-                retainPeering=c.retain_peering,
             )
             opts = pulumi.ResourceOptions(depends_on=[*self.steps])
             self.steps.append(Retirement("retirement", inputs, opts))
