@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lab.network.fabric import Choice, Fabric, Refused
 from lab.network.health import HEALTHY, UNHEALTHY, Health, check
 from lab.network.listeners import Handler, Listeners, Place
-from lab.network.relay import Flow, Hop
+from lab.network.relay import Hop
 from lab.network.state import BalancerListener, LoadBalancer, State, Target, TargetGroup
 from lab.settings import LabSettings
 
@@ -18,8 +18,6 @@ log = logging.getLogger(__name__)
 
 OWNER = "balancers"
 ANY_ZONE = "all"
-_QUIET_S = 0.02
-"""A flow with no byte for this long, the last ones from the target, is taken to be between requests."""
 
 TargetKey = tuple[str, str]
 """Target group's ARN, and the target's id:port."""
@@ -48,7 +46,7 @@ class Balancers:
         self._since: dict[TargetKey, float] = {}
         self._turns: dict[str, itertools.count[int]] = {}
         self._candidates: dict[tuple[str, str], tuple[Target, ...]] = {}
-        self._leaving: dict[TargetKey, bool] = {}  # draining → whether AWS would cut it off at the end
+        self._leaving: set[TargetKey] = set()  # draining, and to be cut off when the delay is over
         self._reported: Report = {}
         self.changed = asyncio.Event()
         """Set when a target's state differs from what was last taken by `report`."""
@@ -98,29 +96,18 @@ class Balancers:
             self._checks[key] = asyncio.create_task(self._check_for_ever(key, position))
 
     def _follow_draining(self, state: State) -> None:
-        """Deregistered targets keep their flows while they are listed as draining."""
-        now: dict[TargetKey, bool] = {}
-        for group in state.target_groups.values():
-            at_once = group.attributes.get("deregistration_delay.connection_termination.enabled")
-            for target in group.targets:
-                if target.draining:
-                    now[group.arn, target.key] = at_once == "true"
-                    if at_once == "false":
-                        now.pop((group.arn, target.key))  # said explicitly: open flows are left alone
-        present = {(g.arn, t.key) for g in state.target_groups.values() for t in g.targets}
-        for key in self._leaving.keys() - now.keys() - present:
-            if self._leaving[key]:
-                self._fabric.flows.abort_where(lambda hops, key=key: _serve(hops, key))
-            else:
-                for flow in self._fabric.flows:
-                    if _serve(flow.hops, key):
-                        self._close_when_quiet(flow)
-        self._leaving = now
-
-    def _close_when_quiet(self, flow: Flow) -> None:
-        """The end of the delay: a client is told between two requests where that can be seen, not within one."""
-        if not flow.close_if_quiet(_QUIET_S):
-            asyncio.get_running_loop().call_later(_QUIET_S, self._close_when_quiet, flow)
+        """Open flows outlive the deregistration delay for as long as their target does; only a group that asks for
+        connection termination (off by default for TCP) has them cut when the delay is over."""
+        present = {(group.arn, target.key) for group in state.target_groups.values() for target in group.targets}
+        for key in self._leaving - present:
+            self._fabric.flows.abort_where(lambda hops, key=key: _serve(hops, key))
+        self._leaving = {
+            (group.arn, target.key)
+            for group in state.target_groups.values()
+            if group.attributes.get("deregistration_delay.connection_termination.enabled") == "true"
+            for target in group.targets
+            if target.draining
+        }
 
     # --- health
 

@@ -106,7 +106,7 @@ class Flow:
 
     __slots__ = (
         "_closed", "_dialling", "_down", "_loop", "_on_close", "_up",
-        "answered", "client", "delay_s", "id", "last", "opened", "plan", "upstream",
+        "client", "delay_s", "id", "last", "opened", "plan", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -120,7 +120,6 @@ class Flow:
         self.client = client
         self.upstream: socket.socket | None = None
         self.opened = self.last = time.monotonic()
-        self.answered = True
         self._closed = False
         self._dialling = False
         self._up: _Pipe | None = None
@@ -196,7 +195,6 @@ class Flow:
             self.abort()
             return
         self.last = time.monotonic()
-        self.answered = pipe is self._down
         if not data:
             pipe.ended = True
             self._stop_reading(pipe)
@@ -278,21 +276,6 @@ class Flow:
     def abort(self) -> None:
         """Resets both ends, at once."""
         self._finish(graceful=False)
-
-    def close(self) -> None:
-        """Ends both directions in order, as a peer does that is done; what is unsent is lost."""
-        self._finish(graceful=True)
-
-    def close_if_quiet(self, quiet_s: float) -> bool:
-        """Closes the flow if nothing was said for so long and the target spoke last (nobody waits for an answer).
-        Returns whether the flow is closed."""
-        if self._closed:
-            return True
-        busy = any(p is not None and (p.pending or p.queued) for p in (self._up, self._down))
-        if busy or not self.answered or time.monotonic() - self.last < quiet_s:
-            return False
-        self.close()
-        return True
 
     def _finish(self, *, graceful: bool) -> None:
         if self._closed:
