@@ -9,6 +9,8 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036  (a sentence instead of a traceback on an older one)
     sys.exit("python -m lab: Python 3.11 or newer is needed, this is " + sys.version.split()[0])
 
+from lab import interrupt
+
 
 def say(text: str) -> None:
     """A line for the person at the terminal, now (a pipe would hold it back)."""
@@ -102,6 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     options, rest = top.parse_known_args(argv)
     if rest and options.command not in {"rehearse", "sabotage"}:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
+    interrupt.install()
     try:
         if options.command in IN_VENV:
             status = _in_venv(sys.argv[1:] if argv is None else argv)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import processes, toolchain
+from lab import interrupt, processes, toolchain
 from lab.addresses import LabAddresses, from_environment, lab_dir
 from lab.doctor import port_holder
 from lab.environment import REPOSITORY, child_environment, make_folders
@@ -105,6 +105,7 @@ def ensure_service(
         say(f"{service.name}: started" + (f" (process {identity.pid})" if identity else ""))
     deadline = time.monotonic() + START_S
     while not is_ready(service, addresses, directory):
+        interrupt.check()
         if processes.find(directory, service.name) is None:
             raise LabError(f"{service.name} ended: {_last_line(directory, service.name)}")
         if time.monotonic() > deadline:
@@ -158,6 +159,7 @@ def wait_healthy(
 
     started = told = time.monotonic()
     while not (health := look(directory, addresses, workload=workload)).whole:
+        interrupt.check()
         now = time.monotonic()
         if now - started > within_s:
             raise LabError(f"the cluster isn't whole after {within_s:.0f} s: {health}; see {directory / 'log'}")
@@ -216,6 +218,7 @@ def _up(directory: Path, say: Say, *, empty: bool, program: Path) -> None:
         forget_world(directory, say)
     for service in SERVICES:
         ensure_service(service, addresses, directory, environment, say)
+    interrupt.check()
     if empty:
         return
     run_step("lab.legacy", directory, environment)
