@@ -14,9 +14,7 @@ import pulumi_aws as aws
 
 from components.base import Component, Scope
 from components.side_view import SideView
-
-# etcd: clients 2379, peers 2380.
-ETCD_CLIENT, ETCD_PEER = 2379, 2380
+from migration.settings.model import Etcd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +43,12 @@ class _Rules(Component):
                 tags=self._scope.tags(side, rule.name),
                 opts=self.child(),
             )
+
+
+def _etcd(etcd: Etcd, name: str, group: pulumi.Input[str], source: pulumi.Input[str]) -> Iterator[Rule]:
+    """Members and API servers reach the members of `group` for both of etcd's purposes."""
+    for purpose, port in (("clients", etcd.client_port), ("peers", etcd.peer_port)):
+        yield Rule(name=f"{name}-for-{purpose}", group=group, ports=(port, port), source_group=source)
 
 
 class SideSecurityGroups(_Rules):
@@ -82,12 +86,7 @@ class SideSecurityGroups(_Rules):
             nodes, masters = self.nodes.id, self.control_plane.id
             yield Rule(name=f"{name}-nodes-from-nodes", group=nodes, ports=None, source_group=nodes)
             yield Rule(name=f"{name}-nodes-from-control-plane", group=nodes, ports=None, source_group=masters)
-            yield Rule(
-                name=f"{name}-etcd-from-control-plane",
-                group=masters,
-                ports=(ETCD_CLIENT, ETCD_PEER),
-                source_group=masters,
-            )
+            yield from _etcd(c.etcd, f"{name}-etcd-from-control-plane", masters, masters)
             yield Rule(name=f"{name}-api-from-nodes", group=masters, ports=(api, api), source_group=nodes)
             # Balancers have no group of their own here: their addresses lie in the side's subnets.
             for origin, network in reachable.items():
@@ -124,7 +123,8 @@ class CrossAccess(_Rules):
         api, node_port = c.api.port, c.ingress.node_port
 
         def rules(here: SideView, there: SideView) -> Iterator[Rule]:
-            assert here.nodes_group is not None and here.control_plane_group is not None
+            assert here.nodes_group is not None
+            assert here.control_plane_group is not None and there.control_plane_group is not None
             name, other = here.name, there.name
             yield Rule(
                 name=f"{name}-nodes-from-{other}-nodes",
@@ -138,11 +138,11 @@ class CrossAccess(_Rules):
                 ports=None,
                 source_group=there.control_plane_group,
             )
-            yield Rule(
-                name=f"{name}-etcd-from-{other}-control-plane",
-                group=here.control_plane_group,
-                ports=(ETCD_CLIENT, ETCD_PEER),
-                source_group=there.control_plane_group,
+            yield from _etcd(
+                c.etcd,
+                f"{name}-etcd-from-{other}-control-plane",
+                here.control_plane_group,
+                there.control_plane_group,
             )
             yield Rule(
                 name=f"{name}-api-from-{other}-nodes",

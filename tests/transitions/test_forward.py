@@ -66,7 +66,11 @@ def test_2_makes_the_shared_parts_and_the_rules_across() -> None:
     assert {("SecurityGroup", "main-nodes"), ("SecurityGroup", "main-control-plane")} <= new
     across = {name for kind, name in new if kind == "SecurityGroupIngressRule"}
     assert {"legacy-nodes-from-main-nodes", "main-nodes-from-legacy-nodes"} <= across
-    assert {"legacy-etcd-from-main-control-plane", "main-etcd-from-legacy-control-plane"} <= across
+    assert {
+        f"{here}-etcd-from-{there}-control-plane-for-{purpose}"
+        for here, there in (("legacy", "main"), ("main", "legacy"))
+        for purpose in ("clients", "peers")
+    } <= across
     assert {("DnsCut", "names"), ("ApiTargets", "api-targets")} <= new
     assert at(2)[("DnsCut", "names")].inputs["wanted"] == "old"
     assert gone(2) == set()
