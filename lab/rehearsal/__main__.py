@@ -7,6 +7,7 @@ import os
 import sys
 
 from lab.rehearsal.run import Rehearsal, RehearsalError, parse_stages
+from lab.rehearsal.watch import WatchError
 
 
 def say(text: str) -> None:
@@ -29,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
 
             return run(say, [name for name in options.only.split(",") if name])
         return _rehearse(parse_stages(options.stages))
-    except (ValueError, RehearsalError) as error:
+    except (ValueError, RehearsalError, WatchError) as error:
         print(f"python -m lab {options.command}: {error}", file=sys.stderr)
         return 2
 
