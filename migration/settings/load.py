@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from migration.settings.errors import ConfigurationError, Problem
 from migration.settings.model import Configuration, ManagedSide, ReferencedSide
+from migration.settings.partial import judge
 from migration.settings.rules import problems
 from migration.stages import LAST, Stage, stage
 
@@ -161,7 +162,9 @@ def _settings(raw: dict[str, Any], region: str | None, stack: str, found: list[P
     try:
         configuration = Configuration.model_validate({**raw, "stage": number})
     except ValidationError as error:
-        found.extend(_problem(dict(item)) for item in error.errors())
+        errors = [dict(item) for item in error.errors()]
+        found.extend(_problem(item) for item in errors)
+        found.extend(judge({**raw, "stage": number}, errors, _branch_names()))
     else:
         found.extend(problems(configuration))
     if found or configuration is None or number is None or not region:

@@ -87,6 +87,8 @@ def test_all_problems_come_at_once() -> None:
     text = messages(change)
     assert "migration:extra" in text
     assert "migration:etcd.certificates" in text
+    assert "no such side" in text
+    assert "overlaps" in text
 
 
 def test_rules_report_together_once_the_shape_is_right() -> None:
@@ -97,6 +99,25 @@ def test_rules_report_together_once_the_shape_is_right() -> None:
     text = messages(change)
     assert "migration:podCidr" in text or "overlaps" in text
     assert "odd number" in text
+
+
+def test_what_compares_keys_is_told_together_with_what_is_wrong_in_one() -> None:
+    def change(c: dict[str, Any]) -> None:
+        c["sides"]["main"].update(sufix="-x", cidr="10.0.128.0/17")  # unknown; two ranges that overlap
+        c["api"].update(port=70000)  # no number of a port
+        c["members"].append(dict(c["members"][0]))
+
+    text = messages(change)
+    assert "migration:sides.main.sufix" in text
+    assert "migration:sides.main.cidr is '10.0.128.0/17': overlaps" in text
+    assert "migration:api.port is 70000" in text
+    assert "an odd number of members" in text
+
+
+def test_a_rule_whose_key_is_itself_wrong_says_nothing() -> None:
+    text = messages(lambda c: (c.update(podCidr="x"), c.update(serviceCidr="10.1.0.0/24")))
+    assert text.startswith("1 problem(s)")
+    assert "migration:podCidr" in text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""What can be said about a configuration whose shape is partly wrong, so that everything wrong is told at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import ValidationError, create_model
+
+from migration.settings.errors import Problem
+from migration.settings.model import Configuration, Model
+from migration.settings.rules import RULES
+
+
+class _NotJudged(Exception):
+    """A rule asked for a key that is itself wrong."""
+
+
+class _Part(Model):
+    """The keys of a configuration that are right in themselves."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in Configuration.model_fields:
+            raise _NotJudged(name)
+        raise AttributeError(name)
+
+
+def judge(raw: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], branches: set[str]) -> list[Problem]:
+    """What the rules find in `raw` as far as it is readable; `errors` are pydantic's about the whole.
+
+    Keys that aren't the program's are left out; rules that need a key with another error are passed over. `branches`
+    are the steps in an error's path that the configuration doesn't have.
+    """
+    known = copy.deepcopy(dict(raw))
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            _drop(known, [step for step in error["loc"] if step not in branches])
+    broken: set[str] = set()
+    try:
+        Configuration.model_validate(known)
+    except ValidationError as failure:
+        broken = {str(error["loc"][0]) for error in failure.errors()}
+    whole: dict[str, Any] = {
+        name: (info.annotation, info)
+        for name, info in Configuration.model_fields.items()
+        if not broken & {name, info.alias}
+    }
+    part = create_model("Part", __base__=_Part, **whole).model_validate(
+        {key: value for key, value in known.items() if key not in broken}
+    )
+    found: list[Problem] = []
+    for rule in RULES:
+        try:
+            found += rule(cast(Configuration, part))
+        except _NotJudged:
+            continue
+    return found
+
+
+def _drop(raw: Any, path: Sequence[str | int]) -> None:
+    for step in path[:-1]:
+        raw = raw[step]
+    del raw[path[-1]]
