@@ -115,11 +115,9 @@ def healthy(aws: Aws, group: str, address: str) -> bool | None:
     return True
 
 
-def deregister(aws: Aws, group: str, target: str, deadline: Deadline, alive: Callable[[], None]) -> bool:
-    """Take `target` (an address or an instance id) out of `group` and wait out its draining; False if it wasn't in."""
+def deregister(aws: Aws, group: str, target: str, alive: Callable[[], None]) -> bool:
+    """Take `target` (an address or an instance id) out of `group`; False if it wasn't in. See `drained`."""
     present = [item for item in aws.target_health(group) if item.id == target]
-    if not present:
-        return False
     active = [item for item in present if item.state != "draining"]
     if active:
         alive()
@@ -128,6 +126,11 @@ def deregister(aws: Aws, group: str, target: str, deadline: Deadline, alive: Cal
             for item in active
         ]
         aws.elbv2.deregister_targets(TargetGroupArn=group, Targets=where)
+    return bool(present)
+
+
+def drained(aws: Aws, group: str, target: str, deadline: Deadline) -> None:
+    """Wait until `target` has left `group` for good: its deregistration delay is over."""
 
     def gone() -> bool | None:
         left = [item.state for item in aws.target_health(group) if item.id == target]
@@ -136,4 +139,3 @@ def deregister(aws: Aws, group: str, target: str, deadline: Deadline, alive: Cal
         return True
 
     deadline.until(gone, f"{target} to drain from {group}")
-    return True

@@ -264,13 +264,17 @@ class Swap:
 
     def _old_api_out(self) -> None:
         """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints."""
-        drained = machine.deregister(self.aws, self.new_api_group, self.old.address, self.deadline, self.alive)
         old_machine = machine.running(self.aws, self.old.group)
+        targets = [(self.new_api_group, self.old.address)]
+        if old_machine is not None:
+            targets += [(group, old_machine.id) for group in self.old_api_groups]
+        # Out of all of them first: their deregistration delays, minutes each, pass side by side.
+        leaving = [pair for pair in targets if machine.deregister(self.aws, *pair, self.alive)]
+        for pair in leaving:
+            machine.drained(self.aws, *pair, self.deadline)
         if old_machine is None:
             return
-        for group in self.old_api_groups:
-            drained |= machine.deregister(self.aws, group, old_machine.id, self.deadline, self.alive)
-        if drained:
+        if leaving:
             self.log(f"{self.old.name} drained from the API's balancers")
         machine.shell(
             self.aws,
