@@ -27,7 +27,7 @@ class LabSettings:
     """A host under the ingress wildcard; what the operator's ingress endpoint and the probes ask for."""
     ingress_wildcard: str = "*.apps.pet.lab.internal"
     ingress_service: str = "ingress/ingress"
-    record_ttl_s: int = 10
+    record_ttl_s: int = 5
     """As the legacy tooling left it."""
     profile: str = "small"
 
@@ -44,8 +44,6 @@ class LabSettings:
     pod_start_s: float = 0.5
     metric_period_s: float = 5.0
     """Stands for the 60 s of CloudWatch."""
-    metric_scale: float = 60.0 / 5.0
-    """What one lab second of metrics stands for."""
     refuse_after_s: float = 1.0
     """A packet that AWS would drop: the connection is reset after this long (a lab can't keep from accepting it)."""
     connect_timeout_s: float = 3.0

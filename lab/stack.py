@@ -17,7 +17,7 @@ FIRST = "stage-0"
 
 # What the lab's clouds do in seconds stands for what AWS does in minutes.
 LIMITS = {
-    "metricPeriodSeconds": 5,
+    "quietPeriods": 1,
     "gateSeconds": 180,
     "swapSeconds": 240,
     "deregistrationSeconds": 5,
@@ -38,7 +38,7 @@ def discovery(addresses: LabAddresses, settings: LabSettings) -> list[str]:
     command = ["-m", "migration", "discover", "--cluster", settings.cluster, "--vpc", vpcs[0].get("VpcId", "")]
     command += ["--from", "legacy", "--to", "main", "--to-cidr", addresses.main_cidr, "--stack", FIRST]
     command += ["--operator-network", addresses.corp_cidr, "--ttl", str(TTL_S)]
-    for key, value in LIMITS.items():
+    for key, value in {**LIMITS, "metricPeriodSeconds": int(settings.metric_period_s)}.items():
         command += ["--limit", f"{key}={value}"]
     return command
 
