@@ -14,9 +14,15 @@ _pressed = False
 
 
 def install() -> None:
-    """From now on Ctrl-C is remembered as well as raised. A shell's background job keeps ignoring it."""
+    """From now on Ctrl-C is remembered as well as raised.
+
+    A shell's background job keeps ignoring it, but in a way that its children don't inherit: the engine ends its
+    plugins by this signal, and would wait 5 s for them at the end of every command.
+    """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _press)
+    elif signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, frame: None)
 
 
 def _press(number: int, frame: FrameType | None) -> None:

@@ -34,11 +34,12 @@ def test_an_interrupt_that_python_drops_is_found_by_the_next_check_and_once_only
     assert "ignored" in done.stderr
 
 
-def test_who_was_started_to_ignore_it_keeps_ignoring_it() -> None:
+def test_who_was_started_to_ignore_it_keeps_ignoring_it_and_its_children_do_not() -> None:
     script = (
-        "import os, signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "import os, signal, subprocess, sys\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "from lab import interrupt\ninterrupt.install()\nos.kill(os.getpid(), signal.SIGINT)\n"
-        "interrupt.check()\nprint('unmoved')"
+        "interrupt.check()\nprint('unmoved', flush=True)\n"
+        "subprocess.run([sys.executable, '-c', 'import signal; print(signal.getsignal(signal.SIGINT).__name__)'])"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert done.stdout == "unmoved\n"
+    assert done.stdout.splitlines() == ["unmoved", "default_int_handler"]
