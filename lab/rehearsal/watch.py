@@ -118,7 +118,8 @@ class Watch:
         return {
             "places": places,
             "ingress": {"url": f"http://{settings.ingress_name}:8080/"},
-            "api": {"url": f"https://{settings.api_name}:6443/readyz"},
+            # Alive, etcd included; not "ready", which a server denies while it still serves out its shutdown delay.
+            "api": {"url": f"https://{settings.api_name}:6443/livez"},
             "kubeconfig": str(self._directory / "kubeconfig"),
             "cpu_groups": groups,
         }
