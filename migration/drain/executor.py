@@ -58,7 +58,7 @@ class Pace:
     """How fast and how patiently. Seconds; after `stall` without any progress what still waits counts as blocked."""
 
     per_second: float = 50.0
-    rescan: float = 2.0
+    rescan: float = 5.0
     stall: float = 900.0
     back_off: float = 1.0
     longest_back_off: float = 10.0

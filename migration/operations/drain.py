@@ -2,7 +2,7 @@
 
 Inputs: `wanted` ("drained" or "present"), `tier` ("ingress" or "rest"), `groups`, `vpcId`, `ingressNamespace`,
 `ingressService` and/or `ingressSelector`, `unprotectedMaxUnavailable`, `emptyDir`, `barePods`,
-`maxEvictionsPerSecond`; optional `rescanSeconds` (2), `stallSeconds` (900), `concurrency` (16).
+`maxEvictionsPerSecond`; optional `rescanSeconds` (5), `stallSeconds` (900), `concurrency` (16).
 Outputs: `nodes`, `pods`, `evictions`, `restarts`, `rejected429`, `seconds`, `blocked` (empty, or this raises).
 """
 
@@ -21,8 +21,7 @@ from migration.drain.plan import Rules
 from migration.operations.context import Context
 
 # Facts §4: only a second look at least this long after the last pod went shows what slipped past the taint.
-# Nodes were cordoned before the first eviction: only a pod the scheduler had placed at that very moment can come late.
-RESCAN_SECONDS = 2.0
+RESCAN_SECONDS = 5.0
 
 
 def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
