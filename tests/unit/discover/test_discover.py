@@ -67,8 +67,8 @@ def test_names_services_and_ranges_are_found(legacy: Any) -> None:
     found = legacy.discover()
     records = found["traffic"]["records"]
     assert [(r["name"], r["serves"], r["ttl"]) for r in records] == [
-        ("api.pet.lab.internal", "api", 10),
-        ("*.apps.pet.lab.internal", "ingress", 10),
+        ("api.pet.lab.internal", "api", 5),
+        ("*.apps.pet.lab.internal", "ingress", 5),
     ]
     assert found["ingress"] == {
         "namespace": "ingress",
