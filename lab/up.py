@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -91,7 +92,7 @@ def ensure_service(
         port = urllib.parse.urlsplit(service.ready(addresses)).port
         if port is not None and port_holder(port):
             raise LabError(
-                f"port {port} ({service.name}) is taken, but not by this lab: end what listens there, or set "
+                f"port {port} ({service.name}) is taken, but not by this lab: {_how_to_free(port)}, or set "
                 "LAB_INDEX (0–9) to another lab's number"
             )
         identity = processes.start(
@@ -113,6 +114,21 @@ def ensure_service(
                 f"{service.name} isn't ready after {START_S:.0f} s: {_last_line(directory, service.name)}"
             )
         time.sleep(POLL_S)
+
+
+def _how_to_free(port: int) -> str:
+    """Who listens and how to end it: most often a lab whose folder was forgotten, or deleted."""
+    import psutil
+
+    for one in psutil.net_connections("tcp"):
+        if one.status == psutil.CONN_LISTEN and tuple(one.laddr)[1:] == (port,) and one.pid:
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(one.pid)
+                folder = process.environ().get("LAB_DIR")
+                if folder:
+                    return f"the lab of {folder} has it, `LAB_DIR={folder} python3 -m lab down` ends that"
+                return f"end process {one.pid} ({process.name()})"
+    return "end what listens there"
 
 
 def _last_line(directory: Path, name: str) -> str:

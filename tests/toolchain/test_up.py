@@ -99,6 +99,23 @@ def test_a_port_that_is_somebody_elses_is_named_and_nothing_of_theirs_is_ended(l
     assert processes.running(lab) == {}
 
 
+def test_a_port_of_another_lab_is_said_to_be_that_labs_and_how_to_end_it(lab: Path) -> None:
+    port = LabAddresses(index=int(os.environ["LAB_INDEX"])).aws_port
+    script = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print(flush=True); time.sleep(60)"
+    other = subprocess.Popen(
+        [sys.executable, "-c", script], env={**os.environ, "LAB_DIR": "/gone/lab"}, stdout=subprocess.PIPE
+    )
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        said: list[str] = []
+        assert _up(said) == 1
+        assert "LAB_DIR=/gone/lab python3 -m lab down" in said[-1]
+    finally:
+        other.kill()
+        other.communicate()
+
+
 def test_purge_takes_the_labs_state_and_nothing_else(lab: Path) -> None:
     for name in ("machines/i-1", "volumes/vol-1", "pulumi/state", "log", "report", "run"):
         (lab / name).mkdir(parents=True)
