@@ -42,8 +42,6 @@ class Rehearsal:
     stages: list[dict[str, Any]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     leftovers: list[str] | None = None
-    thorough: bool = True
-    """With a preview before and a second `up` after each stage; a sabotage needs neither."""
     program: Path = REPOSITORY
     """Where the Pulumi program lies; a sabotage runs a broken copy."""
 
@@ -115,9 +113,8 @@ class Rehearsal:
         watch.mark(f"stage {number} begin")
         row: dict[str, Any] = {"stage": number, "name": stage.name}
         self.stages.append(row)
-        if self.thorough:
-            preview = self.engine.run("preview", stack)
-            self._detail(f"preview: {_counts(preview)} ({preview.seconds:.0f} s)")
+        preview = self.engine.run("preview", stack)
+        self._detail(f"preview: {_counts(preview)} ({preview.seconds:.0f} s)")
         if stage.finished:
             watch.leave_old_side()
         done = self.engine.run("up", stack)
@@ -128,10 +125,9 @@ class Rehearsal:
         row["gates"] = _gates(self.engine.resources(stack), number)
         for gate in row["gates"]:
             self._detail(f"gate {gate['position']}: {gate['check']}: {gate['detail']}")
-        if self.thorough:
-            again = self.engine.run("up", stack)
-            row["second_up_changes"] = again.changed
-            self._detail(f"second up: {_counts(again)}")
+        again = self.engine.run("up", stack)
+        row["second_up_changes"] = again.changed
+        self._detail(f"second up: {_counts(again)}")
         watch.mark(f"stage {number} end")
         row["seconds"] = round(time.monotonic() - began, 1)
         row["failed_probes_so_far"] = watch.failed()

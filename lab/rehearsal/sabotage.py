@@ -93,7 +93,7 @@ def _row(item: Break, report: dict[str, Any]) -> dict[str, Any]:
 
 def _ingress_last(say: Say) -> dict[str, Any]:
     """The program, with ingress drained last, taken up to stage 6: the policy goes back before ingress has moved."""
-    rehearsal = Rehearsal(last=6, say=say, idle_s=5.0, thorough=False)
+    rehearsal = Rehearsal(last=6, say=say, idle_s=5.0)
     rehearsal.program = program_with_ingress_last(rehearsal.directory / "sabotage" / "program")
     report = rehearsal.go()
     named = _named(report, ("ingress",))
