@@ -1,4 +1,4 @@
-"""One connection of a probe: opened from a place, asked one request at a time, closed or kept.
+"""One connection of a probe: asked one request at a time, closed or kept.
 
 Failures carry the phase they happened in, because "no answer" means something else during connect than in a
 body.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import select
-import socket
 import ssl
 from dataclasses import dataclass
 from typing import Literal
@@ -35,86 +34,91 @@ class Progress:
     peer: str | None = None
 
 
+class NotProcessed(Exception):
+    """The server says that it never began this request: the connection had ended before it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One GET, in the form each protocol sends it: bytes for HTTP/1.1, header fields for HTTP/2."""
+
+    http1: bytes
+    http2: tuple[tuple[str, str], ...]
+
+
 class Connection(asyncio.Protocol):
-    """A client connection for HTTP/1.1. Use `open_connection`; not for use by two requests at once."""
+    """A client connection, whichever protocol it speaks. Use `open_connection`; one request at a time."""
 
     def __init__(self) -> None:
         self.peer = ""
         self.ended = False
-        """The server has ended the connection, or sent bytes that nobody asked for."""
+        """The server has ended the connection, or said that it will, or sent bytes that nobody asked for."""
         self.answered = 0
         self._transport: asyncio.Transport | None = None
-        self._parser: AnswerParser | None = None
         self._waiter: asyncio.Future[Answer] | None = None
         self._fileno = -1
+
+    def _send(self, request: Request) -> None:
+        """Begin a request."""
+        raise NotImplementedError
+
+    def _reached(self) -> Phase:
+        """How far the answer has come: "answer" until its head is whole, then "body"."""
+        raise NotImplementedError
+
+    def _started(self) -> bool:
+        """Whether any byte of the answer has come."""
+        raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._fileno = transport.get_extra_info("socket").fileno()
 
-    def data_received(self, data: bytes) -> None:
-        if self._parser is None or self._waiter is None or self._waiter.done():
-            self.ended = True
-            self.abort()
-            return
-        try:
-            whole = self._parser.feed(data)
-        except MalformedAnswer as error:
-            self.ended = True
-            self._fail(ProbeFailed("answer", f"malformed: {error}"))
-            return
-        if whole:
-            self._succeed()
-
-    def eof_received(self) -> bool | None:
-        self.ended = True
-        if self._parser is not None and self._waiter is not None and not self._waiter.done():
-            if self._parser.end():
-                self._succeed()
-            else:
-                self._fail(self._cut_off("closed by the server"))
-        return None
-
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
         self._fail(self._cut_off("closed" if exc is None else describe(exc)))
 
+    @property
+    def _waiting(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
+
     def _cut_off(self, how: str) -> ProbeFailed:
-        parser = self._parser
-        if parser is not None and parser.head_done:
+        if self._reached() == "body":
             return ProbeFailed("body", f"{how} before the last byte")
-        if parser is not None and parser.started:
+        if self._started():
             return ProbeFailed("answer", f"{how} within the answer's head")
         nth = "first request" if self.answered == 0 else f"request {self.answered + 1}"
         return ProbeFailed("answer", f"{how} after the {nth} was sent, before any byte of an answer")
 
-    def _succeed(self) -> None:
-        assert self._parser is not None and self._parser.answer is not None and self._waiter is not None
+    def _succeed(self, answer: Answer) -> None:
+        assert self._waiter is not None
         self.answered += 1
-        if self._parser.answer.closes:
+        if answer.closes:
             self.ended = True
-        self._waiter.set_result(self._parser.answer)
+        self._waiter.set_result(answer)
 
-    def _fail(self, error: ProbeFailed) -> None:
+    def _fail(self, error: ProbeFailed | NotProcessed) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
 
-    async def request(self, payload: bytes, progress: Progress) -> Answer:
-        """Send one request and wait for the last byte. Raises ProbeFailed; never retries."""
+    async def request(self, request: Request, progress: Progress) -> Answer:
+        """Send one request and wait for the last byte; never retries.
+
+        Raises ProbeFailed, or NotProcessed where the server says so itself (HTTP/2 only).
+        """
         assert self._transport is not None
         if self.ended:
             raise ProbeFailed("answer", "the connection had already ended")
         progress.phase = "answer"
         progress.peer = self.peer
-        self._parser = AnswerParser()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
-            self._transport.write(payload)
+            self._send(request)
             return await self._waiter
         finally:
-            if self._parser.head_done and self._parser.answer is None:
-                progress.phase = "body"
+            if not self._waiter.done() or self._waiter.cancelled():
+                progress.phase = self._reached()
             self._waiter = None
 
     async def still_open(self) -> bool:
@@ -139,45 +143,50 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
 
-async def open_connection(
-    address: str,
-    port: int,
-    *,
-    source: str | None,
-    tls: ssl.SSLContext | None,
-    server_name: str,
-    progress: Progress,
-) -> Connection:
-    """Connect from `source` to exactly this address; no second address is tried. Raises ProbeFailed."""
-    loop = asyncio.get_running_loop()
-    progress.phase = "connect"
-    progress.peer = f"{address}:{port}"
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
-        if source is not None:
-            sock.bind((source, 0))
-        await loop.sock_connect(sock, (address, port))
-    except OSError as error:
-        sock.close()
-        raise ProbeFailed("connect", f"{address}:{port}: {describe(error)}") from None
-    except BaseException:
-        sock.close()
-        raise
-    if tls is not None:
-        progress.phase = "tls"
-    # From here on the transport owns the socket and closes it, also when it fails: closing it here as well would
-    # free its number while the loop still knows it, and the next connection would get that number.
-    try:
-        if tls is None:
-            _, connection = await loop.create_connection(Connection, sock=sock)
-        else:
-            _, connection = await loop.create_connection(
-                Connection, sock=sock, ssl=tls, server_hostname=server_name, ssl_shutdown_timeout=2.0
-            )
-    except OSError as error:  # ssl.SSLError is one
-        raise ProbeFailed(progress.phase, f"{address}:{port}: {describe(error)}") from None
-    connection.peer = f"{address}:{port}"
-    return connection
+class Http1Connection(Connection):
+    """HTTP/1.1: what ends before its answer is cut off, and nobody can say whether it was begun."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parser: AnswerParser | None = None
+
+    def _send(self, request: Request) -> None:
+        assert self._transport is not None
+        self._parser = AnswerParser()
+        self._transport.write(request.http1)
+
+    def _reached(self) -> Phase:
+        return "body" if self._parser is not None and self._parser.head_done else "answer"
+
+    def _started(self) -> bool:
+        return self._parser is not None and self._parser.started
+
+    def data_received(self, data: bytes) -> None:
+        if self._parser is None or not self._waiting:
+            self.ended = True
+            self.abort()
+            return
+        try:
+            whole = self._parser.feed(data)
+        except MalformedAnswer as error:
+            self.ended = True
+            self._fail(ProbeFailed("answer", f"malformed: {error}"))
+            return
+        if whole:
+            self._finish()
+
+    def eof_received(self) -> bool | None:
+        self.ended = True
+        if self._parser is not None and self._waiting:
+            if self._parser.end():
+                self._finish()
+            else:
+                self._fail(self._cut_off("closed by the server"))
+        return None
+
+    def _finish(self) -> None:
+        assert self._parser is not None and self._parser.answer is not None
+        self._succeed(self._parser.answer)
 
 
 def describe(error: BaseException) -> str:

@@ -17,8 +17,10 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from proof.config import KINDS, Kind, Place, ProofConfig, Target
-from proof.connection import Connection, Phase, ProbeFailed, Progress, open_connection
+from proof.connect import open_connection
+from proof.connection import Connection, NotProcessed, Phase, ProbeFailed, Progress, Request
 from proof.http1 import Answer, request_bytes
+from proof.http2 import request_fields
 from proof.resolver import StubResolver
 
 
@@ -67,12 +69,14 @@ class Address:
     host: str
     port: int
     tls: ssl.SSLContext | None
+    tls_kept: ssl.SSLContext | None
+    """Offers HTTP/2 as well: what keeps a connection to the API speaks that."""
     expect: int
-    fresh: bytes
-    kept: bytes
+    fresh: Request
+    kept: Request
 
 
-def address_of(target: Target, tls: ssl.SSLContext | None) -> Address:
+def address_of(target: Target, tls: ssl.SSLContext | None, tls_kept: ssl.SSLContext | None = None) -> Address:
     parts = urlsplit(target.url)
     assert parts.hostname is not None
     default = 443 if parts.scheme == "https" else 80
@@ -83,9 +87,10 @@ def address_of(target: Target, tls: ssl.SSLContext | None) -> Address:
         host=parts.hostname,
         port=port,
         tls=tls if parts.scheme == "https" else None,
+        tls_kept=(tls_kept or tls) if parts.scheme == "https" else None,
         expect=target.expect,
-        fresh=request_bytes(host, path, keep=False),
-        kept=request_bytes(host, path, keep=True),
+        fresh=Request(http1=request_bytes(host, path, keep=False), http2=request_fields(host, path)),
+        kept=Request(http1=request_bytes(host, path, keep=True), http2=request_fields(host, path)),
     )
 
 
@@ -194,17 +199,22 @@ class Cell:
         progress.phase = "resolve"
         target = self._address
         ip = await self._resolver.address(target.host)
+        tls = target.tls_kept if self._keep else target.tls
         return await open_connection(
-            ip, target.port, source=self._source, tls=target.tls, server_name=target.host, progress=progress
+            ip, target.port, source=self._source, tls=tls, server_name=target.host, progress=progress
         )
 
-    async def _fresh(self, progress: Progress) -> Answer:
-        connection = await self._open(progress)
+    @staticmethod
+    async def _ask(connection: Connection, request: Request, progress: Progress) -> Answer:
         try:
-            answer = await connection.request(self._address.fresh, progress)
+            return await connection.request(request, progress)
         except BaseException:
             connection.abort()
             raise
+
+    async def _fresh(self, progress: Progress) -> Answer:
+        connection = await self._open(progress)
+        answer = await self._ask(connection, self._address.fresh, progress)
         connection.close()
         return answer
 
@@ -214,15 +224,17 @@ class Cell:
             connection.close()
             connection, self._ended_by_server = None, True
         if connection is None:
-            if self._ended_by_server:
-                self._recorder.reopened(self.name, due)
-                self._ended_by_server = False
-            connection = await self._open(progress)
+            connection = await self._reopen(due, progress)
         try:
-            answer = await connection.request(self._address.kept, progress)
-        except BaseException:
-            connection.abort()
-            raise
+            answer = await self._ask(connection, self._address.kept, progress)
+        except NotProcessed:
+            # By the server's own word the connection had ended before this request.
+            self._ended_by_server = True
+            connection = await self._reopen(due, progress)
+            try:
+                answer = await self._ask(connection, self._address.kept, progress)
+            except NotProcessed as error:
+                raise ProbeFailed("answer", f"{error}, on a new connection as well") from None
         if connection.ended:
             self._ended_by_server = True
             connection.close()
@@ -233,6 +245,12 @@ class Cell:
             # does.
             connection.close()
         return answer
+
+    async def _reopen(self, due: float, progress: Progress) -> Connection:
+        if self._ended_by_server:
+            self._recorder.reopened(self.name, due)
+            self._ended_by_server = False
+        return await self._open(progress)
 
 
 class Prober:

@@ -25,6 +25,7 @@ from proof.budgets import BudgetWatcher
 from proof.config import ConfigError, LiveConfig, Place, ProofConfig, Target, write_atomically
 from proof.cpu import CpuSampler
 from proof.etcd import EtcdSampler, GatewayClient
+from proof.http2 import PROTOCOL
 from proof.kube import Kube, KubeError, api_trust, connect, read_kubeconfig
 from proof.names import NameWatcher
 from proof.priority import prefer_this_process
@@ -43,10 +44,17 @@ def addresses(config: ProofConfig) -> dict[str, Address]:
     """The probed targets with their TLS contexts. Raises ConfigError."""
     found = {}
     if config.ingress is not None:
-        found["ingress"] = address_of(config.ingress, _tls("ingress", config.ingress, None))
+        found["ingress"] = _address("ingress", config.ingress, None)
     if config.api is not None:
-        found["api"] = address_of(config.api, _tls("api", config.api, config.kubeconfig))
+        found["api"] = _address("api", config.api, config.kubeconfig)
     return found
+
+
+def _address(key: str, target: Target, kubeconfig: str | None) -> Address:
+    kept = _tls(key, target, kubeconfig)
+    if kept is not None:
+        kept.set_alpn_protocols([PROTOCOL, "http/1.1"])
+    return address_of(target, _tls(key, target, kubeconfig), kept)
 
 
 def _tls(key: str, target: Target, kubeconfig: str | None) -> ssl.SSLContext | None:

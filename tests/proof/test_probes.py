@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from proof.config import Kind, Place, ProbeRate, ProofConfig, Target
-from proof.connection import Connection, Progress, open_connection
+from proof.connect import open_connection
+from proof.connection import Connection, Progress
 from proof.prober import Cell, Failure, Lateness, Prober, address_of
 from proof.resolver import StubResolver, server_query
 from tests.proof.servers import OK, OK_CLOSE, DnsServer, Exchange, Handler, HttpServer, certificates
