@@ -52,6 +52,14 @@ def api_trust(single: SingleConfig) -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def api_identity(single: SingleConfig) -> ssl.SSLContext | None:
+    """As `api_trust`, showing the user's client certificate; None for a user without one. Raises OSError."""
+    user = single.user
+    if user is None or not (user.client_cert or user.client_cert_data):
+        return None
+    return client_adapter.verify_cluster(single.cluster, user, single.abs_file)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kube:
     """Requests to one API server address. Every call raises KubeError and never retries."""

@@ -70,7 +70,7 @@ class Address:
     port: int
     tls: ssl.SSLContext | None
     tls_kept: ssl.SSLContext | None
-    """Offers HTTP/2 as well: what keeps a connection to the API speaks that."""
+    """For kept connections; may offer HTTP/2 as well."""
     expect: int
     fresh: Request
     kept: Request

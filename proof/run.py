@@ -26,7 +26,7 @@ from proof.config import ConfigError, LiveConfig, Place, ProofConfig, Target, wr
 from proof.cpu import CpuSampler
 from proof.etcd import EtcdSampler, GatewayClient
 from proof.http2 import PROTOCOL
-from proof.kube import Kube, KubeError, api_trust, connect, read_kubeconfig
+from proof.kube import Kube, KubeError, api_identity, api_trust, connect, read_kubeconfig
 from proof.names import NameWatcher
 from proof.priority import prefer_this_process
 from proof.prober import Address, Prober, address_of
@@ -51,26 +51,36 @@ def addresses(config: ProofConfig) -> dict[str, Address]:
 
 
 def _address(key: str, target: Target, kubeconfig: str | None) -> Address:
-    kept = _tls(key, target, kubeconfig)
-    if kept is not None:
-        kept.set_alpn_protocols([PROTOCOL, "http/1.1"])
-    return address_of(target, _tls(key, target, kubeconfig), kept)
-
-
-def _tls(key: str, target: Target, kubeconfig: str | None) -> ssl.SSLContext | None:
-    if not target.url.startswith("https:"):
-        return None
     try:
-        if target.ca is None and kubeconfig is not None:
-            context = api_trust(read_kubeconfig(kubeconfig))
-        else:
-            context = ssl.create_default_context(cafile=target.ca)
-        if target.client_cert is not None:
-            context.load_cert_chain(target.client_cert, target.client_key)
+        return address_of(target, _tls(target, kubeconfig), _tls_kept(target, kubeconfig))
     except OSError as error:
         raise ConfigError(
-            f"{key}: its certificates can't be read ({error}); check ca, client_cert, client_key"
+            f"{key}: its certificates can't be read ({error}); check ca, client_cert, client_key and the kubeconfig"
         ) from None
+
+
+def _tls(target: Target, kubeconfig: str | None) -> ssl.SSLContext | None:
+    if not target.url.startswith("https:"):
+        return None
+    if target.ca is None and kubeconfig is not None:
+        context = api_trust(read_kubeconfig(kubeconfig))
+    else:
+        context = ssl.create_default_context(cafile=target.ca)
+    if target.client_cert is not None:
+        context.load_cert_chain(target.client_cert, target.client_key)
+    return context
+
+
+def _tls_kept(target: Target, kubeconfig: str | None) -> ssl.SSLContext | None:
+    """Offers HTTP/2 for a client that shows a certificate: an API server ends an anonymous one's HTTP/2 connection
+    after each answer (feature gate UnauthenticatedHTTP2DOSMitigation)."""
+    context = None
+    if target.client_cert is not None:
+        context = _tls(target, kubeconfig)
+    elif target.url.startswith("https:") and target.ca is None and kubeconfig is not None:
+        context = api_identity(read_kubeconfig(kubeconfig))
+    if context is not None:
+        context.set_alpn_protocols([PROTOCOL, "http/1.1"])
     return context
 
 

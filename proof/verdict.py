@@ -13,6 +13,9 @@ MAX_BLIND_S = 15.0
 """How long etcd may be out of the sampler's sight, for instance while its endpoints change, before nobody
 can say that a voter was never missing. Well under the time a member swap takes."""
 
+MAX_REOPENED = 0.5
+"""Share of requests that may find their kept connection ended. A server that ends every one leaves none to watch."""
+
 
 def judge(report: dict[str, Any]) -> list[str]:
     """All breaches, as sentences; an empty list means ok."""
@@ -49,7 +52,13 @@ def _probes(part: str, kinds: dict[str, Any]) -> list[str]:
             continue
         places = numbers.get("by_place") or {"": numbers}
         for place, cell in places.items():
-            found += _cell(where, f"{kind} from {place}" if place else kind, cell)
+            name = f"{kind} from {place}" if place else kind
+            found += _cell(where, name, cell)
+            if cell.get("reopened", 0) > MAX_REOPENED * cell.get("sent", 0):
+                found.append(
+                    f"{where}{name}: {cell['reopened']} of {cell['sent']} requests found their kept connection ended: "
+                    f"kept connections were not watched."
+                )
         # Totals that disagree with their places would hide a breach.
         if not any(_broken(cell) for cell in places.values()) and _broken(numbers):
             found += _cell(where, kind, numbers)

@@ -206,6 +206,11 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
         ["Stage 0 (baseline): no second up was made, so its changes are not known."],
     ),
     (
+        "kept connections that aren't kept",
+        set_at("probes", "api_kept", "by_place", "old", "reopened", value=98),
+        ["api_kept from old: 98 of 100 requests found their kept connection ended: kept connections were not watched."],
+    ),
+    (
         "a gate that did not hold",
         set_at("stages", 1, "gates", value=[{"name": "reachable", "ok": False}]),
         ["Stage 1 (network): the gate reachable did not hold."],
