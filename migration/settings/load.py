@@ -7,14 +7,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from migration.settings.errors import ConfigurationError, Problem
 from migration.settings.model import Configuration, ManagedSide, ReferencedSide
-from migration.settings.partial import judge
+from migration.settings.partial import judge, written_path
 from migration.settings.rules import problems
 from migration.stages import LAST, Stage, stage
 
@@ -83,16 +83,8 @@ def _remedy(error: Mapping[str, Any]) -> str:
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}; correct it"
 
 
-def _branch_names() -> set[str]:
-    """The discriminator's values, which pydantic puts into an error's path and the YAML file doesn't have."""
-    return {str(get_args(m.model_fields["kind"].annotation)[0]) for m in (ReferencedSide, ManagedSide)}
-
-
-def _problem(error: Mapping[str, Any]) -> Problem:
-    branches = _branch_names()
-    path = "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"] if part not in branches
-    )
+def _problem(error: Mapping[str, Any], raw: Mapping[str, Any]) -> Problem:
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in written_path(raw, error["loc"]))
     value = error["input"]
     absent = error["type"] == "missing" or isinstance(value, dict | BaseModel)
     return Problem(NAMESPACE + path.lstrip("."), None if absent else value, _remedy(error))
@@ -163,8 +155,8 @@ def _settings(raw: dict[str, Any], region: str | None, stack: str, found: list[P
         configuration = Configuration.model_validate({**raw, "stage": number})
     except ValidationError as error:
         errors = [dict(item) for item in error.errors()]
-        found.extend(_problem(item) for item in errors)
-        found.extend(judge({**raw, "stage": number}, errors, _branch_names()))
+        found.extend(_problem(item, raw) for item in errors)
+        found.extend(judge(raw, errors))
     else:
         found.extend(problems(configuration))
     if found or configuration is None or number is None or not region:

@@ -26,16 +26,30 @@ class _Part(Model):
         raise AttributeError(name)
 
 
-def judge(raw: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], branches: set[str]) -> list[Problem]:
+def written_path(raw: Any, loc: Sequence[str | int]) -> list[str | int]:
+    """An error's path as the configuration has it; pydantic adds which kind of a side it took it for."""
+    path: list[str | int] = []
+    for step in loc[:-1]:
+        if isinstance(raw, dict) and step not in raw:
+            continue
+        raw = raw[step]
+        path.append(step)
+    return [*path, loc[-1]]
+
+
+def judge(raw: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> list[Problem]:
     """What the rules find in `raw` as far as it is readable; `errors` are pydantic's about the whole.
 
-    Keys that aren't the program's are left out; rules that need a key with another error are passed over. `branches`
-    are the steps in an error's path that the configuration doesn't have.
+    Keys that aren't the program's are left out; rules that need a key with another error are passed over.
     """
     known = copy.deepcopy(dict(raw))
     for error in errors:
         if error["type"] == "extra_forbidden":
-            _drop(known, [step for step in error["loc"] if step not in branches])
+            *parents, key = written_path(known, error["loc"])
+            holder: Any = known
+            for step in parents:
+                holder = holder[step]
+            del holder[key]
     broken: set[str] = set()
     try:
         Configuration.model_validate(known)
@@ -56,9 +70,3 @@ def judge(raw: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], branches:
         except _NotJudged:
             continue
     return found
-
-
-def _drop(raw: Any, path: Sequence[str | int]) -> None:
-    for step in path[:-1]:
-        raw = raw[step]
-    del raw[path[-1]]

@@ -114,6 +114,15 @@ def test_what_compares_keys_is_told_together_with_what_is_wrong_in_one() -> None
     assert "an odd number of members" in text
 
 
+def test_a_side_may_be_called_what_its_kind_is_called() -> None:
+    def change(c: dict[str, Any]) -> None:
+        c["sides"]["managed"] = {**c["sides"].pop("main"), "sufix": "-x"}
+
+    text = messages(change)
+    assert "migration:sides.managed.sufix" in text
+    assert "migration:to is 'main': no such side" in text
+
+
 def test_a_rule_whose_key_is_itself_wrong_says_nothing() -> None:
     text = messages(lambda c: (c.update(podCidr="x"), c.update(serviceCidr="10.1.0.0/24")))
     assert text.startswith("1 problem(s)")
