@@ -104,12 +104,13 @@ def main(argv: list[str] | None = None) -> int:
     options, rest = top.parse_known_args(argv)
     if rest and options.command not in {"rehearse", "sabotage"}:
         top.error(f"unrecognized arguments: {' '.join(rest)}")
-    interrupt.install()
     try:
         if options.command in IN_VENV:
             status = _in_venv(sys.argv[1:] if argv is None else argv)
             if status is not None:
                 return status
+        # Not before: a program that takes this one's place would no longer see that it is to ignore Ctrl-C.
+        interrupt.install()
         return _run(options, rest)
     except KeyboardInterrupt:
         say("interrupted")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
+
+from lab import interrupt
 
 
 def pytest_configure() -> None:
     # In a shell's background job Ctrl-C is ignored, and children inherit that: tests that press it need it back.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt.install()
 
 
 def _late(item: pytest.Item) -> int:
