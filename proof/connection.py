@@ -75,6 +75,11 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._fileno = transport.get_extra_info("socket").fileno()
 
+    def eof_received(self) -> bool | None:
+        self.ended = True
+        self._fail(self._cut_off("closed by the server"))
+        return None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.ended = True
         self._fail(self._cut_off("closed" if exc is None else describe(exc)))
@@ -99,7 +104,8 @@ class Connection(asyncio.Protocol):
         self._waiter.set_result(answer)
 
     def _fail(self, error: ProbeFailed | NotProcessed) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiting:
+            assert self._waiter is not None
             self._waiter.set_exception(error)
 
     async def request(self, request: Request, progress: Progress) -> Answer:
@@ -176,13 +182,9 @@ class Http1Connection(Connection):
             self._finish()
 
     def eof_received(self) -> bool | None:
-        self.ended = True
-        if self._parser is not None and self._waiting:
-            if self._parser.end():
-                self._finish()
-            else:
-                self._fail(self._cut_off("closed by the server"))
-        return None
+        if self._parser is not None and self._waiting and self._parser.end():
+            self._finish()
+        return super().eof_received()
 
     def _finish(self) -> None:
         assert self._parser is not None and self._parser.answer is not None

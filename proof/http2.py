@@ -8,6 +8,8 @@ GOAWAY for the end of all streams, also of those the server still answers.
 
 from __future__ import annotations
 
+import asyncio
+
 from hpack import Decoder, Encoder, HPACKError
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import (
@@ -57,8 +59,8 @@ class Http2Connection(Connection):
         self._status = 0
         self._body = bytearray()
 
-    def connection_made(self, transport: object) -> None:
-        super().connection_made(transport)  # pyright: ignore[reportArgumentType]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
         self._write(SettingsFrame(0, settings={SettingsFrame.ENABLE_PUSH: 0}), first=_PREFACE)
 
     def _write(self, frame: Frame, first: bytes = b"") -> None:
@@ -77,11 +79,6 @@ class Http2Connection(Connection):
 
     def _started(self) -> bool:
         return bool(self._block) or self._status != 0
-
-    def eof_received(self) -> bool | None:
-        self.ended = True
-        self._fail(self._cut_off("closed by the server"))
-        return None
 
     def data_received(self, data: bytes) -> None:
         self._received += data

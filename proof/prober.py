@@ -83,14 +83,15 @@ def address_of(target: Target, tls: ssl.SSLContext | None, tls_kept: ssl.SSLCont
     port = parts.port or default
     host = parts.hostname if port == default else f"{parts.hostname}:{port}"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    fields = request_fields(host, path)
     return Address(
         host=parts.hostname,
         port=port,
         tls=tls if parts.scheme == "https" else None,
         tls_kept=(tls_kept or tls) if parts.scheme == "https" else None,
         expect=target.expect,
-        fresh=Request(http1=request_bytes(host, path, keep=False), http2=request_fields(host, path)),
-        kept=Request(http1=request_bytes(host, path, keep=True), http2=request_fields(host, path)),
+        fresh=Request(http1=request_bytes(host, path, keep=False), http2=fields),
+        kept=Request(http1=request_bytes(host, path, keep=True), http2=fields),
     )
 
 

@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from lightkube.config.kubeconfig import SingleConfig
+
 from proof import marks, writer
 from proof.budgets import BudgetWatcher
 from proof.config import ConfigError, LiveConfig, Place, ProofConfig, Target, write_atomically
@@ -40,30 +42,30 @@ META = "meta.json"
 SUMMARY = "summary.json"
 
 
-def addresses(config: ProofConfig) -> dict[str, Address]:
+def addresses(config: ProofConfig, single: SingleConfig | None) -> dict[str, Address]:
     """The probed targets with their TLS contexts. Raises ConfigError."""
     found = {}
     if config.ingress is not None:
         found["ingress"] = _address("ingress", config.ingress, None)
     if config.api is not None:
-        found["api"] = _address("api", config.api, config.kubeconfig)
+        found["api"] = _address("api", config.api, single)
     return found
 
 
-def _address(key: str, target: Target, kubeconfig: str | None) -> Address:
+def _address(key: str, target: Target, single: SingleConfig | None) -> Address:
     try:
-        return address_of(target, _tls(target, kubeconfig), _tls_kept(target, kubeconfig))
+        return address_of(target, _tls(target, single), _tls_kept(target, single))
     except OSError as error:
         raise ConfigError(
             f"{key}: its certificates can't be read ({error}); check ca, client_cert, client_key and the kubeconfig"
         ) from None
 
 
-def _tls(target: Target, kubeconfig: str | None) -> ssl.SSLContext | None:
+def _tls(target: Target, single: SingleConfig | None) -> ssl.SSLContext | None:
     if not target.url.startswith("https:"):
         return None
-    if target.ca is None and kubeconfig is not None:
-        context = api_trust(read_kubeconfig(kubeconfig))
+    if target.ca is None and single is not None:
+        context = api_trust(single)
     else:
         context = ssl.create_default_context(cafile=target.ca)
     if target.client_cert is not None:
@@ -71,14 +73,14 @@ def _tls(target: Target, kubeconfig: str | None) -> ssl.SSLContext | None:
     return context
 
 
-def _tls_kept(target: Target, kubeconfig: str | None) -> ssl.SSLContext | None:
+def _tls_kept(target: Target, single: SingleConfig | None) -> ssl.SSLContext | None:
     """Offers HTTP/2 for a client that shows a certificate: an API server ends an anonymous one's HTTP/2 connection
     after each answer (feature gate UnauthenticatedHTTP2DOSMitigation)."""
     context = None
     if target.client_cert is not None:
-        context = _tls(target, kubeconfig)
-    elif target.url.startswith("https:") and target.ca is None and kubeconfig is not None:
-        context = api_identity(read_kubeconfig(kubeconfig))
+        context = _tls(target, single)
+    elif target.url.startswith("https:") and target.ca is None and single is not None:
+        context = api_identity(single)
     if context is not None:
         context.set_alpn_protocols([PROTOCOL, "http/1.1"])
     return context
@@ -94,8 +96,8 @@ class Run:
         self.out = out
         self.live = LiveConfig(config_path)
         config = self.live.current
-        self._addresses = addresses(config)
         self._single = read_kubeconfig(config.kubeconfig) if config.kubeconfig else None
+        self._addresses = addresses(config, self._single)
         if self._single is None and (config.writer is not None or config.budgets):
             raise ConfigError(
                 "kubeconfig: is missing; the writer and the budgets need it (or set writer: null, budgets: false)"

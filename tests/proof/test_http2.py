@@ -16,10 +16,10 @@ import pytest
 from hpack import Encoder
 from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame
 
-from proof.config import Kind, Place, Target
-from proof.prober import Cell, Lateness, address_of
+from proof.config import Target
+from proof.prober import address_of
 from tests.proof.servers import DnsServer, certificates
-from tests.proof.test_probes import NAME, PATIENT, PERIOD, Memory, stub, until
+from tests.proof.test_probes import NAME, Memory, cell_for, until
 
 
 class Server(asyncio.Protocol):
@@ -117,7 +117,7 @@ def pings(server: Server, stream: int) -> None:
     server.answer(stream)
 
 
-def probed(folder: Path, leave: Callable[[Server, int], None], kind: Kind = "api_kept") -> World:
+def probed(folder: Path, leave: Callable[[Server, int], None]) -> World:
     """Some requests of one kept connection against a server that leaves in this way."""
 
     async def main() -> World:
@@ -129,16 +129,8 @@ def probed(folder: Path, leave: Callable[[Server, int], None], kind: Kind = "api
         plain, kept = (ssl.create_default_context(cafile=str(ca)) for _ in range(2))
         kept.set_alpn_protocols(["h2", "http/1.1"])
         port = server.sockets[0].getsockname()[1]
-        cell = Cell(
-            place=Place(name="old", source_address="127.10.0.10", resolver=dns.address),
-            kind=kind,
-            address=address_of(Target(url=f"https://{NAME}:{port}/livez"), plain, kept),
-            resolver=stub(dns),
-            recorder=world.memory,
-            lateness=Lateness(),
-            period_s=PERIOD,
-            timeout_s=PATIENT,
-        )
+        address = address_of(Target(url=f"https://{NAME}:{port}/livez"), plain, kept)
+        cell = cell_for(address, dns, world.memory, "api_kept")
         cell.start(asyncio.get_running_loop().time())
         await until(lambda: world.left_at is not None and len(world.memory.ok) >= world.left_at + 8)
         cell.stop()

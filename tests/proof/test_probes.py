@@ -16,7 +16,7 @@ import pytest
 from proof.config import Kind, Place, ProbeRate, ProofConfig, Target
 from proof.connect import open_connection
 from proof.connection import Connection, Progress
-from proof.prober import Cell, Failure, Lateness, Prober, address_of
+from proof.prober import Address, Cell, Failure, Lateness, Prober, address_of
 from proof.resolver import StubResolver, server_query
 from tests.proof.servers import OK, OK_CLOSE, DnsServer, Exchange, Handler, HttpServer, certificates
 
@@ -81,18 +81,22 @@ async def world(handler: Handler | None = None) -> AsyncIterator[tuple[HttpServe
         dns.stop()
 
 
-def make_cell(server: HttpServer, dns: DnsServer, recorder: Memory, kind: Kind, timeout: float = PATIENT) -> Cell:
+def cell_for(address: Address, dns: DnsServer, recorder: Memory, kind: Kind, timeout: float = PATIENT) -> Cell:
     place = Place(name="old", source_address="127.10.0.10", resolver=dns.address)
     return Cell(
         place=place,
         kind=kind,
-        address=address_of(Target(url=f"http://{NAME}:{server.port}/"), None),
+        address=address,
         resolver=stub(dns, place.source_address),
         recorder=recorder,
         lateness=Lateness(),
         period_s=PERIOD,
         timeout_s=timeout,
     )
+
+
+def make_cell(server: HttpServer, dns: DnsServer, recorder: Memory, kind: Kind, timeout: float = PATIENT) -> Cell:
+    return cell_for(address_of(Target(url=f"http://{NAME}:{server.port}/"), None), dns, recorder, kind, timeout)
 
 
 async def probe(kind: Kind, handler: Handler | None, count: int, timeout: float = PATIENT) -> Memory:
@@ -309,8 +313,8 @@ def test_a_certificate_of_another_authority_fails_the_probe(tmp_path: Path) -> N
         server = await HttpServer(tls=tls).start()
         dns = await DnsServer({NAME: (["127.0.0.1"], 60)}).start()
         for context in (ssl.create_default_context(cafile=str(ca)), ssl.create_default_context()):
-            cell = make_cell(server, dns, memory, "api_fresh", timeout=5)
-            cell._address = address_of(Target(url=f"https://{NAME}:{server.port}/readyz"), context)
+            address = address_of(Target(url=f"https://{NAME}:{server.port}/readyz"), context)
+            cell = cell_for(address, dns, memory, "api_fresh", timeout=5)
             cell.start(asyncio.get_running_loop().time())
             await until(lambda: len(memory.due_at) >= 2)
             cell.stop()
