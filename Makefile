@@ -16,19 +16,20 @@ setup: ## virtual environment, pinned packages, tools (built once, kept in a cac
 	@$(PYTHON) -m lab setup
 
 rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report
-	@$(VENV)/python -m lab rehearse
+	@$(VENV)/python -m rehearsal rehearse
 
 sabotage: setup ## break one thing at a time and see the proof say so
-	@$(VENV)/python -m lab sabotage
+	@$(VENV)/python -m rehearsal sabotage
 
 lab: setup ## bring up AWS, network, machines and the legacy cluster
-	@$(VENV)/python -m lab up
+	@$(VENV)/python -m rehearsal up
 
 lab-down: ## end every process of the lab
 	@$(PYTHON) -m lab down
 
 lint: setup ## ruff and basedpyright
 	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check -q .
 	@$(VENV)/basedpyright
 
 test: lint ## everything CI runs: checkers, then unit, lab and rehearsal tests

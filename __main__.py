@@ -9,10 +9,10 @@ import pulumi
 from pulumi.runtime import get_config_env
 
 from components.migration import Migration
-from migration.admission import admit
-from migration.deadline import Permanent
-from migration.moves import IllegalMove
+from migration.runtime.deadline import Permanent
 from migration.settings import ConfigurationError, Settings, load
+from migration.stages.admission import admit
+from migration.stages.moves import IllegalMove
 
 
 def consented() -> tuple[Settings, str]:

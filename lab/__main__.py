@@ -28,12 +28,6 @@ def parser() -> argparse.ArgumentParser:
     down = commands.add_parser("down", help="end every process of the lab")
     down.add_argument("--purge", action="store_true", help="delete the lab's state too, except its reports")
     commands.add_parser("status", help="what runs, and whether the cluster is healthy")
-    for name, what in (
-        ("rehearse", "the whole migration on a fresh lab, with a report"),
-        ("sabotage", "break one thing at a time and see the proof say so"),
-    ):
-        # What follows belongs to the rehearsal, which knows its own options.
-        commands.add_parser(name, help=what, add_help=False)
     return top
 
 
@@ -51,7 +45,7 @@ def _env() -> int:
     return 0
 
 
-IN_VENV = {"up", "status", "rehearse", "sabotage"}
+IN_VENV = {"up", "status"}
 
 
 def _in_venv(argv: list[str]) -> int | None:
@@ -67,7 +61,7 @@ def _in_venv(argv: list[str]) -> int | None:
     return 1
 
 
-def _run(options: argparse.Namespace, rest: list[str]) -> int:
+def _run(options: argparse.Namespace) -> int:
     # Each import is made by the command that needs it: `env` must work before anything is installed.
     match options.command:
         case "env":
@@ -93,17 +87,13 @@ def _run(options: argparse.Namespace, rest: list[str]) -> int:
 
             return status(say)
         case _:
-            from lab.rehearsal.__main__ import main as rehearsal
-
-            return rehearsal([options.command, *rest])
+            raise AssertionError(options.command)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs a command; returns its exit status (130 after Ctrl-C, as shells have it)."""
     top = parser()
-    options, rest = top.parse_known_args(argv)
-    if rest and options.command not in {"rehearse", "sabotage"}:
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    options = top.parse_args(argv)
     try:
         if options.command in IN_VENV:
             status = _in_venv(sys.argv[1:] if argv is None else argv)
@@ -111,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
                 return status
         # Not before: a program that takes this one's place would no longer see that it is to ignore Ctrl-C.
         interrupt.install()
-        return _run(options, rest)
+        return _run(options)
     except KeyboardInterrupt:
         say("interrupted")
         return 130

@@ -48,7 +48,11 @@ class LabSettings:
     """A packet that AWS would drop: the connection is reset after this long (a lab can't keep from accepting it)."""
     connect_timeout_s: float = 3.0
     private_networks: tuple[str, ...] = (
-        "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10",
+        "127.0.0.0/8",
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
     )
     """What counts as private where AWS or the product asks for it: RFC 1918, 100.64.0.0/10 and, here, loopback."""
 

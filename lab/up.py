@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -110,9 +109,7 @@ def ensure_service(
         if processes.find(directory, service.name) is None:
             raise LabError(f"{service.name} ended: {_last_line(directory, service.name)}")
         if time.monotonic() > deadline:
-            raise LabError(
-                f"{service.name} isn't ready after {START_S:.0f} s: {_last_line(directory, service.name)}"
-            )
+            raise LabError(f"{service.name} isn't ready after {START_S:.0f} s: {_last_line(directory, service.name)}")
         time.sleep(POLL_S)
 
 
@@ -189,11 +186,8 @@ def wait_healthy(
     say(f"cluster: {health}")
 
 
-def up(say: Say, *, empty: bool = False, program: Path = REPOSITORY) -> int:
-    """Brings the lab up, doing what isn't done yet; returns an exit status.
-
-    The stack's configuration is written into `program`, where the Pulumi program lies.
-    """
+def up(say: Say, *, empty: bool = False) -> int:
+    """Brings the lab up, doing what isn't done yet; returns an exit status."""
     directory = make_folders()
     started = time.monotonic()
     try:
@@ -203,7 +197,7 @@ def up(say: Say, *, empty: bool = False, program: Path = REPOSITORY) -> int:
             processes.run_folder(directory) / "up.lock",
             lambda holder: say(f"process {holder} is bringing this lab up or down: waiting for it"),
         ):
-            _up(directory, say, empty=empty, program=program)
+            _up(directory, say, empty=empty)
     except (LabError, MissingTool) as error:
         say(f"lab up: {error}")
         return 1
@@ -211,23 +205,10 @@ def up(say: Say, *, empty: bool = False, program: Path = REPOSITORY) -> int:
         say("interrupted: what was started goes on; `make lab-down` ends it, `make lab` goes on")
         return 130
     say(f"lab: up in {duration(time.monotonic() - started)} ({directory})")
-    if not empty:
-        say(NEXT)
     return 0
 
 
-NEXT = """
-type next:
-  eval "$(python3 -m lab env)"
-  kubectl get nodes                     # or any other client of $KUBECONFIG
-  pulumi preview -s stage-0 --diff      # the stack's configuration is in stacks/, as discovery wrote it
-  pulumi up -s stage-0
-  pulumi stack rename stage-1 && pulumi up -s stage-1
-  make rehearse                         # the whole migration, on a lab of its own making
-  make lab-down"""
-
-
-def _up(directory: Path, say: Say, *, empty: bool, program: Path) -> None:
+def _up(directory: Path, say: Say, *, empty: bool) -> None:
     addresses = from_environment()
     environment = child_environment()
     if processes.find(directory, "aws") is None:
@@ -242,22 +223,6 @@ def _up(directory: Path, say: Say, *, empty: bool, program: Path) -> None:
     if importlib.util.find_spec("lab.workload.__main__") is not None:
         run_step("lab.workload", directory, environment)
         wait_healthy(directory, addresses, say, workload=True)
-    _prepare_stack(directory, program, environment, addresses, say)
-
-
-def _prepare_stack(
-    directory: Path, program: Path, environment: Mapping[str, str], addresses: LabAddresses, say: Say
-) -> None:
-    from lab import stack
-    from lab.settings import LabSettings
-
-    make_folders()  # a world that was forgotten took its stacks along
-    # boto3 asks this process's environment where AWS is.
-    os.environ.update(environment)
-    try:
-        stack.prepare(program, environment, addresses, LabSettings.load(directory), say)
-    except stack.StackError as error:
-        raise LabError(str(error)) from None
 
 
 def stop_everything(directory: Path, say: Say) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients import Clients
-from migration.deadline import Permanent, Retryable
 from migration.discover.wish import Wish
+from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
 
 STACKS = Path("stacks")
@@ -156,7 +156,7 @@ def _status(args: argparse.Namespace) -> None:
 
 
 def _record(args: argparse.Namespace) -> None:
-    from migration.record import as_json, read_record, take_over
+    from migration.stages.record import as_json, read_record, take_over
 
     settings, clients = _loaded(args.file)
     cluster = settings.configuration.cluster

@@ -9,18 +9,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients import Clients
 from migration.clients.kubernetes import NODES, ApiFailure
-from migration.deadline import Deadline, Permanent, Retryable
-from migration.dns import plain
+from migration.dns.plan import plain
+from migration.dns.zone import zone_records
 from migration.drain.nodes import instance_of
 from migration.facts import gate_facts
 from migration.gates.cluster import ready
 from migration.gates.members import address_of, ask, within
 from migration.gates.run import completed
-from migration.operations.context import Context
-from migration.operations.dns import zone_records
-from migration.record import as_json, read_record
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings import Settings
 from migration.stages import LAST, stage
+from migration.stages.record import as_json, read_record
 
 # What keeps one part of the status from being seen; the others are shown all the same.
 _UNSEEN = (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError)

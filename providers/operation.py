@@ -75,9 +75,9 @@ class OperationProvider(ResourceProvider):
 
         from migration.clients import Clients
         from migration.clients.kubernetes import ApiFailure
-        from migration.deadline import Deadline, Permanent, Retryable
-        from migration.lease import held
-        from migration.operations.context import Context
+        from migration.runtime.context import Context
+        from migration.runtime.deadline import Deadline, Permanent, Retryable
+        from migration.runtime.lease import held
 
         inputs = _inputs(props)
         connection = inputs["connection"]

@@ -45,9 +45,13 @@ def send(original: Any, backend: SimpleSystemManagerBackend, **arguments: Any) -
             "StandardOutputContent": "",
             "StandardErrorContent": "",
         }
-        WORLD.commands.setdefault(instance_id, []).append({
-            "id": command.command_id, "document": command.document_name, "parameters": command.parameters,
-        })
+        WORLD.commands.setdefault(instance_id, []).append(
+            {
+                "id": command.command_id,
+                "document": command.document_name,
+                "parameters": command.parameters,
+            }
+        )
     WORLD.bump()
     return command
 

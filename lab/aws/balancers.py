@@ -74,7 +74,8 @@ def balancer_subnets(backend: ELBv2Backend, arguments: dict[str, Any]) -> None:
 
 
 @rule(
-    ELBv2Backend, "create_load_balancer",
+    ELBv2Backend,
+    "create_load_balancer",
     source=API + "CreateLoadBalancer, SecurityGroups: of the balancer's VPC (InvalidSecurityGroup)",
 )
 def balancer_group_of_another_vpc(backend: ELBv2Backend, arguments: dict[str, Any]) -> None:
@@ -108,9 +109,7 @@ def create(original: Any, backend: ELBv2Backend, **arguments: Any) -> FakeLoadBa
         balancer.dns_name = f"{balancer.name}-{digest}.elb.{backend.region_name}.amazonaws.com"
         balancer.canonical_hosted_zone_id = NLB_ZONE_ID
     else:
-        balancer.dns_name = (
-            f"{prefix}{balancer.name}-{int(digest[:8], 16)}.{backend.region_name}.elb.amazonaws.com"
-        )
+        balancer.dns_name = f"{prefix}{balancer.name}-{int(digest[:8], 16)}.{backend.region_name}.elb.amazonaws.com"
         balancer.canonical_hosted_zone_id = ALB_ZONE_ID
     wanted = {m["SubnetId"]: m.get("PrivateIPv4Address") for m in arguments.get("subnet_mappings") or []}
     balancer.lab_interfaces = [  # type: ignore[attr-defined]  # moto's balancers have none

@@ -16,9 +16,7 @@ API = "EC2 API reference, "
 def subnet_in_use(backend: EC2Backend, arguments: dict[str, Any]) -> None:
     subnet_id = arguments["subnet_id"]
     if any(eni.subnet.id == subnet_id for eni in backend.enis.values()):
-        raise Refused(
-            "DependencyViolation", f"The subnet '{subnet_id}' has dependencies and cannot be deleted."
-        )
+        raise Refused("DependencyViolation", f"The subnet '{subnet_id}' has dependencies and cannot be deleted.")
 
 
 @instead(EC2Backend, "delete_subnet")
@@ -106,7 +104,9 @@ def endpoint_routes_follow(original: Any, backend: EC2Backend, *args: Any, **kw:
                 del table._routes[key]
         elif not present and table.id in endpoint.route_table_ids and endpoint.destination_prefix_list_id:
             backend.create_route(
-                table.id, None, gateway_id=endpoint_id,
+                table.id,
+                None,
+                gateway_id=endpoint_id,
                 destination_prefix_list_id=endpoint.destination_prefix_list_id,
             )
     return answer

@@ -18,7 +18,9 @@ API = "EC2 API reference, "
 
 
 @rule(
-    EC2Backend, "authorize_security_group_ingress", "authorize_security_group_egress",
+    EC2Backend,
+    "authorize_security_group_ingress",
+    "authorize_security_group_egress",
     source="VPC peering guide, Update your security groups to reference peer security groups",
 )
 def group_of_an_unpeered_vpc(backend: EC2Backend, arguments: dict[str, Any]) -> None:
@@ -115,10 +117,16 @@ def _stale(response: EC2Response) -> ActionResult:
         ingress = [p for r in group.ingress_rules if (p := _stale_permission(backend, group, r))]
         egress = [p for r in group.egress_rules if (p := _stale_permission(backend, group, r))]
         if ingress or egress:
-            found.append({
-                "GroupId": group.id, "GroupName": group.name, "VpcId": vpc_id, "Description": group.description,
-                "StaleIpPermissions": ingress, "StaleIpPermissionsEgress": egress,
-            })
+            found.append(
+                {
+                    "GroupId": group.id,
+                    "GroupName": group.name,
+                    "VpcId": vpc_id,
+                    "Description": group.description,
+                    "StaleIpPermissions": ingress,
+                    "StaleIpPermissionsEgress": egress,
+                }
+            )
     return ActionResult({"StaleSecurityGroupSet": found})
 
 
@@ -183,7 +191,8 @@ def _source(security_rule: SecurityGroupRule) -> tuple[Any, ...]:
 
 define(SecurityGroupRule, "__eq__", lambda self, other: _source(self) == _source(other))
 define(
-    SecurityGroupRule, "description",
+    SecurityGroupRule,
+    "description",
     property(lambda self: self.ip_range.get("Description") or self.source_group.get("Description")),
 )
 
@@ -213,7 +222,9 @@ def _modify_rule(
             "The request must contain exactly one of: cidrIp, cidrIpv6, prefixListId, or referencedGroupId",
         )
     have = {
-        "CidrIpv4": existing.cidr_ipv4, "CidrIpv6": existing.cidr_ipv6, "PrefixListId": existing.prefix_list_id,
+        "CidrIpv4": existing.cidr_ipv4,
+        "CidrIpv6": existing.cidr_ipv6,
+        "PrefixListId": existing.prefix_list_id,
         "ReferencedGroupId": existing.source_group.get("GroupId"),
     }
     if not have[sources[0]]:
@@ -231,7 +242,8 @@ def _modify_rule(
     existing.ip_range = {
         k: v
         for k, v in (
-            ("CidrIp", wanted.get("CidrIpv4")), ("CidrIpv6", wanted.get("CidrIpv6")),
+            ("CidrIp", wanted.get("CidrIpv4")),
+            ("CidrIpv6", wanted.get("CidrIpv6")),
             ("Description", wanted.get("Description")),
         )
         if v

@@ -79,9 +79,7 @@ inner_rule(
 )
 
 
-def _check_groups(
-    backend: EC2Backend, data: dict[str, Any], names: list[str], kwargs: dict[str, Any]
-) -> None:
+def _check_groups(backend: EC2Backend, data: dict[str, Any], names: list[str], kwargs: dict[str, Any]) -> None:
     """Every group an instance would get, wherever it is named, against the subnet it would be in."""
     groups = [*(kwargs.get("security_group_ids") or data.get("SecurityGroupIds", []))]
     groups += list(names) or list(data.get("SecurityGroups", []))
@@ -168,8 +166,11 @@ def interface_address_from_subnet(
         subnet = backend.get_subnet(subnet)
     if subnet is not None:
         refuse_foreign_groups(backend, subnet.id, group_ids or [])
-    inside = isinstance(private_ip_address, str) and private_ip_address and subnet is not None and (
-        ip_address(private_ip_address) in ip_network(subnet.cidr_block)
+    inside = (
+        isinstance(private_ip_address, str)
+        and private_ip_address
+        and subnet is not None
+        and (ip_address(private_ip_address) in ip_network(subnet.cidr_block))
     )
     if not inside and not private_ip_addresses and subnet is not None:
         private_ip_address = subnet.get_available_subnet_ip(None)

@@ -48,7 +48,8 @@ def create(original: Any, backend: EC2Backend, vpc: VPC, peer_vpc: VPC, *args: A
 
 
 @rule(
-    EC2Backend, "create_vpc_peering_connection",
+    EC2Backend,
+    "create_vpc_peering_connection",
     source="EC2 API reference, Error codes: VpcPeeringConnectionAlreadyExists",
 )
 def peering_exists(backend: EC2Backend, arguments: dict[str, Any]) -> None:
@@ -62,7 +63,8 @@ def peering_exists(backend: EC2Backend, arguments: dict[str, Any]) -> None:
 
 
 @rule(
-    EC2Backend, "delete_vpc_peering_connection",
+    EC2Backend,
+    "delete_vpc_peering_connection",
     source="EC2 API reference, DeleteVpcPeeringConnection: active, or pending-acceptance by the requester",
 )
 def peering_already_deleted(backend: EC2Backend, arguments: dict[str, Any]) -> None:
@@ -76,7 +78,8 @@ def peering_already_deleted(backend: EC2Backend, arguments: dict[str, Any]) -> N
 
 
 @rule(
-    EC2Backend, "modify_vpc_peering_connection_options",
+    EC2Backend,
+    "modify_vpc_peering_connection_options",
     source="VPC peering guide, Enable DNS resolution for a VPC peering connection: it must be active",
 )
 def options_of_an_inactive_peering(backend: EC2Backend, arguments: dict[str, Any]) -> None:
@@ -89,7 +92,9 @@ def options_of_an_inactive_peering(backend: EC2Backend, arguments: dict[str, Any
 
 
 @rule(
-    EC2Backend, "create_route", "replace_route",
+    EC2Backend,
+    "create_route",
+    "replace_route",
     source="VPC peering guide, Update your route tables: a route to a peering of the table's own VPC",
 )
 def peering_of_another_vpc(backend: EC2Backend, arguments: dict[str, Any]) -> None:

@@ -163,8 +163,12 @@ def _check_ttls(records: list[RecordSet]) -> None:
 
 
 @instead(
-    Route53, "change_resource_record_sets", "associate_vpc_with_hosted_zone", "disassociate_vpc_from_hosted_zone",
-    "create_hosted_zone", "delete_hosted_zone",
+    Route53,
+    "change_resource_record_sets",
+    "associate_vpc_with_hosted_zone",
+    "disassociate_vpc_from_hosted_zone",
+    "create_hosted_zone",
+    "delete_hosted_zone",
 )
 def with_a_change(original: Any, response: Route53) -> ActionResult:
     """Every change gets an id of its own and is PENDING at first (moto: one id, INSYNC at once)."""
@@ -221,7 +225,8 @@ def associated_once(original: Any, zone: FakeZone, vpc_id: str | None, vpc_regio
 
 
 @rule(
-    Route53Backend, "associate_vpc_with_hosted_zone",
+    Route53Backend,
+    "associate_vpc_with_hosted_zone",
     source="Route 53 API reference, AssociateVPCWithHostedZone: InvalidVPCId, ConflictingDomainExists",
 )
 def association_possible(backend: Route53Backend, arguments: dict[str, Any]) -> None:

@@ -46,11 +46,13 @@ def begin_termination(group: FakeAutoScalingGroup, state: InstanceState, cause: 
     for arn in group.target_group_arns:
         target_group = WORLD.elbv2.target_groups.get(arn)
         if target_group is not None:
-            target_group.deregister([
-                {"Id": t["Id"], "Port": t["Port"]}
-                for t in list(target_group.targets.values())
-                if t["Id"] == state.instance.id
-            ])
+            target_group.deregister(
+                [
+                    {"Id": t["Id"], "Port": t["Port"]}
+                    for t in list(target_group.targets.values())
+                    if t["Id"] == state.instance.id
+                ]
+            )
     activity = record(group, f"Terminating EC2 instance: {state.instance.id}", cause, status="InProgress")
     state.lab_activity = activity  # type: ignore[attr-defined]  # kept with the membership until it ends
     WORLD.bump()
@@ -104,8 +106,10 @@ def _reconcile_group(world: World, group: FakeAutoScalingGroup) -> None:
         for state in in_group(group):
             if state.health_status == "Unhealthy":
                 begin_termination(
-                    group, state, f"At {_now()} an instance was taken out of service in response to an EC2 health"
-                    " check indicating it has been terminated or stopped."
+                    group,
+                    state,
+                    f"At {_now()} an instance was taken out of service in response to an EC2 health"
+                    " check indicating it has been terminated or stopped.",
                 )
         _finish_terminations(world, group)
     members = in_group(group)
@@ -169,8 +173,10 @@ def _scale_in(group: FakeAutoScalingGroup, members: list[InstanceState], count: 
         chosen = min(free, key=lambda s: (-crowd[s.availability_zone], s.instance.launch_time, s.instance.id))
         remaining.remove(chosen)
         begin_termination(
-            group, chosen, f"At {_now()} a difference between desired and actual capacity changed the desired capacity,"
-            f" shrinking the capacity from {len(remaining) + 1} to {len(remaining)}."
+            group,
+            chosen,
+            f"At {_now()} a difference between desired and actual capacity changed the desired capacity,"
+            f" shrinking the capacity from {len(remaining) + 1} to {len(remaining)}.",
         )
 
 
@@ -183,9 +189,11 @@ def _launch(world: World, group: FakeAutoScalingGroup, count: int) -> None:
             instance = _run_one(world, group, subnet)
         except ServiceException as error:
             record(
-                group, f"Launching a new EC2 instance.  Status Reason: {error.message}", f"At {_now()} an instance was"
-                " started in response to a difference between desired and actual capacity.",
-                status="Failed", message=f"{error.message} Launching EC2 instance failed.",
+                group,
+                f"Launching a new EC2 instance.  Status Reason: {error.message}",
+                f"At {_now()} an instance was started in response to a difference between desired and actual capacity.",
+                status="Failed",
+                message=f"{error.message} Launching EC2 instance failed.",
             )
             group.lab_retry_at = world.clock() + LAUNCH_RETRY_S  # type: ignore[attr-defined]
             world.after(LAUNCH_RETRY_S + 0.01, world.bump)
@@ -196,8 +204,10 @@ def _launch(world: World, group: FakeAutoScalingGroup, count: int) -> None:
         state.lab_launch_template = _template_reference(group)  # type: ignore[attr-defined]
         group.instance_states.append(state)
         record(
-            group, f"Launching a new EC2 instance: {instance.id}", f"At {_now()} an instance was started in response to"
-            " a difference between desired and actual capacity.", status="Successful",
+            group,
+            f"Launching a new EC2 instance: {instance.id}",
+            f"At {_now()} an instance was started in response to a difference between desired and actual capacity.",
+            status="Successful",
         )
         # Decided once, at launch: AWS doesn't add later what was launched while AddToLoadBalancer was suspended.
         if "AddToLoadBalancer" not in suspended(group):

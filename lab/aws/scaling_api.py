@@ -14,8 +14,15 @@ from lab.aws.world import WORLD
 
 API = "EC2 Auto Scaling API reference, "
 ALL_PROCESSES = (
-    "Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck", "InstanceRefresh",
-    "ReplaceUnhealthy", "ScheduledActions",
+    "Launch",
+    "Terminate",
+    "AddToLoadBalancer",
+    "AlarmNotification",
+    "AZRebalance",
+    "HealthCheck",
+    "InstanceRefresh",
+    "ReplaceUnhealthy",
+    "ScheduledActions",
 )
 
 
@@ -56,7 +63,8 @@ def group_name_taken(backend: AutoScalingBackend, arguments: dict[str, Any]) -> 
 
 
 @rule(
-    AutoScalingBackend, "create_auto_scaling_group",
+    AutoScalingBackend,
+    "create_auto_scaling_group",
     source=API + "CreateAutoScalingGroup, DesiredCapacity: between the minimum and the maximum size",
 )
 def capacity_outside_bounds(_backend: AutoScalingBackend, arguments: dict[str, Any]) -> None:
@@ -119,7 +127,9 @@ def create(original: Any, backend: AutoScalingBackend, **arguments: Any) -> Fake
 
 
 @rule(
-    AutoScalingBackend, "create_auto_scaling_group", "update_auto_scaling_group",
+    AutoScalingBackend,
+    "create_auto_scaling_group",
+    "update_auto_scaling_group",
     source="EC2 Auto Scaling user guide, Troubleshoot: security groups must be of the group's VPC",
 )
 def template_groups_of_another_vpc(backend: AutoScalingBackend, arguments: dict[str, Any]) -> None:
@@ -271,11 +281,13 @@ def attach_target_groups(
         target_group = WORLD.elbv2.target_groups.get(arn)
         if target_group is None:
             continue
-        target_group.register([
-            {"Id": s.instance.id, "Port": target_group.port}
-            for s in group.instance_states
-            if s.lifecycle_state == "InService" and s.instance.state == "running"
-        ])
+        target_group.register(
+            [
+                {"Id": s.instance.id, "Port": target_group.port}
+                for s in group.instance_states
+                if s.lifecycle_state == "InService" and s.instance.state == "running"
+            ]
+        )
 
 
 @instead(AutoScalingBackend, "detach_load_balancer_target_groups")
@@ -288,9 +300,9 @@ def detach_target_groups(
     for arn in target_group_arns:
         target_group = WORLD.elbv2.target_groups.get(arn)
         if target_group is not None and arn in group.target_group_arns:
-            target_group.deregister([
-                {"Id": t["Id"], "Port": t["Port"]} for t in list(target_group.targets.values()) if t["Id"] in ids
-            ])
+            target_group.deregister(
+                [{"Id": t["Id"], "Port": t["Port"]} for t in list(target_group.targets.values()) if t["Id"] in ids]
+            )
     group.target_group_arns = [arn for arn in group.target_group_arns if arn not in target_group_arns]
 
 
@@ -347,12 +359,14 @@ define(AutoScalingResponse, "disable_metrics_collection", _disable_metrics)
 
 
 def _account_limits(_response: AutoScalingResponse) -> ActionResult:
-    return ActionResult({
-        "MaxNumberOfAutoScalingGroups": 500,
-        "MaxNumberOfLaunchConfigurations": 200,
-        "NumberOfAutoScalingGroups": len(WORLD.autoscaling.autoscaling_groups),
-        "NumberOfLaunchConfigurations": len(WORLD.autoscaling.launch_configurations),
-    })
+    return ActionResult(
+        {
+            "MaxNumberOfAutoScalingGroups": 500,
+            "MaxNumberOfLaunchConfigurations": 200,
+            "NumberOfAutoScalingGroups": len(WORLD.autoscaling.autoscaling_groups),
+            "NumberOfLaunchConfigurations": len(WORLD.autoscaling.launch_configurations),
+        }
+    )
 
 
 define(AutoScalingResponse, "describe_account_limits", _account_limits)

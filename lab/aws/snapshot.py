@@ -75,28 +75,29 @@ def _instances(world: World) -> list[dict[str, Any]]:
             if now - world.terminated.get(instance.id, now) > TERMINATED_VISIBLE_S:
                 continue
             profile = instance.iam_instance_profile
-            found.append({
-                "id": instance.id,
-                "state": instance.state,
-                "private_ip": instance.private_ip,
-                "private_dns": instance.private_dns_name,
-                "vpc": instance.vpc_id,
-                "subnet": instance.subnet_id,
-                "zone": instance.availability_zone,
-                "type": instance.instance_type,
-                "market": "spot" if instance.lifecycle == "spot" else "on-demand",
-                "image": instance.image_id,
-                "security_groups": sorted(g.id for g in instance.nics[0].group_set) if instance.nics else [],
-                "tags": tags_of(world, instance.id),
-                "asg": groups.get(instance.id),
-                "user_data": str(instance.user_data) if instance.user_data else None,
-                "iam_profile": profile["Arn"] if profile else None,
-                "launch_time": instance.launch_time.isoformat(),
-                "volumes": [
-                    {"id": device.volume_id, "device": path}
-                    for path, device in instance.get_block_device_mapping
-                ],
-            })
+            found.append(
+                {
+                    "id": instance.id,
+                    "state": instance.state,
+                    "private_ip": instance.private_ip,
+                    "private_dns": instance.private_dns_name,
+                    "vpc": instance.vpc_id,
+                    "subnet": instance.subnet_id,
+                    "zone": instance.availability_zone,
+                    "type": instance.instance_type,
+                    "market": "spot" if instance.lifecycle == "spot" else "on-demand",
+                    "image": instance.image_id,
+                    "security_groups": sorted(g.id for g in instance.nics[0].group_set) if instance.nics else [],
+                    "tags": tags_of(world, instance.id),
+                    "asg": groups.get(instance.id),
+                    "user_data": str(instance.user_data) if instance.user_data else None,
+                    "iam_profile": profile["Arn"] if profile else None,
+                    "launch_time": instance.launch_time.isoformat(),
+                    "volumes": [
+                        {"id": device.volume_id, "device": path} for path, device in instance.get_block_device_mapping
+                    ],
+                }
+            )
     return found
 
 

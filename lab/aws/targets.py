@@ -193,9 +193,7 @@ def _health(group: FakeTargetGroup, key: str) -> Any:
     if state == "healthy":
         reason = None
     check_port = port if group.health_check_port == "traffic-port" else str(group.health_check_port)
-    status = FakeHealthStatus(
-        target_id, port, check_port, state, reason, DESCRIPTIONS.get(reason or "")
-    )
+    status = FakeHealthStatus(target_id, port, check_port, state, reason, DESCRIPTIONS.get(reason or ""))
     entry = group.targets.get(key) or group.deregistered_targets.get(key) or {}
     status.zone = entry.get("AvailabilityZone")  # type: ignore[attr-defined]
     return status

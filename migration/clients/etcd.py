@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from migration.deadline import Permanent, Retryable
+from migration.runtime.deadline import Permanent, Retryable
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
-from migration.deadline import Permanent, Retryable
+from migration.runtime.deadline import Permanent, Retryable
 
 # Objects a list answers at once; what kubectl uses.
 CHUNK = 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from migration.clients.kubernetes import PODS, SERVICES, ApiFailure, Kind
-from migration.deadline import Permanent
+from migration.runtime.deadline import Permanent
 
 if TYPE_CHECKING:
     from migration.clients.kubernetes import Kubernetes

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from migration.deadline import Permanent
 from migration.discover import cloud_config
 from migration.discover.inventory import Group, Inventory, profile_of
 from migration.discover.tags import belongs_to, tags_of
+from migration.runtime.deadline import Permanent
 
 
 def members_of(inventory: Inventory) -> list[Group]:

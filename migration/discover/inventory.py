@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from migration.deadline import Permanent
 from migration.discover.tags import belongs_to, clusters_of, tags_of
+from migration.runtime.deadline import Permanent
 
 if TYPE_CHECKING:
     from migration.clients.aws import Aws

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
-from migration.deadline import Permanent
 from migration.discover.groups import zones_by_subnet
 from migration.discover.inventory import Inventory
 from migration.discover.tags import tags_of
 from migration.networks import free_range, overlapping
+from migration.runtime.deadline import Permanent
 
 _ELSEWHERE = ("TransitGatewayId", "GatewayId", "NetworkInterfaceId", "InstanceId")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from migration.deadline import Permanent
 from migration.discover.inventory import Group, Inventory, LoadBalancer
+from migration.runtime.deadline import Permanent
 
 
 def _serves(balancer: LoadBalancer, groups: Iterable[Group]) -> tuple[tuple[int, str], ...]:

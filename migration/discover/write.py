@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from migration.deadline import Permanent
+from migration.runtime.deadline import Permanent
 from migration.settings import ConfigurationError, load_file
 from migration.settings.load import NAMESPACE, settle_stage
 

@@ -9,8 +9,8 @@ from enum import Enum
 from typing import Protocol
 
 from migration.clients.kubernetes import ApiFailure
-from migration.deadline import Permanent
 from migration.drain.model import Pod
+from migration.runtime.deadline import Permanent
 
 
 class Outcome(Enum):

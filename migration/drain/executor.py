@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict
-from migration.deadline import Deadline, OutOfTime, Permanent, Retryable
 from migration.drain.cluster import Api
 from migration.drain.evict import Answer, Outcome, Rate, evict
 from migration.drain.model import Budget, Pod
@@ -32,6 +31,7 @@ from migration.drain.plan import (
     plan_drain,
 )
 from migration.drain.restart import next_step, restart_patch
+from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 
 # Seconds.
 LOOK_EVERY = 0.25

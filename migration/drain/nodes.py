@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from migration.clients.kubernetes import NODES, Conflict, Kind, NotFound
-from migration.deadline import Deadline, Retryable
+from migration.runtime.deadline import Deadline, Retryable
 
 TAINT = {"key": "migration", "value": "migration", "effect": "NoSchedule"}
 # Marks nodes that this program cordoned, so that the way back leaves those alone that somebody else did.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, Protocol, TypeVar
 
 from migration.clients.kubernetes import ApiFailure, Kind
-from migration.deadline import Retryable
+from migration.runtime.deadline import Retryable
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from migration.clients.kubernetes import ApiFailure, Kubernetes
-from migration.deadline import Permanent, Retryable
+from migration.runtime.deadline import Permanent, Retryable
 
 _TOKENS = "/api/v1/namespaces/kube-system/serviceaccounts/default/token"
 _UNAUTHORIZED, _FORBIDDEN, _FAILURE = 401, 403, 500

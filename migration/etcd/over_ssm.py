@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from migration.clients.etcd import Etcd
-from migration.deadline import Deadline, Permanent, Retryable
 from migration.etcd import machine
+from migration.runtime.deadline import Deadline, Permanent, Retryable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migration.clients.etcd import Etcd, Member
-from migration.deadline import Permanent, Retryable
+from migration.runtime.deadline import Permanent, Retryable
 
 # Round trips between members, seconds. Heartbeats are 100 ms and elections 1,000 ms; from 180 to 200 ms on API
 # servers were seen to crash-loop (facts §3).

@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from migration import target_groups
 from migration.clients.aws import Aws, Instance
 from migration.clients.etcd import Etcd, Member
 from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
-from migration.deadline import Deadline, Permanent, Retryable
 from migration.etcd import machine
 from migration.etcd.api_server import fit
 from migration.etcd.preflight import endpoint, preflight, whole
+from migration.runtime.deadline import Deadline, Permanent, Retryable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,10 +240,11 @@ class Swap:
         )
         known = {target.id for target in self.aws.target_health(self.new_api_group) if target.state != "draining"}
         if self._machine.ip not in known:
-            machine.register(self.aws, self.new_api_group, self._machine.ip, self.api_port)
+            target_groups.register(self.aws, self.new_api_group, self._machine.ip, self.api_port)
             self.log(f"registered {self._machine.ip} with the API's balancer")
         self._until(
-            lambda: machine.healthy(self.aws, self.new_api_group, self._machine.ip), f"{self.new.name}'s API server"
+            lambda: target_groups.healthy(self.aws, self.new_api_group, self._machine.ip),
+            f"{self.new.name}'s API server",
         )
 
     def _leadership(self) -> None:
@@ -269,9 +271,9 @@ class Swap:
         if old_machine is not None:
             targets += [(group, old_machine.id) for group in self.old_api_groups]
         # Out of all of them first: their deregistration delays, minutes each, pass side by side.
-        leaving = [pair for pair in targets if machine.deregister(self.aws, *pair, self.alive)]
+        leaving = [pair for pair in targets if target_groups.deregister(self.aws, *pair, self.alive)]
         for pair in leaving:
-            machine.drained(self.aws, *pair, self.deadline)
+            target_groups.drained(self.aws, *pair, self.deadline)
         if old_machine is None:
             return
         if leaving:
@@ -319,7 +321,7 @@ class Swap:
         old_machine = machine.running(self.aws, self.old.group)
         if old_machine is not None:
             machine.shell(self.aws, old_machine.id, "systemctl disable --now etcd", self.deadline, self.alive)
-        machine.send_away(self.aws, self.old.group, self.deadline, self.alive)
+        machine.scale_to_zero(self.aws, self.old.group, self.deadline, self.alive)
         self.log(f"{self.old.name}'s machine is gone; its volume stays until the clean-up")
 
     def _verified(self) -> None:

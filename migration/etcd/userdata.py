@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from migration.deadline import Permanent
+from migration.runtime.deadline import Permanent
 
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 FACTS = "/etc/kubernetes/member.json"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from migration.deadline import Permanent, Retryable
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent, Retryable
 
 Facts = Mapping[str, Any]
 

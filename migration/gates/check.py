@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from migration.gates import balancers, cleanup, cluster, members, names, network, permissions, quiet, workloads
-from migration.operations.context import Context
+from migration.runtime.context import Context
 
 Facts = Mapping[str, Any]
 """`migration.facts.gate_facts` with the sides' ids completed, and `stage`, the number of the stage."""

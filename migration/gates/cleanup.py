@@ -19,10 +19,10 @@ from migration.clients.kubernetes import (
     STATEFUL_SETS,
     VALIDATING_WEBHOOKS,
 )
-from migration.deadline import Retryable
-from migration.operations.context import Context
 from migration.reachability import vpc_cidrs
-from migration.retire import LOOK, exists
+from migration.retire.delete import LOOK, exists
+from migration.runtime.context import Context
+from migration.runtime.deadline import Retryable
 
 Facts = Mapping[str, Any]
 

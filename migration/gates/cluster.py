@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from migration.clients.kubernetes import BUDGETS, NODES, SERVICES
-from migration.deadline import Permanent, Retryable
 from migration.drain.model import budget_from
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent, Retryable
 
 Facts = Mapping[str, Any]
 

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from migration.clients.etcd import Etcd, Member, client_trust
-from migration.deadline import Permanent, Retryable
 from migration.etcd.over_ssm import EtcdOverSsm
 from migration.etcd.preflight import preflight as etcd_preflight
 from migration.etcd.preflight import whole
 from migration.names import member_name
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent, Retryable
 
 Facts = Mapping[str, Any]
 T = TypeVar("T")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from migration.deadline import Retryable
-from migration.dns import Name, Target, Wanted, batch, plain
-from migration.operations.context import Context
-from migration.operations.dns import zone_records
+from migration.dns.plan import Name, Target, Wanted, batch, plain
+from migration.dns.zone import zone_records
+from migration.runtime.context import Context
+from migration.runtime.deadline import Retryable
 from migration.stages import stage
 
 Facts = Mapping[str, Any]

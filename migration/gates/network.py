@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from migration.deadline import Permanent, Retryable
-from migration.operations.context import Context
 from migration.reachability import (
     lacking,
     leads,
@@ -17,6 +15,8 @@ from migration.reachability import (
     unreached,
     vpc_cidrs,
 )
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent, Retryable
 
 Facts = Mapping[str, Any]
 

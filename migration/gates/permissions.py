@@ -8,8 +8,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients.kubernetes import ApiFailure, Kind, NotFound
-from migration.deadline import Permanent
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
 
 Facts = Mapping[str, Any]
 _REVIEWS = Kind("apis/authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False)

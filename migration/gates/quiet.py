@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from migration.deadline import Permanent, Retryable
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent, Retryable
 
 Facts = Mapping[str, Any]
 NAMESPACE, METRIC = "AWS/NetworkELB", "NewFlowCount"

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from migration.clients.kubernetes import ApiFailure
-from migration.deadline import OutOfTime, Permanent, Retryable
 from migration.gates.check import CHECKS, Check, Facts
 from migration.observe import complete
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import OutOfTime, Permanent, Retryable
 
 # A gate asks about once a second: cheap for AWS, and progress is seen.
 PAUSE = 1.0

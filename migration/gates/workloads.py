@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from migration.clients.kubernetes import NODES, PODS, VOLUMES
-from migration.deadline import Retryable
 from migration.drain.model import pod_from
 from migration.drain.nodes import instance_of, name_of
 from migration.gates.cluster import ready
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Retryable
 
 Facts = Mapping[str, Any]
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone", "topology.ebs.csi.aws.com/zone")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from migration.etcd import machine
-from migration.operations.context import Context
+from migration import target_groups
+from migration.runtime.context import Context
 
 
 def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
@@ -21,12 +21,12 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
     missing = [address for address in addresses if address not in present]
     for address in missing:
         context.alive()
-        machine.register(aws, group, address, port)
+        target_groups.register(aws, group, address, port)
     if missing:
         context.log(f"registered {', '.join(missing)}")
     for address in addresses:
         context.deadline.until(
-            lambda address=address: machine.healthy(aws, group, address),
+            lambda address=address: target_groups.healthy(aws, group, address),
             f"{address} to be healthy behind the new API balancer",
         )
     return {"addresses": addresses}

@@ -8,19 +8,14 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws
-from migration.deadline import Permanent, Retryable
-from migration.dns import Name, Target, Wanted, batch, weights
-from migration.operations.context import Context
+from migration.dns.plan import Name, Target, Wanted, batch, weights
+from migration.dns.zone import zone_records
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent, Retryable
 
 WANTED: tuple[Wanted, ...] = ("old", "both", "new", "original", "final")
 # Answers of Route 53 that pass: a change before this one is still being applied, or the zone changed meanwhile.
 _PASSING = frozenset({"PriorRequestNotComplete", "Throttling", "ThrottlingException", "InvalidChangeBatch"})
-
-
-def zone_records(aws: Aws, zone: str) -> list[dict[str, Any]]:
-    """Every record set of a hosted zone."""
-    pages = aws.route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
-    return [record for page in pages for record in page["ResourceRecordSets"]]
 
 
 def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from migration.clients.kubernetes import SERVICES
-from migration.deadline import Permanent
 from migration.drain.cluster import Cluster
 from migration.drain.executor import Drainer, Pace, Tally
 from migration.drain.nodes import change_nodes, cordoned, name_of, nodes_of, uncordoned
 from migration.drain.plan import Rules
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
 
 # Facts §4: only a second look at least this long after the last pod went shows what slipped past the taint.
 RESCAN_SECONDS = 5.0

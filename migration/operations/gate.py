@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from migration.gates import run_checks
-from migration.operations.context import Context
+from migration.runtime.context import Context
 
 
 def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from migration.clients.aws import Aws
-from migration.deadline import Permanent
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
 
 TAG = "migration:hold"
 PROCESSES = ("Launch", "AZRebalance")

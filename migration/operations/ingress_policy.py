@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from migration.deadline import Permanent, Retryable
-from migration.ingress import Ingress, Step, next_step
-from migration.operations.context import Context
+from migration.ingress.plan import Step, next_step
+from migration.ingress.service import Ingress
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent, Retryable
 
 POLICIES = ("Local", "Cluster")
 TELL_EVERY = 2.0

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from migration.clients.etcd import Etcd, client_trust
-from migration.deadline import Permanent
 from migration.etcd.swap import NewMember, OldMember, Swap
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
 
 
 def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:

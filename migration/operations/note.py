@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from migration.clients.aws import Aws
-from migration.deadline import Permanent
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
 
 # What a copy takes over. Networking is left out on purpose: it is what differs between the sides.
 KEPT = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from migration.deadline import Permanent
-from migration.operations.context import Context
-from migration.record import as_json, begin, finish
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
+from migration.stages.record import as_json, begin, finish
 
 
 def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from migration.clients.kubernetes import VOLUMES
-from migration.deadline import Permanent
-from migration.operations.context import Context
-from migration.retire import retire
+from migration.retire.delete import retire
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
 
 
 def volumes_in_use(volumes: Iterable[Mapping[str, Any]]) -> set[str]:

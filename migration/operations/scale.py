@@ -11,11 +11,11 @@ from typing import Any
 
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import PODS
-from migration.deadline import Permanent, Retryable
 from migration.drain.model import Pod, pod_from
 from migration.drain.nodes import name_of, nodes_of
-from migration.operations.context import Context
 from migration.operations.hold import suspended
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent, Retryable
 
 TELL_EVERY = 2.0
 

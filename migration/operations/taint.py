@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from migration.deadline import Deadline, OutOfTime, Permanent, Retryable
 from migration.drain.nodes import change_nodes, cleared, instance_of, name_of, nodes_of, tainted
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 
 JOIN_SECONDS = 120.0
 

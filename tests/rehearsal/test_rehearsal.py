@@ -37,7 +37,7 @@ def report(lab: Path) -> dict[str, Any]:
 
 
 def rehearse(lab: Path) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", "lab", "rehearse"], cwd=REPOSITORY, check=False)
+    done = subprocess.run([sys.executable, "-m", "rehearsal", "rehearse"], cwd=REPOSITORY, check=False)
     report = json.loads((lab / "report" / "rehearsal.json").read_text())
     report["exit"] = done.returncode
     return report

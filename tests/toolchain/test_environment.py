@@ -51,7 +51,7 @@ def test_the_doctor_says_of_a_missing_tool_what_to_do(tmp_path: Path) -> None:
 
 
 def test_a_shell_gets_exactly_the_variables_whatever_is_in_them(tmp_path: Path) -> None:
-    directory = tmp_path / "a lab's \"folder\" $HOME"
+    directory = tmp_path / 'a lab\'s "folder" $HOME'
     environ = _env(directory)
     script = exports(environ) + "\nenv -0"
     done = subprocess.run(["bash", "-c", script], env=environ, capture_output=True, check=True)

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from migration import admission
-from migration.moves import IllegalMove, Record
+from migration.stages import admission
+from migration.stages.moves import IllegalMove, Record
 from tests.samples import settings
 
 

@@ -11,7 +11,7 @@ from lab.aws.server import LabAws
 from lab.aws.world import WORLD
 from lab.settings import LabSettings
 from migration.clients.aws import Aws, batches
-from migration.deadline import Deadline
+from migration.runtime.deadline import Deadline
 
 
 @pytest.fixture(scope="module")

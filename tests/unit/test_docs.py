@@ -13,10 +13,10 @@ from pydantic import BaseModel
 
 from components.cluster_objects import OPERATOR_RULES
 from migration.gates.permissions import ACTIONS
-from migration.moves import IllegalMove, Record, plan_move
 from migration.settings import ConfigurationError, load
 from migration.settings.model import Configuration
 from migration.stages import STAGES, Stage
+from migration.stages.moves import IllegalMove, Record, plan_move
 from tests.samples import configuration, flat
 
 ROOT = Path(__file__).resolve().parents[2]

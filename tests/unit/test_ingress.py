@@ -11,13 +11,14 @@ import pytest
 
 from migration.clients.aws import Target
 from migration.clients.kubernetes import ENDPOINT_SLICES, NODES, SERVICES, Conflict, Kind
-from migration.deadline import Deadline, OutOfTime, Permanent
-from migration.ingress import MARK, Facts, Step, next_step, refuse_health_check_ports
+from migration.ingress.plan import Observation, next_step
+from migration.ingress.service import MARK, Step, refuse_health_check_ports
 from migration.operations import ingress_policy
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, OutOfTime, Permanent
 
 GROUPS = ("a", "b")
-FLAT = Facts(
+FLAT = Observation(
     wanted="Local",
     policy="Cluster",
     groups=GROUPS,
@@ -60,7 +61,7 @@ def brief(step: Step) -> tuple[str, tuple[str, ...], str]:
         (replace(FLIPPED, marked=None, suspended=frozenset()), ("done", (), "")),
     ],
 )
-def test_each_step_back_to_local_follows_from_what_is_there(facts: Facts, expected: tuple[Any, ...]) -> None:
+def test_each_step_back_to_local_follows_from_what_is_there(facts: Observation, expected: tuple[Any, ...]) -> None:
     assert brief(next_step(facts)) == expected
 
 

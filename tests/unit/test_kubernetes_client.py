@@ -18,7 +18,7 @@ from migration.clients.kubernetes import (
     NotFound,
     Unreachable,
 )
-from migration.deadline import Permanent
+from migration.runtime.deadline import Permanent
 from tests.unit.drain.world import Clock
 
 KUBECONFIG = """

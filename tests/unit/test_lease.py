@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from migration.clients.kubernetes import Conflict, Kind, Unreachable
-from migration.deadline import Permanent
-from migration.lease import EXPIRY, MARGIN, Lease, Orphaned, engine_answers, held, wait_for
+from migration.runtime.deadline import Permanent
+from migration.runtime.lease import EXPIRY, MARGIN, Lease, Orphaned, engine_answers, held, wait_for
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from migration.moves import Direction, IllegalMove, Move, Record, plan_move
+from migration.stages.moves import Direction, IllegalMove, Move, Record, plan_move
 
 
 def move(reached: int | None, target: int, tried: int | None = None, **changes: object) -> Move:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from migration.deadline import Permanent
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
 from providers import operations
 from providers.operation import OperationProvider
 

@@ -13,10 +13,10 @@ import pytest
 
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import NODES, PODS, Kind
-from migration.deadline import Deadline, Permanent
 from migration.drain.nodes import TAINT
 from migration.operations import hold, note, scale, taint
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, Permanent
 from tests.unit.drain.world import Clock
 
 

@@ -35,8 +35,12 @@ class Aws:
     def client(self, service: str) -> Any:
         if service not in self._clients:
             self._clients[service] = boto3.client(
-                service, region_name=REGION, endpoint_url=self.url, aws_access_key_id="lab",
-                aws_secret_access_key="lab", config=Config(retries={"total_max_attempts": 1}),
+                service,
+                region_name=REGION,
+                endpoint_url=self.url,
+                aws_access_key_id="lab",
+                aws_secret_access_key="lab",
+                config=Config(retries={"total_max_attempts": 1}),
             )
         return self._clients[service]
 
@@ -89,42 +93,73 @@ class Side:
 
     def new_template(self, name: str, **data: Any) -> str:
         merged = {
-            "ImageId": "ami-12c6146b", "InstanceType": "m5.large", "SecurityGroupIds": [self.group],
-            "UserData": base64.b64encode(USER_DATA.encode()).decode(), **data,
+            "ImageId": "ami-12c6146b",
+            "InstanceType": "m5.large",
+            "SecurityGroupIds": [self.group],
+            "UserData": base64.b64encode(USER_DATA.encode()).decode(),
+            **data,
         }
         made = self.aws.ec2.create_launch_template(LaunchTemplateName=name, LaunchTemplateData=merged)
         return made["LaunchTemplate"]["LaunchTemplateId"]
 
     def new_group(self, name: str, desired: int = 1, **options: Any) -> str:
-        self.aws.asg.create_auto_scaling_group(**{
-            "AutoScalingGroupName": name, "MinSize": 0, "MaxSize": 10, "DesiredCapacity": desired,
-            "LaunchTemplate": {"LaunchTemplateId": self.template, "Version": "$Latest"},
-            "VPCZoneIdentifier": ",".join(self.subnets), **options,
-        })
+        self.aws.asg.create_auto_scaling_group(
+            **{
+                "AutoScalingGroupName": name,
+                "MinSize": 0,
+                "MaxSize": 10,
+                "DesiredCapacity": desired,
+                "LaunchTemplate": {"LaunchTemplateId": self.template, "Version": "$Latest"},
+                "VPCZoneIdentifier": ",".join(self.subnets),
+                **options,
+            }
+        )
         return name
 
     def new_instance(self, **options: Any) -> str:
-        made = self.aws.ec2.run_instances(**{
-            "ImageId": "ami-12c6146b", "InstanceType": "m5.large", "MinCount": 1, "MaxCount": 1,
-            "SubnetId": self.subnets[0], "SecurityGroupIds": [self.group], **options,
-        })
+        made = self.aws.ec2.run_instances(
+            **{
+                "ImageId": "ami-12c6146b",
+                "InstanceType": "m5.large",
+                "MinCount": 1,
+                "MaxCount": 1,
+                "SubnetId": self.subnets[0],
+                "SecurityGroupIds": [self.group],
+                **options,
+            }
+        )
         return made["Instances"][0]["InstanceId"]
 
     def new_targets(self, name: str, **options: Any) -> str:
-        made = self.aws.elb.create_target_group(**{
-            "Name": name, "Protocol": "TCP", "Port": 30080, "VpcId": self.vpc, "TargetType": "instance", **options,
-        })
+        made = self.aws.elb.create_target_group(
+            **{
+                "Name": name,
+                "Protocol": "TCP",
+                "Port": 30080,
+                "VpcId": self.vpc,
+                "TargetType": "instance",
+                **options,
+            }
+        )
         return made["TargetGroups"][0]["TargetGroupArn"]
 
     def new_balancer(self, name: str, **options: Any) -> dict[str, Any]:
-        made = self.aws.elb.create_load_balancer(**{
-            "Name": name, "Type": "network", "Scheme": "internal", "Subnets": self.subnets, **options,
-        })
+        made = self.aws.elb.create_load_balancer(
+            **{
+                "Name": name,
+                "Type": "network",
+                "Scheme": "internal",
+                "Subnets": self.subnets,
+                **options,
+            }
+        )
         return made["LoadBalancers"][0]
 
     def listen(self, balancer: dict[str, Any], targets: str, port: int = 8080) -> str:
         made = self.aws.elb.create_listener(
-            LoadBalancerArn=balancer["LoadBalancerArn"], Port=port, Protocol="TCP",
+            LoadBalancerArn=balancer["LoadBalancerArn"],
+            Port=port,
+            Protocol="TCP",
             DefaultActions=[{"Type": "forward", "TargetGroupArn": targets}],
         )
         return made["Listeners"][0]["ListenerArn"]
@@ -133,9 +168,9 @@ class Side:
 def new_side(aws: Aws, name: str, second_octet: int) -> Side:
     vpc = aws.ec2.create_vpc(CidrBlock=f"127.{second_octet}.0.0/16")["Vpc"]["VpcId"]
     subnets = [
-        aws.ec2.create_subnet(
-            VpcId=vpc, CidrBlock=f"127.{second_octet}.{i}.0/24", AvailabilityZone=f"{REGION}{zone}"
-        )["Subnet"]["SubnetId"]
+        aws.ec2.create_subnet(VpcId=vpc, CidrBlock=f"127.{second_octet}.{i}.0/24", AvailabilityZone=f"{REGION}{zone}")[
+            "Subnet"
+        ]["SubnetId"]
         for i, zone in enumerate("abc", 1)
     ]
     group = aws.ec2.create_security_group(GroupName=f"{name}-nodes", Description=name, VpcId=vpc)["GroupId"]

@@ -29,9 +29,9 @@ def test_a_network_is_built_described_and_changed(aws: Any) -> None:
     gateway = ec2.create_internet_gateway(TagSpecifications=spec("internet-gateway"))["InternetGateway"]
     ec2.attach_internet_gateway(InternetGatewayId=gateway["InternetGatewayId"], VpcId=vpc)
     address = ec2.allocate_address(Domain="vpc", TagSpecifications=spec("elastic-ip"))["AllocationId"]
-    nat = ec2.create_nat_gateway(
-        SubnetId=subnet, AllocationId=address, TagSpecifications=spec("natgateway")
-    )["NatGateway"]["NatGatewayId"]
+    nat = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address, TagSpecifications=spec("natgateway"))[
+        "NatGateway"
+    ]["NatGatewayId"]
     described = ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"][0]
     assert described["State"] == "available"
     assert described["NatGatewayAddresses"][0]["PrivateIp"].startswith("127.30.1.")
@@ -40,7 +40,10 @@ def test_a_network_is_built_described_and_changed(aws: Any) -> None:
     ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway["InternetGatewayId"])
     ec2.replace_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=nat)
     endpoint = ec2.create_vpc_endpoint(
-        VpcId=vpc, ServiceName="com.amazonaws.eu-central-1.s3", VpcEndpointType="Gateway", RouteTableIds=[table],
+        VpcId=vpc,
+        ServiceName="com.amazonaws.eu-central-1.s3",
+        VpcEndpointType="Gateway",
+        RouteTableIds=[table],
         TagSpecifications=spec("vpc-endpoint"),
     )["VpcEndpoint"]["VpcEndpointId"]
     routes = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
@@ -48,7 +51,8 @@ def test_a_network_is_built_described_and_changed(aws: Any) -> None:
     told = next(t for t in aws.state()["route_tables"] if t["id"] == table)
     assert told["subnets"] == [subnet]
     assert {(r["cidr"], r["target"]) for r in told["routes"] if r["cidr"][0].isdigit()} == {
-        ("127.30.0.0/16", "local"), ("0.0.0.0/0", nat),
+        ("127.30.0.0/16", "local"),
+        ("0.0.0.0/0", nat),
     }
     assert next(s for s in aws.state()["subnets"] if s["id"] == subnet)["route_table"] == table
     ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, RemoveRouteTableIds=[table])
@@ -80,9 +84,9 @@ def test_things_are_found_by_tag_vpc_and_group(aws: Any, old: Any) -> None:
     ec2 = aws.ec2
     instance = old.new_instance(TagSpecifications=spec("instance"))
     in_vpc, tagged = {"Name": "vpc-id", "Values": [old.vpc]}, {"Name": "tag:KubernetesCluster", "Values": ["pet"]}
-    found = ec2.describe_instances(
-        Filters=[in_vpc, tagged, {"Name": "instance-state-name", "Values": ["running"]}]
-    )["Reservations"]
+    found = ec2.describe_instances(Filters=[in_vpc, tagged, {"Name": "instance-state-name", "Values": ["running"]}])[
+        "Reservations"
+    ]
     assert [i["InstanceId"] for r in found for i in r["Instances"]] == [instance]
     by_group = ec2.describe_network_interfaces(Filters=[{"Name": "group-id", "Values": [old.group]}])
     assert len(by_group["NetworkInterfaces"]) == 1
@@ -131,8 +135,15 @@ def test_a_balancer_its_targets_and_listener_are_described_and_changed(aws: Any,
     assert elb.describe_load_balancers(Names=["ingress"])["LoadBalancers"][0]["State"]["Code"] == "active"
     assert elb.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["Type"] == "network"
     targets = old.new_targets(
-        "api", TargetType="ip", Port=6443, HealthCheckProtocol="HTTPS", HealthCheckPath="/readyz", Tags=tags,
-        HealthCheckIntervalSeconds=10, HealthyThresholdCount=2, UnhealthyThresholdCount=2,
+        "api",
+        TargetType="ip",
+        Port=6443,
+        HealthCheckProtocol="HTTPS",
+        HealthCheckPath="/readyz",
+        Tags=tags,
+        HealthCheckIntervalSeconds=10,
+        HealthyThresholdCount=2,
+        UnhealthyThresholdCount=2,
     )
     elb.modify_target_group(TargetGroupArn=targets, HealthCheckPath="/livez")
     elb.modify_target_group_attributes(
@@ -144,7 +155,12 @@ def test_a_balancer_its_targets_and_listener_are_described_and_changed(aws: Any,
     )
     told = aws.state()["target_groups"][0]
     assert told["health"] == {
-        "protocol": "HTTPS", "port": "traffic-port", "path": "/livez", "interval_s": 10, "healthy": 2, "unhealthy": 2,
+        "protocol": "HTTPS",
+        "port": "traffic-port",
+        "path": "/livez",
+        "interval_s": 10,
+        "healthy": 2,
+        "unhealthy": 2,
     }
     assert told["attributes"]["preserve_client_ip.enabled"] == "false"
     listener = old.listen(balancer, targets, 6443)
@@ -209,12 +225,18 @@ def test_a_rule_that_names_a_group_is_changed_in_place_and_keeps_its_description
     assert rule()["Description"] == "nodes"
     aws.ec2.modify_security_group_rules(
         GroupId=other,
-        SecurityGroupRules=[{
-            "SecurityGroupRuleId": rule_id,
-            "SecurityGroupRule": {
-                "IpProtocol": "-1", "FromPort": -1, "ToPort": -1, "ReferencedGroupId": other, "Description": "own",
-            },
-        }],
+        SecurityGroupRules=[
+            {
+                "SecurityGroupRuleId": rule_id,
+                "SecurityGroupRule": {
+                    "IpProtocol": "-1",
+                    "FromPort": -1,
+                    "ToPort": -1,
+                    "ReferencedGroupId": other,
+                    "Description": "own",
+                },
+            }
+        ],
     )
     assert (rule()["IpProtocol"], rule()["Description"]) == ("-1", "own")
     assert rule()["ReferencedGroupInfo"]["GroupId"] == other
@@ -231,8 +253,11 @@ def test_a_groups_plain_parameters_are_kept_and_updated(aws: Any, old: Any) -> N
     assert (group()["HealthCheckGracePeriod"], group()["DefaultInstanceWarmup"]) == (0, 5)
     assert group()["MaxInstanceLifetime"] == 86400
     aws.asg.update_auto_scaling_group(
-        AutoScalingGroupName="workers", DefaultCooldown=7, TerminationPolicies=["OldestInstance"],
-        HealthCheckGracePeriod=30, CapacityRebalance=True,
+        AutoScalingGroupName="workers",
+        DefaultCooldown=7,
+        TerminationPolicies=["OldestInstance"],
+        HealthCheckGracePeriod=30,
+        CapacityRebalance=True,
     )
     assert (group()["DefaultCooldown"], group()["TerminationPolicies"]) == (7, ["OldestInstance"])
     assert (group()["HealthCheckGracePeriod"], group()["CapacityRebalance"]) == (30, True)

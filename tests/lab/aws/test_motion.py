@@ -99,9 +99,9 @@ def test_a_balancers_addresses_are_its_interfaces(aws: Any, old: Any) -> None:
     balancer = old.new_balancer("ingress")
     told = aws.state()["load_balancers"][0]
     suffix = balancer["LoadBalancerArn"].split(":loadbalancer/")[1]
-    found = aws.ec2.describe_network_interfaces(
-        Filters=[{"Name": "description", "Values": [f"ELB {suffix}"]}]
-    )["NetworkInterfaces"]
+    found = aws.ec2.describe_network_interfaces(Filters=[{"Name": "description", "Values": [f"ELB {suffix}"]}])[
+        "NetworkInterfaces"
+    ]
     assert sorted(a["ip"] for a in told["addresses"]) == sorted(i["PrivateIpAddress"] for i in found)
     assert sorted(a["subnet"] for a in told["addresses"]) == sorted(old.subnets)
     with pytest.raises(ClientError, match="currently in use"):
@@ -140,9 +140,13 @@ def test_a_command_runs_when_the_agent_takes_it(aws: Any, old: Any) -> None:
 
     assert status()["Status"] == "Pending"
     taken = aws.get(f"/commands?instance={instance}&wait=5")
-    assert taken == [{
-        "id": sent["CommandId"], "document": "AWS-RunShellScript", "parameters": {"commands": ["systemctl stop etcd"]},
-    }]
+    assert taken == [
+        {
+            "id": sent["CommandId"],
+            "document": "AWS-RunShellScript",
+            "parameters": {"commands": ["systemctl stop etcd"]},
+        }
+    ]
     assert status()["Status"] == "InProgress"
     assert aws.get(f"/commands?instance={instance}&wait=0") == []
     aws.post(
@@ -187,14 +191,22 @@ def test_balancer_metrics_go_in_and_out_and_wake_nobody(aws: Any) -> None:
     for second, value in ((0, 3.0), (70, 4.0)):
         aws.cloudwatch.put_metric_data(
             Namespace="AWS/NetworkELB",
-            MetricData=[{
-                "MetricName": "NewFlowCount", "Dimensions": dimensions, "Value": value,
-                "Timestamp": now - timedelta(seconds=120 - second),
-            }],
+            MetricData=[
+                {
+                    "MetricName": "NewFlowCount",
+                    "Dimensions": dimensions,
+                    "Value": value,
+                    "Timestamp": now - timedelta(seconds=120 - second),
+                }
+            ],
         )
     window = {"StartTime": now - timedelta(minutes=5), "EndTime": now + timedelta(minutes=1)}
     points = aws.cloudwatch.get_metric_statistics(
-        Namespace="AWS/NetworkELB", MetricName="NewFlowCount", Dimensions=dimensions, Period=60, Statistics=["Sum"],
+        Namespace="AWS/NetworkELB",
+        MetricName="NewFlowCount",
+        Dimensions=dimensions,
+        Period=60,
+        Statistics=["Sum"],
         **window,
     )["Datapoints"]
     assert sorted(p["Sum"] for p in points) == [3.0, 4.0]
@@ -260,7 +272,8 @@ def test_reading_and_failing_calls_do_not_change_the_revision(aws: Any, old: Any
 
 def test_a_bad_backplane_call_is_a_sentence(aws: Any) -> None:
     for path, body in (
-        ("/nothing", {}), ("/target-health", {"arn": {"i-1:80": {"state": "fine"}}}),
+        ("/nothing", {}),
+        ("/target-health", {"arn": {"i-1:80": {"state": "fine"}}}),
         ("/commands/unknown", {"instance": "i-1", "status": "Success"}),
         ("/instances/i-unknown/terminated-by-failure", {}),
     ):

@@ -43,7 +43,8 @@ def test_a_balancer_takes_one_subnet_a_zone_of_one_vpc(old: Any, new: Any, refus
 
 def test_a_balancer_with_a_group_of_another_vpc_is_refused(old: Any, new: Any, refuses: Any) -> None:
     refuses(
-        "InvalidConfigurationRequest", "balancer_group_of_another_vpc",
+        "InvalidConfigurationRequest",
+        "balancer_group_of_another_vpc",
         lambda: old.new_balancer("ingress", SecurityGroups=[new.group]),
     )
 
@@ -51,7 +52,8 @@ def test_a_balancer_with_a_group_of_another_vpc_is_refused(old: Any, new: Any, r
 def test_a_group_with_targets_of_another_vpc_is_refused(old: Any, new: Any, refuses: Any) -> None:
     targets = old.new_targets("ingress")
     refuses(
-        "ValidationError", "target_group_of_another_vpc",
+        "ValidationError",
+        "target_group_of_another_vpc",
         lambda: new.new_group("workers", 0, TargetGroupARNs=[targets]),
     )
 
@@ -59,7 +61,8 @@ def test_a_group_with_targets_of_another_vpc_is_refused(old: Any, new: Any, refu
 def test_attaching_targets_of_another_vpc_to_a_group_is_refused(aws: Any, old: Any, new: Any, refuses: Any) -> None:
     targets, group = old.new_targets("ingress"), new.new_group("workers", 0)
     refuses(
-        "ValidationError", "target_group_of_another_vpc",
+        "ValidationError",
+        "target_group_of_another_vpc",
         lambda: aws.asg.attach_load_balancer_target_groups(AutoScalingGroupName=group, TargetGroupARNs=[targets]),
     )
 
@@ -67,7 +70,8 @@ def test_attaching_targets_of_another_vpc_to_a_group_is_refused(aws: Any, old: A
 def test_an_ip_target_group_on_an_auto_scaling_group_is_refused(old: Any, refuses: Any) -> None:
     targets = old.new_targets("api", TargetType="ip")
     refuses(
-        "ValidationError", "ip_target_group_on_a_group",
+        "ValidationError",
+        "ip_target_group_on_a_group",
         lambda: old.new_group("members", 0, TargetGroupARNs=[targets]),
     )
 
@@ -75,7 +79,8 @@ def test_an_ip_target_group_on_an_auto_scaling_group_is_refused(old: Any, refuse
 def test_registering_an_instance_of_another_vpc_is_refused(aws: Any, old: Any, new: Any, refuses: Any) -> None:
     targets, instance = old.new_targets("ingress"), new.new_instance()
     refuses(
-        "InvalidTarget", "instance_of_another_vpc",
+        "InvalidTarget",
+        "instance_of_another_vpc",
         lambda: aws.elb.register_targets(TargetGroupArn=targets, Targets=[{"Id": instance}]),
     )
 
@@ -91,7 +96,8 @@ def test_an_ip_target_that_aws_would_not_take_is_refused(
     targets = old.new_targets("api", TargetType="ip", Port=6443)
     target = {"Id": address, **({"AvailabilityZone": zone} if zone else {})}
     refuses(
-        "ValidationError", "address_outside_the_vpc",
+        "ValidationError",
+        "address_outside_the_vpc",
         lambda: aws.elb.register_targets(TargetGroupArn=targets, Targets=[target]),
     )
 
@@ -116,7 +122,8 @@ def test_pointing_a_listener_at_another_balancers_targets_is_refused(aws: Any, o
     old.listen(old.new_balancer("one"), taken)
     listener = old.listen(old.new_balancer("two"), own)
     refuses(
-        "TargetGroupAssociationLimit", "target_group_moved_to_a_second_balancer",
+        "TargetGroupAssociationLimit",
+        "target_group_moved_to_a_second_balancer",
         lambda: aws.elb.modify_listener(
             ListenerArn=listener, DefaultActions=[{"Type": "forward", "TargetGroupArn": taken}]
         ),
@@ -128,15 +135,20 @@ def test_a_rule_to_another_balancers_targets_is_refused(aws: Any, old: Any, refu
     taken, own = old.new_targets("taken", **options), old.new_targets("own", **options)
     listeners = [
         aws.elb.create_listener(
-            LoadBalancerArn=old.new_balancer(name, Type="application")["LoadBalancerArn"], Port=80, Protocol="HTTP",
+            LoadBalancerArn=old.new_balancer(name, Type="application")["LoadBalancerArn"],
+            Port=80,
+            Protocol="HTTP",
             DefaultActions=[{"Type": "forward", "TargetGroupArn": targets}],
         )["Listeners"][0]["ListenerArn"]
         for name, targets in (("one", taken), ("two", own))
     ]
     refuses(
-        "TargetGroupAssociationLimit", "target_group_of_a_rule",
+        "TargetGroupAssociationLimit",
+        "target_group_of_a_rule",
         lambda: aws.elb.create_rule(
-            ListenerArn=listeners[1], Priority=1, Actions=[{"Type": "forward", "TargetGroupArn": taken}],
+            ListenerArn=listeners[1],
+            Priority=1,
+            Actions=[{"Type": "forward", "TargetGroupArn": taken}],
             Conditions=[{"Field": "path-pattern", "Values": ["/x"]}],
         ),
     )

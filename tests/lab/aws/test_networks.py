@@ -18,14 +18,16 @@ def allow_from(aws: Any, group: str, other: str) -> Any:
 
 def test_launching_with_a_group_of_another_vpc_is_refused(old: Any, new: Any, refuses: Any) -> None:
     refuses(
-        "InvalidParameter", "group_and_subnet_of_different_vpcs",
+        "InvalidParameter",
+        "group_and_subnet_of_different_vpcs",
         lambda: old.new_instance(SecurityGroupIds=[new.group]),
     )
 
 
 def test_an_interface_with_a_group_of_another_vpc_is_refused(aws: Any, old: Any, new: Any, refuses: Any) -> None:
     refuses(
-        "InvalidParameter", "group_and_subnet_of_different_vpcs",
+        "InvalidParameter",
+        "group_and_subnet_of_different_vpcs",
         lambda: aws.ec2.create_network_interface(SubnetId=old.subnets[0], Groups=[new.group]),
     )
 
@@ -33,7 +35,8 @@ def test_an_interface_with_a_group_of_another_vpc_is_refused(aws: Any, old: Any,
 def test_a_group_whose_template_names_another_vpcs_security_group_is_refused(old: Any, new: Any, refuses: Any) -> None:
     foreign = old.new_template("foreign", SecurityGroupIds=[new.group])
     refuses(
-        "ValidationError", "template_groups_of_another_vpc",
+        "ValidationError",
+        "template_groups_of_another_vpc",
         lambda: old.new_group("workers", 0, LaunchTemplate={"LaunchTemplateId": foreign, "Version": "1"}),
     )
 
@@ -61,7 +64,8 @@ def test_several_permissions_are_authorized_whole_and_each_has_its_rule_id(aws: 
     rules = aws.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [old.group]}])
     assert [r for r in rules["SecurityGroupRules"] if not r["IsEgress"]] == []
     made = aws.ec2.authorize_security_group_ingress(
-        GroupId=old.group, IpPermissions=ports,
+        GroupId=old.group,
+        IpPermissions=ports,
         TagSpecifications=[{"ResourceType": "security-group-rule", "Tags": [{"Key": "k", "Value": "v"}]}],
     )["SecurityGroupRules"]
     assert len({r["SecurityGroupRuleId"] for r in made}) == 2
@@ -128,7 +132,8 @@ def test_a_peering_of_overlapping_networks_fails_and_cannot_be_accepted(aws: Any
 
 def test_a_second_peering_of_the_same_vpcs_is_refused(aws: Any, old: Any, new: Any, peering: str, refuses: Any) -> None:
     refuses(
-        "VpcPeeringConnectionAlreadyExists", "peering_exists",
+        "VpcPeeringConnectionAlreadyExists",
+        "peering_exists",
         lambda: aws.ec2.create_vpc_peering_connection(VpcId=old.vpc, PeerVpcId=new.vpc),
     )
 
@@ -136,7 +141,8 @@ def test_a_second_peering_of_the_same_vpcs_is_refused(aws: Any, old: Any, new: A
 def test_a_deleted_peering_is_not_deleted_again(aws: Any, peering: str, refuses: Any) -> None:
     aws.ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering)
     refuses(
-        "InvalidStateTransition", "peering_already_deleted",
+        "InvalidStateTransition",
+        "peering_already_deleted",
         lambda: aws.ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering),
     )
 
@@ -146,7 +152,8 @@ def test_dns_options_need_an_active_peering(aws: Any, old: Any, new: Any, refuse
     peering_id = made["VpcPeeringConnectionId"]
     options = {"AllowDnsResolutionFromRemoteVpc": True}
     refuses(
-        "OperationNotPermitted", "options_of_an_inactive_peering",
+        "OperationNotPermitted",
+        "options_of_an_inactive_peering",
         lambda: aws.ec2.modify_vpc_peering_connection_options(
             VpcPeeringConnectionId=peering_id, RequesterPeeringConnectionOptions=options
         ),
@@ -163,9 +170,7 @@ def test_a_route_to_a_peering_is_a_black_hole_until_accepted_and_after_deletion(
     made = aws.ec2.create_vpc_peering_connection(VpcId=new.vpc, PeerVpcId=old.vpc)["VpcPeeringConnection"]
     peering_id = made["VpcPeeringConnectionId"]
     table = aws.ec2.create_route_table(VpcId=old.vpc)["RouteTable"]["RouteTableId"]
-    aws.ec2.create_route(
-        RouteTableId=table, DestinationCidrBlock="127.30.0.0/16", VpcPeeringConnectionId=peering_id
-    )
+    aws.ec2.create_route(RouteTableId=table, DestinationCidrBlock="127.30.0.0/16", VpcPeeringConnectionId=peering_id)
 
     def states() -> list[str]:
         described = aws.ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
@@ -188,7 +193,8 @@ def test_a_route_to_somebody_elses_peering_is_refused(aws: Any, peering: str, re
     third = aws.ec2.create_vpc(CidrBlock="127.50.0.0/16")["Vpc"]["VpcId"]
     table = aws.ec2.create_route_table(VpcId=third)["RouteTable"]["RouteTableId"]
     refuses(
-        "InvalidParameterValue", "peering_of_another_vpc",
+        "InvalidParameterValue",
+        "peering_of_another_vpc",
         lambda: aws.ec2.create_route(
             RouteTableId=table, DestinationCidrBlock="127.10.0.0/16", VpcPeeringConnectionId=peering
         ),
@@ -203,7 +209,8 @@ def test_attaching_a_volume_twice_is_refused(aws: Any, old: Any, refuses: Any) -
     volume, first, second = new_volume(aws), old.new_instance(), old.new_instance()
     aws.ec2.attach_volume(VolumeId=volume, InstanceId=first, Device="/dev/sdf")
     refuses(
-        "VolumeInUse", "volume_attached_already",
+        "VolumeInUse",
+        "volume_attached_already",
         lambda: aws.ec2.attach_volume(VolumeId=volume, InstanceId=second, Device="/dev/sdf"),
     )
 
@@ -211,7 +218,8 @@ def test_attaching_a_volume_twice_is_refused(aws: Any, old: Any, refuses: Any) -
 def test_attaching_a_volume_of_another_zone_is_refused(aws: Any, old: Any, refuses: Any) -> None:
     volume, instance = new_volume(aws, "eu-central-1b"), old.new_instance()
     refuses(
-        "InvalidVolume.ZoneMismatch", "volume_of_another_zone",
+        "InvalidVolume.ZoneMismatch",
+        "volume_of_another_zone",
         lambda: aws.ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device="/dev/sdf"),
     )
 
@@ -220,7 +228,8 @@ def test_a_device_name_is_taken_once(aws: Any, old: Any, refuses: Any) -> None:
     first, second, instance = new_volume(aws), new_volume(aws), old.new_instance()
     aws.ec2.attach_volume(VolumeId=first, InstanceId=instance, Device="/dev/sdf")
     refuses(
-        "InvalidParameterValue", "device_taken_or_instance_gone",
+        "InvalidParameterValue",
+        "device_taken_or_instance_gone",
         lambda: aws.ec2.attach_volume(VolumeId=second, InstanceId=instance, Device="/dev/sdf"),
     )
 
@@ -247,7 +256,8 @@ def test_an_instances_interface_is_not_deleted(aws: Any, old: Any, refuses: Any)
     interface = aws.ec2.describe_instances(InstanceIds=[old.new_instance()])["Reservations"][0]["Instances"][0]
     interface_id = interface["NetworkInterfaces"][0]["NetworkInterfaceId"]
     refuses(
-        "InvalidParameterValue", "interface_in_use",
+        "InvalidParameterValue",
+        "interface_in_use",
         lambda: aws.ec2.delete_network_interface(NetworkInterfaceId=interface_id),
     )
 

@@ -21,7 +21,10 @@ INDEX = 9
 
 def start(directory: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "lab.aws"], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "lab.aws"],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env={**os.environ, "LAB_INDEX": str(INDEX), "LAB_DIR": str(directory), **environment},
     )
 

@@ -15,7 +15,9 @@ WILDCARD = "*.apps.pet.lab.internal"
 @pytest.fixture
 def zone(aws: Any, old: Any) -> str:
     made = aws.dns.create_hosted_zone(
-        Name="pet.lab.internal", CallerReference="1", VPC={"VPCRegion": "eu-central-1", "VPCId": old.vpc},
+        Name="pet.lab.internal",
+        CallerReference="1",
+        VPC={"VPCRegion": "eu-central-1", "VPCId": old.vpc},
         HostedZoneConfig={"PrivateZone": True, "Comment": "pet"},
     )
     return made["HostedZone"]["Id"].rsplit("/", 1)[-1]
@@ -74,7 +76,8 @@ def test_anything_beside_a_cname_is_refused(aws: Any, zone: str, refuses: Any) -
 
 def test_a_cname_at_the_apex_is_refused(aws: Any, zone: str, refuses: Any) -> None:
     refuses(
-        "InvalidChangeBatch", "cname_at_the_apex",
+        "InvalidChangeBatch",
+        "cname_at_the_apex",
         lambda: change(aws, zone, ("CREATE", record(name="pet.lab.internal"))),
     )
 
@@ -145,7 +148,12 @@ def test_the_backplane_tells_weights_and_values(aws: Any, zone: str) -> None:
     change(aws, zone, ("CREATE", weighted("old", 90)), ("CREATE", weighted("new", 10, "new.example")))
     told = {r["set_id"]: r for r in aws.state()["zones"][0]["records"] if r["name"] == NAME + "."}
     assert told["new"] == {
-        "name": NAME + ".", "type": "CNAME", "ttl": 10, "values": ["new.example"], "alias": None, "weight": 10,
+        "name": NAME + ".",
+        "type": "CNAME",
+        "ttl": 10,
+        "values": ["new.example"],
+        "alias": None,
+        "weight": 10,
         "set_id": "new",
     }
 
@@ -161,6 +169,7 @@ def test_a_private_zone_is_associated_with_a_second_vpc(aws: Any, zone: str, new
     aws.dns.disassociate_vpc_from_hosted_zone(HostedZoneId=zone, VPC=vpc)
     unknown = {"VPCRegion": "eu-central-1", "VPCId": "vpc-00000000"}
     refuses(
-        "InvalidVPCId", "association_possible",
+        "InvalidVPCId",
+        "association_possible",
         lambda: aws.dns.associate_vpc_with_hosted_zone(HostedZoneId=zone, VPC=unknown),
     )

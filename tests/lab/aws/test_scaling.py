@@ -16,8 +16,7 @@ SETTLED_S = 0.4
 def of_group(state: dict[str, Any], name: str, *states: str) -> list[dict[str, Any]]:
     wanted = states or ("running",)
     return [
-        i for i in state["instances"]
-        if i["tags"].get("aws:autoscaling:groupName") == name and i["state"] in wanted
+        i for i in state["instances"] if i["tags"].get("aws:autoscaling:groupName") == name and i["state"] in wanted
     ]
 
 
@@ -44,7 +43,9 @@ def set_size(aws: Any, name: str, desired: int) -> None:
 def test_everything_a_template_says_reaches_the_instance(aws: Any, old: Any) -> None:
     aws.iam.create_instance_profile(InstanceProfileName="nodes")
     template = old.new_template(
-        "full", IamInstanceProfile={"Name": "nodes"}, InstanceMarketOptions={"MarketType": "spot"},
+        "full",
+        IamInstanceProfile={"Name": "nodes"},
+        InstanceMarketOptions={"MarketType": "spot"},
         MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
         BlockDeviceMappings=[{"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 9, "DeleteOnTermination": True}}],
         TagSpecifications=[
@@ -53,7 +54,9 @@ def test_everything_a_template_says_reaches_the_instance(aws: Any, old: Any) -> 
         ],
     )
     old.new_group(
-        "workers", 1, LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+        "workers",
+        1,
+        LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
         Tags=[
             {"Key": "Name", "Value": "worker", "PropagateAtLaunch": True},
             {"Key": "stays", "Value": "here", "PropagateAtLaunch": False},
@@ -122,7 +125,8 @@ def test_a_capacity_outside_the_bounds_is_refused(aws: Any, old: Any, refuses: A
     refuses("ValidationError", "capacity_outside_bounds", lambda: old.new_group("big", 11))
     old.new_group("workers", 0)
     refuses(
-        "ValidationError", "desired_outside_bounds",
+        "ValidationError",
+        "desired_outside_bounds",
         lambda: aws.asg.set_desired_capacity(AutoScalingGroupName="workers", DesiredCapacity=11),
     )
     with pytest.raises(ClientError, match="ValidationError"):
@@ -133,9 +137,7 @@ def test_an_instance_that_dies_is_replaced(aws: Any, old: Any) -> None:
     old.new_group("workers", 1)
     first = of_group(aws.until(running("workers", 1)), "workers")[0]
     aws.post(f"/instances/{first['id']}/terminated-by-failure")
-    second = of_group(
-        aws.until(lambda s: any(i["id"] != first["id"] for i in of_group(s, "workers"))), "workers"
-    )[0]
+    second = of_group(aws.until(lambda s: any(i["id"] != first["id"] for i in of_group(s, "workers"))), "workers")[0]
     assert second["private_ip"] != first["private_ip"], "the dead machine's address must rest"
 
 
@@ -267,7 +269,8 @@ def test_a_group_with_instances_is_not_deleted_without_force(aws: Any, old: Any,
     old.new_group("workers", 1)
     aws.until(running("workers", 1))
     refuses(
-        "ResourceInUse", "group_with_instances",
+        "ResourceInUse",
+        "group_with_instances",
         lambda: aws.asg.delete_auto_scaling_group(AutoScalingGroupName="workers"),
     )
 
@@ -293,7 +296,8 @@ def test_activities_tell_launches_terminations_and_failures(aws: Any, old: Any) 
     time.sleep(SETTLED_S)
     told = aws.asg.describe_scaling_activities(AutoScalingGroupName="workers")["Activities"]
     assert [(a["Description"].split(" EC2")[0], a["StatusCode"]) for a in told] == [
-        ("Terminating", "Successful"), ("Launching a new", "Successful"),
+        ("Terminating", "Successful"),
+        ("Launching a new", "Successful"),
     ]
     failed = aws.asg.describe_scaling_activities(AutoScalingGroupName="broken")["Activities"]
     assert [a["StatusCode"] for a in failed] == ["Failed"]
@@ -314,7 +318,10 @@ def test_groups_are_found_by_tag_and_tags_change(aws: Any, old: Any) -> None:
     found = aws.asg.describe_auto_scaling_groups(Filters=[{"Name": "tag:KubernetesCluster", "Values": ["pet"]}])
     assert [g["AutoScalingGroupName"] for g in found["AutoScalingGroups"]] == ["workers"]
     tag = {
-        "ResourceId": "others", "ResourceType": "auto-scaling-group", "Key": "k", "Value": "v",
+        "ResourceId": "others",
+        "ResourceType": "auto-scaling-group",
+        "Key": "k",
+        "Value": "v",
         "PropagateAtLaunch": True,
     }
     aws.asg.create_or_update_tags(Tags=[tag])

@@ -63,9 +63,7 @@ def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twic
         for name in ("ec2", "elbv2")
     )
     arn = target_group(elb, ec2)
-    engine = engine_in(
-        tmp_path, PROGRAM, {**environment(aws_url), "TARGET_GROUP": arn, "PYTHONPATH": str(REPOSITORY)}
-    )
+    engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), "TARGET_GROUP": arn, "PYTHONPATH": str(REPOSITORY)})
     first = subprocess.Popen(
         ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
         cwd=engine.folder,

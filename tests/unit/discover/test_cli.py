@@ -10,7 +10,7 @@ import pytest
 
 from migration import __main__ as cli
 from migration.discover.write import write
-from migration.record import begin
+from migration.stages.record import begin
 from migration.status import lines, observe
 
 SIDES: dict[str, Any] = {"from_side": "legacy", "to_side": "main", "command": "pulumi up"}

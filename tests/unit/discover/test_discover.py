@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from migration import __main__ as cli
-from migration.deadline import Permanent
 from migration.discover.write import write
+from migration.runtime.deadline import Permanent
 from migration.settings import load_file
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from migration.clients import Clients
-from migration.deadline import Deadline, OutOfTime, Permanent
 from migration.gates.cleanup import retired
 from migration.operations import retire as operation
-from migration.operations.context import Context
-from migration.retire import ORDER, exists, ordered
+from migration.retire.delete import ORDER, exists, ordered
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, OutOfTime, Permanent
 
 
 class Volumes:

@@ -9,10 +9,10 @@ import pytest
 from moto import mock_aws
 
 from migration.clients import Clients
-from migration.deadline import Deadline, Permanent
-from migration.dns import Name, Target, batch
+from migration.dns.plan import Name, Target, batch
 from migration.operations import dns
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, Permanent
 
 API = Name(name="api.pet.internal", serves="api", ttl=10, value="api-old.elb")
 APPS = Name(name="*.apps.pet.internal", serves="ingress", ttl=60, value="in-old.elb")

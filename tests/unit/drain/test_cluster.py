@@ -16,14 +16,14 @@ from migration.clients.kubernetes import (
     Kind,
     Unreachable,
 )
-from migration.deadline import Deadline, Permanent
 from migration.drain.cluster import Cluster
 from migration.drain.model import pod_from
 from migration.drain.nodes import CORDONED, TAINT
 from migration.drain.plan import owner_of
 from migration.drain.store import Store
 from migration.operations import drain
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, Permanent
 from tests.unit.drain.world import Clock
 
 

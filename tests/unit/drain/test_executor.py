@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from migration.deadline import Deadline, OutOfTime, Permanent
 from migration.drain.executor import Drainer, Pace
 from migration.drain.plan import Rules
-from migration.lease import Orphaned
+from migration.runtime.deadline import Deadline, OutOfTime, Permanent
+from migration.runtime.lease import Orphaned
 from tests.unit.drain.world import OLD, InlinePool, World, refusal
 
 REST = Rules(tier="rest")

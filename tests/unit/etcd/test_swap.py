@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from migration.deadline import Deadline, Permanent
 from migration.etcd.preflight import preflight
+from migration.runtime.deadline import Deadline, Permanent
 from tests.unit.etcd.world import CLIENT, NETWORK, PEER, Machine, World, plain_etcd, swap
 
 ORDER = [

@@ -9,8 +9,8 @@ import pytest
 
 from lab.legacy import userdata as legacy
 from lab.machines import cloudinit
-from migration.deadline import Permanent
 from migration.etcd.userdata import BOOT, FACTS, MAX_BYTES, UNITS, MemberFacts, clone_user_data
+from migration.runtime.deadline import Permanent
 
 NEW = MemberFacts(cluster="pet", member="master-a-main", region="eu-central-1", ticket_parameter="/pet/t")
 

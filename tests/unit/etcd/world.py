@@ -15,8 +15,8 @@ import httpx2
 import msgspec
 
 from migration.clients.aws import Instance, Target
-from migration.deadline import Deadline, Permanent
 from migration.etcd.swap import NewMember, OldMember, Swap
+from migration.runtime.deadline import Deadline, Permanent
 
 CLIENT, PEER = 32379, 32380
 # A network of this process's own, so that two test runs on one machine don't meet.

@@ -10,9 +10,9 @@ import pytest
 from moto import mock_aws
 
 from migration.clients import Clients
-from migration.deadline import Deadline, Permanent, Retryable
 from migration.gates import CHECKS
-from migration.operations.context import Context
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, Permanent, Retryable
 
 REGION = "eu-central-1"
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from migration.clients.etcd import Member
-from migration.deadline import Deadline, Permanent, Retryable
 from migration.gates import CHECKS, run
 from migration.gates.cleanup import Old
 from migration.gates.cluster import continuous, managers
 from migration.gates.members import address_of, within
 from migration.gates.quiet import flows, window
 from migration.gates.workloads import volume_zones
-from migration.operations.context import Context
 from migration.reachability import lacking, leads, peering_between, resolves_both_ways, routes, unreached, vpc_cidrs
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.stages import STAGES
 
 

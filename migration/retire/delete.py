@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws
-from migration.deadline import Deadline, Permanent, Retryable
+from migration.runtime.deadline import Deadline, Permanent, Retryable
 
 # What depends on nothing that comes later: a group launches from a template and holds its instances' interfaces,
 # which hold security groups; a balancer's listeners hold target groups; subnets come when all of that is gone.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from migration.clients import Clients
-from migration.deadline import Deadline
+from migration.runtime.deadline import Deadline
 
 Log = Callable[[str], None]
 
@@ -16,7 +16,7 @@ Log = Callable[[str], None]
 class Context:
     """A log for the operator, a deadline, and clients for the operation's connection.
 
-    `alive` raises `migration.lease.Orphaned` when this process must stop acting: its engine is gone or its
+    `alive` raises `migration.runtime.lease.Orphaned` when this process must stop acting: its engine is gone or its
     lease was lost. Long operations call it before every change.
     """
 

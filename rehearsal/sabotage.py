@@ -16,10 +16,10 @@ from typing import Any
 
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
-from lab.rehearsal.breaks import AT_REST, Break, World
-from lab.rehearsal.leftovers import orphaned_processes, running_instances
-from lab.rehearsal.run import Rehearsal
 from proof.report import build
+from rehearsal.breaks import AT_REST, Break, World
+from rehearsal.leftovers import orphaned_processes, running_instances
+from rehearsal.run import Rehearsal
 
 Say = Callable[[str], None]
 CONTROL = "control"

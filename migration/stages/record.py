@@ -9,9 +9,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from migration.deadline import Permanent, Retryable
-from migration.moves import IllegalMove, Record, plan_move
 from migration.names import record_parameter
+from migration.runtime.deadline import Permanent, Retryable
+from migration.stages.moves import IllegalMove, Record, plan_move
 
 if TYPE_CHECKING:
     from migration.clients.aws import Aws

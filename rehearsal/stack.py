@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import boto3
 
-from lab.addresses import LabAddresses
+from lab import up
+from lab.addresses import LabAddresses, from_environment
+from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.settings import LabSettings
 
 Say = Callable[[str], None]
@@ -41,6 +44,34 @@ def discovery(addresses: LabAddresses, settings: LabSettings) -> list[str]:
     for key, value in {**LIMITS, "metricPeriodSeconds": int(settings.metric_period_s)}.items():
         command += ["--limit", f"{key}={value}"]
     return command
+
+
+NEXT = """
+type next:
+  eval "$(python3 -m lab env)"
+  kubectl get nodes                     # or any other client of $KUBECONFIG
+  pulumi preview -s stage-0 --diff      # the stack's configuration is in stacks/, as discovery wrote it
+  pulumi up -s stage-0
+  pulumi stack rename stage-1 && pulumi up -s stage-1
+  make rehearse                         # the whole migration, on a lab of its own making
+  make lab-down"""
+
+
+def lab_with_stack(say: Say, program: Path = REPOSITORY) -> int:
+    """Bring up the lab and its stack, doing what isn't done yet; an exit status. Raises `StackError`.
+
+    The stack's configuration is written into `program`, where the Pulumi program lies.
+    """
+    status = up.up(say)
+    if status:
+        return status
+    directory = make_folders()  # a world that was forgotten took its stacks along
+    environment = child_environment()
+    # boto3 asks this process's environment where AWS is.
+    os.environ.update(environment)
+    prepare(program, environment, from_environment(), LabSettings.load(directory), say)
+    say(NEXT)
+    return 0
 
 
 def prepare(

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from migration.clients.kubernetes import LEASES, ApiFailure, Conflict, Kind
-from migration.deadline import Permanent, Retryable
+from migration.runtime.deadline import Permanent, Retryable
 
 NAMESPACE = "kube-system"
 NAME = "vpc-migration"

@@ -16,13 +16,14 @@ import yaml
 from lab import toolchain, up
 from lab.addresses import REGION, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
-from lab.rehearsal.engine import Engine, EngineError, Outcome
-from lab.rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
-from lab.rehearsal.watch import Watch
 from lab.settings import LabSettings
 from migration.stages import LAST, STAGES
 from proof.html import write_html
 from proof.report import build
+from rehearsal.engine import Engine, EngineError, Outcome
+from rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
+from rehearsal.stack import lab_with_stack
+from rehearsal.watch import Watch
 
 IDLE_S = 30.0
 Say = Callable[[str], None]
@@ -58,7 +59,7 @@ class Rehearsal:
 
     def fresh_lab(self) -> None:
         """End what runs, forget its world, bring up a new one."""
-        if up.down(self._detail, purge=True) or up.up(self._detail, program=self.program):
+        if up.down(self._detail, purge=True) or lab_with_stack(self._detail, self.program):
             raise RehearsalError("the lab did not come up: see above")
         self.reports.mkdir(parents=True, exist_ok=True)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from migration.deadline import Permanent
+from migration.runtime.deadline import Permanent
 
 Wanted = Literal["old", "both", "new", "original", "final"]
 RecordSet = Mapping[str, Any]

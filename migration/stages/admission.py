@@ -5,12 +5,12 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients import Clients
-from migration.deadline import Permanent
-from migration.moves import Direction, IllegalMove, Move, plan_move
-from migration.record import read_record
+from migration.runtime.deadline import Permanent
 from migration.settings import Settings
+from migration.stages.moves import Direction, IllegalMove, Move, plan_move
+from migration.stages.record import read_record
 
-# Legal by the rules of `migration.moves`, but what would have to happen first isn't built: refused, not tried.
+# Legal by the rules of `migration.stages.moves`, but what would have to happen first isn't built: refused, not tried.
 NO_WAY_BACK_YET = {
     2: "the names would lead to balancers that are gone",
     3: "the new nodes would be deleted with pods on them while the old ones are tainted",
@@ -21,7 +21,7 @@ NO_WAY_BACK_YET = {
 def admit(settings: Settings, owner: str) -> Move:
     """The legal move to the settings' stage.
 
-    Raises `migration.moves.IllegalMove` naming the next legal command, or `Permanent` when AWS can't be asked.
+    Raises `migration.stages.moves.IllegalMove` naming the next legal command, or `Permanent` when AWS can't be asked.
     """
     c = settings.configuration
     clients = Clients(region=settings.region, kubeconfig=c.kubeconfig)

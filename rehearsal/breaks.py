@@ -16,10 +16,10 @@ import boto3
 
 from lab import processes
 from lab.addresses import API_PORT, ETCD_PEER_PORT
-from lab.rehearsal.watch import Watch
 from lab.settings import LabSettings
 from migration.clients.etcd import Etcd, client_trust
 from migration.clients.kubernetes import CONFIG_MAPS, PODS, SERVICES, Kubernetes
+from rehearsal.watch import Watch
 
 # An address nobody listens on: a learner that will never start.
 NOBODY = "127.0.0.254"

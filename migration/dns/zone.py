@@ -1,0 +1,13 @@
+"""A hosted zone as Route 53 holds it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from migration.clients.aws import Aws
+
+
+def zone_records(aws: Aws, zone: str) -> list[dict[str, Any]]:
+    """Every record set of a hosted zone."""
+    pages = aws.route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
+    return [record for page in pages for record in page["ResourceRecordSets"]]

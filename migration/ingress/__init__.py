@@ -1,0 +1,1 @@
+"""The ingress Service's traffic policy: what to do next (`plan`), and the objects it is done to (`service`)."""

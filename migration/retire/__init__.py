@@ -1,0 +1,1 @@
+"""The end of what is left behind: exactly the retire list, in an order AWS takes."""

@@ -1,0 +1,65 @@
+"""`python -m rehearsal <command>`: the migration on the lab, by hand (`up`), as a whole, or broken on purpose."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from lab import interrupt
+from rehearsal.run import Rehearsal, RehearsalError, parse_stages
+from rehearsal.stack import StackError, lab_with_stack
+from rehearsal.watch import WatchError
+
+
+def say(text: str) -> None:
+    """A line for the person at the terminal, now."""
+    print(text, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(prog="python -m rehearsal", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("up", help="the lab with its legacy cluster, and the stack that discovery writes for it")
+    rehearse = commands.add_parser("rehearse", help="the whole migration on a fresh lab, with a report")
+    rehearse.add_argument("--stages", default=os.environ.get("STAGES", ""), help="0..n stops after stage n")
+    sabotage = commands.add_parser("sabotage", help="break one thing at a time and see the proof say so")
+    sabotage.add_argument("--only", default="", help="names of breaks, with commas between")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status 0 only if the report is ok (or every break was caught); 130 after Ctrl-C, as shells have it."""
+    options = parser().parse_args(argv)
+    interrupt.install()
+    try:
+        match options.command:
+            case "up":
+                return lab_with_stack(say)
+            case "rehearse":
+                return _rehearse(parse_stages(options.stages))
+            case _:
+                from rehearsal.sabotage import run
+
+                return run(say, [name for name in options.only.split(",") if name])
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except (ValueError, RehearsalError, StackError, WatchError) as error:
+        print(f"python -m rehearsal {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _rehearse(last: int) -> int:
+    rehearsal = Rehearsal(last=last, say=say)
+    report = rehearsal.go()
+    say("")
+    for reason in report["reasons"]:
+        say(f"not ok: {reason}")
+    say(f"{'ok' if report['ok'] else 'NOT OK'} after {report['seconds']:.0f} s: {rehearsal.reports / 'rehearsal.html'}")
+    return 0 if report["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
