@@ -8,7 +8,8 @@ import sys
 import pulumi
 from pulumi.runtime import get_config_env
 
-from components.migration import Migration
+from components.base import Scope
+from components.migration import Migration, MigrationArgs
 from migration.runtime.deadline import Permanent
 from migration.settings import ConfigurationError, Settings, load
 from migration.stages.admission import admit
@@ -31,6 +32,6 @@ def consented() -> tuple[Settings, str]:
 # A short program whose objects all live to its end: looking for garbage took a fifth of its time.
 gc.disable()
 settings, owner = consented()
-Migration(settings, owner)
+Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner=owner))
 pulumi.export("stage", settings.stage.number)
 pulumi.export("name", settings.stage.name)

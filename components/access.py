@@ -6,19 +6,27 @@ So there is no "create once" flag and no state surgery; only what a new member n
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.base import Component, Scope
+from components.base import Args, Component
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemberAccessArgs(Args):
+    """The side whose members are let in."""
+
+    side: str
 
 
 class MemberAccess(Component):
     """Lets a new control-plane member read its own join ticket and attach its own volume; nothing else."""
 
-    def __init__(self, name: str, scope: Scope, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("access:Member", f"{name}-access", scope, opts)
-        c = scope.settings.configuration
+    def __init__(self, name: str, args: MemberAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("access:Member", name, args, opts)
+        scope, c = args.scope, args.scope.settings.configuration
         owned = {"StringEquals": {"aws:ResourceTag/migration:cluster": c.cluster}}
         statements = [
             {
@@ -30,10 +38,9 @@ class MemberAccess(Component):
             {"Effect": "Allow", "Action": ["ec2:AttachVolume"], "Resource": "*", "Condition": owned},
         ]
         aws.iam.RolePolicy(
-            f"{name}-member",
-            name=f"{c.cluster}-member{c.sides[name].suffix}",
+            f"{args.side}-member",
+            name=f"{c.cluster}-member{c.sides[args.side].suffix}",
             role=c.control_plane_role,
             policy=json.dumps({"Version": "2012-10-17", "Statement": statements}),
             opts=self.child(),
         )
-        self.register_outputs({})

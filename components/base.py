@@ -1,15 +1,24 @@
-"""What every component shares: its type token, its children's options, its tags."""
+"""What every component shares: its type token, its children's options, its tags, its operations' common inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
+from migration.contracts.base import Connection
 from migration.settings import Settings
+
+
+class Common(TypedDict):
+    """What every operation's inputs have."""
+
+    cluster: str
+    connection: Connection
+    timeout_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,23 +26,19 @@ class Scope:
     """What every component of one `up` works with: the settings and what must be done before anything changes."""
 
     settings: Settings
-    after: Sequence[pulumi.Resource] = field(default_factory=tuple)
+    after: Sequence[pulumi.Resource] = ()
 
     def following(self, *resources: pulumi.Resource) -> Scope:
         """The same scope, but beginning only after `resources` as well."""
-        return Scope(settings=self.settings, after=(*self.after, *resources))
+        return replace(self, after=(*self.after, *resources))
 
-    def connection(self) -> dict[str, Any]:
-        """How an operation reaches AWS and the cluster: where, never with which secret."""
-        return {"region": self.settings.region, "kubeconfig": self.settings.configuration.kubeconfig}
-
-    def operation(self, timeout_seconds: int | None = None, **inputs: Any) -> dict[str, Any]:
-        """Inputs of an operation resource, with the common ones added."""
+    def common(self, timeout_seconds: int | None = None) -> Common:
+        """What every operation is given; it may take as long as a gate where nothing else is said (seconds)."""
+        c = self.settings.configuration
         return {
-            "cluster": self.settings.configuration.cluster,
-            "connection": self.connection(),
-            "timeoutSeconds": timeout_seconds or self.settings.configuration.limits.gate_seconds,
-            **inputs,
+            "cluster": c.cluster,
+            "connection": Connection(region=self.settings.region, kubeconfig=c.kubeconfig),
+            "timeout_seconds": timeout_seconds or c.limits.gate_seconds,
         }
 
     def tags(self, side: str, role: str, **extra: str) -> dict[str, str]:
@@ -51,16 +56,27 @@ class Scope:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Args:
+    """Base of every component's arguments."""
+
+    scope: Scope
+
+
 class Component(pulumi.ComponentResource):
     """Base of this program's components. The type token is ``migration:<module>:<Type>``."""
 
-    def __init__(self, kind: str, name: str, scope: Scope, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, kind: str, name: str, args: Args, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"migration:{kind}", name, None, opts)
-        self._scope = scope
+        self._scope = args.scope
 
     def child(self, after: Sequence[pulumi.Resource] = (), **extra: Any) -> pulumi.ResourceOptions:
         """Options of a child: this parent, the scope's predecessors and `after`, and whatever `extra` says."""
         return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.after, *after], **extra)
+
+    def inside(self) -> pulumi.ResourceOptions:
+        """Options of a component that is part of this one."""
+        return pulumi.ResourceOptions(parent=self)
 
 
 def tag_list(tags: Mapping[str, str]) -> list[aws.autoscaling.GroupTagArgs]:

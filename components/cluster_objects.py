@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.base import Component, Scope
+from components.base import Args, Component
 
 # Exactly the verbs this program uses; docs/adopting.md explains each.
 OPERATOR_RULES: list[kubernetes.rbac.v1.PolicyRuleArgsDict] = [
@@ -45,9 +45,9 @@ OPERATOR_RULES: list[kubernetes.rbac.v1.PolicyRuleArgsDict] = [
 class ClusterObjects(Component):
     """A ConfigMap that tells everybody in the cluster which stage it is at, and the operator's ClusterRole."""
 
-    def __init__(self, scope: Scope, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("cluster_objects:Objects", "cluster-objects", scope, opts)
-        settings = scope.settings
+    def __init__(self, name: str, args: Args, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("cluster_objects:Objects", name, args, opts)
+        settings = args.scope.settings
         c = settings.configuration
         provider = kubernetes.Provider(
             "cluster",
@@ -75,4 +75,3 @@ class ClusterObjects(Component):
             },
             opts=self.child(provider=provider),
         )
-        self.register_outputs({})

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.base import Component, Scope, tag_list
+from components.base import Args, Component, tag_list
 from components.launch_templates import copied_template
 from components.load_balancers import SideLoadBalancers
 from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
+from migration.contracts.members import EtcdAccess, MemberSwapInputs, NewMember, OldMember
+from migration.contracts.workers import Group, GroupNoteInputs
 from migration.etcd.userdata import MemberFacts, clone_user_data
 from migration.names import api_names, member_name, physical_name, ticket_parameter
+from migration.runtime.deadline import Permanent
 from migration.settings.model import Member
 from providers.operations import GroupNote, MemberSwap
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewMembersArgs(Args):
+    """Both sides, and the new one's load balancers."""
+
+    old: SideView
+    new: SideView
+    balancers: SideLoadBalancers
 
 
 class NewMembers(Component):
@@ -24,31 +37,26 @@ class NewMembers(Component):
     No volume is ever shared between an old and a new member: two writers on one etcd volume corrupt it.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        old: SideView,
-        new: SideView,
-        balancers: SideLoadBalancers,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("control_plane:Members", f"{new.name}-members", scope, opts)
-        c = scope.settings.configuration
-        self.note = GroupNote(
-            f"{old.name}-member-groups",
-            scope.operation(label=old.name, groups={member.name: member.group for member in c.members}),
+    def __init__(self, name: str, args: NewMembersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("control_plane:Members", name, args, opts)
+        self._old, self._new, self._balancers = args.old, args.new, args.balancers
+        settings = args.scope.settings
+        members = settings.configuration.members
+        note = GroupNote(
+            f"{args.old.name}-member-groups",
+            GroupNoteInputs(
+                **args.scope.common(), side=args.old.name, groups={member.name: member.group for member in members}
+            ),
             self.child(),
         )
-        groups = {member.name: self._member(member, new, balancers) for member in c.members}
-        self.last: pulumi.Resource | None = None
-        for position, member in enumerate(c.members):
-            moved = position < scope.settings.moved_members
-            before = [*groups.values()] if self.last is None else [self.last]
-            self.last = self._swap(member, old, new, balancers, moved, before)
-        self.register_outputs({"members": [member_name(member.name, new.suffix) for member in c.members]})
+        self._note = note.outcome
+        after: Sequence[pulumi.Resource] = [self._member(member) for member in members]
+        for position, member in enumerate(members):
+            after = [self._swap(member, moved=position < settings.moved_members, after=after)]
 
-    def _member(self, member: Member, new: SideView, balancers: SideLoadBalancers) -> aws.autoscaling.Group:
-        assert new.control_plane_group is not None and balancers.api_instances is not None
+    def _member(self, member: Member) -> aws.autoscaling.Group:
+        new, instances = self._new, self._balancers.api_instances
+        assert new.control_plane_group is not None and instances is not None
         c = self._scope.settings.configuration
         name = member_name(member.name, new.suffix)
         group_name = physical_name(member.group, "", new.suffix)
@@ -73,16 +81,20 @@ class NewMembers(Component):
             ticket_parameter=ticket_parameter(c.cluster, name),
             api_names=api_names(c.api.name, c.service_cidr),
         )
+
+        def user_data(group: Group) -> str:
+            if group.template.user_data is None:
+                raise Permanent(f"the launch template of {group.group} has no user data to make a new member's from")
+            return clone_user_data(group.template.user_data, facts)
+
+        original = self._note.apply(lambda seen: seen.groups[member.name])
         template = copied_template(
             logical,
             name=group_name,
-            note=self.note.result,
-            key=member.name,
+            original=original.apply(lambda group: group.template),
             security_groups=[new.control_plane_group],
             tags=tags,
-            user_data=self.note.result.apply(
-                lambda result: clone_user_data(result["groups"][member.name]["template"]["userData"], facts)
-            ),
+            user_data=original.apply(user_data),
             opts=self.child(),
         )
         return aws.autoscaling.Group(
@@ -93,44 +105,29 @@ class NewMembers(Component):
             desired_capacity=1,
             vpc_zone_identifiers=[new.subnets[member.zone]],
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
-            target_group_arns=[balancers.api_instances.arn],
-            tags=self.note.result.apply(lambda result: tag_list({**result["groups"][member.name]["tags"], **tags})),
+            target_group_arns=[instances.arn],
+            tags=original.apply(lambda group: tag_list({**group.tags, **tags})),
             opts=self.child(ignore_changes=SCALED_ELSEWHERE, protect=protect),
         )
 
-    def _swap(
-        self,
-        member: Member,
-        old: SideView,
-        new: SideView,
-        balancers: SideLoadBalancers,
-        moved: bool,
-        after: Sequence[pulumi.Resource],
-    ) -> MemberSwap:
-        c = self._scope.settings.configuration
-        assert old.api is not None
-        name = member_name(member.name, new.suffix)
-        return MemberSwap(
-            f"swap-{member.name}",
-            self._scope.operation(
-                c.limits.swap_seconds,
-                label=member.name,
+    def _swap(self, member: Member, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
+        c, old, new = self._scope.settings.configuration, self._old, self._new
+        common, name = self._scope.common(c.limits.swap_seconds), member_name(member.name, new.suffix)
+        inputs = pulumi.Output.all(
+            old=pulumi.Output.all(*old.balancer("api").target_groups), new=self._balancers.api_members.arn
+        ).apply(
+            lambda groups: MemberSwapInputs(
+                **common,
                 wanted="new" if moved else "old",
-                old={
-                    "name": member.name,
-                    "group": member.group,
-                    "address": member.address,
-                    "zone": member.zone,
-                    "volumeId": member.volume_id,
-                },
-                new={"name": name, "group": physical_name(member.group, "", new.suffix), "zone": member.zone},
-                ticketParameter=ticket_parameter(c.cluster, name),
-                etcd=c.etcd.model_dump(by_alias=True),
-                apiPort=c.api.port,
-                oldApiTargetGroups=list(old.api.target_groups),
-                newApiTargetGroup=balancers.api_members.arn,
-                oldVpcId=old.vpc_id,
-                newVpcId=new.vpc_id,
-            ),
-            self.child(after=after),
+                side=new.name,
+                old=OldMember(name=member.name, group=member.group, address=member.address),
+                new=NewMember(name=name, group=physical_name(member.group, "", new.suffix)),
+                ticket_parameter=ticket_parameter(c.cluster, name),
+                etcd=EtcdAccess.of(c.etcd),
+                snapshots=c.etcd.snapshots,
+                api_port=c.api.port,
+                old_api_target_groups=tuple(groups["old"]),
+                new_api_target_group=groups["new"],
+            )
         )
+        return MemberSwap(f"swap-{member.name}", inputs, self.child(after=after))

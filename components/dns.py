@@ -2,56 +2,110 @@
 
 from __future__ import annotations
 
-import pulumi
+from dataclasses import dataclass
 
-from components.base import Component, Scope
+import pulumi
+import pulumi_aws as aws
+
+from components.base import Args, Component
 from components.side_view import SideView
-from migration.stages import Placement
+from migration.contracts.traffic import ApiTargetsInputs, DnsCutInputs, MemberAddress, SideBalancers
+from migration.dns.wanted import weights_at
+from migration.stages import Names as Form
 from providers.operations import ApiTargets, DnsCut
 
 
-class Names(Component):
-    """The ingress names and the API's name as weighted records, moved by one change batch a stage."""
+@dataclass(frozen=True, kw_only=True)
+class NamesArgs(Args):
+    """Both sides, with their balancers."""
 
-    def __init__(self, scope: Scope, old: SideView, new: SideView, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("dns:Names", "names", scope, opts)
-        c, stage = scope.settings.configuration, scope.settings.stage
-        assert old.ingress and old.api and new.ingress and new.api
-        # Once the old side is given up nothing shall name it any more: the names become simple again.
-        wanted = "final" if stage.network is Placement.NEW else stage.traffic.value
-        self.cut = DnsCut(
-            "names",
-            scope.operation(
-                zoneId=c.traffic.zone_id,
-                records=[record.model_dump() for record in c.traffic.records],
-                wanted=wanted,
-                newPercent=c.traffic.new_traffic_percent,
-                ttl=c.traffic.ttl,
-                oldName=old.name,
-                newName=new.name,
-                old={"ingress": old.ingress.dns_name, "api": old.api.dns_name},
-                new={"ingress": new.ingress.dns_name, "api": new.api.dns_name},
+    old: SideView
+    new: SideView
+
+
+class Names(Component):
+    """The ingress names and the API's name as weighted pairs of records, one a side.
+
+    Making the pairs and dissolving them is one change batch each, so that no query ever finds nothing. Once they
+    stand, their weights are records of this stack: a preview says ``weight: 100 => 50``.
+    """
+
+    def __init__(self, name: str, args: NamesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dns:Names", name, args, opts)
+        c, stage = args.scope.settings.configuration, args.scope.settings.stage
+        old, new, common = _balancers(args.old), _balancers(args.new), args.scope.common()
+        weights = weights_at(stage, c.traffic.new_traffic_percent)
+        form = "final" if stage.names is Form.FINAL else "pair"
+        cut = DnsCut(
+            name,
+            pulumi.Output.all(old=old, new=new).apply(
+                lambda both: DnsCutInputs(
+                    **common,
+                    form=form,
+                    zone_id=c.traffic.zone_id,
+                    records=c.traffic.records,
+                    ttl=c.traffic.ttl,
+                    new_weight=weights.new,
+                    old=both["old"],
+                    new=both["new"],
+                )
             ),
             self.child(),
         )
-        self.register_outputs({})
+        self.last: list[pulumi.Resource] = [cut]
+        if form == "pair":
+            # The new side's share grows before the old side's shrinks.
+            self.last = self._weights(args.new, weights.new, [cut])
+            self.last = self._weights(args.old, weights.old, self.last)
+
+    def _weights(self, side: SideView, weight: int, after: list[pulumi.Resource]) -> list[pulumi.Resource]:
+        traffic = self._scope.settings.configuration.traffic
+        return [
+            aws.route53.Record(
+                f"{side.name}-{record.name}",
+                zone_id=traffic.zone_id,
+                name=record.name,
+                type="CNAME",
+                ttl=traffic.ttl,
+                records=[side.balancer(record.serves).dns_name],
+                set_identifier=side.name,
+                weighted_routing_policies=[aws.route53.RecordWeightedRoutingPolicyArgs(weight=weight)],
+                # The pair was made in one batch before; this takes it over as it is.
+                allow_overwrite=True,
+                # Dissolving the pair is one batch, too; the records only leave the stack.
+                opts=self.child(after=after, retain_on_delete=True),
+            )
+            for record in traffic.records
+        ]
+
+
+def _balancers(side: SideView) -> pulumi.Output[SideBalancers]:
+    names = pulumi.Output.all(ingress=side.balancer("ingress").dns_name, api=side.balancer("api").dns_name)
+    return names.apply(lambda known: SideBalancers(side=side.name, ingress=known["ingress"], api=known["api"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiMembersArgs(Args):
+    """The target group (ARN) of the new side's API balancer."""
+
+    target_group: pulumi.Input[str]
 
 
 class ApiMembers(Component):
     """The old members, by address, as targets of the new side's API balancer until each is swapped."""
 
-    def __init__(
-        self, scope: Scope, target_group: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("dns:ApiMembers", "api-members", scope, opts)
-        c = scope.settings.configuration
+    def __init__(self, name: str, args: ApiMembersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("dns:ApiMembers", name, args, opts)
+        c, common = args.scope.settings.configuration, args.scope.common()
         self.targets = ApiTargets(
             "api-targets",
-            scope.operation(
-                targetGroup=target_group,
-                port=c.api.port,
-                members=[{"name": member.name, "address": member.address} for member in c.members],
+            pulumi.Output.from_input(args.target_group).apply(
+                lambda group: ApiTargetsInputs(
+                    **common,
+                    target_group=group,
+                    port=c.api.port,
+                    members=tuple(MemberAddress(name=one.name, address=one.address) for one in c.members),
+                )
             ),
             self.child(),
         )
-        self.register_outputs({})

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pulumi
 
-from components.base import Component, Scope
+from components.base import Args, Component
 from components.side_view import SideView
-from migration.names import physical_name
-from migration.stages import Placement
+from migration.contracts.gates import worker_groups
+from migration.contracts.traffic import IngressPolicyInputs
 from providers.operations import IngressPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngressTrafficArgs(Args):
+    """The side whose balancers get the traffic."""
+
+    new: SideView
 
 
 class IngressTraffic(Component):
@@ -18,22 +27,22 @@ class IngressTraffic(Component):
     without one answers nothing.
     """
 
-    def __init__(self, scope: Scope, old: SideView, new: SideView, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("ingress:Traffic", "ingress-traffic", scope, opts)
-        c = scope.settings.configuration
-        assert new.ingress is not None
-        moving = scope.settings.stage.workloads is Placement.BOTH
+    def __init__(self, name: str, args: IngressTrafficArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("ingress:Traffic", name, args, opts)
+        settings, common = args.scope.settings, args.scope.common()
+        c = settings.configuration
         self.policy = IngressPolicy(
             "ingress-policy",
-            scope.operation(
-                wanted="Cluster" if moving else "recorded",
-                namespace=c.ingress.namespace,
-                service=c.ingress.service,
-                recorded=c.ingress.external_traffic_policy,
-                nodePort=c.ingress.node_port,
-                targetGroups=list(new.ingress.target_groups),
-                groups=[physical_name(pool.group, "", new.suffix) for pool in c.pools],
+            pulumi.Output.all(*args.new.balancer("ingress").target_groups).apply(
+                lambda target_groups: IngressPolicyInputs(
+                    **common,
+                    wanted="Cluster" if settings.stage.moving_pods else "recorded",
+                    namespace=c.ingress.namespace,
+                    service=c.ingress.service,
+                    recorded=c.ingress.external_traffic_policy,
+                    target_groups=tuple(target_groups),
+                    groups=worker_groups(settings, args.new.name),
+                )
             ),
             self.child(),
         )
-        self.register_outputs({})

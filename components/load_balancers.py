@@ -7,31 +7,36 @@ before the clean-up the listener moves to a group of instances that the members'
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import pulumi
 import pulumi_aws as aws
 
-from components.base import Component, Scope
+from components.base import Args, Component
 from components.side_view import BalancerView
 from migration.names import physical_name
-from migration.stages import Placement
 
 # Only used between the last swap and the clean-up, to have the instance group checked before it takes over.
 CHECK_PORT_OFFSET = 1
 
 
-class SideLoadBalancers(Component):
-    """Ingress and API balancers of a side made here. `subnets` are private subnet ids by zone."""
+@dataclass(frozen=True, kw_only=True)
+class SideLoadBalancersArgs(Args):
+    """The side by name, its VPC, and its private subnets' ids by zone."""
 
-    def __init__(
-        self,
-        name: str,
-        scope: Scope,
-        vpc_id: pulumi.Input[str],
-        subnets: dict[str, pulumi.Output[str]],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("load_balancers:Side", f"{name}-load-balancers", scope, opts)
-        c = scope.settings.configuration
+    side: str
+    vpc_id: pulumi.Input[str]
+    subnets: Mapping[str, pulumi.Output[str]]
+
+
+class SideLoadBalancers(Component):
+    """Ingress and API balancers of a side made here."""
+
+    def __init__(self, name: str, args: SideLoadBalancersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("load_balancers:Side", name, args, opts)
+        scope, c = args.scope, args.scope.settings.configuration
+        name, vpc_id, subnets = args.side, args.vpc_id, args.subnets
         self._suffix = c.sides[name].suffix
         stage = scope.settings.stage
         balancers = {
@@ -56,7 +61,7 @@ class SideLoadBalancers(Component):
             else None
         )
         self._listener(name, "ingress", balancers["ingress"], c.ingress.listener_port, ingress)
-        served_by_instances = instances is not None and stage.network is Placement.NEW
+        served_by_instances = instances is not None and stage.finished
         self._listener(
             name,
             "api",
@@ -69,17 +74,13 @@ class SideLoadBalancers(Component):
             self._listener(name, "api-check", balancers["api"], c.api.port + CHECK_PORT_OFFSET, instances)
         self.api_members = members
         self.api_instances = instances
-        self.ingress = self._view(balancers["ingress"], c.ingress.listener_port, ingress)
-        self.api = self._view(balancers["api"], c.api.port, members)
-        self.register_outputs({"ingress": balancers["ingress"].dns_name, "api": balancers["api"].dns_name})
+        self.ingress = self._view(balancers["ingress"], ingress)
+        self.api = self._view(balancers["api"], members)
 
     @staticmethod
-    def _view(balancer: aws.lb.LoadBalancer, port: int, group: aws.lb.TargetGroup) -> BalancerView:
+    def _view(balancer: aws.lb.LoadBalancer, group: aws.lb.TargetGroup) -> BalancerView:
         return BalancerView(
-            arn=balancer.arn,
             dns_name=balancer.dns_name,
-            zone_id=balancer.zone_id,
-            port=port,
             target_groups=[group.arn],
         )
 

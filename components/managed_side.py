@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pulumi
 
-from components.base import Component, Scope
-from components.load_balancers import SideLoadBalancers
-from components.network import SideNetwork
-from components.security_groups import SideSecurityGroups
+from components.base import Args, Component
+from components.load_balancers import SideLoadBalancers, SideLoadBalancersArgs
+from components.network import SideNetwork, SideNetworkArgs
+from components.security_groups import SideSecurityGroups, SideSecurityGroupsArgs
 from components.side_view import SideView
 from migration.settings.model import ManagedSide
 
 
+@dataclass(frozen=True, kw_only=True)
+class ManagedSideArgs(Args):
+    """The side by name and configuration; `shared`: whether security groups and balancers exist yet."""
+
+    name: str
+    side: ManagedSide
+    other_cidr: str
+    shared: bool
+
+
 class ManagedSideComponent(Component):
-    """Network, security groups and load balancers of one side; `view` is what consumers get.
+    """Network, security groups and load balancers of one side; `view` is what consumers get."""
 
-    `shared` says whether the parts both sides share (security groups, balancers) exist yet.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        scope: Scope,
-        side: ManagedSide,
-        other_cidr: str,
-        shared: bool,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("side:Managed", name, scope, opts)
-        inside = pulumi.ResourceOptions(parent=self)
-        network = SideNetwork(name, scope, side, inside)
+    def __init__(self, name: str, args: ManagedSideArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("side:Managed", name, args, opts)
+        scope, side, inside = args.scope, args.side, self.inside()
+        network = SideNetwork(f"{name}-network", SideNetworkArgs(scope=scope, name=args.name, side=side), inside)
         subnets: dict[str, pulumi.Output[str]] = {zone: subnet.id for zone, subnet in network.subnets.items()}
-        groups = SideSecurityGroups(name, scope, network.vpc.id, side.cidr, other_cidr, inside) if shared else None
-        self.load_balancers = SideLoadBalancers(name, scope, network.vpc.id, subnets, inside) if shared else None
+        groups: SideSecurityGroups | None = None
+        self.load_balancers: SideLoadBalancers | None = None
+        if args.shared:
+            groups = SideSecurityGroups(
+                f"{name}-security-groups",
+                SideSecurityGroupsArgs(
+                    scope=scope,
+                    side=args.name,
+                    vpc_id=network.vpc.id,
+                    cidr=side.cidr,
+                    other_cidr=args.other_cidr,
+                ),
+                inside,
+            )
+            self.load_balancers = SideLoadBalancers(
+                f"{name}-load-balancers",
+                SideLoadBalancersArgs(scope=scope, side=args.name, vpc_id=network.vpc.id, subnets=subnets),
+                inside,
+            )
         self.view = SideView(
-            name=name,
+            name=args.name,
             suffix=side.suffix,
             cidr=side.cidr,
             vpc_id=network.vpc.id,
@@ -45,4 +63,3 @@ class ManagedSideComponent(Component):
             ingress=self.load_balancers.ingress if self.load_balancers else None,
             api=self.load_balancers.api if self.load_balancers else None,
         )
-        self.register_outputs({"vpcId": network.vpc.id})

@@ -2,125 +2,154 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
 import pulumi
 
-from components.access import MemberAccess
-from components.base import Scope
+from components.access import MemberAccess, MemberAccessArgs
+from components.base import Args, Component, Scope
 from components.cluster_objects import ClusterObjects
-from components.control_plane import NewMembers
-from components.dns import ApiMembers, Names
-from components.managed_side import ManagedSideComponent
-from components.network import ConnectedNetwork, Peering, ZoneVisibility
-from components.security_groups import CrossAccess, SwapAccess
-from components.side_view import ReferencedSideComponent, SideView
-from components.workers import NewWorkers, OldWorkersEnd
-from components.workloads import Workloads
-from migration.facts import gate_facts
-from migration.settings import Settings
+from components.control_plane import NewMembers, NewMembersArgs
+from components.dns import ApiMembers, ApiMembersArgs, Names, NamesArgs
+from components.load_balancers import SideLoadBalancers
+from components.managed_side import ManagedSideArgs, ManagedSideComponent
+from components.network import (
+    ConnectedNetwork,
+    ConnectedNetworkArgs,
+    Peering,
+    PeeringArgs,
+    ZoneVisibility,
+    ZoneVisibilityArgs,
+)
+from components.security_groups import CrossAccess, CrossAccessArgs, SwapAccess, SwapAccessArgs
+from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView
+from components.workers import NewWorkers, NewWorkersArgs, OldWorkersEnd, OldWorkersEndArgs
+from components.workloads import Workloads, WorkloadsArgs
+from migration.contracts.gates import GateInputs, questions
+from migration.contracts.record import StageRecordInputs
+from migration.contracts.retirement import RetirementInputs
 from migration.settings.model import ManagedSide, ReferencedSide
 from providers.operations import Gate, Retirement, StageRecord
 
 
-class Migration:
-    """Declares everything of one stage. Attributes hold what a later step of the same stage builds on."""
+@dataclass(frozen=True, kw_only=True)
+class MigrationArgs(Args):
+    """`owner` is the stack that drives the cluster, as its record names it."""
 
-    def __init__(self, settings: Settings, owner: str) -> None:
-        self.settings, self.stage, c = settings, settings.stage, settings.configuration
-        outer = Scope(settings=settings)
-        self._record = {
-            "stage": self.stage.number,
-            "from": c.from_,
-            "to": c.to,
-            "owner": owner,
-            "command": settings.command,
-        }
-        begin = StageRecord("begin", outer.operation(phase="begin", **self._record))
+    owner: str
+
+
+class Migration(Component):
+    """Declares everything of one stage, between its record's first and last word."""
+
+    def __init__(self, name: str, args: MigrationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("migration:Migration", name, args, opts)
+        self._owner, self._outer = args.owner, args.scope
+        self.settings, self.stage = args.scope.settings, args.scope.settings.stage
         self.steps: list[pulumi.Resource] = []
-        self._before = self._gate("before", outer, self.stage.gates_before, [begin])
-        self.scope = outer.following(self._before)
-        if not isinstance(settings.old, ReferencedSide) or not isinstance(settings.new, ManagedSide):
+        begin = self._record("begin", "begin", [])
+        self._before = self._gate("before", [begin])
+        self.scope = args.scope.following(self._before)
+        c, old, new = self.settings.configuration, self.settings.old, self.settings.new
+        if not isinstance(old, ReferencedSide) or not isinstance(new, ManagedSide):
             raise NotImplementedError(
                 "migrations from a side made by this program come with the next issue; sides.<from> is referenced"
             )
-        self.steps.append(ClusterObjects(self.scope))
-        self.old = ReferencedSideComponent(c.from_, self.scope, settings.old).view
+        self.steps.append(ClusterObjects("cluster-objects", Args(scope=self.scope), self._part()))
+        referenced = ReferencedSideArgs(scope=self.scope, name=c.from_, side=old)
+        self.old = ReferencedSideComponent(c.from_, referenced, self._part()).view
         if not self.stage.starting:
-            self._new_side(settings.new)
-        self._finish(outer)
+            self._new_side(new)
+        self._finish()
+
+    def _part(self, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+        """Options of a direct child; stacks of earlier versions have it at the root."""
+        at_the_root = pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)
+        return pulumi.ResourceOptions(parent=self, depends_on=[*after], aliases=[at_the_root])
 
     def _new_side(self, side: ManagedSide) -> None:
-        stage, c = self.stage, self.settings.configuration
-        component = ManagedSideComponent(c.to, self.scope, side, self.old.cidr, stage.shared.on_new)
+        stage, c, scope, old = self.stage, self.settings.configuration, self.scope, self.old
+        component = ManagedSideComponent(
+            c.to,
+            ManagedSideArgs(scope=scope, name=c.to, side=side, other_cidr=old.cidr, shared=stage.shared.on_new),
+            self._part(),
+        )
         new = component.view
-        self.steps.append(component)
-        self.steps.append(ZoneVisibility(self.scope, c.traffic.zone_id, new))
+        zone = ZoneVisibilityArgs(scope=scope, zone_id=c.traffic.zone_id, new=new)
+        self.steps += [component, ZoneVisibility(f"{new.name}-zone", zone, self._part())]
         for network in c.connected_networks:
             if network.vpc_id:
-                self.steps.append(ConnectedNetwork(self.scope, network, new))
+                connected = ConnectedNetworkArgs(scope=scope, network=network, new=new)
+                self.steps.append(ConnectedNetwork(f"{new.name}-{network.name}-connected", connected, self._part()))
         if not stage.finished or c.retain_peering:
-            self.steps.append(Peering(self.scope, self.old, new))
-        if stage.shared.on_new:
-            self._shared(component, new)
+            peering = PeeringArgs(scope=scope, old=old, new=new)
+            self.steps.append(Peering(f"{new.name}-{old.name}-peering", peering, self._part()))
+        if component.load_balancers is not None:
+            self._shared(component.load_balancers, new)
 
-    def _shared(self, component: ManagedSideComponent, new: SideView) -> None:
-        stage, c, balancers = self.stage, self.settings.configuration, component.load_balancers
-        assert balancers is not None
+    def _shared(self, balancers: SideLoadBalancers, new: SideView) -> None:
+        stage, c, old = self.stage, self.settings.configuration, self.old
         reach = self.scope.following(*self.steps)
-        self.steps.append(MemberAccess(c.to, self.scope))
+        access = MemberAccessArgs(scope=self.scope, side=new.name)
+        self.steps.append(MemberAccess(f"{new.name}-access", access, self._part()))
         if not stage.finished:
-            cross = CrossAccess(reach, self.old, new)
+            between = CrossAccessArgs(scope=reach, old=old, new=new)
+            cross = CrossAccess(f"{new.name}-{old.name}-access", between, self._part())
             self.steps.append(cross)
             reach = reach.following(cross)
-            if not stage.workers.on_old and c.etcd.access == "direct":
-                # One stage before the swaps: the gate before them asks etcd itself.
-                self.steps.append(SwapAccess(reach, (self.old, new)))
-        members = ApiMembers(reach, balancers.api_members.arn)
-        names = Names(reach.following(members.targets), self.old, new)
-        self.steps += [members, names]
+        if stage.etcd_open and c.etcd.access == "direct":
+            self.steps.append(SwapAccess("swap-access", SwapAccessArgs(scope=reach, sides=(old, new)), self._part()))
+        serving = ApiMembersArgs(scope=reach, target_group=balancers.api_members.arn)
+        members = ApiMembers("api-members", serving, self._part())
+        leading = NamesArgs(scope=reach.following(members.targets), old=old, new=new)
+        self.steps += [members, Names("names", leading, self._part())]
         if stage.workers.on_new:
             self._workers(reach, new)
         if stage.control_plane.on_new:
-            self._control_plane(reach.following(*self.steps), new, component)
+            moving = NewMembersArgs(scope=reach.following(*self.steps), old=old, new=new, balancers=balancers)
+            self.steps.append(NewMembers(f"{new.name}-members", moving, self._part()))
 
     def _workers(self, reach: Scope, new: SideView) -> None:
-        workers = NewWorkers(reach, self.old, new)
-        workloads = Workloads(reach, self.old, new, [workers.hold])
+        old = self.old
+        workers = NewWorkers(f"{new.name}-workers", NewWorkersArgs(scope=reach, old=old, new=new), self._part())
+        pods = WorkloadsArgs(scope=reach.following(workers.hold), old=old, new=new)
+        workloads = Workloads("workloads", pods, self._part())
         self.steps += [workers, workloads]
         if not self.stage.workers.on_old:
-            end = OldWorkersEnd(reach.following(workloads.last), self.old, workers.note)
-            self.steps.append(end)
+            ending = OldWorkersEndArgs(scope=reach.following(workloads.last), old=old, note=workers.note)
+            self.steps.append(OldWorkersEnd(f"{old.name}-workers-end", ending, self._part()))
 
-    def _control_plane(self, reach: Scope, new: SideView, component: ManagedSideComponent) -> None:
-        balancers = component.load_balancers
-        assert balancers is not None
-        self.steps.append(NewMembers(reach, self.old, new, balancers))
-
-    def _finish(self, outer: Scope) -> None:
+    def _finish(self) -> None:
         c = self.settings.configuration
         if self.stage.finished:
-            items = [item.model_dump(by_alias=True) for item in c.retire]
-            keep = [item.model_dump(by_alias=True) for item in c.keep]
-            inputs = outer.operation(
-                c.limits.swap_seconds,
-                wanted="retired",
-                items=items,
-                keep=keep,
+            inputs = RetirementInputs(
+                **self._outer.common(c.limits.swap_seconds), items=c.retire, keep=tuple(item.id for item in c.keep)
             )
-            opts = pulumi.ResourceOptions(depends_on=[*self.steps])
-            self.steps.append(Retirement("retirement", inputs, opts))
-        after = self._gate("after", outer, self.stage.gates_after, [self._before, *self.steps])
-        StageRecord(
-            "reached",
-            outer.operation(phase="finish", **self._record),
-            pulumi.ResourceOptions(depends_on=[self._before, after]),
-        )
+            self.steps.append(Retirement("retirement", inputs, self._part(self.steps)))
+        after = self._gate("after", [self._before, *self.steps])
+        self._record("reached", "finish", [self._before, after])
 
-    def _gate(self, position: str, scope: Scope, checks: tuple[str, ...], after: list[pulumi.Resource]) -> Gate:
-        inputs = scope.operation(
-            label=f"{position} stage {self.stage.number}",
+    def _record(self, name: str, phase: Literal["begin", "finish"], after: Sequence[pulumi.Resource]) -> StageRecord:
+        c = self.settings.configuration
+        inputs = StageRecordInputs(
+            **self._outer.common(),
+            phase=phase,
+            stage=self.stage.number,
+            from_side=c.from_,
+            to_side=c.to,
+            owner=self._owner,
+            command=self.settings.command,
+        )
+        return StageRecord(name, inputs, self._part(after))
+
+    def _gate(self, position: Literal["before", "after"], after: Sequence[pulumi.Resource]) -> Gate:
+        checks = self.stage.gates_before if position == "before" else self.stage.gates_after
+        inputs = GateInputs(
+            **self._outer.common(),
             stage=self.stage.number,
             position=position,
-            checks=list(checks),
-            facts=gate_facts(self.settings),
+            questions=questions(self.settings, checks),
         )
-        return Gate(f"gate-{position}", inputs, pulumi.ResourceOptions(depends_on=after))
+        return Gate(f"gate-{position}", inputs, self._part(after))

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pulumi
 import pulumi_aws as aws
 
-from components.base import Component, Scope
+from components.base import Args, Component
 from components.side_view import SideView
 from migration.networks import subnet_plan
 from migration.settings.model import ManagedSide, Network
 
 
+@dataclass(frozen=True, kw_only=True)
+class SideNetworkArgs(Args):
+    """The side by name and configuration."""
+
+    name: str
+    side: ManagedSide
+
+
 class SideNetwork(Component):
     """A side's VPC: private subnets and a route table a zone, gateway endpoint, and NAT where it is wanted."""
 
-    def __init__(self, name: str, scope: Scope, side: ManagedSide, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("network:Side", f"{name}-network", scope, opts)
+    def __init__(self, name: str, args: SideNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("network:Side", name, args, opts)
+        scope, name, side = args.scope, args.name, args.side
         self.vpc = aws.ec2.Vpc(
             f"{name}-vpc",
             cidr_block=side.cidr,
@@ -59,7 +70,6 @@ class SideNetwork(Component):
         )
         if side.nat == "per-zone":
             self._internet(name, side, {zone: plan[zone].public for zone in side.zones})
-        self.register_outputs({"vpcId": self.vpc.id})
 
     def _internet(self, name: str, side: ManagedSide, public_cidrs: dict[str, str]) -> None:
         """A NAT gateway a zone, so that one zone's failure leaves the others their way out."""
@@ -111,12 +121,21 @@ class SideNetwork(Component):
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class PeeringArgs(Args):
+    """Both sides."""
+
+    old: SideView
+    new: SideView
+
+
 class Peering(Component):
     """The old and the new VPC reach each other privately, by address and by name, from every route table."""
 
-    def __init__(self, scope: Scope, old: SideView, new: SideView, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: PeeringArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("network:Peering", name, args, opts)
+        scope, old, new = args.scope, args.old, args.new
         pair = f"{new.name}-{old.name}"
-        super().__init__("network:Peering", f"{pair}-peering", scope, opts)
         connection = aws.ec2.VpcPeeringConnection(
             pair,
             vpc_id=new.vpc_id,
@@ -141,7 +160,14 @@ class Peering(Component):
                     vpc_peering_connection_id=connection.id,
                     opts=self.child(),
                 )
-        self.register_outputs({"peeringId": connection.id})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectedNetworkArgs(Args):
+    """The network to connect, and the side it is connected to."""
+
+    network: Network
+    new: SideView
 
 
 class ConnectedNetwork(Component):
@@ -150,11 +176,10 @@ class ConnectedNetwork(Component):
     Peering is not transitive: what reaches the old VPC doesn't reach the new one through it.
     """
 
-    def __init__(
-        self, scope: Scope, network: Network, new: SideView, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
+    def __init__(self, name: str, args: ConnectedNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("network:Connected", name, args, opts)
+        scope, network, new = args.scope, args.network, args.new
         pair = f"{new.name}-{network.name}"
-        super().__init__("network:Connected", f"{pair}-connected", scope, opts)
         connection = aws.ec2.VpcPeeringConnection(
             pair,
             vpc_id=new.vpc_id,
@@ -175,13 +200,20 @@ class ConnectedNetwork(Component):
                 vpc_peering_connection_id=connection.id,
                 opts=self.child(),
             )
-        self.register_outputs({"peeringId": connection.id})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZoneVisibilityArgs(Args):
+    """The hosted zone, and the side in which it shall answer."""
+
+    zone_id: str
+    new: SideView
 
 
 class ZoneVisibility(Component):
     """The cluster's private hosted zone answers in the new VPC too."""
 
-    def __init__(self, scope: Scope, zone_id: str, new: SideView, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("network:ZoneVisibility", f"{new.name}-zone", scope, opts)
+    def __init__(self, name: str, args: ZoneVisibilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("network:ZoneVisibility", name, args, opts)
+        zone_id, new = args.zone_id, args.new
         aws.route53.ZoneAssociation(f"{new.name}-{zone_id}", zone_id=zone_id, vpc_id=new.vpc_id, opts=self.child())
-        self.register_outputs({})

@@ -6,13 +6,13 @@ somebody else's, of which only our rules are ours. No rule opens anything to 0.0
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.base import Component, Scope
+from components.base import Args, Component
 from components.side_view import SideView
 from migration.settings.model import Etcd
 
@@ -51,43 +51,45 @@ def _etcd(etcd: Etcd, name: str, group: pulumi.Input[str], source: pulumi.Input[
         yield Rule(name=f"{name}-for-{purpose}", group=group, ports=(port, port), source_group=source)
 
 
+@dataclass(frozen=True, kw_only=True)
+class SideSecurityGroupsArgs(Args):
+    """The side by name, its VPC and range, and the other side's range."""
+
+    side: str
+    vpc_id: pulumi.Input[str]
+    cidr: str
+    other_cidr: str
+
+
 class SideSecurityGroups(_Rules):
     """The new side's node and control-plane groups with the rules among themselves and for their clients."""
 
-    def __init__(
-        self,
-        name: str,
-        scope: Scope,
-        vpc_id: pulumi.Input[str],
-        cidr: str,
-        other_cidr: str,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("security_groups:Side", f"{name}-security-groups", scope, opts)
-        c = scope.settings.configuration
+    def __init__(self, name: str, args: SideSecurityGroupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("security_groups:Side", name, args, opts)
+        scope, name, c = args.scope, args.side, args.scope.settings.configuration
         self.nodes, self.control_plane = (
             aws.ec2.SecurityGroup(
                 f"{name}-{role}",
                 name=f"{c.cluster}-{role}{c.sides[name].suffix}",
                 description=f"{role} of {c.cluster} in {name}",
-                vpc_id=vpc_id,
+                vpc_id=args.vpc_id,
                 tags=scope.tags(name, role),
                 opts=self.child(),
             )
             for role in ("nodes", "control-plane")
         )
-        clients = {other: other_cidr for other in (c.from_, c.to) if other != name} | {
+        clients = {other: args.other_cidr for other in (c.from_, c.to) if other != name} | {
             network.name: network.cidr for network in c.connected_networks
         }
-        reachable = {name: cidr, **clients}
+        reachable = {name: args.cidr, **clients}
         api, node_port = c.api.port, c.ingress.node_port
 
         def rules() -> Iterator[Rule]:
-            nodes, masters = self.nodes.id, self.control_plane.id
+            nodes, control_plane = self.nodes.id, self.control_plane.id
             yield Rule(name=f"{name}-nodes-from-nodes", group=nodes, ports=None, source_group=nodes)
-            yield Rule(name=f"{name}-nodes-from-control-plane", group=nodes, ports=None, source_group=masters)
-            yield from _etcd(c.etcd, f"{name}-etcd-from-control-plane", masters, masters)
-            yield Rule(name=f"{name}-api-from-nodes", group=masters, ports=(api, api), source_group=nodes)
+            yield Rule(name=f"{name}-nodes-from-control-plane", group=nodes, ports=None, source_group=control_plane)
+            yield from _etcd(c.etcd, f"{name}-etcd-from-control-plane", control_plane, control_plane)
+            yield Rule(name=f"{name}-api-from-nodes", group=control_plane, ports=(api, api), source_group=nodes)
             # Balancers have no group of their own here: their addresses lie in the side's subnets.
             for origin, network in reachable.items():
                 yield Rule(
@@ -96,7 +98,7 @@ class SideSecurityGroups(_Rules):
                     ports=(node_port, node_port),
                     source_cidr=network,
                 )
-                yield Rule(name=f"{name}-api-from-{origin}", group=masters, ports=(api, api), source_cidr=network)
+                yield Rule(name=f"{name}-api-from-{origin}", group=control_plane, ports=(api, api), source_cidr=network)
 
         self._ingress(name, rules())
         for role, group in (("nodes", self.nodes), ("control-plane", self.control_plane)):
@@ -111,15 +113,22 @@ class SideSecurityGroups(_Rules):
                     tags=scope.tags(name, rule),
                     opts=self.child(),
                 )
-        self.register_outputs({"nodes": self.nodes.id, "controlPlane": self.control_plane.id})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossAccessArgs(Args):
+    """Both sides, with their security groups."""
+
+    old: SideView
+    new: SideView
 
 
 class CrossAccess(_Rules):
     """Rules that name the other side's groups over the peering, on both sides; they go when the peering goes."""
 
-    def __init__(self, scope: Scope, old: SideView, new: SideView, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("security_groups:Cross", f"{new.name}-{old.name}-access", scope, opts)
-        c = scope.settings.configuration
+    def __init__(self, name: str, args: CrossAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("security_groups:Cross", name, args, opts)
+        old, new, c = args.old, args.new, args.scope.settings.configuration
         api, node_port = c.api.port, c.ingress.node_port
 
         def rules(here: SideView, there: SideView) -> Iterator[Rule]:
@@ -167,16 +176,22 @@ class CrossAccess(_Rules):
 
         for here, there in ((old, new), (new, old)):
             self._ingress(here.name, rules(here, there))
-        self.register_outputs({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapAccessArgs(Args):
+    """The sides whose members the operator reaches."""
+
+    sides: Sequence[SideView]
 
 
 class SwapAccess(_Rules):
-    """The operator's networks to etcd on both sides, from the stage before the swaps (`etcd.access: direct`)."""
+    """The operator's networks to etcd on both sides, while members are swapped (`etcd.access: direct`)."""
 
-    def __init__(self, scope: Scope, sides: tuple[SideView, ...], opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("security_groups:Swap", "swap-access", scope, opts)
-        c = scope.settings.configuration
-        for side in sides:
+    def __init__(self, name: str, args: SwapAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("security_groups:Swap", name, args, opts)
+        c = args.scope.settings.configuration
+        for side in args.sides:
             group = side.control_plane_group
             assert group is not None
             self._ingress(
@@ -191,4 +206,3 @@ class SwapAccess(_Rules):
                     for network in c.operator_networks
                 ),
             )
-        self.register_outputs({})

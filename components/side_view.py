@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 
-from components.base import Component, Scope
-from migration.settings.model import ReferencedSide
+from components.base import Args, Component
+from migration.settings.model import Balancer, ReferencedSide
 
 
 @dataclass(frozen=True, kw_only=True)
 class BalancerView:
-    """A network load balancer: where it is, what it listens on, the target groups behind it (ARNs)."""
+    """A network load balancer: its DNS name, and the target groups behind it (ARNs)."""
 
-    arn: pulumi.Input[str]
     dns_name: pulumi.Input[str]
-    zone_id: pulumi.Input[str]
-    port: int
     target_groups: Sequence[pulumi.Input[str]]
 
 
@@ -40,17 +38,29 @@ class SideView:
     ingress: BalancerView | None = None
     api: BalancerView | None = None
 
+    def balancer(self, serves: Literal["ingress", "api"]) -> BalancerView:
+        """The balancer for what a name serves; asked only at stages at which the side has one."""
+        found = self.ingress if serves == "ingress" else self.api
+        assert found is not None, f"side {self.name} has no {serves} balancer at this stage"
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferencedSideArgs(Args):
+    """The side by name and configuration."""
+
+    name: str
+    side: ReferencedSide
+
 
 class ReferencedSideComponent(Component):
     """A side whose ids stand in the configuration; none of its objects are in this program's state."""
 
-    def __init__(
-        self, name: str, scope: Scope, side: ReferencedSide, opts: pulumi.ResourceOptions | None = None
-    ) -> None:
-        super().__init__("side:Referenced", name, scope, opts)
-        balancers = side.load_balancers
+    def __init__(self, name: str, args: ReferencedSideArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("side:Referenced", name, args, opts)
+        side, balancers = args.side, args.side.load_balancers
         self.view = SideView(
-            name=name,
+            name=args.name,
             suffix=side.suffix,
             cidr=side.cidr,
             vpc_id=side.vpc_id,
@@ -58,7 +68,10 @@ class ReferencedSideComponent(Component):
             route_tables={table: table for table in side.route_tables},
             nodes_group=side.security_groups.nodes,
             control_plane_group=side.security_groups.control_plane,
-            ingress=BalancerView(**balancers.ingress.model_dump()),
-            api=BalancerView(**balancers.api.model_dump()),
+            ingress=_view(balancers.ingress),
+            api=_view(balancers.api),
         )
-        self.register_outputs({"vpcId": side.vpc_id})
+
+
+def _view(balancer: Balancer) -> BalancerView:
+    return BalancerView(dns_name=balancer.dns_name, target_groups=balancer.target_groups)

@@ -6,104 +6,118 @@ security groups, a suffixed name, and the size the old group had when the copy w
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.base import Component, Scope, tag_list
+from components.base import Args, Component, tag_list
 from components.launch_templates import copied_template
 from components.side_view import SideView
+from migration.contracts.gates import worker_groups
+from migration.contracts.workers import (
+    AutoscalerHoldInputs,
+    GroupNoteInputs,
+    GroupNoteResult,
+    WorkerScaleInputs,
+)
 from migration.names import physical_name
 from migration.settings.model import Pool
-from migration.stages import Placement
 from providers.operations import AutoscalerHold, GroupNote, WorkerScale
 
 # Whoever scales a group owns these from then on: the autoscaler, the hold, the scale operation.
 SCALED_ELSEWHERE = ["minSize", "maxSize", "desiredCapacity", "suspendedProcesses"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class NewWorkersArgs(Args):
+    """Both sides; the new one with its security groups and balancers."""
+
+    old: SideView
+    new: SideView
+
+
 class NewWorkers(Component):
     """The pools' groups on the new side, and the hold that keeps sizes still while pods move."""
 
-    def __init__(self, scope: Scope, old: SideView, new: SideView, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("workers:New", f"{new.name}-workers", scope, opts)
-        c = scope.settings.configuration
-        self.note = GroupNote(
+    def __init__(self, name: str, args: NewWorkersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("workers:New", name, args, opts)
+        settings, old, new, common = args.scope.settings, args.old, args.new, args.scope.common()
+        pools = settings.configuration.pools
+        note = GroupNote(
             f"{old.name}-worker-groups",
-            scope.operation(label=old.name, groups={pool.name: pool.group for pool in c.pools}),
+            GroupNoteInputs(**common, side=old.name, groups={pool.name: pool.group for pool in pools}),
             self.child(),
         )
-        self.groups = {pool.name: self._group(pool, new) for pool in c.pools}
-        stage = scope.settings.stage
-        held = stage.workloads is Placement.BOTH or not stage.control_plane.on_new
+        self.note = note.outcome
+        groups = [self._group(pool, new) for pool in pools]
         self.hold = AutoscalerHold(
             f"{old.name}-autoscaler",
-            scope.operation(
-                wanted="held" if held else "released",
-                oldGroups=[pool.group for pool in c.pools],
-                newGroups={physical_name(pool.group, "", new.suffix): pool.name for pool in c.pools},
-                sizes=self.note.result.apply(lambda result: result["groups"]),
+            self.note.apply(
+                lambda seen: AutoscalerHoldInputs(
+                    **common,
+                    wanted="held" if settings.stage.autoscaler_held else "released",
+                    old_groups=worker_groups(settings, old.name),
+                    new_groups={
+                        physical_name(pool.group, "", new.suffix): seen.groups[pool.name].size() for pool in pools
+                    },
+                )
             ),
-            self.child(after=[*self.groups.values()]),
+            self.child(after=groups),
         )
-        self.register_outputs({"groups": [group.name for group in self.groups.values()]})
 
     def _group(self, pool: Pool, new: SideView) -> aws.autoscaling.Group:
-        assert new.nodes_group is not None and new.ingress is not None
+        assert new.nodes_group is not None
         logical = f"{new.name}-{pool.name}"
         name = physical_name(pool.group, "", new.suffix)
         own = self._scope.tags(new.name, "node", pool=pool.name)
+        original = self.note.apply(lambda seen: seen.groups[pool.name])
         template = copied_template(
             logical,
             name=name,
-            note=self.note.result,
-            key=pool.name,
+            original=original.apply(lambda group: group.template),
             security_groups=[new.nodes_group],
             tags=own,
             user_data=None,
             opts=self.child(),
         )
-
-        def size(field: str) -> pulumi.Output[int]:
-            return self.note.result.apply(lambda result: int(result["groups"][pool.name][field]))
-
-        def tags(result: dict[str, Any]) -> list[aws.autoscaling.GroupTagArgs]:
-            return tag_list({**result["groups"][pool.name]["tags"], **own})
-
         return aws.autoscaling.Group(
             logical,
             name=name,
-            min_size=size("min"),
-            max_size=size("max"),
-            desired_capacity=size("desired"),
+            min_size=original.apply(lambda group: group.min),
+            max_size=original.apply(lambda group: group.max),
+            desired_capacity=original.apply(lambda group: group.desired),
             vpc_zone_identifiers=[new.subnets[zone] for zone in pool.zones],
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
-            target_group_arns=list(new.ingress.target_groups),
-            tags=self.note.result.apply(tags),
+            target_group_arns=list(new.balancer("ingress").target_groups),
+            tags=original.apply(lambda group: tag_list({**group.tags, **own})),
             opts=self.child(ignore_changes=SCALED_ELSEWHERE),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OldWorkersEndArgs(Args):
+    """The old side, and its groups as they were."""
+
+    old: SideView
+    note: pulumi.Output[GroupNoteResult]
 
 
 class OldWorkersEnd(Component):
     """The old groups at zero, once nothing movable is on their nodes."""
 
-    def __init__(
-        self,
-        scope: Scope,
-        old: SideView,
-        note: GroupNote,
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("workers:End", f"{old.name}-workers-end", scope, opts)
-        c = scope.settings.configuration
-        self.scale = WorkerScale(
+    def __init__(self, name: str, args: OldWorkersEndArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("workers:End", name, args, opts)
+        settings, old, common = args.scope.settings, args.old, args.scope.common()
+        WorkerScale(
             f"{old.name}-workers",
-            scope.operation(
-                wanted="recorded" if scope.settings.stage.workers.on_old else "zero",
-                groups=[pool.group for pool in c.pools],
-                sizes=note.result.apply(lambda result: result["groups"]),
+            args.note.apply(
+                lambda seen: WorkerScaleInputs(
+                    **common,
+                    wanted="recorded" if settings.stage.workers.on_old else "zero",
+                    side=old.name,
+                    sizes=tuple(seen.groups[pool.name].size() for pool in settings.configuration.pools),
+                )
             ),
             self.child(),
         )
-        self.register_outputs({})

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 
-from components.base import Component, Scope
-from components.ingress import IngressTraffic
+from components.base import Args, Component
+from components.ingress import IngressTraffic, IngressTrafficArgs
 from components.side_view import SideView
-from providers.operations import Drain, Taint
+from migration.contracts.gates import worker_groups
+from migration.contracts.workers import DrainInputs, DrainRules, TaintInputs
+from providers.operations import Drain, IngressPolicy, Taint
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkloadsArgs(Args):
+    """Both sides."""
+
+    old: SideView
+    new: SideView
 
 
 class Workloads(Component):
@@ -19,45 +30,61 @@ class Workloads(Component):
     On the way the policy is `Cluster` before the taint; once drained it goes back between the two drains.
     """
 
-    def __init__(
-        self,
-        scope: Scope,
-        old: SideView,
-        new: SideView,
-        ready: Sequence[pulumi.Resource],
-        opts: pulumi.ResourceOptions | None = None,
-    ) -> None:
-        super().__init__("workloads:Workloads", "workloads", scope, opts)
-        c = scope.settings.configuration
-        groups = [pool.group for pool in c.pools]
-        here = scope.following(*ready)
-        inside = pulumi.ResourceOptions(parent=self)
-        drained = not scope.settings.stage.workloads.on_old
-        taint_inputs = scope.operation(wanted="tainted", groups=groups)
+    def __init__(self, name: str, args: WorkloadsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("workloads:Workloads", name, args, opts)
+        self._old, self._new = args.old, args.new
+        self._groups = worker_groups(args.scope.settings, args.old.name)
         self.last: pulumi.Resource
-        if not drained:
-            policy = IngressTraffic(here, old, new, inside).policy
-            self.last = self.taint = Taint(f"{old.name}-taint", taint_inputs, self.child(after=[*ready, policy]))
+        if args.scope.settings.stage.drained:
+            taint = self._taint([])
+            first = self._drain(f"{args.old.name}-drain-ingress", "ingress", [taint])
+            policy = self._policy([first])
+            self.last = self._drain(f"{args.old.name}-drain", "rest", [policy])
         else:
-            self.taint = Taint(f"{old.name}-taint", taint_inputs, self.child(after=ready))
-            first = self._drain(f"{old.name}-drain-ingress", old, groups, "ingress", [self.taint])
-            policy = IngressTraffic(here.following(first), old, new, inside).policy
-            self.last = self._drain(f"{old.name}-drain", old, groups, "rest", [policy])
-        self.register_outputs({})
+            policy = self._policy([])
+            self.last = self._taint([policy])
 
-    def _drain(self, name: str, old: SideView, groups: list[str], tier: str, after: Sequence[pulumi.Resource]) -> Drain:
+    def _policy(self, after: Sequence[pulumi.Resource]) -> IngressPolicy:
+        args = IngressTrafficArgs(scope=self._scope.following(*after), new=self._new)
+        return IngressTraffic("ingress-traffic", args, self.inside()).policy
+
+    def _taint(self, after: Sequence[pulumi.Resource]) -> Taint:
+        return Taint(
+            f"{self._old.name}-taint",
+            TaintInputs(
+                **self._scope.common(),
+                wanted="tainted",
+                side=self._old.name,
+                groups=self._groups,
+                join_seconds=self._scope.settings.configuration.limits.join_seconds,
+            ),
+            self.child(after=after),
+        )
+
+    def _drain(self, name: str, tier: Literal["ingress", "rest"], after: Sequence[pulumi.Resource]) -> Drain:
         c = self._scope.settings.configuration
-        inputs: dict[str, Any] = {
-            "wanted": "drained",
-            "tier": tier,
-            "groups": groups,
-            "vpcId": old.vpc_id,
-            "ingressNamespace": c.ingress.namespace,
-            "ingressService": c.ingress.service,
-            "ingressSelector": c.drain.ingress_selector,
-            "unprotectedMaxUnavailable": c.drain.unprotected_max_unavailable,
-            "emptyDir": c.drain.empty_dir,
-            "barePods": c.drain.bare_pods,
-            "maxEvictionsPerSecond": c.drain.max_evictions_per_second,
-        }
-        return Drain(name, self._scope.operation(c.drain.timeout_seconds, **inputs), self.child(after=after))
+        rules = DrainRules(
+            ingress_namespace=c.ingress.namespace,
+            ingress_service=c.ingress.service,
+            ingress_selector=c.drain.ingress_selector,
+            unprotected_max_unavailable=c.drain.unprotected_max_unavailable,
+            empty_dir=c.drain.empty_dir,
+            bare_pods=c.drain.bare_pods,
+            max_evictions_per_second=c.drain.max_evictions_per_second,
+            rescan_seconds=c.drain.rescan_seconds,
+            stall_seconds=c.drain.stall_seconds,
+            concurrency=c.drain.concurrency,
+        )
+        common = self._scope.common(c.drain.timeout_seconds)
+        inputs = pulumi.Output.from_input(self._old.vpc_id).apply(
+            lambda vpc: DrainInputs(
+                **common,
+                wanted="drained",
+                tier=tier,
+                side=self._old.name,
+                groups=self._groups,
+                vpc_id=vpc,
+                rules=rules,
+            )
+        )
+        return Drain(name, inputs, self.child(after=after))

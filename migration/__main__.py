@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -152,11 +151,11 @@ def _status(args: argparse.Namespace) -> None:
 
     settings, clients = _loaded(args.file)
     seen = observe(settings, clients)
-    print(json.dumps(seen, indent=1) if args.json else "\n".join(lines(seen)))
+    print(seen.model_dump_json(indent=1, by_alias=True) if args.json else "\n".join(lines(seen)))
 
 
 def _record(args: argparse.Namespace) -> None:
-    from migration.stages.record import as_json, read_record, take_over
+    from migration.stages.record import read_record, take_over
 
     settings, clients = _loaded(args.file)
     cluster = settings.configuration.cluster
@@ -165,7 +164,7 @@ def _record(args: argparse.Namespace) -> None:
     else:
         found = read_record(clients.aws, cluster)
     if args.json:
-        print(json.dumps(as_json(found) if found else None))
+        print(found.model_dump_json(by_alias=True) if found else "null")
     elif found is None:
         print(f"cluster {cluster} has no record: no migration was begun")
     else:

@@ -2,121 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import Field
 
 from migration.clients import Clients
+from migration.clients.etcd import Etcd
 from migration.clients.kubernetes import NODES, ApiFailure
-from migration.dns.plan import plain
+from migration.contracts.base import Contract
+from migration.contracts.gates import MembersAllNew, worker_groups
+from migration.contracts.record import Record
+from migration.dns.plan import present_sets
 from migration.dns.zone import zone_records
-from migration.drain.nodes import instance_of
-from migration.facts import gate_facts
-from migration.gates.cluster import ready
+from migration.drain.nodes import TAINT, instance_of, ready
+from migration.gates import Live
 from migration.gates.members import address_of, ask, within
-from migration.gates.run import completed
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings import Settings
-from migration.stages import LAST, stage
-from migration.stages.record import as_json, read_record
+from migration.stages.record import read_record
+from migration.stages.table import LAST, stage
+
+T = TypeVar("T")
 
 # What keeps one part of the status from being seen; the others are shown all the same.
-_UNSEEN = (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError)
+UNSEEN = (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError)
 # Seconds. A status is for people who wait for it.
 _PATIENCE = 60.0
 
 
-def _context(clients: Clients) -> Context:
-    return Context(log=lambda _: None, deadline=Deadline(_PATIENCE), clients=clients)
+class MemberSeen(Contract):
+    """One member of etcd: on which side it is, and whether it votes."""
+
+    name: str
+    address: str
+    side: str
+    votes: bool
 
 
-def new_side_voters(settings: Settings, clients: Clients) -> int:
-    """How many voters of etcd are on the new side. Raises `Permanent` when etcd can't be asked."""
-    context = _context(clients)
-    facts = completed(gate_facts(settings), context, settings.stage.number)
+class NodesSeen(Contract):
+    """A side's nodes, counted."""
 
-    def question(etcd: Any) -> int:
-        return len(within([one for one in etcd.members() if not one.learner], facts["new"]["cidr"]))
-
-    try:
-        return ask(facts, context, question)
-    except Retryable as reason:
-        raise Permanent(f"how many members have moved can't be told, so going back isn't safe: {reason}") from reason
+    side: str
+    nodes: int
+    ready: int
+    tainted: int
 
 
-def _members(facts: Mapping[str, Any], context: Context) -> list[dict[str, Any]]:
-    def question(etcd: Any) -> list[dict[str, Any]]:
+class NameSeen(Contract):
+    """A name: its weight by set identifier (or value, where it is a simple record), and its TTL in seconds."""
+
+    name: str
+    leads: dict[str, int]
+    ttl: int
+
+
+class Unseen(Contract):
+    """Why a part can't be seen."""
+
+    unseen: str
+
+
+class Status(Contract):
+    """Everything worth knowing of a migration; a part that can't be seen says why. `next` is the next command."""
+
+    cluster: str
+    stack: str
+    stage: int
+    from_side: str = Field(serialization_alias="from")
+    to_side: str = Field(serialization_alias="to")
+    record: Record | None
+    next: str | None
+    members: tuple[MemberSeen, ...] | Unseen
+    nodes: tuple[NodesSeen, ...] | Unseen
+    names: tuple[NameSeen, ...] | Unseen
+
+
+def _members(settings: Settings, live: Live) -> tuple[MemberSeen, ...]:
+    q = MembersAllNew.of(settings, settings.stage)
+
+    def question(etcd: Etcd) -> tuple[MemberSeen, ...]:
         members = etcd.members()
-        new = {member.id for member in within([m for m in members if m.peer_urls], facts["new"]["cidr"])}
-        return [
-            {
-                "name": member.name or member.id,
-                "address": address_of(member),
-                "side": facts["new" if member.id in new else "old"]["name"],
-                "votes": not member.learner,
-            }
+        new = {member.id for member in within([m for m in members if m.peer_urls], q.new.cidr)}
+        c = settings.configuration
+        return tuple(
+            MemberSeen(
+                name=member.name or member.id,
+                address=address_of(member),
+                side=c.to if member.id in new else c.from_,
+                votes=not member.learner,
+            )
             for member in members
-        ]
+        )
 
-    return ask(facts, context, question)
+    return ask(q, live, question)
 
 
-def _nodes(facts: Mapping[str, Any], context: Context) -> list[dict[str, Any]]:
-    nodes = {instance_of(node): node for node in context.clients.kubernetes.list(NODES)}
-    found = []
-    for role in ("old", "new"):
-        machines = [one.id for one in context.clients.aws.instances_of_groups(facts[role]["workerGroups"])]
+def _nodes(settings: Settings, live: Live) -> tuple[NodesSeen, ...]:
+    nodes = {instance_of(node): node for node in live.kubernetes.list(NODES)}
+    found: list[NodesSeen] = []
+    for side in (settings.configuration.from_, settings.configuration.to):
+        machines = [one.id for one in live.aws.instances_of_groups(worker_groups(settings, side))]
         here = [nodes[one] for one in machines if one in nodes]
-        taints = [any(t["key"] == "migration" for t in n["spec"].get("taints") or []) for n in here]
-        counted = {"nodes": len(here), "ready": sum(map(ready, here)), "tainted": sum(taints)}
-        found.append({"side": facts[role]["name"], **counted})
-    return found
+        taints = [any(t["key"] == TAINT["key"] for t in n["spec"].get("taints") or []) for n in here]
+        found.append(NodesSeen(side=side, nodes=len(here), ready=sum(map(ready, here)), tainted=sum(taints)))
+    return tuple(found)
 
 
-def _names(facts: Mapping[str, Any], context: Context) -> list[dict[str, Any]]:
-    records = zone_records(context.clients.aws, facts["zoneId"])
-    return [
-        {
-            "name": name["name"],
-            "leads": {
-                record.get("SetIdentifier") or record["ResourceRecords"][0]["Value"]: record.get("Weight", 100)
-                for record in records
-                if plain(record["Name"]) == plain(name["name"])
-            },
-            "ttl": max((int(r.get("TTL", 0)) for r in records if plain(r["Name"]) == plain(name["name"])), default=0),
-        }
-        for name in facts["records"]
-    ]
+def _names(settings: Settings, live: Live) -> tuple[NameSeen, ...]:
+    traffic = settings.configuration.traffic
+    records = zone_records(live.aws, traffic.zone_id)
+    found: list[NameSeen] = []
+    for name in traffic.records:
+        sets = present_sets(records, name.name)
+        leads = {one.get("SetIdentifier") or _value(one): int(one.get("Weight", 100)) for one in sets}
+        found.append(
+            NameSeen(name=name.name, leads=leads, ttl=max((int(one.get("TTL", 0)) for one in sets), default=0))
+        )
+    return tuple(found)
 
 
-def observe(settings: Settings, clients: Clients) -> dict[str, Any]:
-    """Everything worth knowing, JSON-able; a part that can't be seen holds `{"unseen": reason}`."""
-    context = _context(clients)
-    c = settings.configuration
+def _value(record: Any) -> str:
+    values = record.get("ResourceRecords")
+    return values[0]["Value"] if values else "an alias"
+
+
+def observe(settings: Settings, clients: Clients) -> Status:
+    """Everything that can be seen now. Raises what AWS says when not even the record can be read."""
+    context = Context(log=lambda _: None, deadline=Deadline(_PATIENCE), clients=clients)
+    c, live = settings.configuration, Live(settings.configuration.cluster, context)
     record = read_record(clients.aws, c.cluster)
-    facts = completed(gate_facts(settings), context, settings.stage.number)
-    parts: dict[str, Callable[[Mapping[str, Any], Context], Any]] = {
-        "members": _members,
-        "nodes": _nodes,
-        "names": _names,
-    }
-    seen: dict[str, Any] = {
-        "cluster": c.cluster,
-        "stack": settings.stack,
-        "stage": settings.stage.number,
-        "from": c.from_,
-        "to": c.to,
-        "record": as_json(record) if record else None,
-        "next": _next(record.reached if record else None, settings),
-    }
-    for name, part in parts.items():
-        try:
-            seen[name] = part(facts, context)
-        except _UNSEEN as reason:
-            seen[name] = {"unseen": str(reason)}
-    return seen
+    return Status(
+        cluster=c.cluster,
+        stack=settings.stack,
+        stage=settings.stage.number,
+        from_side=c.from_,
+        to_side=c.to,
+        record=record,
+        next=_next(record.reached if record else None, settings),
+        members=_seen(_members, settings, live),
+        nodes=_seen(_nodes, settings, live),
+        names=_seen(_names, settings, live),
+    )
+
+
+def _seen(part: Callable[[Settings, Live], T], settings: Settings, live: Live) -> T | Unseen:
+    try:
+        return part(settings, live)
+    except UNSEEN as reason:
+        return Unseen(unseen=str(reason))
 
 
 def _next(reached: int | None, settings: Settings) -> str | None:
@@ -126,26 +162,28 @@ def _next(reached: int | None, settings: Settings) -> str | None:
     return settings.command.format(stage=following)
 
 
-def lines(seen: Mapping[str, Any]) -> list[str]:
+def lines(seen: Status) -> list[str]:
     """The status for people."""
-    record = seen["record"]
+    record = seen.record
     if record is None:
         told = ["no record: no migration was begun"]
     else:
-        reached, tried = record["reached"], record["tried"]
-        told = [f"reached stage {reached} ({stage(reached).name}), driven by {record['owner']}"]
-        if tried != reached:
-            told.append(f"stage {tried} ({stage(tried).name}) was begun and isn't reached: run the same up again")
-    text = [f"cluster {seen['cluster']}, from {seen['from']} to {seen['to']}: {'; '.join(told)}"]
-    formats: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "members": lambda m: f"{m['name']} {m['address']} {m['side']}{'' if m['votes'] else ' (learner)'}",
-        "nodes": lambda n: f"{n['side']}: {n['nodes']} nodes, {n['ready']} ready, {n['tainted']} tainted",
-        "names": lambda n: f"{n['name']}: {', '.join(f'{k} {v}' for k, v in n['leads'].items())}, TTL {n['ttl']} s",
-    }
-    for part, form in formats.items():
-        found = seen[part]
-        unseen = found.get("unseen") if isinstance(found, Mapping) else None
-        text += [f"{part}: can't be seen: {unseen}"] if unseen else [f"{part[:-1]} {form(one)}" for one in found]
-    if seen["next"]:
-        text.append(f"next: {seen['next']}")
+        told = [f"reached stage {record.reached} ({stage(record.reached).name}), driven by {record.owner}"]
+        if record.tried != record.reached:
+            tried = f"stage {record.tried} ({stage(record.tried).name})"
+            told.append(f"{tried} was begun and isn't reached: run the same up again")
+    text = [f"cluster {seen.cluster}, from {seen.from_side} to {seen.to_side}: {'; '.join(told)}"]
+    text += _part("members", seen.members, lambda m: f"{m.name} {m.address} {m.side}{'' if m.votes else ' (learner)'}")
+    text += _part("nodes", seen.nodes, lambda n: f"{n.side}: {n.nodes} nodes, {n.ready} ready, {n.tainted} tainted")
+    text += _part(
+        "names", seen.names, lambda n: f"{n.name}: {', '.join(f'{k} {v}' for k, v in n.leads.items())}, TTL {n.ttl} s"
+    )
+    if seen.next:
+        text.append(f"next: {seen.next}")
     return text
+
+
+def _part(name: str, found: tuple[T, ...] | Unseen, form: Callable[[T], str]) -> list[str]:
+    if isinstance(found, Unseen):
+        return [f"{name}: can't be seen: {found.unseen}"]
+    return [f"{name[:-1]} {form(one)}" for one in found]

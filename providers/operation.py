@@ -3,6 +3,10 @@
 An operation resource is declared from its first stage through the last, with the wanted state as an input;
 going on and going back are updates. `delete` changes nothing: Pulumi calls it going back, going on, on replace
 and on `destroy` alike, and can't tell which.
+
+What a preview shows: a resource has one key with words for people (`Inputs.say`), and its inputs under one key that
+is a secret to the engine. The engine prints every key of a dynamic resource, changed or not, since Python's dynamic
+host answers a diff without details; a secret is one word. So `--diff` of an operation reads ``nodes: … => …``.
 """
 
 from __future__ import annotations
@@ -12,29 +16,18 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.runtime import rpc
 
-# Inputs that say how to do the work and not what is wanted: a change of them is no reason to do it again.
-_MANNER = frozenset({"__provider", "connection", "timeoutSeconds"})
-_RESULT = "result"
+from migration.contracts.base import Inputs, Result
 
+_INPUTS, _RESULT = "inputs", "result"
 
-def _integral(value: Any) -> Any:
-    """Protobuf has one number type, a float; whole numbers become int again."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {key: _integral(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_integral(item) for item in value]
-    return value
-
-
-def _inputs(props: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _integral(value) for key, value in props.items() if key not in ("__provider", _RESULT)}
+I = TypeVar("I", bound=Inputs)  # noqa: E741 - inputs, beside R for the result
+R = TypeVar("R", bound=Result)
 
 
 def _engine_address() -> str | None:
@@ -46,31 +39,47 @@ def _always() -> None:
     """An operation without a lease may always go on."""
 
 
-class OperationProvider(ResourceProvider):
+class OperationProvider(ResourceProvider, Generic[I, R]):
     """Runs one operation of `migration.operations`, named by `operation`, under a lease where it is long."""
 
     operation: ClassVar[str]
     leased: ClassVar[bool] = False
+    inputs_type: type[I]
+    result_type: type[R]
     # A class importable by name is pickled by reference and holds nothing secret: keep states readable.
     serialize_as_secret_always = False
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        """Changed when any wanted input differs; operations are updated, never replaced."""
-        olds, news = _inputs(_olds), _inputs(_news)
-        return DiffResult(
-            changes=any(olds.get(key) != news.get(key) for key in (olds.keys() | news.keys()) - _MANNER),
-            replaces=[],
-        )
+        """Changed when the wanted part of the inputs differs; operations are updated, never replaced."""
+        new = self._asked(_news)
+        return DiffResult(changes=new is None or not self._asked_before(_olds, new), replaces=[])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Run for the first time. The id is deterministic: an interrupted create is simply made again."""
-        return CreateResult(id_=f"{self.operation}/{props['cluster']}", outs=self._run(props, None))
+        inputs = self.inputs_type.model_validate(props[_INPUTS])
+        return CreateResult(id_=f"{self.operation}/{inputs.cluster}", outs=self._run(inputs, None))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Run towards the new wanted state, with what the last run gave at hand."""
-        return UpdateResult(outs=self._run(_news, _olds.get(_RESULT)))
+        before = _olds.get(_RESULT)
+        previous = self.result_type.model_validate(before) if before else None
+        return UpdateResult(outs=self._run(self.inputs_type.model_validate(_news[_INPUTS]), previous))
 
-    def _run(self, props: Mapping[str, Any], previous: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _asked(self, props: Mapping[str, Any]) -> I | None:
+        """The inputs in `props`; None while they aren't known."""
+        inputs = props[_INPUTS]
+        return None if inputs == rpc.UNKNOWN else self.inputs_type.model_validate(inputs)
+
+    def _asked_before(self, olds: Mapping[str, Any], new: I) -> bool:
+        """Whether what is wanted was wanted by the last run as well."""
+        if _INPUTS in olds:
+            old = self._asked(olds)
+            return old is not None and old.wanted_part() == new.wanted_part()
+        # Written by a version whose inputs stood side by side: those that are wanted, by the names they still have.
+        wanted = new.model_dump(mode="json", by_alias=True, include=set(new.wanted_part()))
+        return all(olds.get(key) == value for key, value in wanted.items())
+
+    def _run(self, inputs: I, previous: R | None) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         from migration.clients import Clients
@@ -79,11 +88,10 @@ class OperationProvider(ResourceProvider):
         from migration.runtime.deadline import Deadline, Permanent, Retryable
         from migration.runtime.lease import held
 
-        inputs = _inputs(props)
-        connection = inputs["connection"]
-        clients = Clients(region=connection["region"], kubeconfig=connection.get("kubeconfig"))
+        clients = Clients(region=inputs.connection.region, kubeconfig=inputs.connection.kubeconfig)
+        run: Callable[[I, R | None, Context], R]
         run = importlib.import_module(f"migration.operations.{self.operation}").run
-        label = f"{self.operation} {inputs.get('label', '')}".strip()
+        label = f"{self.operation} {inputs.label}".strip()
 
         def log(message: str) -> None:
             print(f"{label}: {message}", flush=True)
@@ -96,20 +104,44 @@ class OperationProvider(ResourceProvider):
                     alive = stack.enter_context(
                         held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
                     ).check
-                deadline = Deadline(float(inputs["timeoutSeconds"]))
-                context = Context(log=log, deadline=deadline, clients=clients, alive=alive)
-                result = run(inputs, _integral(previous) if previous else None, context)
+                deadline = Deadline(float(inputs.timeout_seconds))
+                result = run(inputs, previous, Context(log=log, deadline=deadline, clients=clients, alive=alive))
         except (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError) as error:
             # One sentence for the operator, where a traceback would bury it.
             raise Exception(f"{label}: {error}") from None
-        return {**inputs, _RESULT: result}
+        return {
+            inputs.shown: inputs.say(),
+            _INPUTS: _plain(inputs),
+            _RESULT: _plain(result),
+        }
 
 
-class OperationResource(Resource):
+def _plain(contract: Inputs | Result) -> dict[str, Any]:
+    return contract.model_dump(mode="json", by_alias=True)
+
+
+class OperationResource(Resource, Generic[I, R]):
     """A resource whose `result` is what its operation returned last."""
 
-    provider_class: ClassVar[type[OperationProvider]]
+    provider_class: ClassVar[type[OperationProvider[Any, Any]]]
     result: pulumi.Output[dict[str, Any]]
 
-    def __init__(self, name: str, inputs: Mapping[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(self.provider_class(), name, {**inputs, _RESULT: None}, opts)
+    def __init__(self, name: str, inputs: pulumi.Input[I], opts: pulumi.ResourceOptions | None = None) -> None:
+        provider = self.provider_class()
+        known: pulumi.Output[I] = pulumi.Output.from_input(inputs)
+        super().__init__(
+            provider,
+            name,
+            {
+                provider.inputs_type.shown: known.apply(lambda asked: asked.say()),
+                _INPUTS: pulumi.Output.secret(known.apply(_plain)),
+                _RESULT: None,
+            },
+            opts,
+        )
+
+    @property
+    def outcome(self) -> pulumi.Output[R]:
+        """What the operation returned last."""
+        known: type[R] = self.provider_class().result_type
+        return self.result.apply(known.model_validate)

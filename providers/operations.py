@@ -2,131 +2,171 @@
 
 from __future__ import annotations
 
+from migration.contracts.gates import GateInputs, GateResult
+from migration.contracts.members import MemberSwapInputs, MemberSwapResult
+from migration.contracts.record import StageRecordInputs, StageRecordResult
+from migration.contracts.retirement import RetirementInputs, RetirementResult
+from migration.contracts.traffic import (
+    ApiTargetsInputs,
+    ApiTargetsResult,
+    DnsCutInputs,
+    DnsCutResult,
+    IngressPolicyInputs,
+    IngressPolicyResult,
+)
+from migration.contracts.workers import (
+    AutoscalerHoldInputs,
+    AutoscalerHoldResult,
+    DrainInputs,
+    DrainResult,
+    GroupNoteInputs,
+    GroupNoteResult,
+    TaintInputs,
+    TaintResult,
+    WorkerScaleInputs,
+    WorkerScaleResult,
+)
 from providers.operation import OperationProvider, OperationResource
 
 
-class _StageRecordProvider(OperationProvider):
+class _StageRecordProvider(OperationProvider[StageRecordInputs, StageRecordResult]):
+    inputs_type, result_type = StageRecordInputs, StageRecordResult
     operation = "record"
 
 
-class _GateProvider(OperationProvider):
+class _GateProvider(OperationProvider[GateInputs, GateResult]):
+    inputs_type, result_type = GateInputs, GateResult
     operation = "gate"
 
 
-class _NoteProvider(OperationProvider):
+class _NoteProvider(OperationProvider[GroupNoteInputs, GroupNoteResult]):
+    inputs_type, result_type = GroupNoteInputs, GroupNoteResult
     operation = "note"
 
 
-class _HoldProvider(OperationProvider):
+class _HoldProvider(OperationProvider[AutoscalerHoldInputs, AutoscalerHoldResult]):
+    inputs_type, result_type = AutoscalerHoldInputs, AutoscalerHoldResult
     operation = "hold"
     leased = True
 
 
-class _TaintProvider(OperationProvider):
+class _TaintProvider(OperationProvider[TaintInputs, TaintResult]):
+    inputs_type, result_type = TaintInputs, TaintResult
     operation = "taint"
     leased = True
 
 
-class _IngressPolicyProvider(OperationProvider):
+class _IngressPolicyProvider(OperationProvider[IngressPolicyInputs, IngressPolicyResult]):
+    inputs_type, result_type = IngressPolicyInputs, IngressPolicyResult
     operation = "ingress_policy"
     leased = True
 
 
-class _DrainProvider(OperationProvider):
+class _DrainProvider(OperationProvider[DrainInputs, DrainResult]):
+    inputs_type, result_type = DrainInputs, DrainResult
     operation = "drain"
     leased = True
 
 
-class _ScaleProvider(OperationProvider):
+class _ScaleProvider(OperationProvider[WorkerScaleInputs, WorkerScaleResult]):
+    inputs_type, result_type = WorkerScaleInputs, WorkerScaleResult
     operation = "scale"
     leased = True
 
 
-class _ApiTargetsProvider(OperationProvider):
+class _ApiTargetsProvider(OperationProvider[ApiTargetsInputs, ApiTargetsResult]):
+    inputs_type, result_type = ApiTargetsInputs, ApiTargetsResult
     operation = "api_targets"
 
 
-class _DnsProvider(OperationProvider):
+class _DnsProvider(OperationProvider[DnsCutInputs, DnsCutResult]):
+    inputs_type, result_type = DnsCutInputs, DnsCutResult
     operation = "dns"
 
 
-class _MemberSwapProvider(OperationProvider):
+class _MemberSwapProvider(OperationProvider[MemberSwapInputs, MemberSwapResult]):
+    inputs_type, result_type = MemberSwapInputs, MemberSwapResult
     operation = "member_swap"
     leased = True
 
 
-class _RetireProvider(OperationProvider):
+class _RetireProvider(OperationProvider[RetirementInputs, RetirementResult]):
+    inputs_type, result_type = RetirementInputs, RetirementResult
     operation = "retire"
     leased = True
 
 
-class StageRecord(OperationResource, module="migration", name="StageRecord"):
+class StageRecord(OperationResource[StageRecordInputs, StageRecordResult], module="migration", name="StageRecord"):
     """Writes what the migration tries (first) or has reached (last) to the cluster's SSM parameter."""
 
     provider_class = _StageRecordProvider
 
 
-class Gate(OperationResource, module="migration", name="Gate"):
+class Gate(OperationResource[GateInputs, GateResult], module="migration", name="Gate"):
     """Checks of live state that must hold before, or after, a stage's changes."""
 
     provider_class = _GateProvider
 
 
-class GroupNote(OperationResource, module="migration", name="GroupNote"):
+class GroupNote(OperationResource[GroupNoteInputs, GroupNoteResult], module="migration", name="GroupNote"):
     """What the old groups were when their copies were made: sizes and launch templates, kept in state."""
 
     provider_class = _NoteProvider
 
 
-class AutoscalerHold(OperationResource, module="migration", name="AutoscalerHold"):
+class AutoscalerHold(
+    OperationResource[AutoscalerHoldInputs, AutoscalerHoldResult], module="migration", name="AutoscalerHold"
+):
     """Keeps the autoscaler from launching on the old side and from shrinking the new one, and gives both back."""
 
     provider_class = _HoldProvider
 
 
-class Taint(OperationResource, module="migration", name="Taint"):
+class Taint(OperationResource[TaintInputs, TaintResult], module="migration", name="Taint"):
     """The taint that lets pods start on one side only."""
 
     provider_class = _TaintProvider
 
 
-class IngressPolicy(OperationResource, module="migration", name="IngressPolicy"):
+class IngressPolicy(
+    OperationResource[IngressPolicyInputs, IngressPolicyResult], module="migration", name="IngressPolicy"
+):
     """The ingress Service's externalTrafficPolicy, changed without dropping a connection."""
 
     provider_class = _IngressPolicyProvider
 
 
-class Drain(OperationResource, module="migration", name="Drain"):
+class Drain(OperationResource[DrainInputs, DrainResult], module="migration", name="Drain"):
     """Empties a side's nodes of one tier of pods under their PodDisruptionBudgets."""
 
     provider_class = _DrainProvider
 
 
-class WorkerScale(OperationResource, module="migration", name="WorkerScale"):
+class WorkerScale(OperationResource[WorkerScaleInputs, WorkerScaleResult], module="migration", name="WorkerScale"):
     """The old groups at zero, or back at their recorded sizes."""
 
     provider_class = _ScaleProvider
 
 
-class ApiTargets(OperationResource, module="migration", name="ApiTargets"):
+class ApiTargets(OperationResource[ApiTargetsInputs, ApiTargetsResult], module="migration", name="ApiTargets"):
     """The running members as targets, by address, of the new side's API balancer."""
 
     provider_class = _ApiTargetsProvider
 
 
-class DnsCut(OperationResource, module="migration", name="DnsCut"):
-    """Which side's balancers the cluster's names lead to, in one change batch a step."""
+class DnsCut(OperationResource[DnsCutInputs, DnsCutResult], module="migration", name="DnsCut"):
+    """The cluster's names as a weighted pair of both sides, or simple again, each in one change batch."""
 
     provider_class = _DnsProvider
 
 
-class MemberSwap(OperationResource, module="migration", name="MemberSwap"):
+class MemberSwap(OperationResource[MemberSwapInputs, MemberSwapResult], module="migration", name="MemberSwap"):
     """One control-plane member moved from its old instance to its new one."""
 
     provider_class = _MemberSwapProvider
 
 
-class Retirement(OperationResource, module="migration", name="Retirement"):
+class Retirement(OperationResource[RetirementInputs, RetirementResult], module="migration", name="Retirement"):
     """Exactly the retire list, deleted."""
 
     provider_class = _RetireProvider

@@ -2,39 +2,22 @@
 
 A name is a simple CNAME, as somebody's tooling left it, or a weighted pair with one set identifier a side. Route 53
 takes no weighted record beside a simple one, so the simple one goes and the pair comes in one batch: all of a batch
-is applied or nothing, and no query ever finds nothing.
+is applied or nothing, and no query ever finds nothing. Once a pair stands, its weights are the stack's own records.
 https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from migration.contracts.traffic import SideBalancers
+from migration.dns.wanted import Weights
 from migration.runtime.deadline import Permanent
+from migration.settings.model import DnsRecord
 
-Wanted = Literal["old", "both", "new", "original", "final"]
+Form = Literal["pair", "original", "final"]
 RecordSet = Mapping[str, Any]
-FULL = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class Name:
-    """A name to move. `ttl` and `value` are what the simple record had before this program."""
-
-    name: str
-    serves: str
-    ttl: int
-    value: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """One side: its permanent name (the set identifier) and the DNS name of its balancer for what is served."""
-
-    side: str
-    balancers: Mapping[str, str]
 
 
 def plain(name: str) -> str:
@@ -42,22 +25,16 @@ def plain(name: str) -> str:
     return name.replace("\\052", "*").rstrip(".").lower()
 
 
-def weights(wanted: Wanted, new_percent: int) -> tuple[int, int]:
-    """The weights of the old and the new side."""
-    if wanted == "both":
-        return FULL - new_percent, new_percent
-    return (FULL, 0) if wanted == "old" else (0, FULL)
+def simple_set(name: DnsRecord, form: Form, old: SideBalancers, new: SideBalancers) -> list[RecordSet]:
+    """The simple record a name has before (`original`) or after the migration (`final`)."""
+    return [_record(name.name, name.ttl, name.value if form == "original" else new.of(name.serves))]
 
 
-def wanted_sets(name: Name, wanted: Wanted, new_percent: int, ttl: int, old: Target, new: Target) -> list[RecordSet]:
-    """The record sets a name shall have. `ttl` (seconds) is the lowered one, used as long as the pair stands."""
-    if wanted in ("original", "final"):
-        value = name.value if wanted == "original" else new.balancers[name.serves]
-        return [_record(name.name, name.ttl, value)]
-    shares = weights(wanted, new_percent)
+def pair_sets(name: DnsRecord, weights: Weights, ttl: int, old: SideBalancers, new: SideBalancers) -> list[RecordSet]:
+    """The weighted pair of a name. `ttl` (seconds) is the lowered one, used as long as the pair stands."""
     return [
-        {**_record(name.name, ttl, side.balancers[name.serves]), "SetIdentifier": side.side, "Weight": weight}
-        for side, weight in zip((old, new), shares, strict=True)
+        {**_record(name.name, ttl, side.of(name.serves)), "SetIdentifier": side.side, "Weight": weight}
+        for side, weight in ((old, weights.old), (new, weights.new))
     ]
 
 
@@ -82,14 +59,9 @@ def present_sets(records: Iterable[RecordSet], name: str) -> list[RecordSet]:
     return [record for record in records if plain(record["Name"]) == plain(name)]
 
 
-def changes(present: Sequence[RecordSet], target: Sequence[RecordSet], name: Name, known: Iterable[str]) -> list[Any]:
-    """The changes of one name; empty when it is as wanted.
-
-    `known` are the values that a record of this name may have: the old balancer's and the new one's. Raises
-    `Permanent` for a record that is somebody else's.
-    """
-    allowed = {plain(value) for value in (*known, name.value)}
-    identifiers = {record.get("SetIdentifier") for record in target} - {None}
+def _refuse_strangers(name: DnsRecord, present: Sequence[RecordSet], old: SideBalancers, new: SideBalancers) -> None:
+    """Raise `Permanent` for a record that leads to neither side's balancer: somebody else changed it."""
+    allowed = {plain(value) for value in (old.of(name.serves), new.of(name.serves), name.value)}
     for record in present:
         if record["Type"] != "CNAME":
             raise Permanent(f"{name.name} has a record of type {record['Type']}; this program moves CNAMEs only")
@@ -99,22 +71,10 @@ def changes(present: Sequence[RecordSet], target: Sequence[RecordSet], name: Nam
                 f"{name.name} leads to {', '.join(sorted(values - allowed)) or 'an alias'}, neither side's balancer: "
                 f"somebody else changed it; put {name.value} back or correct migration:traffic.records"
             )
-    if sorted(map(_key, present)) == sorted(map(_key, target)):
-        return []
-    have = {record.get("SetIdentifier"): record for record in present}
-    stays_weighted = bool(identifiers) and None not in have
-    found = [
-        {"Action": "DELETE", "ResourceRecordSet": dict(record)}
-        for identifier, record in have.items()
-        if not (stays_weighted and identifier in identifiers)
-    ]
-    for record in target:
-        current = have.get(record.get("SetIdentifier")) if stays_weighted else None
-        if current is None:
-            found.append({"Action": "CREATE", "ResourceRecordSet": dict(record)})
-        elif _essence(current) != _essence(record):
-            found.append({"Action": "UPSERT", "ResourceRecordSet": dict(record)})
-    return found
+
+
+def _alike(present: Iterable[RecordSet], target: Iterable[RecordSet]) -> bool:
+    return sorted(map(_key, present)) == sorted(map(_key, target))
 
 
 def _key(record: RecordSet) -> str:
@@ -123,19 +83,69 @@ def _key(record: RecordSet) -> str:
 
 def batch(
     records: Iterable[RecordSet],
-    names: Iterable[Name],
-    wanted: Wanted,
+    names: Iterable[DnsRecord],
+    form: Form,
     *,
-    new_percent: int,
+    weights: Weights,
     ttl: int,
-    old: Target,
-    new: Target,
-) -> list[Any]:
-    """The changes of all names together: what one change batch shall hold."""
+    old: SideBalancers,
+    new: SideBalancers,
+) -> list[dict[str, Any]]:
+    """The changes of all names together: what one change batch shall hold; empty when each name has its form.
+
+    A pair that is there stays as it is, whatever its weights. Raises `Permanent` for a record that is somebody else's.
+    """
     every = list(records)
-    found: list[Any] = []
+    found: list[dict[str, Any]] = []
     for name in names:
-        target = wanted_sets(name, wanted, new_percent, ttl, old, new)
-        known = (old.balancers[name.serves], new.balancers[name.serves])
-        found += changes(present_sets(every, name.name), target, name, known)
+        present = present_sets(every, name.name)
+        _refuse_strangers(name, present, old, new)
+        if form == "pair":
+            if {record.get("SetIdentifier") for record in present} == {old.side, new.side}:
+                continue
+            target = pair_sets(name, weights, ttl, old, new)
+        else:
+            target = simple_set(name, form, old, new)
+        found += _exchange(present, target)
+    return found
+
+
+def _exchange(present: Sequence[RecordSet], target: Sequence[RecordSet]) -> list[dict[str, Any]]:
+    """What is there goes and what is wanted comes; what is there already, to the letter, stays."""
+    if _alike(present, target):
+        return []
+    kept = {_key(record) for record in present} & {_key(record) for record in target}
+    # Half a pair may stand: one whose set identifier stays is changed in place, since both halves are of one kind.
+    wanted = {record.get("SetIdentifier") for record in target} - {None}
+    weighted = bool(wanted) and all(record.get("SetIdentifier") for record in present)
+    standing = {record.get("SetIdentifier") for record in present} & wanted if weighted else set[str]()
+    found = [
+        {"Action": "DELETE", "ResourceRecordSet": dict(record)}
+        for record in present
+        if record.get("SetIdentifier") not in standing and _key(record) not in kept
+    ]
+    for record in target:
+        if _key(record) not in kept:
+            action = "UPSERT" if record.get("SetIdentifier") in standing else "CREATE"
+            found.append({"Action": action, "ResourceRecordSet": dict(record)})
+    return found
+
+
+def differing(
+    records: Iterable[RecordSet],
+    names: Iterable[DnsRecord],
+    weights: Weights,
+    *,
+    ttl: int,
+    old: SideBalancers,
+    new: SideBalancers,
+) -> list[str]:
+    """Those of the names that aren't exactly the weighted pair wanted. Raises `Permanent` for somebody else's."""
+    every = list(records)
+    found: list[str] = []
+    for name in names:
+        present = present_sets(every, name.name)
+        _refuse_strangers(name, present, old, new)
+        if not _alike(present, pair_sets(name, weights, ttl, old, new)):
+            found.append(name.name)
     return found

@@ -123,3 +123,9 @@ def _send(api: NodeApi, node: Mapping[str, Any], patch: dict[str, Any]) -> None:
     version = node["metadata"].get("resourceVersion")
     body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}}
     api.patch(NODES, name_of(node), body)
+
+
+def ready(node: Mapping[str, Any]) -> bool:
+    """Whether a node's Ready condition is true."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)

@@ -17,27 +17,11 @@ from migration import target_groups
 from migration.clients.aws import Aws, Instance
 from migration.clients.etcd import Etcd, Member
 from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
+from migration.contracts.members import MemberSwapResult, NewMember, OldMember, SnapshotTaken
 from migration.etcd import machine
 from migration.etcd.api_server import fit
 from migration.etcd.preflight import endpoint, preflight, whole
 from migration.runtime.deadline import Deadline, Permanent, Retryable
-
-
-@dataclass(frozen=True, kw_only=True)
-class OldMember:
-    """The member that goes. `address` is its machine's private address, before and during the swap."""
-
-    name: str
-    group: str
-    address: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewMember:
-    """The member that comes. Its address is its machine's, observed."""
-
-    name: str
-    group: str
 
 
 @dataclass(kw_only=True)
@@ -61,10 +45,11 @@ class Swap:
     log: Callable[[str], None]
     alive: Callable[[], None]
     scheme: str = "https"
-    done: dict[str, Any] = field(default_factory=dict)
+    _snapshot: SnapshotTaken | None = field(init=False, default=None)
+    _leader_changes: int = field(init=False, default=0)
 
-    def advance(self) -> dict[str, Any]:
-        """Move the member; returns what was done and seen, for the report."""
+    def advance(self, previous: MemberSwapResult | None = None) -> MemberSwapResult:
+        """Move the member; returns what was done and seen, with what an earlier run of the same swap saw."""
         self._machine = self._new_machine()
         self._cluster = self.etcd([self._client_url(self.old.address), self._client_url(self._machine.ip)])
         try:
@@ -80,13 +65,21 @@ class Swap:
                 self._old_api_out,
                 self._old_removed,
                 self._old_away,
-                self._verified,
             ):
                 self.alive()
                 step()
+            self.alive()
+            voters = self._verified()
+            return MemberSwapResult(
+                state="new",
+                name=self.new.name,
+                member_id=self._own().id,
+                members=tuple(sorted(member.name for member in voters)),
+                leader_changes=self._leader_changes + (previous.leader_changes if previous else 0),
+                snapshot=self._snapshot or (previous.snapshot if previous else None),
+            )
         finally:
             self._cluster.close()
-        return self.done
 
     # Observation
 
@@ -161,12 +154,7 @@ class Swap:
             path = self.snapshots / f"{self.cluster}-before-{self.new.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
             taken = self._until(lambda: self._cluster.snapshot(path), "a snapshot")
             index = self._until(lambda: self._cluster.status(endpoint(old)).raft_index, "etcd's index")
-            self.done["snapshot"] = {
-                "path": str(path),
-                "bytes": taken.size,
-                "sha256": taken.sha256,
-                "raftIndex": index,
-            }
+            self._snapshot = SnapshotTaken(path=str(path), bytes=taken.size, sha256=taken.sha256, raft_index=index)
             self.log(f"snapshot: {taken.size} bytes in {path}, read back, up to raft index {index}")
 
     def _ours(self, member: Member, added: set[str]) -> bool:
@@ -258,7 +246,7 @@ class Swap:
             if leader != old.id:
                 return True
             self._cluster.transfer_leadership(endpoint(old), self._own().id)
-            self.done["leaderChanges"] = self.done.get("leaderChanges", 0) + 1
+            self._leader_changes += 1
             self.log(f"leadership handed to {self.new.name}")
             return None
 
@@ -324,7 +312,7 @@ class Swap:
         machine.scale_to_zero(self.aws, self.old.group, self.deadline, self.alive)
         self.log(f"{self.old.name}'s machine is gone; its volume stays until the clean-up")
 
-    def _verified(self) -> None:
+    def _verified(self) -> list[Member]:
         def settled() -> list[Member]:
             members = self._cluster.members()
             learners = [member for member in members if member.learner]
@@ -332,9 +320,7 @@ class Swap:
                 raise Retryable(f"{learners[0].name or learners[0].id} is still a learner")
             return whole(self._cluster, members)
 
-        voters = self._until(settled, "a whole quorum")
-        self.done.setdefault("leaderChanges", 0)
-        self.done["members"] = sorted(member.name for member in voters)
-        self.done["memberId"] = self._own().id
-        self.done["name"] = self.new.name
-        self.log(f"{self.new.name} in place of {self.old.name}: {', '.join(self.done['members'])}")
+        voters: list[Member] = self._until(settled, "a whole quorum")
+        names = ", ".join(sorted(member.name for member in voters))
+        self.log(f"{self.new.name} in place of {self.old.name}: {names}")
+        return voters

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from migration.runtime.context import Context
+from migration.contracts.gates import ApiGroupHealthy, ApiServedByNewBalancer, NewTargetsHealthy
+from migration.gates.live import Live
 from migration.runtime.deadline import Permanent, Retryable
+from migration.stages.table import swapped
 
-Facts = Mapping[str, Any]
 
-
-def _healthy(context: Context, groups: Iterable[str], what: str) -> set[str]:
+def _healthy(live: Live, groups: Iterable[str], what: str) -> set[str]:
     """Ids of the targets, all of which are healthy; raises `Retryable` naming those that aren't, or if none are."""
-    targets = [target for group in groups for target in context.clients.aws.target_health(group)]
+    targets = [target for group in groups for target in live.aws.target_health(group)]
     counted = [target for target in targets if target.state != "draining"]
     ill = [f"{target.id} {target.state} {target.reason}".strip() for target in counted if target.state != "healthy"]
     if ill:
@@ -24,47 +23,44 @@ def _healthy(context: Context, groups: Iterable[str], what: str) -> set[str]:
     return {target.id for target in counted}
 
 
-def api_served(facts: Facts, context: Context) -> str:
+def api_served(q: ApiServedByNewBalancer, live: Live) -> str:
     """Every old member is a healthy target, by address, of the new side's API balancer."""
-    api = facts["new"].get("api")
-    if not api:
-        raise Retryable("the new side has no API balancer yet")
-    balancer = context.clients.aws.elbv2.describe_load_balancers(LoadBalancerArns=[api["arn"]])["LoadBalancers"][0]
+    api = live.api(live.side(q.new))
+    balancer = live.aws.elbv2.describe_load_balancers(LoadBalancerArns=[api.arn])["LoadBalancers"][0]
     state = balancer.get("State", {}).get("Code", "active")
     if state != "active":
         raise Retryable(f"the new API balancer is {state}")
-    found = _healthy(context, api["targetGroups"], "new API balancer")
-    missing = sorted({member["address"] for member in facts["members"]} - found)
+    found = _healthy(live, api.target_groups, "new API balancer")
+    missing = sorted({*q.addresses} - found)
     if missing:
         raise Retryable(f"the new API balancer lacks {', '.join(missing)}")
-    return f"{api['dnsName']} serves {', '.join(sorted(found))}"
+    return f"{api.dns_name} serves {', '.join(sorted(found))}"
 
 
-def new_targets(facts: Facts, context: Context) -> str:
+def new_targets(q: NewTargetsHealthy, live: Live) -> str:
     """Every running worker of the new side is a healthy ingress target, and the API's targets are healthy."""
-    new, aws = facts["new"], context.clients.aws
-    ingress = _healthy(context, new["ingress"]["targetGroups"], "new ingress balancer")
-    api = _healthy(context, new["api"]["targetGroups"], "new API balancer")
-    running = {one.id for one in aws.instances_of_groups(new["workerGroups"]) if one.lifecycle == "InService"}
+    new = live.side(q.new)
+    ingress = _healthy(live, live.ingress(new).target_groups, "new ingress balancer")
+    api = _healthy(live, live.api(new).target_groups, "new API balancer")
+    running = {one.id for one in live.aws.instances_of_groups(q.worker_groups) if one.lifecycle == "InService"}
     missing = sorted(running - ingress)
     if missing:
         raise Retryable(f"{len(missing)} workers aren't ingress targets yet ({', '.join(missing[:3])})")
     return f"{len(ingress)} ingress and {len(api)} API targets are healthy"
 
 
-def api_instances(facts: Facts, context: Context) -> str:
+def api_instances(q: ApiGroupHealthy, live: Live) -> str:
     """Before the listener moves to the group that Auto Scaling feeds: it holds every member, all healthy and new."""
-    new, aws = facts["new"], context.clients.aws
-    group = new.get("apiInstanceTargetGroup")
-    if not group:
-        raise Permanent(f"side {new['name']} has no API target group of instances: it is made at stage 7")
-    found = _healthy(context, [group], "API target group of instances")
-    members = {one.id for one in aws.instances_of_groups(new["memberGroups"]) if one.state == "running"}
-    wanted = len(facts["members"])
+    new = live.side(q.new)
+    if new.api_instances is None:
+        raise Permanent(f"side {new.name} has no API target group of instances: it is made at stage {swapped().number}")
+    found = _healthy(live, [new.api_instances], "API target group of instances")
+    members = {one.id for one in live.aws.instances_of_groups(q.member_groups) if one.state == "running"}
+    wanted = len(q.member_groups)
     if len(members) != wanted:
         raise Permanent(
-            f"{len(members)} of {wanted} members run on side {new['name']}: all must have moved before the old side "
-            f"goes; raise migration:controlPlaneMoved at stage 7 first"
+            f"{len(members)} of {wanted} members run on side {new.name}: all must have moved before the old side "
+            f"goes; raise migration:controlPlaneMoved at stage {swapped().number} first"
         )
     if members - found:
         raise Retryable(f"{', '.join(sorted(members - found))} aren't in the API target group of instances")

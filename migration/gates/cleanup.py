@@ -6,9 +6,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from migration.clients.aws import Aws
 from migration.clients.kubernetes import (
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -21,10 +20,13 @@ from migration.clients.kubernetes import (
 )
 from migration.reachability import vpc_cidrs
 from migration.retire.delete import LOOK, exists
-from migration.runtime.context import Context
-from migration.runtime.deadline import Retryable
+from migration.sides import Side
 
-Facts = Mapping[str, Any]
+if TYPE_CHECKING:
+    from migration.clients.aws import Aws
+from migration.contracts.gates import NothingNamesTheOldVpc, RetiredAndKept
+from migration.gates.live import Live
+from migration.runtime.deadline import Retryable
 
 # On an object that names the old VPC for a reason that outlives it; the value is free text.
 IGNORE = "vpc-migration/ignore"
@@ -74,21 +76,21 @@ def _looked_at(kubernetes: Any) -> Iterator[tuple[str, Mapping[str, Any], str]]:
             yield name, item, json.dumps(said)
 
 
-def _old(facts: Facts, aws: Aws) -> Old:
-    old = facts["old"]
-    inside = [{"Name": "vpc-id", "Values": [old["vpcId"]]}]
-    vpcs = aws.ec2.describe_vpcs(VpcIds=[old["vpcId"]])["Vpcs"]
+def _old(side: Side, vpc: str, aws: Aws) -> Old:
+    inside: list[Any] = [{"Name": "vpc-id", "Values": [vpc]}]
+    vpcs = aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
     subnets = [one["SubnetId"] for one in aws.ec2.describe_subnets(Filters=inside)["Subnets"]]
     groups = [one["GroupId"] for one in aws.ec2.describe_security_groups(Filters=inside)["SecurityGroups"]]
-    balancers = [old[role][key] for role in ("ingress", "api") for key in ("arn", "dnsName") if role in old]
-    return Old([old["vpcId"], *subnets, *groups, *balancers], vpc_cidrs(vpcs[0]) if vpcs else [old["cidr"]])
+    balancers = [name for one in (side.ingress, side.api) if one for name in (one.arn, one.dns_name)]
+    return Old([vpc, *subnets, *groups, *balancers], vpc_cidrs(vpcs[0]) if vpcs else [side.cidr])
 
 
-def nothing_names_old(facts: Facts, context: Context) -> str:
+def nothing_names_old(q: NothingNamesTheOldVpc, live: Live) -> str:
     """Service annotations, endpoints, webhooks, ConfigMaps and flags name neither ids nor addresses of the old VPC."""
-    aws, kubernetes = context.clients.aws, context.clients.kubernetes
-    old, found, count = _old(facts, aws), [], 0
-    for kind, item, text in _looked_at(kubernetes):
+    side = live.side(q.old)
+    vpc = live.vpc(side)
+    old, found, count = _old(side, vpc, live.aws), list[str](), 0
+    for kind, item, text in _looked_at(live.kubernetes):
         count += 1
         metadata = item["metadata"]
         if IGNORE in (metadata.get("annotations") or {}):
@@ -102,15 +104,14 @@ def nothing_names_old(facts: Facts, context: Context) -> str:
             f"{'; '.join(found[:5])}{more}: these break when the old VPC goes; correct them, or annotate what may stay "
             f"with {IGNORE}"
         )
-    return f"{count} objects looked at, none names {facts['old']['vpcId']} or its addresses"
+    return f"{count} objects looked at, none names {vpc} or its addresses"
 
 
-def retired(facts: Facts, context: Context) -> str:
+def retired(q: RetiredAndKept, live: Live) -> str:
     """Everything on the retire list is gone, and everything to keep that this program can look at is there."""
-    aws = context.clients.aws
-    left = [f"{item['type']} {item['id']}" for item in facts["retire"] if exists(aws, item["type"], item["id"])]
+    left = [f"{item.type} {item.id}" for item in q.retire if exists(live.aws, item.type, item.id)]
     if left:
-        raise Retryable(f"{len(left)} of {len(facts['retire'])} to retire are still there: {', '.join(left[:3])}")
-    lost = [i["id"] for i in facts["keep"] if i["type"] in LOOK and not exists(aws, i["type"], i["id"])]
+        raise Retryable(f"{len(left)} of {len(q.retire)} to retire are still there: {', '.join(left[:3])}")
+    lost = [item.id for item in q.keep if item.type in LOOK and not exists(live.aws, item.type, item.id)]
     kept = f"; {', '.join(lost)} of keep are gone, not by this program" if lost else ""
-    return f"{len(facts['retire'])} objects are gone, {len(facts['keep']) - len(lost)} were left alone{kept}"
+    return f"{len(q.retire)} objects are gone, {len(q.keep) - len(lost)} were left alone{kept}"

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from migration.clients.kubernetes import BUDGETS, NODES, SERVICES
+from migration.contracts.gates import ClusterHealthy, WritersKnown
 from migration.drain.model import budget_from
-from migration.runtime.context import Context
+from migration.drain.nodes import ready
+from migration.gates.live import Live
+from migration.ingress.service import refuse_health_check_ports
 from migration.runtime.deadline import Permanent, Retryable
-
-Facts = Mapping[str, Any]
 
 # Programs that write again whenever what they find isn't what they hold; people and pipelines write once.
 CONTINUOUS = (
@@ -27,15 +28,9 @@ CONTINUOUS = (
 PLAN = "vpc-migration/plan"
 
 
-def ready(node: Mapping[str, Any]) -> bool:
-    """Whether a node's Ready condition is true."""
-    conditions = (node.get("status") or {}).get("conditions") or []
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
-
-
-def healthy(facts: Facts, context: Context) -> str:
+def healthy(q: ClusterHealthy, live: Live) -> str:
     """Nodes ready, budgets met, targets healthy behind the old balancers: a sick cluster isn't moved."""
-    kubernetes = context.clients.kubernetes
+    kubernetes = live.kubernetes
     nodes = kubernetes.list(NODES)
     unready = sorted(node["metadata"]["name"] for node in nodes if not ready(node))
     if unready or not nodes:
@@ -44,13 +39,11 @@ def healthy(facts: Facts, context: Context) -> str:
     short = [b.key for b in budgets if b.expected and b.current_healthy < b.desired_healthy]
     if short:
         raise Retryable(f"{len(short)} of {len(budgets)} PodDisruptionBudgets aren't met ({', '.join(short[:3])})")
-    old, count = facts["old"], 0
-    for role in ("ingress", "api") if "ingress" in old else ():
-        states = [
-            target.state for group in old[role]["targetGroups"] for target in context.clients.aws.target_health(group)
-        ]
+    old, count = live.side(q.old), 0
+    for role, balancer in (("ingress", live.ingress(old)), ("API", live.api(old))):
+        states = [target.state for group in balancer.target_groups for target in live.aws.target_health(group)]
         if "healthy" not in states:
-            raise Retryable(f"the {role} balancer of side {old['name']} has no healthy target")
+            raise Retryable(f"the {role} balancer of side {old.name} has no healthy target")
         count += states.count("healthy")
     return f"{len(nodes)} nodes ready, {len(budgets)} budgets met, {count} targets healthy"
 
@@ -72,28 +65,27 @@ def continuous(names: Iterable[str]) -> list[str]:
     return sorted({name for name in names if any(known in name.lower() for known in CONTINUOUS)})
 
 
-def writers_known(facts: Facts, context: Context) -> str:
+def writers_known(q: WritersKnown, live: Live) -> str:
     """Nobody writes the ingress Service's policy back, and no Service has a balancer of its own without a plan."""
-    wanted = facts["ingress"]
-    services = context.clients.kubernetes.list(SERVICES)
+    services = live.kubernetes.list(SERVICES)
     ingress = next(
         (
             one
             for one in services
-            if (one["metadata"]["namespace"], one["metadata"]["name"]) == (wanted["namespace"], wanted["service"])
+            if (one["metadata"]["namespace"], one["metadata"]["name"]) == (q.namespace, q.service)
         ),
         None,
     )
     if ingress is None:
-        raise Permanent(f"there is no Service {wanted['namespace']}/{wanted['service']}; correct migration:ingress")
+        raise Permanent(f"there is no Service {q.namespace}/{q.service}; correct migration:ingress")
     owners = managers(ingress, "f:spec", "f:externalTrafficPolicy")
     writers = continuous(owners)
     if writers and PLAN not in (ingress["metadata"].get("annotations") or {}):
         raise Permanent(
-            f"{', '.join(writers)} owns externalTrafficPolicy of {wanted['namespace']}/{wanted['service']} and would "
+            f"{', '.join(writers)} owns externalTrafficPolicy of {q.namespace}/{q.service} and would "
             f"write it back while the ingress moves: pause it there for stages 3 to 6, and say so by annotation {PLAN}"
         )
-    _no_health_check_port(facts, context, ingress)
+    refuse_health_check_ports(ingress, live.aws.target_groups(live.ingress(live.side(q.old)).target_groups))
     alone = [
         f"{one['metadata']['namespace']}/{one['metadata']['name']}"
         for one in services
@@ -107,17 +99,3 @@ def writers_known(facts: Facts, context: Context) -> str:
         )
     wrote = ", ".join(sorted(set(owners))) or "nobody"
     return f"externalTrafficPolicy was written by {wrote}; no Service has a balancer of its own"
-
-
-def _no_health_check_port(facts: Facts, context: Context, ingress: Mapping[str, Any]) -> None:
-    """A `healthCheckNodePort` goes away with the policy `Cluster`; balancers that check it would lose all targets."""
-    port = ingress["spec"].get("healthCheckNodePort")
-    if not port:
-        return
-    arns = facts["old"]["ingress"]["targetGroups"]
-    for group in context.clients.aws.target_groups(arns):
-        if str(group.get("HealthCheckPort")) == str(port):
-            raise Permanent(
-                f"target group {group['TargetGroupName']} checks port {port}, the Service's healthCheckNodePort, which "
-                f"goes away with externalTrafficPolicy Cluster: let it check traffic-port first"
-            )

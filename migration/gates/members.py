@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from migration.clients.etcd import Etcd, Member, client_trust
+from migration.contracts.gates import EtcdPreflight, MembersAllNew
 from migration.etcd.over_ssm import EtcdOverSsm
 from migration.etcd.preflight import preflight as etcd_preflight
 from migration.etcd.preflight import whole
-from migration.names import member_name
-from migration.runtime.context import Context
+from migration.gates.live import Live
 from migration.runtime.deadline import Permanent, Retryable
 
-Facts = Mapping[str, Any]
 T = TypeVar("T")
 
 
@@ -30,19 +29,18 @@ def within(members: Iterable[Member], cidr: str) -> list[Member]:
     return [member for member in members if IPv4Address(address_of(member)) in network]
 
 
-def ask(facts: Facts, context: Context, question: Callable[[Etcd], T]) -> T:
+def ask(q: EtcdPreflight | MembersAllNew, live: Live, question: Callable[[Etcd], T]) -> T:
     """Ask etcd by its client port, or, where that isn't open to the operator (yet), on a member's own machine.
 
     The operator's networks are let in only while members are swapped (`etcd.access: direct`).
     """
-    aws, etcd = context.clients.aws, facts["etcd"]
-    machines = [one for side in ("old", "new") for one in aws.instances_of_groups(facts[side]["memberGroups"])]
-    running = [one for one in machines if one.state == "running"]
+    aws, context = live.aws, live.context
+    running = [one for one in aws.instances_of_groups([*q.old_groups, *q.new_groups]) if one.state == "running"]
     if not running:
         raise Retryable("no member's machine is running")
-    endpoints = [f"https://{one.ip}:{etcd['clientPort']}" for one in running]
-    if etcd["access"] == "direct":
-        client = Etcd(endpoints, client_trust(aws.ssm, etcd["certificates"]))
+    endpoints = [f"https://{one.ip}:{q.etcd.client_port}" for one in running]
+    if q.etcd.access == "direct":
+        client = Etcd(endpoints, client_trust(aws.ssm, q.etcd.certificates))
         try:
             client.members()
         except Retryable:
@@ -55,26 +53,24 @@ def ask(facts: Facts, context: Context, question: Callable[[Etcd], T]) -> T:
     return question(EtcdOverSsm(aws, {one.ip: one.id for one in running}, endpoints, context.deadline, context.alive))
 
 
-def preflight(facts: Facts, context: Context) -> str:
+def preflight(q: EtcdPreflight, live: Live) -> str:
     """All voters healthy, no foreign learner, no alarm, short round trips."""
-    aws, port = context.clients.aws, facts["etcd"]["peerPort"]
-    new = aws.instances_of_groups(facts["new"]["memberGroups"])
-    names = {member_name(one["name"], facts["new"]["suffix"]) for one in facts["members"]}
-    urls = {f"https://{one.ip}:{port}" for one in new}
+    new = live.aws.instances_of_groups(q.new_groups)
+    urls = {f"https://{one.ip}:{q.etcd.peer_port}" for one in new}
 
     def ours(member: Member) -> bool:
         """A learner of this program's own is what an interrupted swap left, and the swap goes on from there."""
-        return member.name in names or bool(urls & set(member.peer_urls))
+        return member.name in q.new_names or bool(urls & set(member.peer_urls))
 
     def question(etcd: Etcd) -> str:
-        return etcd_preflight(etcd, ours=ours, log=context.log)
+        return etcd_preflight(etcd, ours=ours, log=live.context.log)
 
-    return ask(facts, context, question)
+    return ask(q, live, question)
 
 
-def all_new(facts: Facts, context: Context) -> str:
-    """As many voters as ever, all healthy, `movedMembers` of them on the new side, and no learner."""
-    wanted, moved = len(facts["members"]), int(facts["movedMembers"])
+def all_new(q: MembersAllNew, live: Live) -> str:
+    """As many voters as ever, all healthy, `moved` of them on the new side, and no learner."""
+    wanted, moved = len(q.old_groups), q.moved
 
     def question(etcd: Etcd) -> str:
         members = etcd.members()
@@ -84,12 +80,24 @@ def all_new(facts: Facts, context: Context) -> str:
         voters = whole(etcd, members)
         if len(voters) != wanted:
             raise Retryable(f"etcd has {len(voters)} voters, {wanted} are wanted")
-        new = within(voters, facts["new"]["cidr"])
+        new = within(voters, q.new.cidr)
         if len(new) != moved:
             raise Permanent(
-                f"{len(new)} of {len(voters)} voters are in side {facts['new']['name']} "
+                f"{len(new)} of {len(voters)} voters are in side {q.new.name} "
                 f"({', '.join(sorted(member.name for member in new))}), {moved} should be"
             )
-        return f"{len(voters)} voters healthy, {len(new)} on side {facts['new']['name']}"
+        return f"{len(voters)} voters healthy, {len(new)} on side {q.new.name}"
 
-    return ask(facts, context, question)
+    return ask(q, live, question)
+
+
+def voters_on_new_side(q: MembersAllNew, live: Live) -> int:
+    """How many voters of etcd are on the new side. Raises `Permanent` when etcd can't be asked."""
+
+    def question(etcd: Etcd) -> int:
+        return len(within([one for one in etcd.members() if not one.learner], q.new.cidr))
+
+    try:
+        return ask(q, live, question)
+    except Retryable as reason:
+        raise Permanent(f"how many members have moved can't be told, so going back isn't safe: {reason}") from reason

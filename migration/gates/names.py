@@ -2,54 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from migration.dns.plan import Name, Target, Wanted, batch, plain
+from migration.contracts.gates import RecordsInSync, TtlsLowered
+from migration.contracts.traffic import SideBalancers
+from migration.dns.plan import differing, plain
+from migration.dns.wanted import Weights
 from migration.dns.zone import zone_records
-from migration.runtime.context import Context
+from migration.gates.live import Live
 from migration.runtime.deadline import Retryable
-from migration.stages import stage
-
-Facts = Mapping[str, Any]
 
 
-def _names(facts: Facts) -> list[Name]:
-    return [Name(**{key: one[key] for key in ("name", "serves", "ttl", "value")}) for one in facts["records"]]
-
-
-def ttls_lowered(facts: Facts, context: Context) -> str:
+def ttls_lowered(q: TtlsLowered, live: Live) -> str:
     """No record of a name has a longer TTL than the one asked for."""
-    records, limit = zone_records(context.clients.aws, facts["zoneId"]), int(facts["ttl"])
-    for name in _names(facts):
-        found = [record for record in records if plain(record["Name"]) == plain(name.name)]
+    records = zone_records(live.aws, q.zone_id)
+    for name in q.names:
+        found = [record for record in records if plain(record["Name"]) == plain(name)]
         if not found:
-            raise Retryable(f"{name.name} has no record")
+            raise Retryable(f"{name} has no record")
         longest = max(int(record.get("TTL", 0)) for record in found)
-        if longest > limit:
-            raise Retryable(f"{name.name} has a TTL of {longest} s, wanted are {limit} s")
-    return f"{len(facts['records'])} names have a TTL of {limit} s"
+        if longest > q.ttl:
+            raise Retryable(f"{name} has a TTL of {longest} s, wanted are {q.ttl} s")
+    return f"{len(q.names)} names have a TTL of {q.ttl} s"
 
 
-def in_sync(facts: Facts, context: Context) -> str:
+def in_sync(q: RecordsInSync, live: Live) -> str:
     """The records are exactly what the stage wants, on both sides' balancers."""
-    wanted: Wanted = stage(facts["stage"]).traffic.value
     old, new = (
-        Target(side=side["name"], balancers={role: side[role]["dnsName"] for role in ("ingress", "api")})
-        for side in (facts["old"], facts["new"])
+        SideBalancers(side=side.name, ingress=live.ingress(side).dns_name, api=live.api(side).dns_name)
+        for side in (live.side(q.old), live.side(q.new))
     )
-    percent = int(facts["newTrafficPercent"])
-    left = batch(
-        zone_records(context.clients.aws, facts["zoneId"]),
-        _names(facts),
-        wanted,
-        new_percent=percent,
-        ttl=int(facts["ttl"]),
-        old=old,
-        new=new,
-    )
+    weights = Weights(old=q.old_weight, new=q.new_weight)
+    left = differing(zone_records(live.aws, q.zone_id), q.records, weights, ttl=q.ttl, old=old, new=new)
     if left:
-        names = sorted({change["ResourceRecordSet"]["Name"] for change in left})
-        raise Retryable(f"{', '.join(names)} aren't as wanted ({wanted}) yet")
-    share = f", {percent} % to {new.side}" if wanted == "both" else ""
-    return f"{len(facts['records'])} names lead to {wanted}{share}"
+        raise Retryable(f"{', '.join(left)} aren't as wanted yet ({old.side} {weights.old}, {new.side} {weights.new})")
+    return f"{len(q.records)} names lead to {old.side} with {weights.old} % and to {new.side} with {weights.new} %"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients.kubernetes import ApiFailure, Kind, NotFound
-from migration.runtime.context import Context
+from migration.contracts.gates import Permissions
+from migration.gates.live import Live
+from migration.names import record_parameter
 from migration.runtime.deadline import Permanent
 
-Facts = Mapping[str, Any]
 _REVIEWS = Kind("apis/authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False)
 _DENIED = (
     "AccessDenied",
@@ -52,26 +53,24 @@ VERBS = (
 )
 
 
-def _reads(facts: Facts, context: Context) -> dict[str, Callable[[], Any]]:
+def _reads(q: Permissions, live: Live) -> dict[str, Callable[[], Any]]:
     """A harmless question to every service the stages use."""
-    aws = context.clients.aws
+    aws, old = live.aws, live.side(q.old)
     return {
-        "ec2": lambda: aws.ec2.describe_vpcs(VpcIds=[facts["old"]["vpcId"]]),
-        "autoscaling": lambda: aws.groups(facts["old"]["workerGroups"][:1]),
-        "elasticloadbalancing": lambda: aws.elbv2.describe_load_balancers(
-            LoadBalancerArns=[facts["old"]["api"]["arn"]]
-        ),
-        "route53": lambda: aws.route53.get_hosted_zone(Id=facts["zoneId"]),
+        "ec2": lambda: aws.ec2.describe_vpcs(VpcIds=[live.vpc(old)]),
+        "autoscaling": lambda: aws.groups(q.worker_groups[:1]),
+        "elasticloadbalancing": lambda: aws.elbv2.describe_load_balancers(LoadBalancerArns=[live.api(old).arn]),
+        "route53": lambda: aws.route53.get_hosted_zone(Id=q.zone_id),
         "cloudwatch": lambda: aws.cloudwatch.list_metrics(Namespace="AWS/NetworkELB"),
-        "ssm": lambda: aws.ssm.get_parameters(Names=[f"/{facts['cluster']}/migration/record"]),
-        "iam": lambda: aws.iam.get_role(RoleName=facts["controlPlaneRole"]),
+        "ssm": lambda: aws.ssm.get_parameters(Names=[record_parameter(live.cluster)]),
+        "iam": lambda: aws.iam.get_role(RoleName=q.control_plane_role),
     }
 
 
-def permissions(facts: Facts, context: Context) -> str:
+def permissions(q: Permissions, live: Live) -> str:
     """Every service answers; denied actions and verbs are named, all at once; what can't be asked is said."""
     denied: list[str] = []
-    for service, ask in _reads(facts, context).items():
+    for service, ask in _reads(q, live).items():
         try:
             ask()
         except ClientError as error:
@@ -80,16 +79,16 @@ def permissions(facts: Facts, context: Context) -> str:
                 denied.append(f"{service} ({code})")
                 continue
             raise Permanent(f"{service} doesn't know what the configuration names: {error}") from error
-    refused, simulated = _simulated(context)
-    denied += refused + _denied_verbs(context)
+    refused, simulated = _simulated(live)
+    denied += refused + _denied_verbs(live)
     if denied:
         raise Permanent(f"not allowed: {', '.join(denied)}; docs/adopting.md lists what a migration needs")
-    return f"every service answers; {simulated}; {_room(facts, context)}"
+    return f"every service answers; {simulated}; {_room(q, live)}"
 
 
-def _simulated(context: Context) -> tuple[list[str], str]:
+def _simulated(live: Live) -> tuple[list[str], str]:
     """Denied actions by IAM's own simulation; what it can't simulate is only warned of."""
-    aws = context.clients.aws
+    aws = live.aws
     try:
         caller = aws.sts.get_caller_identity()["Arn"]
         # A session's ARN names its role: arn:aws:sts::1:assumed-role/name/session.
@@ -107,13 +106,13 @@ def _simulated(context: Context) -> tuple[list[str], str]:
     return refused, f"{len(results) - len(unsure)} of {len(ACTIONS)} actions simulated as allowed{warning}"
 
 
-def _denied_verbs(context: Context) -> list[str]:
+def _denied_verbs(live: Live) -> list[str]:
     denied = []
     for group, resource, verb in VERBS:
         name, _, sub = resource.partition("/")
         attributes = {"group": group, "resource": name, "subresource": sub, "verb": verb}
         try:
-            answer = context.clients.kubernetes.create(
+            answer = live.kubernetes.create(
                 _REVIEWS,
                 {
                     "apiVersion": "authorization.k8s.io/v1",
@@ -131,16 +130,15 @@ def _denied_verbs(context: Context) -> list[str]:
     return denied
 
 
-def _room(facts: Facts, context: Context) -> str:
+def _room(q: Permissions, live: Live) -> str:
     """Room in the account's limits for a second set of everything; raises `Permanent` where there is none."""
-    aws = context.clients.aws
+    aws = live.aws
     try:
         limits = aws.autoscaling.describe_account_limits()
     except (ClientError, BotoCoreError, NotImplementedError):
         return "warning: quotas couldn't be asked"
     used, most = limits.get("NumberOfAutoScalingGroups", 0), limits.get("MaxNumberOfAutoScalingGroups", 0)
-    groups = aws.groups([*facts["new"]["workerGroups"], *facts["new"]["memberGroups"]])
-    needed = len(facts["new"]["workerGroups"]) + len(facts["new"]["memberGroups"]) - len(groups)
+    needed = len(q.new_groups) - len(aws.groups(q.new_groups))
     if most and used + needed > most:
         raise Permanent(f"{needed} more Auto Scaling groups are needed, {used} of {most} are in use: raise the quota")
     return f"room for {needed} more groups"

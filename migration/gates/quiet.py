@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from migration.runtime.context import Context
-from migration.runtime.deadline import Permanent, Retryable
+from migration.contracts.gates import ApiQuiet, BalancerRef, IngressQuiet, Quiet
+from migration.gates.live import Live
+from migration.runtime.deadline import Retryable
 
-Facts = Mapping[str, Any]
 NAMESPACE, METRIC = "AWS/NetworkELB", "NewFlowCount"
 # A metric is "seen" if it had a datum lately: a balancer reports flows only while there are any.
 # https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-cloudwatch-metrics.html
@@ -26,12 +26,12 @@ def flows(points: Sequence[Mapping[str, Any]], since: datetime) -> float:
     return sum(float(point["Sum"]) for point in points if point["Timestamp"] >= since)
 
 
-def _points(context: Context, balancer: str, start: datetime, end: datetime, period: int) -> list[Mapping[str, Any]]:
+def _points(live: Live, balancer: str, start: datetime, end: datetime, period: int) -> list[Mapping[str, Any]]:
     """Data of the balancer, in as many questions as CloudWatch's 1,440 data a question ask for."""
     found: list[Mapping[str, Any]] = []
     step = timedelta(seconds=period * 1440)
     while start < end:
-        answer = context.clients.aws.cloudwatch.get_metric_statistics(
+        answer = live.aws.cloudwatch.get_metric_statistics(
             Namespace=NAMESPACE,
             MetricName=METRIC,
             Dimensions=[{"Name": "LoadBalancer", "Value": balancer}],
@@ -45,16 +45,14 @@ def _points(context: Context, balancer: str, start: datetime, end: datetime, per
     return found
 
 
-def _quiet(facts: Facts, context: Context, role: str) -> str:
-    arn = facts["old"][role]["arn"]
-    balancer = arn.split(":loadbalancer/", 1)[-1]
-    limits = facts["limits"]
-    period = int(limits["metricPeriodSeconds"])
+def _quiet(q: Quiet, live: Live, old: BalancerRef) -> str:
+    balancer = old.arn.split(":loadbalancer/", 1)[-1]
+    period = q.metric_period_seconds
     # The old TTL was waited out at stage 2; what clients remember now is the lowered one.
-    seconds = window(int(facts["ttl"]), period, int(limits["quietPeriods"]))
+    seconds = window(q.ttl, period, q.quiet_periods)
     now = datetime.now(UTC)
-    points = _points(context, balancer, now - SEEN, now + timedelta(seconds=period), period)
-    if facts.get("allowTrafficOnOldBalancers"):
+    points = _points(live, balancer, now - SEEN, now + timedelta(seconds=period), period)
+    if q.allow_traffic:
         recent = flows(points, now - timedelta(seconds=seconds))
         return f"{recent:.0f} new flows on {balancer} in {seconds} s, allowed by migration:allowTrafficOnOldBalancers"
     if not points:
@@ -72,13 +70,11 @@ def _quiet(facts: Facts, context: Context, role: str) -> str:
     return f"no new flow on {balancer} for {seconds} s"
 
 
-def ingress(facts: Facts, context: Context) -> str:
+def ingress(q: IngressQuiet, live: Live) -> str:
     """The old ingress balancer is quiet. Its last healthy targets go at stage 6."""
-    return _quiet(facts, context, "ingress")
+    return _quiet(q, live, live.ingress(live.side(q.old)))
 
 
-def api(facts: Facts, context: Context) -> str:
+def api(q: ApiQuiet, live: Live) -> str:
     """The old API balancer is quiet. Its targets go with the swaps."""
-    if "api" not in facts["old"]:
-        raise Permanent("the old side has no API balancer in the configuration")
-    return _quiet(facts, context, "api")
+    return _quiet(q, live, live.api(live.side(q.old)))

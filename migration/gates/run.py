@@ -2,62 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from migration.clients.kubernetes import ApiFailure
-from migration.gates.check import CHECKS, Check, Facts
-from migration.observe import complete
-from migration.runtime.context import Context
+from migration.contracts.gates import CheckResult, Question
+from migration.gates import balancers, cleanup, cluster, members, names, network, permissions, quiet, workloads
+from migration.gates.live import Live
 from migration.runtime.deadline import OutOfTime, Permanent, Retryable
 
 # A gate asks about once a second: cheap for AWS, and progress is seen.
 PAUSE = 1.0
 
+Check = Callable[[Any, Live], str]
+"""Takes its own question; returns what it saw, raises `Retryable` for what may pass and `Permanent` for what won't."""
 
-def completed(facts: Mapping[str, Any], context: Context, stage: int) -> dict[str, Any]:
-    """`facts` with the ids that exist by now, and the stage."""
-    aws = context.clients.aws
-    sides = {role: complete(aws, facts["cluster"], dict(facts[role])) for role in ("old", "new")}
-    return {**facts, **sides, "stage": stage}
+CHECKS: Mapping[str, Check] = {
+    "permissions": permissions.permissions,
+    "cluster-healthy": cluster.healthy,
+    "networks-disjoint": network.disjoint,
+    "reachable-both-ways": network.reachable,
+    "api-served-by-new-balancer": balancers.api_served,
+    "ttls-lowered": names.ttls_lowered,
+    "writers-known": cluster.writers_known,
+    "new-nodes-ready": workloads.new_nodes_ready,
+    "new-targets-healthy": balancers.new_targets,
+    "clients-reach-new-side": network.clients_reach,
+    "records-in-sync": names.in_sync,
+    "ingress-quiet": quiet.ingress,
+    "api-quiet": quiet.api,
+    "nothing-movable-on-old-nodes": workloads.nothing_movable,
+    "etcd-preflight": members.preflight,
+    "members-all-new": members.all_new,
+    "nothing-names-the-old-vpc": cleanup.nothing_names_old,
+    "api-group-healthy": balancers.api_instances,
+    "retired": cleanup.retired,
+}
 
 
-def _until(name: str, check: Check, facts: Facts, context: Context) -> str:
-    told: list[str] = []
+def look(question: Question, live: Live) -> str:
+    """One look: what the check saw. Raises `Retryable` or `Permanent` with the reason."""
+    try:
+        return CHECKS[question.check](question, live)
+    except ApiFailure as failure:
+        raise Retryable(f"the Kubernetes API says {failure}") from failure
+
+
+def _until(question: Question, live: Live) -> str:
+    context, told = live.context, list[str]()
 
     def attempt() -> str:
         context.alive()
         try:
-            return check(facts, context)
+            return look(question, live)
         except Retryable as reason:
             if told[-1:] != [str(reason)]:
-                context.log(f"{name}: waiting: {reason}")
+                context.log(f"{question.check}: waiting: {reason}")
                 told.append(str(reason))
             raise
-        except ApiFailure as failure:
-            raise Retryable(f"the Kubernetes API says {failure}") from failure
 
-    return context.deadline.until(attempt, f"gate {name}", pause=PAUSE)
+    return context.deadline.until(attempt, f"gate {question.check}", pause=PAUSE)
 
 
-def run_checks(names: Sequence[str], facts: Mapping[str, Any], context: Context, stage: int) -> list[dict[str, Any]]:
-    """Results `{check, ok, detail}` in order; raises `Permanent` with every refusal when any check refuses."""
-    unknown = [name for name in names if name not in CHECKS]
-    if unknown:
-        raise Permanent(f"there is no gate {', '.join(unknown)}; known: {', '.join(CHECKS)}")
-    whole = completed(facts, context, stage)
-    results: list[dict[str, Any]] = []
+def run_checks(questions: Sequence[Question], live: Live) -> tuple[CheckResult, ...]:
+    """What each check saw, in order; raises `Permanent` with every refusal when any check refuses."""
+    results: list[CheckResult] = []
     refused: list[str] = []
-    for name in names:
+    for question in questions:
         try:
-            detail = _until(name, CHECKS[name], whole, context)
+            detail = _until(question, live)
         except OutOfTime:
             raise
         except Permanent as reason:
-            refused.append(f"{name}: {reason}")
+            refused.append(f"{question.check}: {reason}")
             continue
-        context.log(f"{name}: {detail}")
-        results.append({"check": name, "ok": True, "detail": detail})
+        live.context.log(f"{question.check}: {detail}")
+        results.append(CheckResult(check=question.check, ok=True, detail=detail))
     if refused:
         raise Permanent("; ".join(refused))
-    return results
+    return tuple(results)

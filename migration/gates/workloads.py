@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from migration.clients.kubernetes import NODES, PODS, VOLUMES
+from migration.contracts.gates import NewNodesReady, NothingMovableOnOldNodes
 from migration.drain.model import pod_from
-from migration.drain.nodes import instance_of, name_of
-from migration.gates.cluster import ready
-from migration.runtime.context import Context
+from migration.drain.nodes import instance_of, name_of, ready
+from migration.gates.live import Live
 from migration.runtime.deadline import Retryable
 
-Facts = Mapping[str, Any]
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone", "topology.ebs.csi.aws.com/zone")
 
 
@@ -34,20 +33,19 @@ def zone_of(node: Mapping[str, Any]) -> str:
     return next((labels[key] for key in ZONE_LABELS if key in labels), "")
 
 
-def new_nodes_ready(facts: Facts, context: Context) -> str:
+def new_nodes_ready(q: NewNodesReady, live: Live) -> str:
     """Each new group is as large as its old one, all its nodes ready; every zone with a volume has one."""
-    aws, kubernetes = context.clients.aws, context.clients.kubernetes
-    old_groups, new_groups = facts["old"]["workerGroups"], facts["new"]["workerGroups"]
-    groups = aws.groups([*old_groups, *new_groups])
-    absent = [name for name in new_groups if name not in groups]
+    aws, kubernetes = live.aws, live.kubernetes
+    groups = aws.groups([name for pair in q.groups for name in (pair.old, pair.new)])
+    absent = [pair.new for pair in q.groups if pair.new not in groups]
     if absent:
         raise Retryable(f"{len(absent)} new groups don't exist ({', '.join(absent[:3])})")
     nodes = {instance_of(node): node for node in kubernetes.list(NODES)}
     total, zones = 0, set()
-    for old_name, new_name in zip(old_groups, new_groups, strict=True):
+    for old_name, new_name in ((pair.old, pair.new) for pair in q.groups):
         instances = [one for one in aws.instances_of_groups([new_name]) if one.state == "running"]
         ready_nodes = [nodes[one.id] for one in instances if one.id in nodes and ready(nodes[one.id])]
-        # The minimum is the size captured when the group was made: the hold keeps it there until stage 7.
+        # The minimum is the size captured when the group was made: the hold keeps it there until members are swapped.
         captured = int(groups.get(old_name, {}).get("DesiredCapacity", 0))
         wanted = max(int(groups[new_name]["MinSize"]), int(groups[new_name]["DesiredCapacity"]))
         if wanted < captured:
@@ -66,10 +64,10 @@ def new_nodes_ready(facts: Facts, context: Context) -> str:
     return f"{total} new nodes ready in {covered}; volumes live in {volumes}"
 
 
-def nothing_movable(facts: Facts, context: Context) -> str:
+def nothing_movable(q: NothingMovableOnOldNodes, live: Live) -> str:
     """On what is left of the old nodes run only DaemonSet and mirror pods, and ended ones."""
-    aws, kubernetes = context.clients.aws, context.clients.kubernetes
-    instances = {one.id for one in aws.instances_of_groups(facts["old"]["workerGroups"], terminated=True)}
+    kubernetes = live.kubernetes
+    instances = {one.id for one in live.aws.instances_of_groups(q.worker_groups, terminated=True)}
     old_nodes = {name_of(node) for node in kubernetes.list(NODES) if instance_of(node) in instances}
     pods = [pod_from(item) for item in kubernetes.list(PODS)]
     left = [pod.key for pod in pods if pod.node in old_nodes and not (pod.stays or pod.finished)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from migration.clients.aws import Aws
 from migration.clients.kubernetes import ENDPOINT_SLICES, NODES, SERVICES, Conflict, Kubernetes, NotFound
@@ -46,7 +46,7 @@ class Ingress:
     alive: Callable[[], None] = lambda: None
     _object: dict[str, Any] = field(init=False, default_factory=dict)
 
-    def check(self) -> str:
+    def check(self) -> Literal["Local", "Cluster"]:
         """Refuse what can't work; returns the present policy."""
         try:
             service = self.kubernetes.get(SERVICES, self.service, self.namespace)
@@ -68,7 +68,7 @@ class Ingress:
             raise Permanent(
                 f"ingress target groups {', '.join(others)} are not of type instance; list only those that are"
             )
-        return spec.get("externalTrafficPolicy") or "Cluster"
+        return "Local" if spec.get("externalTrafficPolicy") == "Local" else "Cluster"
 
     def observe(self, wanted: str) -> Observation:
         """Everything `next_step` decides from, as it is now."""

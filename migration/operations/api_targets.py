@@ -6,27 +6,25 @@ out, so only a member whose old machine still runs is this operation's business.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from migration import target_groups
+from migration.contracts.traffic import ApiTargetsInputs, ApiTargetsResult
 from migration.runtime.context import Context
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
-    """Inputs: `targetGroup` (ARN), `port`, `members` (each `{name, address}`). Outputs the addresses taken in."""
-    aws, group, port = context.clients.aws, inputs["targetGroup"], int(inputs["port"])
-    addresses = [member["address"] for member in inputs["members"]]
+def run(inputs: ApiTargetsInputs, previous: ApiTargetsResult | None, context: Context) -> ApiTargetsResult:
+    """Register what isn't a target yet, and wait until all are healthy."""
+    aws, group = context.clients.aws, inputs.target_group
+    addresses = [member.address for member in inputs.members]
     present = {target.id for target in aws.target_health(group) if target.state != "draining"}
-    missing = [address for address in addresses if address not in present]
-    for address in missing:
+    missing = [member for member in inputs.members if member.address not in present]
+    for member in missing:
         context.alive()
-        target_groups.register(aws, group, address, port)
+        target_groups.register(aws, group, member.address, inputs.port)
     if missing:
-        context.log(f"registered {', '.join(missing)}")
+        context.log(f"registered {', '.join(f'{member.name} {member.address}' for member in missing)}")
     for address in addresses:
         context.deadline.until(
             lambda address=address: target_groups.healthy(aws, group, address),
             f"{address} to be healthy behind the new API balancer",
         )
-    return {"addresses": addresses}
+    return ApiTargetsResult(addresses=tuple(addresses))

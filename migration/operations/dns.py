@@ -1,44 +1,44 @@
-"""The cluster's names lead where the stage says: one change batch, in sync everywhere, old TTLs waited out."""
+"""The cluster's names get their form: one change batch, in sync everywhere, old TTLs waited out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws
-from migration.dns.plan import Name, Target, Wanted, batch, weights
+from migration.contracts.traffic import DnsCutInputs, DnsCutResult
+from migration.dns.plan import batch
+from migration.dns.wanted import FULL, Weights
 from migration.dns.zone import zone_records
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent, Retryable
 
-WANTED: tuple[Wanted, ...] = ("old", "both", "new", "original", "final")
 # Answers of Route 53 that pass: a change before this one is still being applied, or the zone changed meanwhile.
 _PASSING = frozenset({"PriorRequestNotComplete", "Throttling", "ThrottlingException", "InvalidChangeBatch"})
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
-    """`wanted`: old, both (`newPercent`), new; original gives the simple records back, final makes new ones.
+def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -> DnsCutResult:
+    """Make a pair of each name, or dissolve it. Raises `Permanent` where a name leads to neither side."""
+    aws, zone, pair = context.clients.aws, inputs.zone_id, inputs.form == "pair"
+    weights = Weights(old=FULL - inputs.new_weight, new=inputs.new_weight)
 
-    Outputs `wanted`, `weights` by side, `ttl` as waited out, and `changed` (names changed by this run).
-    """
-    wanted: Wanted = inputs["wanted"]
-    if wanted not in WANTED:
-        raise Permanent(f"wanted is {wanted!r}; it is one of {', '.join(WANTED)}")
-    aws, zone = context.clients.aws, inputs["zoneId"]
-    names = [Name(**{key: record[key] for key in ("name", "serves", "ttl", "value")}) for record in inputs["records"]]
-    old = Target(side=inputs.get("oldName", "old"), balancers=inputs["old"])
-    new = Target(side=inputs.get("newName", "new"), balancers=inputs["new"])
-    percent, ttl = int(inputs["newPercent"]), int(inputs["ttl"])
-
-    def changed() -> tuple[list[Any], str | None]:
+    def changed() -> tuple[list[dict[str, Any]], str | None]:
         context.alive()
-        found = batch(zone_records(aws, zone), names, wanted, new_percent=percent, ttl=ttl, old=old, new=new)
+        found = batch(
+            zone_records(aws, zone),
+            inputs.records,
+            inputs.form,
+            weights=weights,
+            ttl=inputs.ttl,
+            old=inputs.old,
+            new=inputs.new,
+        )
         if not found:
             return [], None
+        changes: Any = {"Changes": found}
         try:
-            answer = aws.route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": found})
+            answer = aws.route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=changes)
         except ClientError as error:
             if error.response["Error"]["Code"] in _PASSING:
                 raise Retryable(str(error)) from error
@@ -47,21 +47,18 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
 
     found, change = context.deadline.until(changed, f"the records of zone {zone}")
     if change is not None:
-        context.log(f"{len(found)} changes in one batch ({wanted}); waiting until every name server has them")
+        context.log(f"{len(found)} changes in one batch ({inputs.form}); waiting until every name server has them")
         context.deadline.until(lambda: _in_sync(aws, change), "Route 53 to have the change everywhere")
-    pair = wanted not in ("original", "final")
-    old_ttl = max((name.ttl for name in names), default=0)
+    old_ttl = max((name.ttl for name in inputs.records), default=0)
     # Not "if something changed": a run that was killed while it waited must wait again.
-    if pair and old_ttl > ttl and (previous or {}).get("ttl") != ttl:
-        context.log(f"TTL lowered to {ttl} s; waiting out the old one, {old_ttl} s")
+    if pair and old_ttl > inputs.ttl and (previous is None or previous.ttl != inputs.ttl):
+        context.log(f"TTL lowered to {inputs.ttl} s; waiting out the old one, {old_ttl} s")
         context.deadline.sleep(old_ttl)
-    shares = dict(zip((old.side, new.side), weights(wanted, percent), strict=True)) if pair else {}
-    return {
-        "wanted": wanted,
-        "weights": shares,
-        "ttl": ttl if pair else None,
-        "changed": sorted({item["ResourceRecordSet"]["Name"] for item in found}),
-    }
+    return DnsCutResult(
+        form=inputs.form,
+        ttl=inputs.ttl if pair else None,
+        changed=tuple(sorted({item["ResourceRecordSet"]["Name"] for item in found})),
+    )
 
 
 def _in_sync(aws: Aws, change: str) -> bool | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from migration.gates import run_checks
+from migration.contracts.gates import GateInputs, GateResult
+from migration.gates import Live, run_checks
 from migration.runtime.context import Context
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
-    """Runs `checks` on `facts`; outputs `results`, each with `check`, `ok` and what was seen as `detail`."""
-    results = run_checks(inputs["checks"], inputs["facts"], context, int(inputs["stage"]))
-    return {"stage": inputs["stage"], "position": inputs["position"], "results": results}
+def run(inputs: GateInputs, previous: GateResult | None, context: Context) -> GateResult:
+    """Ask all questions until each holds; raises `Permanent` with every refusal."""
+    results = run_checks(inputs.questions, Live(inputs.cluster, context))
+    return GateResult(stage=inputs.stage, position=inputs.position, results=results)

@@ -1,36 +1,26 @@
-"""The ingress Service's externalTrafficPolicy: `Cluster` while ingress pods move, what it was otherwise.
-
-Inputs: `wanted` ("Cluster" or "recorded"), `namespace`, `service`, `recorded` (the policy of before), `targetGroups`
-(ARNs of the sides that get traffic), `groups` (Auto Scaling groups behind them).
-Outputs: `wanted`, `policy` (now), `previous` (as it was when first seen), `steps` (what this run did).
-"""
+"""The ingress Service's externalTrafficPolicy: `Cluster` while ingress pods move, what it was otherwise."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from migration.contracts.traffic import IngressPolicyInputs, IngressPolicyResult
 from migration.ingress.plan import Step, next_step
 from migration.ingress.service import Ingress
 from migration.runtime.context import Context
-from migration.runtime.deadline import Permanent, Retryable
+from migration.runtime.deadline import Retryable
 
-POLICIES = ("Local", "Cluster")
 TELL_EVERY = 2.0
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
+def run(inputs: IngressPolicyInputs, previous: IngressPolicyResult | None, context: Context) -> IngressPolicyResult:
     """Bring the policy to what is wanted: observe, do one step, observe again."""
-    wanted = inputs["recorded"] if inputs["wanted"] == "recorded" else inputs["wanted"]
-    if wanted not in POLICIES:
-        raise Permanent(f"ingress policy: wanted is {wanted!r}; it is 'Local' or 'Cluster'")
+    wanted = inputs.policy
     ingress = Ingress(
         aws=context.clients.aws,
         kubernetes=context.clients.kubernetes,
-        namespace=inputs["namespace"],
-        service=inputs["service"],
-        groups=tuple(inputs["groups"]),
-        target_groups=tuple(inputs["targetGroups"]),
+        namespace=inputs.namespace,
+        service=inputs.service,
+        groups=inputs.groups,
+        target_groups=inputs.target_groups,
         alive=context.alive,
     )
     before = ingress.check()
@@ -59,10 +49,10 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
             context.log(f"{step.act}{names}{' ' + step.policy if step.policy else ''}: {step.why}")
             facts = ingress.observe(wanted)
 
-    policy = context.deadline.until(attempt, f"externalTrafficPolicy {wanted} to be in effect", pause=0.5)
-    return {
-        "wanted": inputs["wanted"],
-        "policy": policy,
-        "previous": (previous or {}).get("previous") or before,
-        "steps": done,
-    }
+    context.deadline.until(attempt, f"externalTrafficPolicy {wanted} to be in effect", pause=0.5)
+    return IngressPolicyResult(
+        wanted=inputs.wanted,
+        policy=wanted,
+        previous=previous.previous if previous else before,
+        steps=tuple(done),
+    )

@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from migration.clients.etcd import Etcd, client_trust
-from migration.etcd.swap import NewMember, OldMember, Swap
+from migration.contracts.members import MemberSwapInputs, MemberSwapResult
+from migration.etcd.swap import Swap
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
-    """Inputs as `components.control_plane` declares them; `wanted` is the side the member shall be on.
-
-    Outputs: `state`, and what the swap did and saw. A member that moved can't be moved back yet.
-    """
-    before = dict(previous or {})
-    if inputs["wanted"] == "old":
-        if before.get("state") == "new":
+def run(inputs: MemberSwapInputs, previous: MemberSwapResult | None, context: Context) -> MemberSwapResult:
+    """Swap the member in, where it is wanted on the new side. A member that moved can't be moved back yet."""
+    if inputs.wanted == "old":
+        if previous is not None and previous.state == "new":
             raise Permanent(
-                f"{inputs['new']['name']} already votes: moving a member back isn't there yet; "
+                f"{inputs.new.name} already votes: moving a member back isn't there yet; "
                 f"set migration:controlPlaneMoved to at least what it was"
             )
-        return {"state": "old"}
-    etcd, aws = inputs["etcd"], context.clients.aws
-    if etcd["access"] != "direct":
+        return MemberSwapResult(state="old")
+    aws = context.clients.aws
+    if inputs.etcd.access != "direct":
         raise Permanent(
             "migration:etcd.access is 'ssm', which isn't there yet; use direct with migration:operatorNetworks"
         )
-    trust = client_trust(aws.ssm, etcd["certificates"])
+    trust = client_trust(aws.ssm, inputs.etcd.certificates)
     swap = Swap(
-        cluster=inputs["cluster"],
-        old=OldMember(**{key: inputs["old"][key] for key in ("name", "group", "address")}),
-        new=NewMember(**{key: inputs["new"][key] for key in ("name", "group")}),
-        ticket_parameter=inputs["ticketParameter"],
-        client_port=etcd["clientPort"],
-        peer_port=etcd["peerPort"],
-        api_port=inputs["apiPort"],
-        old_api_groups=list(inputs["oldApiTargetGroups"]),
-        new_api_group=inputs["newApiTargetGroup"],
-        snapshots=Path(etcd["snapshots"]),
+        cluster=inputs.cluster,
+        old=inputs.old,
+        new=inputs.new,
+        ticket_parameter=inputs.ticket_parameter,
+        client_port=inputs.etcd.client_port,
+        peer_port=inputs.etcd.peer_port,
+        api_port=inputs.api_port,
+        old_api_groups=list(inputs.old_api_target_groups),
+        new_api_group=inputs.new_api_target_group,
+        snapshots=Path(inputs.snapshots),
         aws=aws,
         kubernetes=context.clients.kubernetes,
         etcd=lambda endpoints: Etcd(endpoints, trust),
@@ -49,4 +44,4 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
         log=context.log,
         alive=context.alive,
     )
-    return {**before, **swap.advance(), "state": "new"}
+    return swap.advance(previous)

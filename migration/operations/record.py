@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from migration.contracts.record import StageRecordInputs, StageRecordResult
 from migration.runtime.context import Context
-from migration.runtime.deadline import Permanent
-from migration.stages.record import as_json, begin, finish
+from migration.stages.record import begin, finish
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
-    """`phase` begin writes `tried` after checking the move again; finish writes `reached`. Outputs the record."""
-    aws, cluster, stage, owner = context.clients.aws, inputs["cluster"], inputs["stage"], inputs["owner"]
+def run(inputs: StageRecordInputs, previous: StageRecordResult | None, context: Context) -> StageRecordResult:
+    """`begin` writes what is tried after checking the move again; `finish` writes what was reached."""
+    aws = context.clients.aws
 
-    def attempt() -> dict[str, Any]:
+    def attempt() -> StageRecordResult:
         context.alive()
-        if inputs["phase"] == "begin":
+        if inputs.phase == "begin":
             record = begin(
                 aws,
-                cluster,
-                stage,
-                owner=owner,
-                from_side=inputs["from"],
-                to_side=inputs["to"],
-                command=inputs.get("command", "pulumi up"),
+                inputs.cluster,
+                inputs.stage,
+                owner=inputs.owner,
+                from_side=inputs.from_side,
+                to_side=inputs.to_side,
+                command=inputs.command,
             )
-        elif inputs["phase"] == "finish":
-            record = finish(aws, cluster, stage, owner=owner)
         else:
-            raise Permanent(f"phase {inputs['phase']!r} is neither begin nor finish")
-        return {"record": as_json(record)}
+            record = finish(aws, inputs.cluster, inputs.stage, owner=inputs.owner)
+        return StageRecordResult(record=record)
 
     return context.deadline.until(attempt, "the record of the migration")

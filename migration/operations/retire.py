@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from migration.clients.kubernetes import VOLUMES
+from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.retire.delete import retire
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
@@ -22,23 +23,17 @@ def volumes_in_use(volumes: Iterable[Mapping[str, Any]]) -> set[str]:
     return found
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
-    """Inputs: `wanted` ("retired" or "present"), `items` and `keep` (each `{type, id}`).
-
-    Returns all ids deleted so far. Going back from "retired" brings nothing back: what is deleted is deleted.
-    """
-    before: list[str] = list((previous or {}).get("deleted", []))
-    if inputs["wanted"] != "retired":
-        return {"deleted": before}
-    both = sorted({item["id"] for item in inputs["items"]} & {item["id"] for item in inputs["keep"]})
+def run(inputs: RetirementInputs, previous: RetirementResult | None, context: Context) -> RetirementResult:
+    """Delete all items; raises `Permanent` where one must not go."""
+    both = sorted({item.id for item in inputs.items} & set(inputs.keep))
     if both:
         raise Permanent(f"{', '.join(both)} stands in migration:retire and in migration:keep; decide for one")
     used = volumes_in_use(context.clients.kubernetes.list(VOLUMES))
-    data = sorted({item["id"] for item in inputs["items"] if item["type"] == "volume"} & used)
+    data = sorted({item.id for item in inputs.items if item.type == "volume"} & used)
     if data:
         raise Permanent(
             f"{', '.join(data)} in migration:retire hold the data of PersistentVolumes, which live on on the new side; "
             f"move them to migration:keep"
         )
-    deleted = retire(context.clients.aws, inputs["items"], context.deadline, context.log, context.alive)
-    return {"deleted": sorted({*before, *deleted})}
+    deleted = retire(context.clients.aws, inputs.items, context.deadline, context.log, context.alive)
+    return RetirementResult(deleted=tuple(sorted({*(previous.deleted if previous else ()), *deleted})))

@@ -1,134 +1,17 @@
-"""A side's worker groups at zero, once they are drained, or back at their recorded sizes.
-
-Inputs: `wanted` ("zero" or "recorded"), `groups` (names), `sizes` (a note's `groups`).
-Outputs: `wanted`, `groups` {name: size now}, `ended` (instances that were ended by this run).
-"""
+"""A side's worker groups at zero, or back at their recorded sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from migration.clients.aws import Instance
-from migration.clients.kubernetes import PODS
-from migration.drain.model import Pod, pod_from
-from migration.drain.nodes import name_of, nodes_of
-from migration.operations.hold import suspended
+from migration.contracts.workers import WorkerScaleInputs, WorkerScaleResult
 from migration.runtime.context import Context
-from migration.runtime.deadline import Permanent, Retryable
-
-TELL_EVERY = 2.0
+from migration.workers.scale import to_recorded, to_zero
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
+def run(inputs: WorkerScaleInputs, previous: WorkerScaleResult | None, context: Context) -> WorkerScaleResult:
     """Scale the groups; to zero only while no node of theirs holds a pod that belongs elsewhere."""
-    wanted, groups = inputs["wanted"], list(inputs["groups"])
-    if wanted == "zero":
-        ended = _to_zero(groups, context)
-        return {"wanted": wanted, "groups": dict.fromkeys(groups, 0), "ended": ended}
-    if wanted == "recorded":
-        sizes = {size["group"]: size for size in inputs["sizes"].values() if size["group"] in groups}
-        _to_recorded(sizes, context)
-        return {
-            "wanted": wanted,
-            "groups": {name: size["desired"] for name, size in sizes.items()},
-            "ended": 0,
-        }
-    raise Permanent(f"scale: wanted is {wanted!r}; it is 'zero' or 'recorded'")
-
-
-def still_movable(pods: Sequence[Pod], nodes: frozenset[str]) -> list[Pod]:
-    """Pods on `nodes` that would be lost with them: not finished, not a DaemonSet's, not the kubelet's own."""
-    return [pod for pod in pods if pod.node in nodes and not pod.stays and not pod.finished]
-
-
-def _to_zero(groups: Sequence[str], context: Context) -> int:
-    aws = context.clients.aws
-    instances = aws.instances_of_groups(groups)
-    context.deadline.until(lambda: _emptied(instances, context), "pods to end on the groups' nodes", pause=1.0)
-    described = aws.groups(groups)
-    stuck = [name for name, group in described.items() if "Terminate" in suspended(group) and group.get("Instances")]
-    if stuck:
-        raise Permanent(
-            f"Auto Scaling groups {', '.join(stuck)} have Terminate suspended; resume it: nothing can end there"
-        )
-    for name, group in described.items():
-        if group["MinSize"] == 0 and group["DesiredCapacity"] == 0:
-            continue
-        context.alive()
-        protected = [i["InstanceId"] for i in group.get("Instances", []) if i.get("ProtectedFromScaleIn")]
-        if protected:
-            context.log(f"{name}: {len(protected)} instances are no longer protected from scale-in; they are drained")
-            aws.autoscaling.set_instance_protection(
-                AutoScalingGroupName=name, InstanceIds=protected, ProtectedFromScaleIn=False
-            )
-        aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0)
-    told = context.deadline.clock()
-
-    def gone() -> bool | None:
-        nonlocal told
-        left = aws.instances_of_groups(groups)
-        if not left:
-            return True
-        if context.deadline.clock() - told >= TELL_EVERY:
-            told = context.deadline.clock()
-            context.log(f"{len(left)} instances still end")
-        raise Retryable(f"{len(left)} instances are left, the first is {left[0].id} ({left[0].state})")
-
-    context.deadline.until(gone, "the groups' instances to be terminated", pause=0.5)
-    if instances:
-        context.log(f"{len(instances)} instances of {len(groups)} groups are gone")
-    return len(instances)
-
-
-def _emptied(instances: Sequence[Instance], context: Context) -> bool:
-    """Raises `Permanent` naming pods that would be lost, `Retryable` while the last ones end."""
-    api = context.clients.kubernetes
-    nodes = frozenset(name_of(node) for node in nodes_of(api, [i.id for i in instances]))
-    if not nodes:
-        return True
-    left = still_movable([pod_from(item) for item in api.list(PODS)], nodes)
-    running = [pod for pod in left if not pod.terminating]
-    if running:
-        named = ", ".join(f"{pod.key} on {pod.node}" for pod in running[:5])
-        raise Permanent(f"{len(running)} pods still run on the nodes to be ended ({named}); drain them first")
-    if left:
-        raise Retryable(f"{len(left)} pods end, the first is {left[0].key}")
-    return True
-
-
-def _to_recorded(sizes: Mapping[str, Mapping[str, Any]], context: Context) -> None:
-    aws = context.clients.aws
-    described = aws.groups(sizes)
-    missing = sorted(sizes.keys() - described.keys())
-    if missing:
-        raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist any more; going back ends where they do")
-    closed = [name for name, group in described.items() if "Launch" in suspended(group)]
-    for name, size in sizes.items():
-        group = described[name]
-        context.alive()
-        if name in closed:
-            aws.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=["Launch"])
-        if group["MinSize"] != size["min"] or group["DesiredCapacity"] < size["desired"]:
-            aws.autoscaling.update_auto_scaling_group(
-                AutoScalingGroupName=name,
-                MinSize=size["min"],
-                MaxSize=max(group["MaxSize"], size["desired"]),
-                DesiredCapacity=max(group["DesiredCapacity"], size["desired"]),
-            )
-
-    def served() -> bool | None:
-        short = [
-            name
-            for name, group in aws.groups(sizes).items()
-            if sum(i["LifecycleState"] == "InService" for i in group.get("Instances", [])) < sizes[name]["desired"]
-        ]
-        if short:
-            raise Retryable(f"{', '.join(short[:5])} have fewer instances in service than recorded")
-        return True
-
-    context.deadline.until(served, "the groups to be back at their recorded sizes", pause=1.0)
-    for name in closed:
-        # The hold stands: it is what suspended it.
-        context.alive()
-        aws.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=["Launch"])
+    sizes = {size.group: size for size in inputs.sizes}
+    if inputs.wanted == "zero":
+        ended = to_zero(tuple(sizes), context)
+        return WorkerScaleResult(wanted=inputs.wanted, groups=dict.fromkeys(sizes, 0), ended=ended)
+    to_recorded(sizes, context)
+    return WorkerScaleResult(wanted=inputs.wanted, groups={name: size.desired for name, size in sizes.items()}, ended=0)

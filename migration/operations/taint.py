@@ -1,34 +1,23 @@
-"""The taint that keeps new pods off a side's nodes, or its removal.
-
-Inputs: `wanted` ("tainted" or "clear"), `groups` (Auto Scaling groups of the side); optional `joinSeconds` (120): how
-long a running instance without a node is waited for, since a node that joins later would be untainted.
-Outputs: `wanted`, `nodes` (names), `changed` (how many this run changed), `missing` (instances without a node).
-"""
+"""The taint that keeps new pods off a side's nodes, or its removal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from migration.contracts.workers import TaintInputs, TaintResult
 from migration.drain.nodes import change_nodes, cleared, instance_of, name_of, nodes_of, tainted
 from migration.runtime.context import Context
-from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
-
-JOIN_SECONDS = 120.0
+from migration.runtime.deadline import Deadline, OutOfTime, Retryable
 
 
-def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
+def run(inputs: TaintInputs, previous: TaintResult | None, context: Context) -> TaintResult:
     """Taint or clear every node of the groups, and look again until none is left out."""
-    wanted = inputs["wanted"]
-    if wanted not in ("tainted", "clear"):
-        raise Permanent(f"taint: wanted is {wanted!r}; it is 'tainted' or 'clear'")
+    wanted = inputs.wanted
     change = tainted if wanted == "tainted" else cleared
     api = context.clients.kubernetes
     changed = 0
 
     def settle() -> tuple[list[str], list[str]] | None:
         nonlocal changed
-        instances = [i for i in context.clients.aws.instances_of_groups(inputs["groups"]) if i.state == "running"]
+        instances = [i for i in context.clients.aws.instances_of_groups(inputs.groups) if i.state == "running"]
         nodes = nodes_of(api, [i.id for i in instances])
         now = change_nodes(api, nodes, change, alive=context.alive, deadline=context.deadline)
         changed += now
@@ -46,12 +35,12 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
             raise Retryable(f"instances without a node: {', '.join(result[1][:5])}")
         return result[0]
 
-    patience = min(float(inputs.get("joinSeconds", JOIN_SECONDS)), context.deadline.remaining)
+    patience = min(float(inputs.join_seconds), context.deadline.remaining)
     bounded = Deadline(patience, context.deadline.clock, context.deadline.sleeper)
     try:
-        nodes, missing = bounded.until(complete, "every instance to have its node", pause=1.0), []
+        nodes, missing = bounded.until(complete, "every instance to have its node", pause=1.0), list[str]()
     except OutOfTime:
         # An instance that never joined holds no pods; the drain looks again for nodes that join late.
         nodes, missing = context.deadline.until(settle, "the nodes to stay as they are", pause=1.0)
         context.log(f"{len(missing)} running instances have no node: {', '.join(missing[:5])}")
-    return {"wanted": wanted, "nodes": nodes, "changed": changed, "missing": missing}
+    return TaintResult(wanted=wanted, nodes=tuple(nodes), changed=changed, missing=tuple(missing))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws
 from migration.runtime.deadline import Deadline, Permanent, Retryable
+from migration.settings.model import Retired
 
 # What depends on nothing that comes later: a group launches from a template and holds its instances' interfaces,
 # which hold security groups; a balancer's listeners hold target groups; subnets come when all of that is gone.
@@ -31,16 +32,16 @@ _GONE = ("NotFound", "NoSuchEntity", "DoesNotExist")
 _HELD = ("DependencyViolation", "ResourceInUse", "VolumeInUse", "ScalingActivityInProgress", "ResourceInUse.ELB")
 
 
-def ordered(items: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
+def ordered(items: Iterable[Retired]) -> list[Retired]:
     """`items` in the order they can be deleted in; raises `Permanent` for a type this program doesn't retire."""
     items = list(items)
-    unknown = sorted({item["type"] for item in items} - set(ORDER))
+    unknown = sorted({item.type for item in items} - set(ORDER))
     if unknown:
         raise Permanent(
             f"migration:retire names the type {', '.join(unknown)}, which this program doesn't delete; "
             f"move those items to migration:keep. Known: {', '.join(ORDER)}"
         )
-    return sorted(items, key=lambda item: ORDER.index(item["type"]))
+    return sorted(items, key=lambda item: ORDER.index(item.type))
 
 
 def _code(error: ClientError) -> str:
@@ -157,25 +158,25 @@ def exists(aws: Aws, kind: str, id_: str) -> bool:
         raise
 
 
-def delete(aws: Aws, item: Mapping[str, str]) -> bool:
+def delete(aws: Aws, item: Retired) -> bool:
     """Delete one item; False when it was gone already. Raises `Retryable` while something still holds it."""
     # Asked first: some deletions, a balancer's for one, succeed on what isn't there.
-    if not exists(aws, item["type"], item["id"]):
+    if not exists(aws, item.type, item.id):
         return False
     try:
-        DELETIONS[item["type"]](aws, item["id"])
+        DELETIONS[item.type](aws, item.id)
     except ClientError as error:
         if any(part in _code(error) for part in _GONE):
             return False
         if _code(error) in _HELD:
-            raise Retryable(f"{item['type']} {item['id']} is still in use: {error}") from error
-        raise Permanent(f"{item['type']} {item['id']} can't be deleted: {error}") from error
+            raise Retryable(f"{item.type} {item.id} is still in use: {error}") from error
+        raise Permanent(f"{item.type} {item.id} can't be deleted: {error}") from error
     return True
 
 
 def retire(
     aws: Aws,
-    items: Iterable[Mapping[str, str]],
+    items: Iterable[Retired],
     deadline: Deadline,
     log: Callable[[str], None],
     alive: Callable[[], None],
@@ -183,7 +184,7 @@ def retire(
     """Delete all of `items`, waiting for what holds them; returns the ids this call deleted."""
     deleted = []
     items = ordered(items)
-    groups = [item["id"] for item in items if item["type"] == "security-group"]
+    groups = [item.id for item in items if item.type == "security-group"]
     held = named_by_others(aws, groups)
     if held:
         raise Permanent(
@@ -192,18 +193,18 @@ def retire(
         )
     revoked = False
     for item in items:
-        if item["type"] == "security-group" and not revoked:
+        if item.type == "security-group" and not revoked:
             # Only now: as long as anything ran in them, their rules were in use.
             alive()
             revoke_rules(aws, groups)
             revoked = True
-        name = f"{item['type']} {item['id']}"
+        name = f"{item.type} {item.id}"
 
-        def attempt(item: Mapping[str, str] = item) -> bool:
+        def attempt(item: Retired = item) -> bool:
             alive()
             return delete(aws, item)
 
         if deadline.until(lambda attempt=attempt: (attempt(),), f"the deletion of {name}")[0]:
-            deleted.append(item["id"])
+            deleted.append(item.id)
             log(f"deleted {name}")
     return deleted

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from migration.clients import Clients
 from migration.runtime.deadline import Deadline
@@ -24,11 +23,3 @@ class Context:
     deadline: Deadline
     clients: Clients
     alive: Callable[[], None] = lambda: None
-
-
-class Operation(Protocol):
-    """One operation: inputs as in the resource, the outputs of the last time (None at first), a context."""
-
-    def __call__(
-        self, inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: Context
-    ) -> dict[str, Any]: ...

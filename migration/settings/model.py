@@ -7,9 +7,9 @@ Rules that compare several keys stand in `migration.settings.rules`.
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -23,9 +23,19 @@ Percent = Annotated[int, Field(ge=1, le=99)]
 
 
 class Model(BaseModel):
-    """Base of every part of the configuration."""
+    """Base of every part of the configuration, and of what travels behind it. Unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+    dropped: ClassVar[frozenset[str]] = frozenset()
+    """Keys that earlier versions wrote, into stack files or states, and nothing reads any more: left out on reading."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_dropped(cls, data: Any) -> Any:
+        if not cls.dropped or not isinstance(data, dict):
+            return data
+        return {key: value for key, value in cast(dict[str, Any], data).items() if key not in cls.dropped}
 
 
 class ReferencedSubnets(Model):
@@ -87,25 +97,24 @@ Side = Annotated[ReferencedSide | ManagedSide, Field(discriminator="kind")]
 
 
 class Pool(Model):
-    """A worker pool: one Auto Scaling group of the old side (an instance type × a zone set × a market)."""
+    """A worker pool: one Auto Scaling group of the old side. What it launches is read from the group itself."""
+
+    dropped: ClassVar[frozenset[str]] = frozenset({"launchTemplate", "instanceType", "market"})
 
     name: str
     group: str
-    launch_template: str
-    instance_type: str
-    market: Literal["on-demand", "spot"]
     zones: tuple[str, ...]
 
 
 class Member(Model):
     """One control-plane member of the old side. `group` is its Auto Scaling group of size 1."""
 
+    dropped: ClassVar[frozenset[str]] = frozenset({"launchTemplate", "volumeId"})
+
     name: str
     group: str
-    launch_template: str
     zone: str
     address: str
-    volume_id: str
     volume_size: Annotated[int, Field(ge=1)] = 20
     volume_type: str = "gp3"
 
@@ -129,7 +138,7 @@ class Traffic(Model):
 
 
 class Ingress(Model):
-    """The ingress Service and how the balancers reach it. `health_port` 'traffic-port' or a port."""
+    """The ingress Service and how the balancers reach it. Ports as the Service and the old listener have them."""
 
     namespace: str
     service: str
@@ -197,7 +206,11 @@ class Kept(Model):
 
 
 class Drain(Model):
-    """How workloads are moved. Times in seconds. `unprotected_max_unavailable` applies per owner without budget."""
+    """How workloads are moved. Times in seconds. `unprotected_max_unavailable` applies per owner without budget.
+
+    `rescan_seconds` is the pause before the second look for pods that slipped past the taint (5 s is the least that
+    shows them); `stall_seconds` how long nothing may move before what is left is named and given up.
+    """
 
     timeout_seconds: Annotated[int, Field(ge=1)] = 14400
     unprotected_max_unavailable: str = "25%"
@@ -205,10 +218,13 @@ class Drain(Model):
     bare_pods: bool = False
     ingress_selector: dict[str, str] = Field(default_factory=dict)
     max_evictions_per_second: Annotated[int, Field(ge=1)] = 50
+    rescan_seconds: Annotated[int, Field(ge=5)] = 5
+    stall_seconds: Annotated[int, Field(ge=1)] = 900
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 16
 
 
 class Limits(Model):
-    """Bounds of waits, in seconds."""
+    """Bounds of waits, in seconds. `join_seconds`: how long a running instance is given to become a node."""
 
     gate_seconds: Annotated[int, Field(ge=1)] = 900
     swap_seconds: Annotated[int, Field(ge=1)] = 1800
@@ -216,10 +232,13 @@ class Limits(Model):
     metric_period_seconds: Annotated[int, Field(ge=1)] = 60
     deregistration_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
     health_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 10
+    join_seconds: Annotated[int, Field(ge=1)] = 120
 
 
 class Configuration(Model):
     """The whole of `migration:`, before the stage is settled against the stack's name."""
+
+    dropped: ClassVar[frozenset[str]] = frozenset({"workerRole"})
 
     stage: int | None = None
     cluster: str
@@ -233,7 +252,6 @@ class Configuration(Model):
     pools: tuple[Pool, ...]
     members: tuple[Member, ...]
     control_plane_role: str
-    worker_role: str
     traffic: Traffic
     ingress: Ingress
     api: Api

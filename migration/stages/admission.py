@@ -5,17 +5,16 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients import Clients
-from migration.runtime.deadline import Permanent
+from migration.contracts.record import Record
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, Permanent
 from migration.settings import Settings
 from migration.stages.moves import Direction, IllegalMove, Move, plan_move
 from migration.stages.record import read_record
+from migration.stages.table import Back, stage
 
-# Legal by the rules of `migration.stages.moves`, but what would have to happen first isn't built: refused, not tried.
-NO_WAY_BACK_YET = {
-    2: "the names would lead to balancers that are gone",
-    3: "the new nodes would be deleted with pods on them while the old ones are tainted",
-    6: "the old groups would not get their sizes back",
-}
+# Seconds for one question to etcd.
+_PATIENCE = 60.0
 
 
 def admit(settings: Settings, owner: str) -> Move:
@@ -39,20 +38,27 @@ def admit(settings: Settings, owner: str) -> Move:
         from_side=c.from_,
         to_side=c.to,
         command=settings.command,
-        new_voters=_new_voters(settings, clients) if record and record.tried == settings.stage.number + 1 else 0,
+        new_voters=_new_voters(record, settings, clients),
     )
-    if move.direction is Direction.BACK and move.origin in NO_WAY_BACK_YET:
+    left = stage(move.origin)
+    if move.direction is Direction.BACK and left.back is Back.UNBUILT:
         raise IllegalMove(
             f"migration:stage is {move.target}, but going back from stage {move.origin} isn't there yet: "
-            f"{NO_WAY_BACK_YET[move.origin]}. Staying is safe. Next legal: {settings.command.format(stage=move.origin)}"
+            f"{left.undo}. Staying is safe. Next legal: {settings.command.format(stage=move.origin)}"
         )
     return move
 
 
-def _new_voters(settings: Settings, clients: Clients) -> int:
+def _new_voters(record: Record | None, settings: Settings, clients: Clients) -> int:
     """How many voters of the new side etcd has, asked only where going back depends on it."""
-    if settings.stage.control_plane.on_new or settings.stage.workers.on_old:
+    if record is None or record.tried != settings.stage.number + 1:
         return 0
-    from migration.status import new_side_voters
+    if stage(record.tried).back is not Back.UNLESS_VOTERS:
+        return 0
+    from migration.contracts.gates import MembersAllNew
+    from migration.gates import Live
+    from migration.gates.members import voters_on_new_side
 
-    return new_side_voters(settings, clients)
+    context = Context(log=lambda _: None, deadline=Deadline(_PATIENCE), clients=clients)
+    live = Live(settings.configuration.cluster, context)
+    return voters_on_new_side(MembersAllNew.of(settings, settings.stage), live)

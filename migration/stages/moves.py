@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from migration.stages import LAST, stage
-
-# Nothing moves traffic or data before stage 4, so a cluster without any record may begin at up to this stage.
-FIRST_STAGE_THAT_MOVES_TRAFFIC = 4
+from migration.contracts.record import Record
+from migration.stages.table import LAST, Back, last_before_traffic, stage
 
 
 class Direction(Enum):
@@ -17,21 +15,6 @@ class Direction(Enum):
     FORWARD = "forward"
     STAY = "stay"
     BACK = "back"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """Where the migration of one cluster is, as its SSM parameter says.
-
-    `reached` is the last stage whose gates all held; `tried` the last stage an `up` began. `owner` is the
-    stack (project and backend-independent identity) that drives the cluster.
-    """
-
-    owner: str
-    from_side: str
-    to_side: str
-    reached: int
-    tried: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +43,19 @@ def plan_move(
     """Decide whether `target` may follow what `record` says; raises `IllegalMove` with the remedy otherwise.
 
     `command` is how this stack is driven, with ``{stage}`` where the number goes. `new_voters` is how many
-    etcd voters of the new side exist: stage 7 goes back only while there is none.
+    etcd voters of the new side exist: the control plane's stage goes back only while there is none.
     """
 
     def legal(number: int) -> str:
         return f"stage {number} ({stage(number).name}): {command.format(stage=number)}"
 
     if record is None:
-        if target < FIRST_STAGE_THAT_MOVES_TRAFFIC:
+        first = last_before_traffic().number
+        if target <= first:
             return Move(origin=0, target=target, direction=Direction.FORWARD if target else Direction.STAY)
         raise IllegalMove(
             f"migration:stage is {target}, but this cluster has no record of a migration, so at most stage "
-            f"{FIRST_STAGE_THAT_MOVES_TRAFFIC - 1} can be next. Next legal: "
-            f"{legal(FIRST_STAGE_THAT_MOVES_TRAFFIC - 1)}"
+            f"{first} can be next. Next legal: {legal(first)}"
         )
     if record.owner != owner:
         raise IllegalMove(
@@ -95,19 +78,20 @@ def plan_move(
     if target == record.reached + 1 and record.tried >= record.reached:
         return Move(origin=record.reached, target=target, direction=Direction.FORWARD)
     # What was begun may be given up: back from `tried`, which may be one beyond what was reached.
-    if target == record.tried - 1 and record.tried < LAST:
-        if record.tried == 7 and new_voters:
+    going_back = stage(record.tried).back
+    if target == record.tried - 1 and going_back is not Back.CLOSED:
+        if going_back is Back.UNLESS_VOTERS and new_voters:
             raise IllegalMove(
                 f"migration:stage is {target}, but {new_voters} new member(s) of the control plane already vote: "
-                f"stage 7 goes back only while none does (migration:controlPlaneMoved may decrease). "
-                f"Next legal: {legal(7)}"
+                f"stage {record.tried} goes back only while none does (migration:controlPlaneMoved may decrease). "
+                f"Next legal: {legal(record.tried)}"
             )
         return Move(origin=record.tried, target=target, direction=Direction.BACK)
     # A way back that was interrupted may turn round again.
     if record.tried < record.reached and target == record.reached:
         return Move(origin=record.tried, target=target, direction=Direction.FORWARD)
     options = [number for number in (record.reached, record.reached + 1, record.tried) if 0 <= number <= LAST]
-    if 0 < record.tried < LAST:
+    if going_back is not Back.CLOSED:
         options.append(record.tried - 1)
     raise IllegalMove(
         f"migration:stage is {target}, but the migration has reached stage {record.reached}"

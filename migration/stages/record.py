@@ -5,50 +5,26 @@ A lost backend loses nothing by it, and two stacks can't drive one cluster.
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
+
+from migration.contracts.record import Record
 from migration.names import record_parameter
 from migration.runtime.deadline import Permanent, Retryable
-from migration.stages.moves import IllegalMove, Record, plan_move
+from migration.stages.moves import IllegalMove, plan_move
 
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
-
-_FIELDS = {"owner": str, "from": str, "to": str, "reached": int, "tried": int}
-
-
-def as_json(record: Record) -> dict[str, Any]:
-    """The record with the names its parameter uses."""
-    return {
-        "owner": record.owner,
-        "from": record.from_side,
-        "to": record.to_side,
-        "reached": record.reached,
-        "tried": record.tried,
-    }
 
 
 def parse(text: str, where: str) -> Record:
     """The record that `text` holds; raises `Permanent` naming `where` it stands if it is anything else."""
     try:
-        data = json.loads(text)
-        values = {key: data[key] for key in _FIELDS}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise Permanent(f"the parameter {where} is no record of a migration ({error!r}): look at it by hand") from error
-    for key, kind in _FIELDS.items():
-        if type(values[key]) is not kind:
-            raise Permanent(
-                f"the parameter {where} holds {key}={values[key]!r}, not a {kind.__name__}: look at it by hand"
-            )
-    return Record(
-        owner=values["owner"],
-        from_side=values["from"],
-        to_side=values["to"],
-        reached=values["reached"],
-        tried=values["tried"],
-    )
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'all of it'}: {one['msg']}" for one in error.errors())
+        raise Permanent(f"the parameter {where} is no record of a migration ({wrong}): look at it by hand") from error
 
 
 def read_record(aws: Aws, cluster: str) -> Record | None:
@@ -71,7 +47,7 @@ def write_record(aws: Aws, cluster: str, record: Record, *, first: bool = False)
         aws.ssm.put_parameter(
             Name=name,
             Type="String",
-            Value=json.dumps(as_json(record)),
+            Value=record.model_dump_json(by_alias=True),
             Overwrite=not first,
             Description=f"Where the migration of Kubernetes cluster {cluster} between VPCs is",
         )
@@ -99,7 +75,7 @@ def begin(
     if record is None or (record.from_side, record.to_side) != (from_side, to_side):
         wanted = Record(owner=owner, from_side=from_side, to_side=to_side, reached=move.origin, tried=target)
     else:
-        wanted = replace(record, tried=target)
+        wanted = record.model_copy(update={"tried": target})
     if wanted != record:
         write_record(aws, cluster, wanted, first=record is None)
     return wanted
@@ -109,12 +85,12 @@ def finish(aws: Aws, cluster: str, target: int, *, owner: str) -> Record:
     """Write that `target` is reached. Raises `Permanent` when the record says another stack or stage by now."""
     record = read_record(aws, cluster)
     if record is None or record.owner != owner or record.tried != target:
-        seen = as_json(record) if record else "nothing"
+        seen = record.model_dump_json(by_alias=True) if record else "nothing"
         raise Permanent(
             f"stage {target} is done, but the record {record_parameter(cluster)} now says {seen}: somebody else "
             f"drives this cluster; look before running anything again"
         )
-    wanted = replace(record, reached=target)
+    wanted = record.model_copy(update={"reached": target})
     if wanted != record:
         write_record(aws, cluster, wanted)
     return wanted
@@ -125,7 +101,7 @@ def take_over(aws: Aws, cluster: str, owner: str) -> Record:
     record = read_record(aws, cluster)
     if record is None:
         raise Permanent(f"cluster {cluster!r} has no record of a migration: there is nothing to take over")
-    wanted = replace(record, owner=owner)
+    wanted = record.model_copy(update={"owner": owner})
     if wanted != record:
         write_record(aws, cluster, wanted)
     return wanted

@@ -1,8 +1,7 @@
-"""The stage table: which concern lives on which side at each stage.
+"""The stage table: which concern lives on which side at each stage, and everything else that depends on the stage.
 
-This literal is the program's heart. Components ask it for placements; none of them compares stage numbers.
-The numbers are the steps of the reference (M. Tougeron, "Live migrating a Kubernetes cluster across VPCs
-without downtime"); 0 is the baseline.
+This literal is the program's heart: no other place compares stage numbers. The numbers are the steps of the reference
+(M. Tougeron, "Live migrating a Kubernetes cluster across VPCs without downtime"); 0 is the baseline.
 """
 
 from __future__ import annotations
@@ -29,12 +28,35 @@ class Placement(Enum):
         return self is not Placement.OLD
 
 
+class Names(Enum):
+    """What the cluster's names are: as they were found, a weighted pair of both sides, or simple and the new side's."""
+
+    FOUND = "found"
+    PAIR = "pair"
+    FINAL = "final"
+
+
+class Back(Enum):
+    """Whether an `up` may go back from a stage to the one before."""
+
+    OPEN = "open"
+    UNLESS_VOTERS = "unless-voters"
+    """Only while no new member of the control plane votes."""
+    UNBUILT = "unbuilt"
+    """Legal, but what would have to happen first isn't built; `Stage.no_way_back` says what that is."""
+    CLOSED = "closed"
+
+
 OLD, BOTH, NEW = Placement.OLD, Placement.BOTH, Placement.NEW
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One row of the table: a number, its name, six placements and the gates around its changes."""
+    """One row of the table.
+
+    `moves` and `undo` are sentences for people: what the stage moves, and how it is taken back. `etcd_open` is
+    whether the operator's networks reach etcd: from the stage before the swaps, since the gate before them asks it.
+    """
 
     number: int
     name: str
@@ -44,8 +66,13 @@ class Stage:
     traffic: Placement
     workloads: Placement
     control_plane: Placement
-    gates_before: tuple[str, ...] = ()
-    gates_after: tuple[str, ...] = ()
+    gates_before: tuple[str, ...]
+    gates_after: tuple[str, ...]
+    names: Names
+    etcd_open: bool
+    back: Back
+    moves: str
+    undo: str
 
     @property
     def starting(self) -> bool:
@@ -57,8 +84,40 @@ class Stage:
         """Everything is on the new side and the old one is being given up."""
         return self.network is Placement.NEW
 
+    @property
+    def moves_traffic(self) -> bool:
+        """Some of the names' traffic goes to the new side."""
+        return self.traffic.on_new
 
-def _row(number: int, name: str, placements: str, before: str = "", after: str = "") -> Stage:
+    @property
+    def drained(self) -> bool:
+        """The old nodes hold no pod that belongs elsewhere."""
+        return not self.workloads.on_old
+
+    @property
+    def moving_pods(self) -> bool:
+        """Old nodes are tainted and pods are on their way: the ingress Service answers on every node meanwhile."""
+        return self.workloads is Placement.BOTH
+
+    @property
+    def autoscaler_held(self) -> bool:
+        """Old groups can't grow and new ones can't shrink: from the taint until the old nodes are gone for good."""
+        return self.workers.on_new and not self.control_plane.on_new
+
+
+def _row(
+    number: int,
+    name: str,
+    placements: str,
+    before: str,
+    after: str,
+    *,
+    names: Names,
+    back: Back,
+    moves: str,
+    undo: str,
+    etcd_open: bool = False,
+) -> Stage:
     network, shared, workers, traffic, workloads, control_plane = (
         {"O": OLD, "B": BOTH, "N": NEW}[letter] for letter in placements.split()
     )
@@ -73,21 +132,53 @@ def _row(number: int, name: str, placements: str, before: str = "", after: str =
         control_plane=control_plane,
         gates_before=tuple(before.split()),
         gates_after=tuple(after.split()),
+        names=names,
+        etcd_open=etcd_open,
+        back=back,
+        moves=moves,
+        undo=undo,
     )
 
 
-# Columns: network, shared, workers, traffic, workloads, control plane (O = OLD, B = BOTH, N = NEW); then the
-# gates, by the names of `migration.gates.CHECKS`, that must hold before and after the stage's changes.
+# Columns: network, shared, workers, traffic, workloads, control plane (O = OLD, B = BOTH, N = NEW); the gates, by the
+# names of `migration.gates.CHECKS`, that must hold before and after the stage's changes; then the rest by name.
 STAGES: tuple[Stage, ...] = (
-    _row(0, "baseline",      "O O O O O O", "permissions", "cluster-healthy"),
-    _row(1, "network",       "B O O O O O", "networks-disjoint", "reachable-both-ways"),
-    _row(2, "shared",        "B B O O O O", "", "api-served-by-new-balancer ttls-lowered"),
-    _row(3, "workers",       "B B B O B O", "writers-known", "new-nodes-ready"),
-    _row(4, "traffic-both",  "B B B B B O", "new-targets-healthy clients-reach-new-side", "records-in-sync"),
-    _row(5, "traffic-new",   "B B B N B O", "new-targets-healthy", "ingress-quiet"),
-    _row(6, "workloads",     "B B N N N O", "ingress-quiet", "nothing-movable-on-old-nodes"),
-    _row(7, "control-plane", "B B N N N N", "etcd-preflight api-quiet", "members-all-new"),
-    _row(8, "cleanup",       "N N N N N N", "nothing-names-the-old-vpc api-group-healthy", "retired"),
+    _row(0, "baseline",      "O O O O O O", "permissions", "cluster-healthy",
+         names=Names.FOUND, back=Back.CLOSED,
+         moves="nothing: the record begins",
+         undo="there is nothing to undo"),
+    _row(1, "network",       "B O O O O O", "networks-disjoint", "reachable-both-ways",
+         names=Names.FOUND, back=Back.OPEN,
+         moves="new VPC, peering, routes both ways",
+         undo="the new VPC and the peering are deleted"),
+    _row(2, "shared",        "B B O O O O", "", "api-served-by-new-balancer ttls-lowered",
+         names=Names.PAIR, back=Back.UNBUILT,
+         moves="access rules and load balancers on both sides; short TTLs",
+         undo="the names would lead to balancers that are gone"),
+    _row(3, "workers",       "B B B O B O", "writers-known", "new-nodes-ready",
+         names=Names.PAIR, back=Back.UNBUILT,
+         moves="a copy of every worker group; old nodes tainted: pods start on the new side only",
+         undo="the new nodes would be deleted with pods on them while the old ones are tainted"),
+    _row(4, "traffic-both",  "B B B B B O", "new-targets-healthy clients-reach-new-side", "records-in-sync",
+         names=Names.PAIR, back=Back.OPEN,
+         moves="names lead to both sides",
+         undo="names lead to the old side again"),
+    _row(5, "traffic-new",   "B B B N B O", "new-targets-healthy", "ingress-quiet",
+         names=Names.PAIR, back=Back.OPEN,
+         moves="names lead to the new side",
+         undo="names lead to both sides again"),
+    _row(6, "workloads",     "B B N N N O", "ingress-quiet", "nothing-movable-on-old-nodes",
+         names=Names.PAIR, back=Back.UNBUILT, etcd_open=True,
+         moves="pods are evicted from the old nodes under their budgets; old groups at zero",
+         undo="the old groups would not get their sizes back"),
+    _row(7, "control-plane", "B B N N N N", "etcd-preflight api-quiet", "members-all-new",
+         names=Names.PAIR, back=Back.UNLESS_VOTERS, etcd_open=True,
+         moves="members swapped one by one, 3 → 4 → 3 voters",
+         undo="the new machines are deleted, as long as none of their members votes"),
+    _row(8, "cleanup",       "N N N N N N", "nothing-names-the-old-vpc api-group-healthy", "retired",
+         names=Names.FINAL, back=Back.CLOSED,
+         moves="exactly the `retire` list is deleted; the peering goes",
+         undo="what is deleted is deleted"),
 )  # fmt: skip
 
 LAST = len(STAGES) - 1
@@ -98,3 +189,18 @@ def stage(number: int) -> Stage:
     if not 0 <= number <= LAST:
         raise ValueError(f"stage {number} does not exist: stages are 0 to {LAST}")
     return STAGES[number]
+
+
+def last_before_traffic() -> Stage:
+    """The last stage that moves neither traffic nor data: a cluster without a record may begin at up to this one."""
+    return next(row for row in reversed(STAGES) if not row.moves_traffic)
+
+
+def emptied() -> Stage:
+    """The first stage at which the old nodes are drained."""
+    return next(row for row in STAGES if row.drained)
+
+
+def swapped() -> Stage:
+    """The first stage at which members of the control plane are on the new side."""
+    return next(row for row in STAGES if row.control_plane.on_new)

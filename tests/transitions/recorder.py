@@ -11,7 +11,8 @@ import pulumi
 import yaml
 from pulumi.runtime import mocks
 
-from components.migration import Migration
+from components.base import Scope
+from components.migration import Migration, MigrationArgs
 from migration.settings import Settings
 
 # What a template of the old side holds: units with their flags, started by a boot script of its own.
@@ -75,4 +76,4 @@ def declare(settings: Settings) -> dict[tuple[str, str], Declared]:
 
 
 def _declare(settings: Settings) -> None:
-    Migration(settings, "migration/test")
+    Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner="migration/test"))

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from migration.contracts.record import Record
 from migration.stages import admission
-from migration.stages.moves import IllegalMove, Record
+from migration.stages.moves import IllegalMove
 from tests.samples import settings
 
 
@@ -15,7 +16,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, reached: int) -> None:
     record = Record(owner="migration/default", from_side="legacy", to_side="main", reached=reached, tried=reached)
     monkeypatch.setattr(admission, "read_record", lambda aws, cluster: record)
     monkeypatch.setattr(admission, "Clients", lambda **connection: SimpleNamespace(aws=None))
-    monkeypatch.setattr(admission, "_new_voters", lambda settings, clients: 0)
+    monkeypatch.setattr(admission, "_new_voters", lambda record, settings, clients: 0)
 
 
 def test_the_next_stage_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migration.stages.moves import Direction, IllegalMove, Move, Record, plan_move
+from migration.contracts.record import Record
+from migration.stages.moves import Direction, IllegalMove, Move, plan_move
 
 
 def move(reached: int | None, target: int, tried: int | None = None, **changes: object) -> Move:

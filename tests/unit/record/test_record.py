@@ -9,8 +9,8 @@ import pytest
 from moto import mock_aws
 
 from migration.clients.aws import Aws
+from migration.contracts.record import Record
 from migration.runtime.deadline import Permanent
-from migration.stages.moves import Record
 from migration.stages.record import begin, finish, parse, read_record, take_over
 
 SIDES: dict[str, Any] = {"from_side": "legacy", "to_side": "main", "command": "pulumi up -s stage-{stage}"}

@@ -1,0 +1,88 @@
+"""What every contract is: frozen, complete, and each field either *wanted* or *manner*."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Annotated, Any, ClassVar, TypeVar, cast
+
+from pydantic import BaseModel
+
+from migration.settings.model import Model
+
+T = TypeVar("T")
+
+
+class Role(Enum):
+    """What a change of a field means."""
+
+    WANTED = "wanted"
+    """What shall be: a change of it runs the operation."""
+    MANNER = "manner"
+    """How it is done: a change of it runs nothing; the next run uses it."""
+
+
+Wanted = Annotated[T, Role.WANTED]
+Manner = Annotated[T, Role.MANNER]
+
+
+class Contract(Model):
+    """Base of everything that travels between components, providers and operations."""
+
+
+class Connection(Contract):
+    """How an operation reaches AWS and the cluster: where, never with which secret."""
+
+    region: str
+    kubeconfig: str | None = None
+
+
+class Inputs(Contract):
+    """What every operation is given. `timeout_seconds` bounds all of its waits together."""
+
+    shown: ClassVar[str]
+    """The one key that previews show; `say` is its value."""
+
+    cluster: Wanted[str]
+    connection: Manner[Connection]
+    timeout_seconds: Manner[int]
+
+    def say(self) -> str:
+        """What is wanted, in an operator's words: previews show this, and how it changes, instead of the inputs."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """What tells this operation from others of its kind, in its log lines; may be empty."""
+        return ""
+
+    def wanted_part(self) -> dict[str, Any]:
+        """The wanted part, in plain data: two inputs with equal ones ask for the same."""
+        return _wanted(self)
+
+
+class Result(Contract):
+    """What an operation gives back, kept in the stack's state and handed to its next run."""
+
+
+def role_of(model: type[BaseModel], field: str) -> Role | None:
+    """The role a model's field is declared with; None if it says nothing and its holder decides."""
+    return next((mark for mark in model.model_fields[field].metadata if isinstance(mark, Role)), None)
+
+
+def _wanted(model: BaseModel) -> dict[str, Any]:
+    return {
+        name: _plain(getattr(model, name))
+        for name in type(model).model_fields
+        if role_of(type(model), name) is not Role.MANNER
+    }
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, BaseModel):
+        return _wanted(value)
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in cast(Sequence[object], value)]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in cast(dict[str, object], value).items()}
+    return value

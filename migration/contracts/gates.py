@@ -1,0 +1,480 @@
+"""What gates read: one question a check, with exactly what that check needs, taken from the settings.
+
+Ids of a side that this program makes aren't in a question: a gate before a stage can't depend on the stage's own
+resources, since those wait for the gate. Such a side is found by its tags when the gate asks (`migration.gates.world`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, Self, get_args
+
+from pydantic import Field
+
+from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+from migration.contracts.members import EtcdAccess
+from migration.dns.wanted import weights_at
+from migration.names import member_name, physical_name
+from migration.settings import Settings
+from migration.settings.model import DnsRecord, Kept, ReferencedSide, Retired
+from migration.stages.table import Stage, stage
+
+
+class BalancerRef(Contract):
+    """A network load balancer that is there: its ARN, its DNS name, and the ARNs of the target groups behind it."""
+
+    arn: str
+    dns_name: str
+    target_groups: tuple[str, ...]
+
+
+class SideRef(Contract):
+    """A side: by name and suffix alone where this program made it, with its ids where it was there before."""
+
+    name: str
+    suffix: str
+    cidr: str
+    vpc_id: str | None = None
+    route_tables: tuple[str, ...] = ()
+    ingress: BalancerRef | None = None
+    api: BalancerRef | None = None
+
+    @classmethod
+    def of(cls, s: Settings, name: str) -> Self:
+        """The side of that name, as the configuration has it."""
+        side = s.configuration.sides[name]
+        if not isinstance(side, ReferencedSide):
+            return cls(name=name, suffix=side.suffix, cidr=side.cidr)
+        ingress, api = (
+            BalancerRef(arn=one.arn, dns_name=one.dns_name, target_groups=one.target_groups)
+            for one in (side.load_balancers.ingress, side.load_balancers.api)
+        )
+        return cls(
+            name=name,
+            suffix=side.suffix,
+            cidr=side.cidr,
+            vpc_id=side.vpc_id,
+            route_tables=side.route_tables,
+            ingress=ingress,
+            api=api,
+        )
+
+
+def _sides(s: Settings) -> tuple[SideRef, SideRef]:
+    return SideRef.of(s, s.configuration.from_), SideRef.of(s, s.configuration.to)
+
+
+def worker_groups(s: Settings, side: str) -> tuple[str, ...]:
+    """Names of a side's worker groups, pool by pool."""
+    c = s.configuration
+    return tuple(physical_name(pool.group, "", c.sides[side].suffix) for pool in c.pools)
+
+
+def member_groups(s: Settings, side: str) -> tuple[str, ...]:
+    """Names of a side's member groups, member by member."""
+    c = s.configuration
+    return tuple(physical_name(member.group, "", c.sides[side].suffix) for member in c.members)
+
+
+class Permissions(Contract):
+    """May the operator do what a migration does, and is there room for the new groups?"""
+
+    check: Literal["permissions"] = "permissions"
+    old: SideRef
+    worker_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    zone_id: str
+    control_plane_role: str
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            old=SideRef.of(s, c.from_),
+            worker_groups=worker_groups(s, c.from_)[:1],
+            new_groups=(*worker_groups(s, c.to), *member_groups(s, c.to)),
+            zone_id=c.traffic.zone_id,
+            control_plane_role=c.control_plane_role,
+        )
+
+
+class ClusterHealthy(Contract):
+    """Are nodes ready, budgets met, and targets healthy behind the old balancers?"""
+
+    check: Literal["cluster-healthy"] = "cluster-healthy"
+    old: SideRef
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(old=SideRef.of(s, s.configuration.from_))
+
+
+class ConnectedRange(Contract):
+    """Somebody else's network: its name and range; its VPC and route tables where this program peers it."""
+
+    name: str
+    cidr: str
+    vpc_id: str | None
+    route_tables: tuple[str, ...]
+
+
+def _connected(s: Settings) -> tuple[ConnectedRange, ...]:
+    return tuple(
+        ConnectedRange(name=one.name, cidr=one.cidr, vpc_id=one.vpc_id, route_tables=one.route_tables)
+        for one in s.configuration.connected_networks
+    )
+
+
+class NetworksDisjoint(Contract):
+    """Does the new VPC overlap anything, and is the pod network an overlay?"""
+
+    check: Literal["networks-disjoint"] = "networks-disjoint"
+    old: SideRef
+    new: SideRef
+    pod_cidr: str
+    service_cidr: str
+    connected: tuple[ConnectedRange, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, (old, new) = s.configuration, _sides(s)
+        return cls(old=old, new=new, pod_cidr=c.pod_cidr, service_cidr=c.service_cidr, connected=_connected(s))
+
+
+class ReachableBothWays(Contract):
+    """Is the peering active, with routes and names both ways?"""
+
+    check: Literal["reachable-both-ways"] = "reachable-both-ways"
+    old: SideRef
+    new: SideRef
+    zone_id: str
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        old, new = _sides(s)
+        return cls(old=old, new=new, zone_id=s.configuration.traffic.zone_id)
+
+
+class ApiServedByNewBalancer(Contract):
+    """Is every old member, by address, a healthy target of the new side's API balancer?"""
+
+    check: Literal["api-served-by-new-balancer"] = "api-served-by-new-balancer"
+    new: SideRef
+    addresses: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(new=SideRef.of(s, c.to), addresses=tuple(member.address for member in c.members))
+
+
+class TtlsLowered(Contract):
+    """Has no record of the names a longer TTL (seconds) than asked for?"""
+
+    check: Literal["ttls-lowered"] = "ttls-lowered"
+    zone_id: str
+    names: tuple[str, ...]
+    ttl: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        traffic = s.configuration.traffic
+        return cls(zone_id=traffic.zone_id, names=tuple(one.name for one in traffic.records), ttl=traffic.ttl)
+
+
+class WritersKnown(Contract):
+    """Would anybody write the ingress policy back, and has any Service a balancer of its own?"""
+
+    check: Literal["writers-known"] = "writers-known"
+    old: SideRef
+    namespace: str
+    service: str
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(old=SideRef.of(s, c.from_), namespace=c.ingress.namespace, service=c.ingress.service)
+
+
+class GroupPair(Contract):
+    """A worker group and its copy on the new side, by name."""
+
+    old: str
+    new: str
+
+
+class NewNodesReady(Contract):
+    """Is each new group as large as its old one, with all nodes ready, in every zone that has a volume?"""
+
+    check: Literal["new-nodes-ready"] = "new-nodes-ready"
+    groups: tuple[GroupPair, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        pairs = zip(worker_groups(s, c.from_), worker_groups(s, c.to), strict=True)
+        return cls(groups=tuple(GroupPair(old=old, new=new) for old, new in pairs))
+
+
+class NewTargetsHealthy(Contract):
+    """Is every running worker of the new side a healthy ingress target, and are the API's targets healthy?"""
+
+    check: Literal["new-targets-healthy"] = "new-targets-healthy"
+    new: SideRef
+    worker_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        name = s.configuration.to
+        return cls(new=SideRef.of(s, name), worker_groups=worker_groups(s, name))
+
+
+class ClientsReachNewSide(Contract):
+    """Does whoever reaches the old VPC reach the new one?"""
+
+    check: Literal["clients-reach-new-side"] = "clients-reach-new-side"
+    old: SideRef
+    new: SideRef
+    connected: tuple[ConnectedRange, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        old, new = _sides(s)
+        return cls(old=old, new=new, connected=_connected(s))
+
+
+class RecordsInSync(Contract):
+    """Are the records exactly what the stage wants? Weights are the two sides' shares of 100."""
+
+    check: Literal["records-in-sync"] = "records-in-sync"
+    old: SideRef
+    new: SideRef
+    zone_id: str
+    records: tuple[DnsRecord, ...]
+    ttl: int
+    old_weight: int
+    new_weight: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        traffic, (old, new) = s.configuration.traffic, _sides(s)
+        weights = weights_at(row, traffic.new_traffic_percent)
+        return cls(
+            old=old,
+            new=new,
+            zone_id=traffic.zone_id,
+            records=traffic.records,
+            ttl=traffic.ttl,
+            old_weight=weights.old,
+            new_weight=weights.new,
+        )
+
+
+class Quiet(Contract):
+    """Has an old balancer no new flow for long enough? Times in seconds.
+
+    `allow_traffic` takes what is still there for accepted.
+    """
+
+    old: SideRef
+    ttl: int
+    metric_period_seconds: Manner[int]
+    quiet_periods: Manner[int]
+    allow_traffic: bool
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            old=SideRef.of(s, c.from_),
+            ttl=c.traffic.ttl,
+            metric_period_seconds=c.limits.metric_period_seconds,
+            quiet_periods=c.limits.quiet_periods,
+            allow_traffic=c.allow_traffic_on_old_balancers,
+        )
+
+
+class IngressQuiet(Quiet):
+    """Is the old ingress balancer quiet?"""
+
+    check: Literal["ingress-quiet"] = "ingress-quiet"
+
+
+class ApiQuiet(Quiet):
+    """Is the old API balancer quiet?"""
+
+    check: Literal["api-quiet"] = "api-quiet"
+
+
+class NothingMovableOnOldNodes(Contract):
+    """Do only DaemonSet, mirror and ended pods run on what is left of the old nodes?"""
+
+    check: Literal["nothing-movable-on-old-nodes"] = "nothing-movable-on-old-nodes"
+    worker_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(worker_groups=worker_groups(s, s.configuration.from_))
+
+
+class EtcdPreflight(Contract):
+    """Are all voters healthy, without a foreign learner, an alarm or long round trips?"""
+
+    check: Literal["etcd-preflight"] = "etcd-preflight"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    new_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            etcd=EtcdAccess.of(c.etcd),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+            new_names=tuple(member_name(member.name, s.new.suffix) for member in c.members),
+        )
+
+
+class MembersAllNew(Contract):
+    """Are there as many voters as ever, all healthy, `moved` of them on the new side, and no learner?"""
+
+    check: Literal["members-all-new"] = "members-all-new"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    new: SideRef
+    moved: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            etcd=EtcdAccess.of(c.etcd),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+            new=SideRef.of(s, c.to),
+            moved=s.moved_members,
+        )
+
+
+class NothingNamesTheOldVpc(Contract):
+    """Does nothing in use in the cluster name ids or addresses of the old VPC?"""
+
+    check: Literal["nothing-names-the-old-vpc"] = "nothing-names-the-old-vpc"
+    old: SideRef
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(old=SideRef.of(s, s.configuration.from_))
+
+
+class ApiGroupHealthy(Contract):
+    """Does the group of instances that is to serve the API hold every member, all healthy and new?"""
+
+    check: Literal["api-group-healthy"] = "api-group-healthy"
+    new: SideRef
+    member_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        name = s.configuration.to
+        return cls(new=SideRef.of(s, name), member_groups=member_groups(s, name))
+
+
+class RetiredAndKept(Contract):
+    """Is everything on the retire list gone, and everything to keep still there?"""
+
+    check: Literal["retired"] = "retired"
+    retire: tuple[Retired, ...]
+    keep: tuple[Kept, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(retire=s.configuration.retire, keep=s.configuration.keep)
+
+
+Question = (
+    Permissions
+    | ClusterHealthy
+    | NetworksDisjoint
+    | ReachableBothWays
+    | ApiServedByNewBalancer
+    | TtlsLowered
+    | WritersKnown
+    | NewNodesReady
+    | NewTargetsHealthy
+    | ClientsReachNewSide
+    | RecordsInSync
+    | IngressQuiet
+    | ApiQuiet
+    | NothingMovableOnOldNodes
+    | EtcdPreflight
+    | MembersAllNew
+    | NothingNamesTheOldVpc
+    | ApiGroupHealthy
+    | RetiredAndKept
+)
+
+QUESTIONS: dict[str, type[Question]] = {
+    question.model_fields["check"].default: question for question in get_args(Question)
+}
+
+
+class GateInputs(Inputs):
+    """The checks around a stage's changes, each with what it reads."""
+
+    shown: ClassVar[str] = "checks"
+
+    stage: Wanted[int]
+    position: Wanted[Literal["before", "after"]]
+    questions: Wanted[tuple[Annotated[Question, Field(discriminator="check")], ...]]
+
+    @property
+    def label(self) -> str:
+        """Where the gate stands."""
+        return f"{self.position} stage {self.stage}"
+
+    def say(self) -> str:
+        """The checks, by name."""
+        names = ", ".join(question.check for question in self.questions) or "none"
+        return f"{self.position} {self.stage} ({stage(self.stage).name}): {names}"
+
+
+class CheckResult(Contract):
+    """What one check saw, as a sentence."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+class GateResult(Result):
+    """All checks of a gate that held."""
+
+    stage: int
+    position: Literal["before", "after"]
+    results: tuple[CheckResult, ...]
+
+
+def questions(s: Settings, names: tuple[str, ...]) -> tuple[Question, ...]:
+    """The questions of these checks, for the settings' stage; raises `KeyError` for a check that doesn't exist."""
+    return tuple(QUESTIONS[name].of(s, s.stage) for name in names)

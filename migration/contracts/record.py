@@ -1,0 +1,55 @@
+"""The first and the last operation of an `up`."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, StrictInt, StrictStr
+
+from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+from migration.stages.table import LAST, stage
+
+
+def _whole(value: object) -> object:
+    # A state's numbers are floats; a record's are not text.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+StageNumber = Annotated[StrictInt, Field(ge=0, le=LAST), BeforeValidator(_whole)]
+
+
+class StageRecordInputs(Inputs):
+    """`begin` writes that a stage is tried, `finish` that it is reached. `command` is how the operator moves on."""
+
+    shown: ClassVar[str] = "stage"
+
+    phase: Wanted[Literal["begin", "finish"]]
+    stage: Wanted[int]
+    from_side: Annotated[Wanted[str], Field(alias="from")]
+    to_side: Annotated[Wanted[str], Field(alias="to")]
+    owner: Wanted[str]
+    command: Manner[str]
+
+    def say(self) -> str:
+        """The stage and what is written of it."""
+        return f"{self.stage} ({stage(self.stage).name}) {'tried' if self.phase == 'begin' else 'reached'}"
+
+
+class Record(Contract):
+    """Where the migration of one cluster is, as its SSM parameter says.
+
+    `reached` is the last stage whose gates all held; `tried` the last stage an `up` began. `owner` is the
+    stack (project and backend-independent identity) that drives the cluster.
+    """
+
+    owner: StrictStr
+    from_side: Annotated[StrictStr, Field(alias="from")]
+    to_side: Annotated[StrictStr, Field(alias="to")]
+    reached: StageNumber
+    tried: StageNumber
+
+
+class StageRecordResult(Result):
+    """The record as it was written."""
+
+    record: Record

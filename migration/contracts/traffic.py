@@ -1,0 +1,121 @@
+"""What clients reach: the names, the API's targets, and how nodes answer for the ingress Service."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+from migration.settings.model import DnsRecord
+
+
+class SideBalancers(Contract):
+    """One side's name (the set identifier of its records) and the DNS names of its two balancers."""
+
+    side: str
+    ingress: str
+    api: str
+
+    def of(self, serves: Literal["ingress", "api"]) -> str:
+        """The DNS name of the balancer for what a record serves."""
+        return self.ingress if serves == "ingress" else self.api
+
+
+class DnsCutInputs(Inputs):
+    """What the names are: a weighted `pair`, as they were (`original`), or simple and the new side's (`final`).
+
+    Each is made in one change batch. A pair that is there keeps its weights: those are records of the stack's own;
+    `new_weight` is only what a pair begins with, the old side having the rest of 100. `ttl` (seconds) is the pair's.
+    """
+
+    shown: ClassVar[str] = "names"
+
+    form: Wanted[Literal["pair", "original", "final"]]
+    zone_id: Wanted[str]
+    records: Wanted[tuple[DnsRecord, ...]]
+    ttl: Wanted[int]
+    new_weight: Manner[int]
+    old: Wanted[SideBalancers]
+    new: Wanted[SideBalancers]
+
+    def say(self) -> str:
+        """What the names become."""
+        names = ", ".join(record.name for record in self.records)
+        if self.form == "pair":
+            return f"{names}: a weighted pair of {self.old.side} and {self.new.side}, TTL {self.ttl} s"
+        side = self.old.side if self.form == "original" else self.new.side
+        return f"{names}: simple records of {side}"
+
+
+class DnsCutResult(Result):
+    """What the names are, `ttl` as it was waited out (none without a pair), and the names that this run changed."""
+
+    # What the weights were, when this operation set them too.
+    dropped: ClassVar[frozenset[str]] = frozenset({"wanted", "weights"})
+
+    form: Literal["pair", "original", "final"] | None = None
+    ttl: int | None
+    changed: tuple[str, ...]
+
+
+class MemberAddress(Contract):
+    """A member of the control plane that runs, by name and address."""
+
+    name: str
+    address: str
+
+
+class ApiTargetsInputs(Inputs):
+    """Members, by address, that shall be targets of the new side's API balancer. `target_group` is an ARN."""
+
+    shown: ClassVar[str] = "targets"
+
+    target_group: Wanted[str]
+    port: Wanted[int]
+    members: Wanted[tuple[MemberAddress, ...]]
+
+    def say(self) -> str:
+        """Which members."""
+        return ", ".join(f"{member.name} {member.address}:{self.port}" for member in self.members)
+
+
+class ApiTargetsResult(Result):
+    """The addresses that are targets."""
+
+    addresses: tuple[str, ...]
+
+
+Policy = Literal["Local", "Cluster"]
+
+
+class IngressPolicyInputs(Inputs):
+    """The ingress Service's externalTrafficPolicy. `groups` are the Auto Scaling groups behind `target_groups` (ARNs).
+
+    `recorded` is the policy the Service had before the migration.
+    """
+
+    shown: ClassVar[str] = "policy"
+
+    wanted: Wanted[Literal["Cluster", "recorded"]]
+    namespace: Wanted[str]
+    service: Wanted[str]
+    recorded: Wanted[Policy]
+    target_groups: Wanted[tuple[str, ...]]
+    groups: Wanted[tuple[str, ...]]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy wanted."""
+        return self.recorded if self.wanted == "recorded" else "Cluster"
+
+    def say(self) -> str:
+        """The policy and whose."""
+        return f"externalTrafficPolicy {self.policy} of {self.namespace}/{self.service}"
+
+
+class IngressPolicyResult(Result):
+    """`policy` now, `previous` as it was when first seen, and the steps of this run."""
+
+    wanted: Literal["Cluster", "recorded"]
+    policy: Policy
+    previous: Policy
+    steps: tuple[str, ...]

@@ -1,0 +1,263 @@
+"""Worker groups and the pods on them: their snapshot, the hold, the taint, the drain, their size."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+
+
+class InstanceProfile(Contract):
+    """An instance profile as a launch template names it: by ARN or by name."""
+
+    arn: str | None = None
+    name: str | None = None
+
+
+class Ebs(Contract):
+    """A disk of a launch template. Size in GiB, throughput in MiB/s."""
+
+    volume_size: int | None = None
+    volume_type: str | None = None
+    encrypted: bool | None = None
+    kms_key_id: str | None = None
+    delete_on_termination: bool = True
+    iops: int | None = None
+    throughput: int | None = None
+    snapshot_id: str | None = None
+    volume_initialization_rate: int | None = None
+
+
+class BlockDevice(Contract):
+    """One block device mapping of a launch template."""
+
+    device_name: str
+    ebs: Ebs = Ebs()
+    virtual_name: str | None = None
+    no_device: str | None = None
+
+
+class MetadataOptions(Contract):
+    """How instances reach their metadata service."""
+
+    http_endpoint: str = "enabled"
+    http_put_response_hop_limit: int | None = None
+    http_tokens: str | None = None
+    http_protocol_ipv6: str | None = Field(default=None, alias="httpProtocolIpv6")
+    instance_metadata_tags: str | None = None
+    state: str | None = None
+
+
+class MarketOptions(Contract):
+    """On which market instances are bought; `spot_options` aren't copied."""
+
+    market_type: str
+    spot_options: dict[str, Any] | None = None
+
+
+class Template(Contract):
+    """What a copy takes over of a launch template, with AWS's names, first letter lower. `user_data` is base64.
+
+    Networking is left out on purpose: it is what differs between the sides.
+    """
+
+    image_id: str
+    instance_type: str | None = None
+    key_name: str | None = None
+    iam_instance_profile: InstanceProfile | None = None
+    ebs_optimized: bool | None = None
+    metadata_options: MetadataOptions = MetadataOptions()
+    block_device_mappings: tuple[BlockDevice, ...] = ()
+    user_data: str | None = None
+    instance_market_options: MarketOptions | None = None
+
+    # No copy ever took these.
+    dropped: ClassVar[frozenset[str]] = frozenset({"monitoring", "creditSpecification", "tagSpecifications"})
+
+
+class GroupSize(Contract):
+    """An Auto Scaling group's sizes, in instances."""
+
+    group: str
+    min: int
+    max: int
+    desired: int
+
+
+class Group(GroupSize):
+    """One Auto Scaling group as it was: sizes, launch template, and the tags it propagates."""
+
+    template: Template
+    tags: dict[str, str]
+
+    def size(self) -> GroupSize:
+        """The sizes alone."""
+        return GroupSize(group=self.group, min=self.min, max=self.max, desired=self.desired)
+
+
+class GroupNoteInputs(Inputs):
+    """Auto Scaling groups to look at, by a key that stays; `side` is whose they are."""
+
+    shown: ClassVar[str] = "groups"
+
+    side: Manner[str]
+    groups: Wanted[dict[str, str]]
+
+    @property
+    def label(self) -> str:
+        """The side."""
+        return self.side
+
+    def say(self) -> str:
+        """How many groups, and whose."""
+        return f"sizes and launch templates of {len(self.groups)} groups of {self.side}, as they are now"
+
+
+class GroupNoteResult(Result):
+    """The groups as they were when first looked at."""
+
+    groups: dict[str, Group]
+
+
+class AutoscalerHoldInputs(Inputs):
+    """`new_groups` maps each group of the new side to the size its original had; `held` or given back (`released`)."""
+
+    shown: ClassVar[str] = "autoscaler"
+
+    wanted: Wanted[Literal["held", "released"]]
+    old_groups: Wanted[tuple[str, ...]]
+    new_groups: Wanted[dict[str, GroupSize]]
+
+    def say(self) -> str:
+        """Whether groups are held, and how many."""
+        count = len(self.old_groups) + len(self.new_groups)
+        return f"{count} groups held at their size" if self.wanted == "held" else f"{count} groups given back"
+
+
+class HeldBefore(Contract):
+    """What an old group had before it was held: its maximum, and which of the held processes were suspended."""
+
+    max: int
+    suspended: tuple[str, ...]
+
+
+class AutoscalerHoldResult(Result):
+    """`old`: what each group had before it was held; `new`: each group's minimum now."""
+
+    wanted: Literal["held", "released"]
+    old: dict[str, HeldBefore]
+    new: dict[str, int]
+
+
+class TaintInputs(Inputs):
+    """Whether the nodes of Auto Scaling groups carry the taint that keeps new pods off them.
+
+    `join_seconds`: how long a running instance without a node is waited for, since one that joins later is untainted.
+    """
+
+    shown: ClassVar[str] = "nodes"
+
+    wanted: Wanted[Literal["tainted", "clear"]]
+    groups: Wanted[tuple[str, ...]]
+    side: Manner[str]
+    join_seconds: Manner[int]
+
+    def say(self) -> str:
+        """Whose nodes, and how they shall be."""
+        return f"nodes of {self.side} ({len(self.groups)} groups): {self.wanted}"
+
+
+class TaintResult(Result):
+    """Names of the tainted (or cleared) nodes, how many this run changed, and running instances without a node."""
+
+    wanted: Literal["tainted", "clear"]
+    nodes: tuple[str, ...]
+    changed: int
+    missing: tuple[str, ...]
+
+
+class DrainRules(Contract):
+    """How a drain goes about it: changing any of this drains nothing again.
+
+    `unprotected_max_unavailable` (a number or a percentage) applies per owner without a budget. `rescan_seconds` is
+    the pause before the second look; after `stall_seconds` without progress what is left is named and given up.
+    """
+
+    ingress_namespace: str
+    ingress_service: str
+    ingress_selector: dict[str, str]
+    unprotected_max_unavailable: str
+    empty_dir: bool
+    bare_pods: bool
+    max_evictions_per_second: int
+    rescan_seconds: float
+    stall_seconds: float
+    concurrency: int
+
+
+class DrainInputs(Inputs):
+    """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log."""
+
+    shown: ClassVar[str] = "pods"
+
+    wanted: Wanted[Literal["drained", "present"]]
+    tier: Wanted[Literal["ingress", "rest"]]
+    groups: Wanted[tuple[str, ...]]
+    side: Manner[str]
+    vpc_id: Manner[str]
+    rules: Manner[DrainRules]
+
+    @property
+    def label(self) -> str:
+        """The tier."""
+        return self.tier
+
+    def say(self) -> str:
+        """Which pods leave which nodes."""
+        which = "ingress pods" if self.tier == "ingress" else "all other pods"
+        if self.wanted == "present":
+            return f"{which} may stay on {self.side}"
+        return f"{which} evicted from the nodes of {self.side} ({len(self.groups)} groups), under their budgets"
+
+
+class DrainResult(Result):
+    """What a drain did. `blocked` is empty, or the drain had failed; `bound_seconds` is its lower bound."""
+
+    wanted: Literal["drained", "present"]
+    tier: Literal["ingress", "rest"]
+    nodes: int
+    pods: int
+    evictions: int
+    restarts: int
+    rejected429: int
+    seconds: float
+    blocked: tuple[str, ...]
+    bound_seconds: float | None = None
+    bound: str = ""
+
+
+class WorkerScaleInputs(Inputs):
+    """Worker groups at zero, or back at the sizes they had (`recorded`)."""
+
+    shown: ClassVar[str] = "size"
+
+    wanted: Wanted[Literal["zero", "recorded"]]
+    side: Manner[str]
+    sizes: Wanted[tuple[GroupSize, ...]]
+
+    def say(self) -> str:
+        """How large the groups shall be."""
+        count = len(self.sizes)
+        if self.wanted == "zero":
+            return f"{count} groups of {self.side} at zero"
+        return f"{count} groups of {self.side} at {sum(size.desired for size in self.sizes)} instances, as recorded"
+
+
+class WorkerScaleResult(Result):
+    """`groups`: each group's size now; `ended`: instances that this run ended."""
+
+    wanted: Literal["zero", "recorded"]
+    groups: dict[str, int]
+    ended: int

@@ -1,0 +1,77 @@
+"""A side as it is there now: ids from the configuration, or found by tag and name where this program made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from migration.contracts.gates import BalancerRef, SideRef
+from migration.names import physical_name
+
+if TYPE_CHECKING:
+    from migration.clients.aws import Aws
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A side's ids; what no stage has made yet is None or empty. `api_instances` is the ARN of the target group of
+    members' instances.
+    """
+
+    name: str
+    suffix: str
+    cidr: str
+    vpc_id: str | None = None
+    route_tables: tuple[str, ...] = ()
+    ingress: BalancerRef | None = None
+    api: BalancerRef | None = None
+    api_instances: str | None = None
+
+
+def find(aws: Aws, cluster: str, ref: SideRef) -> Side:
+    """The side that `ref` names; a referenced one's ids are all there already."""
+    if ref.vpc_id is not None:
+        return Side(
+            name=ref.name,
+            suffix=ref.suffix,
+            cidr=ref.cidr,
+            vpc_id=ref.vpc_id,
+            route_tables=ref.route_tables,
+            ingress=ref.ingress,
+            api=ref.api,
+        )
+    vpcs = aws.ec2.describe_vpcs(Filters=_filters(cluster, ref.name, **{"migration:role": "vpc"}))["Vpcs"]
+    tables = aws.ec2.describe_route_tables(Filters=_filters(cluster, ref.name))["RouteTables"] if vpcs else []
+    return Side(
+        name=ref.name,
+        suffix=ref.suffix,
+        cidr=ref.cidr,
+        vpc_id=vpcs[0]["VpcId"] if vpcs else None,
+        route_tables=tuple(sorted(table["RouteTableId"] for table in tables)),
+        ingress=_balancer(aws, physical_name(cluster, "ingress", ref.suffix)),
+        api=_balancer(aws, physical_name(cluster, "api", ref.suffix)),
+        api_instances=_target_group(aws, physical_name(cluster, "apimembers", ref.suffix)),
+    )
+
+
+def _filters(cluster: str, side: str, **more: str) -> list[Any]:
+    tags = {"migration:cluster": cluster, "migration:side": side, **more}
+    return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+
+
+def _balancer(aws: Aws, name: str) -> BalancerRef | None:
+    try:
+        balancer = aws.elbv2.describe_load_balancers(Names=[name])["LoadBalancers"][0]
+    except aws.elbv2.exceptions.LoadBalancerNotFoundException:
+        return None
+    own = _target_group(aws, name)
+    return BalancerRef(
+        arn=balancer["LoadBalancerArn"], dns_name=balancer["DNSName"], target_groups=(own,) if own else ()
+    )
+
+
+def _target_group(aws: Aws, name: str) -> str | None:
+    try:
+        return aws.elbv2.describe_target_groups(Names=[name])["TargetGroups"][0]["TargetGroupArn"]
+    except aws.elbv2.exceptions.TargetGroupNotFoundException:
+        return None

@@ -1,0 +1,1 @@
+"""Worker groups: their snapshot, the autoscaler's hold, and their size."""

@@ -1,0 +1,89 @@
+"""Keeping one group still: an old one can't grow, a new one can't shrink.
+
+On an old group, `Launch` and `AZRebalance` are suspended, because a node launched after the taint would be without
+it. What a group had before is kept on the group itself, as a tag, so that a killed run can still give it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from migration.clients.aws import Aws
+from migration.contracts.workers import HeldBefore
+
+TAG = "migration:hold"
+PROCESSES = ("Launch", "AZRebalance")
+
+
+def suspended(group: Mapping[str, Any]) -> set[str]:
+    """Names of a group's suspended processes."""
+    return {process["ProcessName"] for process in group.get("SuspendedProcesses", [])}
+
+
+def recorded(group: Mapping[str, Any]) -> HeldBefore | None:
+    """What the group's tag says it had before it was held, or None while it isn't."""
+    for tag in group.get("Tags", []):
+        if tag["Key"] == TAG:
+            return HeldBefore.model_validate_json(tag["Value"])
+    return None
+
+
+def hold(aws: Aws, group: Mapping[str, Any], before: dict[str, HeldBefore], alive: Callable[[], None]) -> bool:
+    """Hold one group and put what it had into `before`; whether anything was changed."""
+    name = group["AutoScalingGroupName"]
+    record = recorded(group)
+    changed = False
+    if record is None:
+        record = HeldBefore(max=group["MaxSize"], suspended=tuple(sorted(suspended(group) & set(PROCESSES))))
+        alive()
+        tag = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
+        aws.autoscaling.create_or_update_tags(Tags=[{**tag, "Key": TAG, "Value": record.model_dump_json()}])
+        changed = True
+    before[name] = record
+    running = [process for process in PROCESSES if process not in suspended(group)]
+    if running:
+        alive()
+        aws.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=running)
+        changed = True
+    if group["MaxSize"] > group["DesiredCapacity"] and group["DesiredCapacity"] >= group["MinSize"]:
+        alive()
+        aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MaxSize=group["DesiredCapacity"])
+        changed = True
+    return changed
+
+
+def release(aws: Aws, group: Mapping[str, Any], before: dict[str, HeldBefore], alive: Callable[[], None]) -> bool:
+    """Give one group back what it had; whether anything was changed."""
+    name = group["AutoScalingGroupName"]
+    record = recorded(group)
+    # An emptied group stays shut: on a side that was left nothing may start again, whatever an autoscaler thinks.
+    if record is None or (group["DesiredCapacity"] == 0 and group["MinSize"] == 0):
+        return False
+    before[name] = record
+    if group["MaxSize"] != record.max:
+        alive()
+        aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MaxSize=record.max)
+    ours = [process for process in PROCESSES if process not in record.suspended]
+    if ours:
+        alive()
+        aws.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)
+    alive()
+    # Last, so that a run killed before here finds it again.
+    aws.autoscaling.delete_tags(
+        Tags=[{"ResourceId": name, "ResourceType": "auto-scaling-group", "Key": TAG, "PropagateAtLaunch": False}]
+    )
+    return True
+
+
+def set_minimum(aws: Aws, group: Mapping[str, Any], minimum: int) -> bool:
+    """Give a new group its minimum; whether anything was changed."""
+    if group["MinSize"] == minimum:
+        return False
+    aws.autoscaling.update_auto_scaling_group(
+        AutoScalingGroupName=group["AutoScalingGroupName"],
+        MinSize=minimum,
+        MaxSize=max(minimum, group["MaxSize"]),
+        DesiredCapacity=max(minimum, group["DesiredCapacity"]),
+    )
+    return True
