@@ -73,7 +73,7 @@ def test_a_stack_goes_up_stays_changes_imports_and_comes_down(tmp_path: Path, aw
 
     said = engine.run("up", "--yes", "--skip-preview")
     assert "+ 9 created" in said
-    assert "pulumi-resource-aws" not in said, "found without a word"
+    assert "from $PATH" not in said, "found without a word"
     assert "expected to have version" not in said
     assert "hidden" not in (tmp_path / "state" / ".pulumi" / "stacks" / "plugins" / "t.json").read_text()
 
