@@ -151,7 +151,7 @@ def _one_of(prop: Prop) -> Prop:
     return prop.but(kind=Kind.BLOCK, computed=False, default=None)
 
 
-def _block_by_block(prop: Prop, path: str, old: Sequence[Any], new: Sequence[Any]) -> list[Change]:
+def _block_by_block(prop: Prop, path: str, old: Any, new: Any) -> list[Change]:
     """The changes inside blocks that stand where they stood, so that a preview shows no other; none if they moved."""
     if len(old) != len(new):
         return []
