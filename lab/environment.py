@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab import addresses, toolchain
+from lab.plugins import install
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 VENV = REPOSITORY / ".venv"
-PLUGINS = REPOSITORY / "lab" / "plugins" / "bin"
 
 # Somebody's own account must not leak into the lab, nor the lab's calls into that account.
 FOREIGN = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE")
@@ -42,21 +42,22 @@ def lab_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     directory = addresses.lab_dir(env).resolve()
     own = own_plugins(env)
     first = [str(VENV / "bin"), *(str(folder) for folder in toolchain.tool_dirs(env))]
-    if own:
-        first.append(str(PLUGINS))
     # What an earlier evaluation put there is taken out first: twice must be as once.
-    rest = [part for part in env.get("PATH", os.defpath).split(os.pathsep) if part not in {*first, str(PLUGINS)}]
+    rest = [part for part in env.get("PATH", os.defpath).split(os.pathsep) if part not in first]
     variables = {
         "PATH": os.pathsep.join([*first, *rest]),
         "LAB_DIR": str(directory),
         "LAB_INDEX": str(lab.index),
         "PULUMI_BACKEND_URL": f"file://{directory / 'pulumi' / 'state'}",
-        "PULUMI_HOME": str(directory / "pulumi" / "home"),
+        # A home for each kind: the own plugins say they are of the official ones' version.
+        "PULUMI_HOME": str(directory / "pulumi" / ("home" if own else "home-official")),
+        # What the engine finds on PATH it warns of; its home folder and its own are looked through without a word.
+        "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "PULUMI_CONFIG_PASSPHRASE": LAB_PASSPHRASE,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # The own plugins are on PATH; asking a plugin server for them would hang where there is none.
+        # The own plugins are in its home folder; asking a server for a missing one would hang where there is none.
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true" if own else "false",
-        # The language host ignores Pulumi.yaml's virtualenv (facts §1); the dynamic providers' host asks this too.
+        # The language host ignores Pulumi.yaml's virtualenv; the dynamic providers' host asks this too.
         "PULUMI_PYTHON_CMD": str(VENV / "bin" / "python"),
         "KUBECONFIG": str(directory / "kubeconfig"),
         **lab.aws_environment(),
@@ -90,8 +91,14 @@ def exports(environ: Mapping[str, str] | None = None) -> str:
 
 
 def make_folders(environ: Mapping[str, str] | None = None) -> Path:
-    """Makes the lab's folder with those Pulumi wants to find (a file backend's must exist); returns it."""
+    """Makes the lab's folder with what Pulumi wants to find there (a file backend's folder, plugins); returns it.
+
+    Raises ValueError as `lab_environment` does.
+    """
     directory = addresses.lab_dir(environ).resolve()
-    for folder in (directory / "pulumi" / "state", directory / "pulumi" / "home", directory / "run", directory / "log"):
+    home = Path(lab_environment(environ)["PULUMI_HOME"])
+    for folder in (directory / "pulumi" / "state", home, directory / "run", directory / "log"):
         folder.mkdir(parents=True, exist_ok=True)
+    if own_plugins(environ):
+        install.link(home, VENV)
     return directory

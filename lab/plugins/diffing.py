@@ -129,12 +129,15 @@ def compare(prop: Prop, path: str, old: Any, new: Any) -> list[Change]:
         return [Change(c.path, c.kind, c.replace or prop.replace) for c in found]
     if prop.kind is Kind.MAP:
         return _compare_maps(prop, path, canonical(prop, old) or {}, canonical(prop, new) or {})
-    if prop.kind in (Kind.BLOCKS, Kind.LISTED) and _blocks_match(prop, old or [], new or []):
-        return []
+    if prop.kind in (Kind.BLOCKS, Kind.LISTED):
+        if _blocks_match(prop, old or [], new or []):
+            return []
+        if inner := _block_by_block(prop, path, old or [], new or []):
+            return inner
     was, wanted = canonical(prop, old), canonical(prop, new)
     if was == wanted or (_empty(was) and _empty(wanted)):
         return []
-    kind = "add" if _empty(was) else "delete" if _empty(wanted) else "update"
+    kind = "add" if _absent(was) else "delete" if _absent(wanted) else "update"
     return [Change(path, kind, prop.replace or _replacing_field(prop, was, wanted))]
 
 
@@ -144,11 +147,24 @@ def _replacing_field(prop: Prop, was: Any, wanted: Any) -> bool:
     return prop.kind is Kind.BLOCK and any(prop.fields[k].replace for k in whole or {} if k in prop.fields)
 
 
+def _one_of(prop: Prop) -> Prop:
+    return prop.but(kind=Kind.BLOCK, computed=False, default=None)
+
+
+def _block_by_block(prop: Prop, path: str, old: Any, new: Any) -> list[Change]:
+    """The changes inside blocks that stand where they stood, so that a preview shows no other; none if they moved."""
+    if len(old) != len(new):
+        return []
+    pairs = enumerate(zip(old, new, strict=True))
+    inner = [found for i, (o, n) in pairs if (found := compare(_one_of(prop), f"{path}[{i}]", o, n))]
+    return [c for found in inner for c in found] if prop.kind is Kind.LISTED or len(inner) == 1 else []
+
+
 def _blocks_match(prop: Prop, old: Any, new: Any) -> bool:
     """Whether blocks are equal when what AWS adds to each (computed fields, defaults) is left aside."""
     if len(old) != len(new):
         return False
-    one = prop.but(kind=Kind.BLOCK, computed=False, default=None)
+    one = _one_of(prop)
     if prop.kind is Kind.LISTED:
         return all(not compare(one, "", o, n) for o, n in zip(old, new, strict=True))
     left = list(old)
@@ -171,8 +187,12 @@ def _compare_maps(prop: Prop, path: str, old: Mapping[str, Any], new: Mapping[st
     return changes
 
 
+def _absent(value: Any) -> bool:
+    return value in (None, "", [], {})
+
+
 def _empty(value: Any) -> bool:
-    return value is None or value == "" or value is False or value == 0 or value == [] or value == {}
+    return _absent(value) or value is False or value == 0
 
 
 def with_ignored(news: Mapping[str, Any], olds: Mapping[str, Any], ignore: Sequence[str]) -> Props:

@@ -22,8 +22,7 @@ from lab.toolchain.golang import ensure_go
 from lab.toolchain.pins import BY_NAME, TOOLS, Tool
 
 __all__ = [
-    "TOOLS", "Found", "MissingTool", "cache_root", "ensure", "find", "kwok_stage_dir", "tool_dirs", "tool_env",
-    "tool_path",
+    "TOOLS", "Found", "MissingTool", "cache_root", "ensure", "find", "kwok_stage_dir", "tool_dirs", "tool_path",
 ]  # fmt: skip
 
 ASK_TIMEOUT_S = 30
@@ -58,7 +57,14 @@ def _says(path: str, changed_ns: int, name: str) -> str | None:
     return tool.says(done.stdout + done.stderr) if done.returncode == 0 else None
 
 
+def _companions(tool: Tool, path: Path) -> bool:
+    return all((path.resolve().parent / other.name).is_file() for other in TOOLS if other.beside == tool.name)
+
+
 def _on_path(tool: Tool, environ: Mapping[str, str], cache: Cache) -> Path | None:
+    if tool.beside is not None:
+        host = _on_path(BY_NAME[tool.beside], environ, cache)
+        return None if host is None else host.resolve().parent / tool.name
     if tool.version_args is None:
         return None
     for folder in environ.get("PATH", os.defpath).split(os.pathsep):
@@ -66,8 +72,9 @@ def _on_path(tool: Tool, environ: Mapping[str, str], cache: Cache) -> Path | Non
         # The cache's own folders are on PATH once `lab env` has been evaluated; their version is in their name.
         if found is None or Path(found).is_relative_to(cache.tools):
             continue
-        if _says(found, Path(found).stat().st_mtime_ns, tool.name) == tool.version:
-            return Path(found).absolute()
+        path = Path(found).absolute()
+        if _says(found, path.stat().st_mtime_ns, tool.name) == tool.version and _companions(tool, path):
+            return path
         # Only the first counts: it is what a shell would run.
         return None
     return None
@@ -87,8 +94,7 @@ def find(name: str, environ: Mapping[str, str] | None = None) -> Found | None:
     cached = cache.find(tool)
     if cached is None:
         return None
-    version = cached.parents[1].name.removeprefix(f"{tool.beside or tool.name}-")
-    return Found(cached, version, cache.origin(tool) or "cache")
+    return Found(cached, tool.version, cache.origin(tool) or "cache")
 
 
 def tool_path(name: str) -> Path:
@@ -116,16 +122,6 @@ def tool_dirs(environ: Mapping[str, str] | None = None) -> list[Path]:
     found = [find(tool.name, environ) for tool in TOOLS]
     folders = [one.path.parent for one in found if one is not None and one.way != "PATH"]
     return list(dict.fromkeys(folders))
-
-
-def tool_env(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """`PATH` with the tools first. Raises MissingTool if one isn't there."""
-    env = os.environ if environ is None else environ
-    for tool in TOOLS:
-        if find(tool.name, env) is None:
-            raise MissingTool(f"{tool.name} {tool.version} is missing: {REMEDY}")
-    folders = [str(folder) for folder in tool_dirs(env)]
-    return {"PATH": os.pathsep.join([*folders, env.get("PATH", os.defpath)])}
 
 
 def _complete(tool: Tool, cache: Cache) -> bool:

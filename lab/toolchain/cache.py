@@ -50,16 +50,13 @@ class Cache:
     def logs(self) -> Path:
         return self.root / "log"
 
-    def folder(self, tool: Tool, version: str | None = None) -> Path:
-        return self.tools / f"{tool.beside or tool.name}-{version or tool.version}"
+    def folder(self, tool: Tool) -> Path:
+        return self.tools / f"{tool.beside or tool.name}-{tool.version}"
 
     def find(self, tool: Tool) -> Path | None:
         """The tool's executable, None if it isn't (wholly) there."""
-        for version in tool.versions:
-            path = self.folder(tool, version) / "bin" / tool.name
-            if path.is_file() and os.access(path, os.X_OK):
-                return path
-        return None
+        path = self.folder(tool) / "bin" / tool.name
+        return path if path.is_file() and os.access(path, os.X_OK) else None
 
     def find_carried(self, tool: Tool) -> Path | None:
         """The folder holding what the tool brings along, None if something of it is missing."""
@@ -76,9 +73,9 @@ class Cache:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, tool: Tool, source: Path, *, way: str, version: str | None = None) -> Path:
+    def put(self, tool: Tool, source: Path, *, way: str) -> Path:
         """Moves a finished executable into its place; returns that. A reader never sees half a file."""
-        bin_dir = self.folder(tool, version) / "bin"
+        bin_dir = self.folder(tool) / "bin"
         bin_dir.mkdir(parents=True, exist_ok=True)
         (bin_dir.parent / "origin.json").write_text(json.dumps({"way": way}) + "\n")
         target = bin_dir / tool.name

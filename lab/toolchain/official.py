@@ -156,8 +156,7 @@ def fetch(
             for name, path in release.tools.items()
         }
         return {
-            name: cache.put(BY_NAME[name], path, way=f"official binary {file_name}", version=release.version)
-            for name, path in unpacked.items()
+            name: cache.put(BY_NAME[name], path, way=f"official binary {file_name}") for name, path in unpacked.items()
         }
 
 

@@ -7,15 +7,12 @@ carry `replace` lines that `go install package@version` refuses and that a depen
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
 PULUMI = "3.259.0"
-# The last language host that ships inside the sdk module; newer ones can't be had from the Go module proxy.
-# The newer engine takes it; it ignores `runtime.options.virtualenv`, so the venv must come first on PATH.
-PULUMI_LANGUAGE_PYTHON = "3.78.0"
 KUBERNETES = "1.34.1"
 # ≥ 3.6.12: `member add` before that asks for all voters, not a quorum (etcd-io/etcd CHANGELOG-3.6).
 ETCD = "3.6.16"
@@ -60,15 +57,7 @@ class Tool:
     carries_from: str | None = None
 
     beside: str | None = None
-    """The tool in whose folder this one must lie; its versions are that one's."""
-
-    official_version: str | None = None
-    """Where the official archive holds another version than the Go module."""
-
-    @property
-    def versions(self) -> tuple[str, ...]:
-        """The versions that will do, the usual one first."""
-        return (self.version,) if self.official_version is None else (self.version, self.official_version)
+    """The tool in whose folder this one must lie, and nowhere else."""
 
     def says(self, output: str) -> str | None:
         """The version in what the binary printed, None if there is none."""
@@ -95,26 +84,24 @@ def _pulumi_script(name: str, folder: str) -> Tool:
         module="pulumi",
         script_module=f"github.com/pulumi/pulumi/sdk/v3@v{PULUMI}",
         script=f"python/{folder}/{name}",
+        beside="pulumi",
     )
 
 
 TOOLS: tuple[Tool, ...] = (
     # Quick ones first: what is wrong with a machine (no Go, no registry) shows within a minute.
+    # The engine looks beside itself for what it is bundled with, and so does the language host for its executor.
     Tool(
         name="pulumi-language-python",
-        version=PULUMI_LANGUAGE_PYTHON,
+        version=PULUMI,
+        # 3.78.0 is the last that ships inside the sdk module; newer ones can't be had from the Go module proxy.
+        # The newer engine takes it; it ignores `runtime.options.virtualenv`, so the venv must come first on PATH.
         module="pulumi-language-python",
         package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
-        official_version=PULUMI,
+        beside="pulumi",
         usual_minutes=0.5,
     ),
-    # The language host takes its executor from its own folder and from nowhere else.
-    replace(
-        _pulumi_script("pulumi-language-python-exec", "cmd"),
-        version=PULUMI_LANGUAGE_PYTHON,
-        official_version=PULUMI,
-        beside="pulumi-language-python",
-    ),
+    _pulumi_script("pulumi-language-python-exec", "cmd"),
     _pulumi_script("pulumi-resource-pulumi-python", "dist"),
     Tool(
         name="etcd",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_file_that_cannot_be_run_is_not_a_tool(tmp_path: Path) -> None:
 def test_another_version_beside_it_is_another_tool(tmp_path: Path) -> None:
     cache, source = Cache(tmp_path), tmp_path / "source"
     source.write_text("#!/bin/sh\n")
-    cache.put(BY_NAME["etcd"], source, way="by hand", version="3.6.15")
+    cache.put(replace(BY_NAME["etcd"], version="3.6.15"), source, way="by hand")
     assert cache.find(BY_NAME["etcd"]) is None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.environment import REPOSITORY, child_environment, exports, lab_environment
+from lab.environment import REPOSITORY, child_environment, exports, lab_environment, make_folders
 
 BASE = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "MIGRATION_CACHE": "/nonexistent/cache"}
 
@@ -66,17 +66,31 @@ def test_twice_is_as_once(tmp_path: Path) -> None:
     assert lab_environment(once) == {name: once[name] for name in lab_environment(_env(tmp_path))}
 
 
-def test_the_virtual_environment_comes_first_and_the_own_plugins_are_on_path(tmp_path: Path) -> None:
+def test_the_virtual_environment_comes_first(tmp_path: Path) -> None:
     parts = lab_environment(_env(tmp_path))["PATH"].split(":")
     assert parts[0] == str(REPOSITORY / ".venv" / "bin")
-    assert str(REPOSITORY / "lab" / "plugins" / "bin") in parts
     assert parts[-2:] == ["/usr/bin", "/bin"]
 
 
+def test_the_engine_looks_for_plugins_in_its_home_and_finds_the_own_ones_there(tmp_path: Path) -> None:
+    environ = _env(tmp_path)
+    make_folders(environ)
+    variables = lab_environment(environ)
+    assert variables["PULUMI_IGNORE_AMBIENT_PLUGINS"] == "true"
+    plugins = Path(variables["PULUMI_HOME"]) / "plugins"
+    assert {str(path.relative_to(plugins)): path.resolve() for path in plugins.glob("*/*")} == {
+        f"resource-{name}-v{version}/pulumi-resource-{name}": REPOSITORY / "lab/plugins/bin" / f"pulumi-resource-{name}"
+        for name, version in (("aws", "7.51.1"), ("kubernetes", "4.34.2"))
+    }
+
+
 def test_official_plugins_are_not_shadowed_by_the_own_ones(tmp_path: Path) -> None:
+    make_folders(_env(tmp_path))
     own = lab_environment(_env(tmp_path))
-    official = lab_environment({**_env(tmp_path, LAB_PLUGINS="official"), "PATH": own["PATH"]})
-    assert str(REPOSITORY / "lab" / "plugins" / "bin") not in official["PATH"].split(":")
+    environ = _env(tmp_path, LAB_PLUGINS="official")
+    make_folders(environ)
+    official = lab_environment(environ)
+    assert not (Path(official["PULUMI_HOME"]) / "plugins").exists()
     assert official["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "false"
     assert own["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] == "true"
     with pytest.raises(ValueError, match="LAB_PLUGINS='mine': must be own or official"):

@@ -49,8 +49,34 @@ def test_a_tool_on_path_that_fails_is_passed_over(cache: Cache, tmp_path: Path) 
     assert toolchain.find("etcd") is None
 
 
-def test_a_tool_that_cannot_say_its_version_is_taken_from_the_cache_only(cache: Cache, tmp_path: Path) -> None:
-    _program(tmp_path / "path" / "pulumi-language-python", "3.78.0")
+BUNDLED = ("pulumi-language-python", "pulumi-language-python-exec", "pulumi-resource-pulumi-python")
+
+
+def test_what_the_engine_is_bundled_with_is_taken_from_beside_it_only(cache: Cache, tmp_path: Path) -> None:
+    for name in BUNDLED:
+        _program(tmp_path / "path" / name, "3.259.0")
+        assert toolchain.find(name) is None
+        cached = _cached(cache, name)
+        assert toolchain.find(name) == toolchain.Found(cached, "3.259.0", "cache")
+        assert cached.parent == tmp_path / "cache" / "tools" / "pulumi-3.259.0" / "bin"
+
+
+def test_an_engine_on_path_comes_with_what_it_is_bundled_with(cache: Cache, tmp_path: Path) -> None:
+    real = _program(tmp_path / "opt" / "pulumi" / "pulumi", "v3.259.0")
+    for name in BUNDLED:
+        _cached(cache, name)
+        _program(real.with_name(name))
+    (tmp_path / "path").mkdir()
+    linked = tmp_path / "path" / "pulumi"
+    linked.symlink_to(real)  # the engine looks where it really is
+    assert toolchain.find("pulumi") == toolchain.Found(linked, "3.259.0", "PATH")
+    for name in BUNDLED:
+        assert toolchain.find(name) == toolchain.Found(real.with_name(name), "3.259.0", "PATH")
+
+
+def test_a_bare_engine_on_path_is_passed_over(cache: Cache, tmp_path: Path) -> None:
+    _program(tmp_path / "path" / "pulumi", "v3.259.0")
+    assert toolchain.find("pulumi") is None
     assert toolchain.find("pulumi-language-python") is None
 
 
@@ -59,23 +85,12 @@ def test_a_missing_tool_is_a_sentence_with_the_remedy(cache: Cache) -> None:
         toolchain.tool_path("etcd")
     with pytest.raises(toolchain.MissingTool, match="make setup"):
         toolchain.kwok_stage_dir()
-    with pytest.raises(toolchain.MissingTool, match="make setup"):
-        toolchain.tool_env()
 
 
-def test_the_tools_come_first_on_path_and_none_is_there_twice(cache: Cache) -> None:
+def test_the_folders_for_path_are_those_of_all_tools_each_once(cache: Cache) -> None:
     for tool in TOOLS:
         _cached(cache, tool.name)
-    parts = toolchain.tool_env()["PATH"].split(":")
-    folders = list(dict.fromkeys(str(cache.folder(tool) / "bin") for tool in TOOLS))
-    assert parts[: len(folders)] == folders
-    assert len(parts) == len(set(parts))
-
-
-def test_the_language_host_of_the_official_archive_will_do_too(cache: Cache) -> None:
-    name = "pulumi-language-python"
-    path = _program(cache.folder(BY_NAME[name], BY_NAME["pulumi"].version) / "bin" / name)
-    assert toolchain.find(name) == toolchain.Found(path, BY_NAME["pulumi"].version, "cache")
+    assert toolchain.tool_dirs() == list(dict.fromkeys(cache.folder(tool) / "bin" for tool in TOOLS))
 
 
 def test_a_complete_cache_needs_neither_go_nor_lock(cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:

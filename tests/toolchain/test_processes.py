@@ -63,6 +63,8 @@ def test_a_started_process_is_found_by_name_until_it_is_ended(lab: Path) -> None
 
 def test_nothing_is_started_twice_under_one_name(lab: Path) -> None:
     assert _start(lab, "aws") == _start(lab, "aws")
+    # Until it has become another program it doesn't carry the mark.
+    assert _eventually(lambda: len(processes.of_lab(lab)) > 0)
     assert len(processes.of_lab(lab)) == 1
 
 

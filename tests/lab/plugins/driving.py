@@ -140,7 +140,7 @@ def engine_in(folder: Path, program: str, extra: dict[str, str]) -> Engine:
     work, home, state = (folder / name for name in ("program", "home", "state"))
     for made in (work, home, state):
         made.mkdir()
-    install.link(home)
+    install.link(home, VENV)
     (work / "Pulumi.yaml").write_text("name: plugins\nruntime: python\n")
     (work / "__main__.py").write_text(program)
     path = os.pathsep.join([str(VENV / "bin"), *(str(f) for f in folders), os.environ["PATH"]])
@@ -154,6 +154,7 @@ def engine_in(folder: Path, program: str, extra: dict[str, str]) -> Engine:
             "PULUMI_BACKEND_URL": f"file://{state}",
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_PYTHON_CMD": str(VENV / "bin" / "python"),
         },

@@ -28,6 +28,8 @@ TEMPLATE = {
     "blockDeviceMappings": [{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 20, "encrypted": "true"}}],
     "updateDefaultVersion": True,
 }
+NAMED = {"key": "Name", "value": "w", "propagateAtLaunch": True}
+STAGE = {"key": "stage", "value": "1", "propagateAtLaunch": True}
 GROUP = {
     "name": "g",
     "minSize": 1,
@@ -36,7 +38,7 @@ GROUP = {
     "vpcZoneIdentifiers": ["subnet-1", "subnet-2"],
     "launchTemplate": {"id": "lt-1", "name": "t", "version": "1"},
     "targetGroupArns": ["tg-1"],
-    "tags": [{"key": "Name", "value": "w", "propagateAtLaunch": True}],
+    "tags": [NAMED],
     "suspendedProcesses": [],
     "healthCheckGracePeriod": 300,
 }
@@ -170,9 +172,13 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]] = [
         "template",
         TEMPLATE,
         {"blockDeviceMappings": [{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 30, "encrypted": "true"}}]},
-        {"blockDeviceMappings"},
+        {"blockDeviceMappings[0].ebs.volumeSize"},
         NOTHING,
     ),
+    ("template", TEMPLATE, {"tagSpecifications": [{"resourceType": "instance"}]}, {"tagSpecifications"}, NOTHING),
+    ("group", GROUP, {"tags": [{**NAMED, "value": "v"}]}, {"tags[0].value"}, NOTHING),
+    ("group", {**GROUP, "tags": [NAMED, STAGE]}, {"tags": [STAGE, NAMED]}, NOTHING, NOTHING),
+    ("group", {**GROUP, "tags": [NAMED, STAGE]}, {"tags": [{**STAGE, "value": "2"}, NAMED]}, {"tags"}, NOTHING),
     ("group", GROUP, {"launchTemplate": {"id": "lt-1", "version": "1"}}, NOTHING, NOTHING),
     ("group", GROUP, {"launchTemplate": {"id": "lt-1", "version": "2"}}, {"launchTemplate.version"}, NOTHING),
     ("group", GROUP, {"launchTemplate": {"id": "lt-1", "version": UNKNOWN}}, {"launchTemplate.version"}, NOTHING),
@@ -206,11 +212,11 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]] = [
         "listener",
         LISTENER,
         {"defaultActions": [{"type": "forward", "targetGroupArn": "tg-2"}]},
-        {"defaultActions"},
+        {"defaultActions[0].targetGroupArn"},
         NOTHING,
     ),
     ("listener", LISTENER, {"loadBalancerArn": "lb-2"}, NOTHING, {"loadBalancerArn"}),
-    ("record", RECORD, {"weightedRoutingPolicies": [{"weight": 0}]}, {"weightedRoutingPolicies"}, NOTHING),
+    ("record", RECORD, {"weightedRoutingPolicies": [{"weight": 0}]}, {"weightedRoutingPolicies[0].weight"}, NOTHING),
     ("record", RECORD, {"ttl": 5}, {"ttl"}, NOTHING),
     ("record", RECORD, {"name": "b"}, NOTHING, {"name"}),
     ("zone", {"zoneId": "Z", "vpcId": "v"}, {"vpcId": "w"}, NOTHING, {"vpcId"}),

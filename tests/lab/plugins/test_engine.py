@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import boto3
@@ -73,11 +74,15 @@ def test_a_stack_goes_up_stays_changes_imports_and_comes_down(tmp_path: Path, aw
 
     said = engine.run("up", "--yes", "--skip-preview")
     assert "+ 9 created" in said
-    assert "pulumi-resource-aws" not in said, "found without a word"
+    assert "from $PATH" not in said, "found without a word"
     assert "expected to have version" not in said
     assert "hidden" not in (tmp_path / "state" / ".pulumi" / "stacks" / "plugins" / "t.json").read_text()
 
     assert "9 unchanged" in engine.run("preview", "--refresh", "--expect-no-changes")
+
+    said = engine.run("preview", "--diff", STEP="second")
+    shown = [line.split(":")[0].strip(" ~+-") for line in said.splitlines() if re.match(r"\s+([~+-] )?\w+\s*: ", line)]
+    assert sorted(shown) == ["launchTemplate", "toPort", "userData", "version"], "what stays isn't shown"
 
     said = engine.run("up", "--yes", STEP="second")
     assert "~ 3 to update" in said

@@ -12,6 +12,7 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import provider_pb2_grpc
 
+from lab.environment import VENV
 from lab.plugins import install
 
 pytestmark = pytest.mark.lab
@@ -21,8 +22,8 @@ pytestmark = pytest.mark.lab
 def test_a_linked_launcher_prints_its_port_serves_and_goes_with_its_engine(
     tmp_path: Path, name: str, version: str
 ) -> None:
-    launcher = next(p for p in install.link(tmp_path) if p.name.endswith(name))
-    assert install.link(tmp_path), "twice is as once"
+    launcher = next(p for p in install.link(tmp_path, VENV) if p.name.endswith(name))
+    assert install.link(tmp_path, VENV), "twice is as once"
     # A shell plays the engine: the plugin must notice that it is gone.
     engine = subprocess.Popen(
         ["sh", "-c", f"{launcher} & echo $! && wait"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
