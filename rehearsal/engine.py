@@ -17,8 +17,6 @@ from lab.machines.processes import yield_to_others
 
 # The engine and its plugins yield to the network, the balancers and the probes.
 NICE = 10
-# What the CLI warns of for every plugin that lies on PATH, where the lab's lie.
-_AMBIENT = "using pulumi-"
 COUNTED = ("create", "update", "replace", "delete", "same")
 
 
@@ -135,7 +133,7 @@ class _Tail(threading.Thread):
 
     def _diagnostic(self, event: dict[str, Any]) -> None:
         text = event.get("message", "").strip()
-        if not text or event.get("ephemeral") or event.get("severity") == "debug" or _AMBIENT in text:
+        if not text or event.get("ephemeral") or event.get("severity") == "debug":
             return
         if event.get("severity") == "error":
             self.errors.append(text)

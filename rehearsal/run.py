@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from lab import toolchain, up
 from lab.addresses import REGION, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.settings import LabSettings
-from migration.stages import LAST, STAGES
+from migration.stages import LAST, STAGES, emptied
 from proof.html import write_html
 from proof.report import build
 from rehearsal.engine import Engine, EngineError, Outcome
@@ -114,7 +115,8 @@ class Rehearsal:
         watch.mark(f"stage {number} begin")
         row: dict[str, Any] = {"stage": number, "name": stage.name}
         self.stages.append(row)
-        preview = self.engine.run("preview", stack)
+        preview = self.engine.run("preview", stack, "--diff")
+        shutil.copyfile(preview.log, self._previews() / f"{stack}.txt")
         self._detail(f"preview: {_counts(preview)} ({preview.seconds:.0f} s)")
         if stage.finished:
             watch.leave_old_side()
@@ -133,6 +135,12 @@ class Rehearsal:
         row["seconds"] = round(time.monotonic() - began, 1)
         row["failed_probes_so_far"] = watch.failed()
         self._detail(f"{row['seconds']:.0f} s; failed probes so far: {row['failed_probes_so_far']}")
+
+    def _previews(self) -> Path:
+        """Where each stage's preview is kept, as an operator sees it."""
+        folder = self.reports / "previews"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def look_for_leftovers(self) -> list[str]:
         """Orphaned processes always; objects of the old side once the clean-up was rehearsed."""
@@ -167,7 +175,7 @@ class Rehearsal:
     def _drain(self) -> dict[str, Any]:
         """Both tiers' drains, added up, as their resources' outputs have them."""
         total = {"nodes": 0, "pods": 0, "evictions": 0, "rejected_429": 0, "seconds": 0.0}
-        if len(self.stages) <= 6 or self.errors:
+        if len(self.stages) <= emptied().number or self.errors:
             return total
         for resource in self.engine.resources(f"stage-{self.last}"):
             if resource["type"].endswith(":Drain"):

@@ -16,6 +16,7 @@ from typing import Any
 
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
+from migration.stages import emptied
 from proof.report import build
 from rehearsal.breaks import AT_REST, Break, World
 from rehearsal.leftovers import orphaned_processes, running_instances
@@ -35,7 +36,7 @@ def run(say: Say, only: list[str]) -> int:
         raise ValueError(f"--only {','.join(unknown)}: known are {', '.join(names)}")
     wanted = only or names
     rows: list[dict[str, Any]] = []
-    rehearsal = Rehearsal(last=6, say=say)
+    rehearsal = Rehearsal(last=emptied().number, say=say)
     resting = [
         item for item in (Break(name=CONTROL, make=lambda world: None, named=()), *AT_REST) if item.name in wanted
     ]
@@ -92,8 +93,8 @@ def _row(item: Break, report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ingress_last(say: Say) -> dict[str, Any]:
-    """The program, with ingress drained last, taken up to stage 6: the policy goes back before ingress has moved."""
-    rehearsal = Rehearsal(last=6, say=say, idle_s=5.0)
+    """The program with ingress drained last, until the old nodes are drained: the policy goes back too early."""
+    rehearsal = Rehearsal(last=emptied().number, say=say, idle_s=5.0)
     rehearsal.program = program_with_ingress_last(rehearsal.directory / "sabotage" / "program")
     report = rehearsal.go()
     named = _named(report, ("ingress",))
@@ -119,15 +120,12 @@ def program_with_ingress_last(copy: Path) -> Path:
     path = copy / "components" / "workloads.py"
     text = path.read_text()
     lines = text.splitlines(keepends=True)
-    first = next((line for line in lines if '"ingress", [self.taint])' in line), "")
-    last = next((line for line in lines if '"rest", [policy])' in line), "")
-    if not first or not last or "here.following(first)" not in text:
+    words = ('"ingress", [taint]', "self._policy([first])", '"rest", [policy]')
+    steps = {word: next((line for line in lines if word in line), "") for word in words}
+    if not all(steps.values()):
         raise ValueError(f"{path} doesn't order its drains as this sabotage expects; look at both")
-    ingress_last = first.replace("first = ", "self.last = ").replace("[self.taint]", "[self.last]")
-    exchanged = (
-        text.replace(first, "")
-        .replace("here.following(first)", "here.following(self.taint)")
-        .replace(last, last + ingress_last)
-    )
-    path.write_text(exchanged)
+    first, policy, last = steps.values()
+    ingress_last = first.replace("first = ", "self.last = ").replace("[taint]", "[self.last]")
+    exchanged = text.replace(first, "").replace(policy, policy.replace("[first]", "[taint]"))
+    path.write_text(exchanged.replace(last, last + ingress_last))
     return copy

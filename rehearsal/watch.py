@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab import processes
 from lab.addresses import ETCD_CLIENT_PORT, LabAddresses
+from lab.environment import REPOSITORY
 from lab.settings import LabSettings
 from proof import marks
 from proof.config import change_place, write_atomically
@@ -49,7 +50,7 @@ class Watch:
             directory=self._directory,
             environment=environment,
             nice=0,
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=REPOSITORY,
         )
         deadline = time.monotonic() + 30
         while not (self.out / "status.json").exists():
@@ -91,7 +92,7 @@ class Watch:
             capture_output=True,
             text=True,
             check=False,
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=REPOSITORY,
         )
         summary = self.out / "summary.json"
         if not summary.exists():
