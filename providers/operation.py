@@ -5,8 +5,9 @@ going on and going back are updates. `delete` changes nothing: Pulumi calls it g
 and on `destroy` alike, and can't tell which.
 
 What a preview shows: a resource has one key with words for people (`Inputs.say`), and its inputs under one key that
-is a secret to the engine. The engine prints every key of a dynamic resource, changed or not, since Python's dynamic
-host answers a diff without details; a secret is one word. So `--diff` of an operation reads ``nodes: … => …``.
+is a secret to the engine and hidden in its diffs. The engine prints every key of a dynamic resource, changed or not,
+since Python's dynamic host answers a diff without details; a secret is one word where it is new. So `--diff` of an
+operation reads ``nodes: … => …`` (docs/facts.md, Pulumi).
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class OperationResource(Resource, Generic[I, R]):
                 _INPUTS: pulumi.Output.secret(known.apply(_plain)),
                 _RESULT: None,
             },
-            opts,
+            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hide_diffs=[_INPUTS])),
         )
 
     @property

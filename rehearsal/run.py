@@ -196,9 +196,8 @@ def _gates(resources: list[dict[str, Any]], stage: int) -> list[dict[str, Any]]:
     found = []
     for resource in resources:
         if resource["type"].endswith(":Gate"):
-            outputs = resource.get("outputs", {})
-            for result in (outputs.get("result") or {}).get("results", []):
-                found.append({"position": outputs.get("position"), **result})
+            gate = resource.get("outputs", {}).get("result") or {}
+            found += [{"position": gate["position"], **result} for result in gate.get("results", [])]
     return found
 
 
