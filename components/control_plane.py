@@ -12,7 +12,7 @@ from components.launch_templates import copied_template
 from components.load_balancers import SideLoadBalancers
 from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
-from migration.etcd.userdata import MemberFacts, clone_user_data
+from migration.etcd.userdata import MemberIdentity, clone_user_data
 from migration.names import api_names, member_name, physical_name, ticket_parameter
 from migration.settings.model import Member
 from providers.operations import GroupNote, MemberSwap
@@ -66,7 +66,7 @@ class NewMembers(Component):
             tags=tags,
             opts=self.child(protect=protect),
         )
-        facts = MemberFacts(
+        facts = MemberIdentity(
             cluster=c.cluster,
             member=name,
             region=self._scope.settings.region,

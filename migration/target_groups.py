@@ -33,7 +33,7 @@ def _in_vpc(aws: Aws, vpc: str, address: str) -> bool:
     return any(IPv4Address(address) in IPv4Network(block) for block in blocks)
 
 
-def healthy(aws: Aws, group: str, address: str) -> bool | None:
+def healthy(aws: Aws, group: str, address: str) -> bool:
     """True once `address` is a healthy target of `group`; raises `Retryable` with its state before."""
     states = {target.id: target for target in aws.target_health(group)}
     found = states.get(address)
@@ -61,10 +61,10 @@ def deregister(aws: Aws, group: str, target: str, alive: Callable[[], None]) -> 
 def drained(aws: Aws, group: str, target: str, deadline: Deadline) -> None:
     """Wait until `target` has left `group` for good: its deregistration delay is over."""
 
-    def gone() -> bool | None:
+    def gone() -> bool:
         left = [item.state for item in aws.target_health(group) if item.id == target]
         if left:
             raise Retryable(f"{target} is {left[0]}")
         return True
 
-    deadline.until(gone, f"{target} to drain from {group}")
+    deadline.until_true(gone, f"{target} to drain from {group}")

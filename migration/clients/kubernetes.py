@@ -135,7 +135,7 @@ class Kubernetes:
         self._clock = clock
         self._sleep = sleeper
 
-    def brisk(self) -> Kubernetes:
+    def with_short_timeouts(self) -> Kubernetes:
         """The same cluster through connections of its own, with waits short enough to renew a lease in time."""
         return Kubernetes(
             kubeconfig=self._kubeconfig,

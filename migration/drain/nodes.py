@@ -90,22 +90,22 @@ def change_nodes(
     """
     changed = 0
     for node in nodes:
-        if deadline.until(
+        changed += deadline.until(
             lambda node=node: _change(api, node, change, alive), f"node {name_of(node)} to take a change"
-        ):
-            changed += 1
+        )
     return changed
 
 
-def _change(api: NodeApi, node: Mapping[str, Any], change: Change, alive: Callable[[], None]) -> bool:
+def _change(api: NodeApi, node: Mapping[str, Any], change: Change, alive: Callable[[], None]) -> int:
+    """1 when the node was changed, 0 when there was no need, or no node any more."""
     patch = change(node)
     if patch is None:
-        return False
+        return 0
     alive()
     try:
         _send(api, node, patch)
     except NotFound:
-        return False
+        return 0
     except Conflict as conflict:
         try:
             fresh = api.get(NODES, name_of(node))
@@ -113,10 +113,10 @@ def _change(api: NodeApi, node: Mapping[str, Any], change: Change, alive: Callab
             if again is not None:
                 _send(api, fresh, again)
         except NotFound:
-            return False
+            return 0
         except Conflict:
             raise Retryable(str(conflict)) from conflict
-    return True
+    return 1
 
 
 def _send(api: NodeApi, node: Mapping[str, Any], patch: dict[str, Any]) -> None:

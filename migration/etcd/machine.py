@@ -70,10 +70,10 @@ def scale_to_zero(aws: Aws, group: str, deadline: Deadline, alive: Callable[[], 
         alive()
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
 
-    def gone() -> bool | None:
+    def gone() -> bool:
         left = [item.id for item in aws.instances_of_groups([group])]
         if left:
             raise Retryable(f"{', '.join(left)} still exists")
         return True
 
-    deadline.until(gone, f"the end of {group}'s machine")
+    deadline.until_true(gone, f"the end of {group}'s machine")

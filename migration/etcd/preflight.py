@@ -24,7 +24,7 @@ def quorum(voters: int) -> int:
     return voters // 2 + 1
 
 
-def whole(etcd: Etcd, members: list[Member]) -> list[Member]:
+def healthy_voters(etcd: Etcd, members: list[Member]) -> list[Member]:
     """The voters, if every one of them answers, without errors and with one leader; else `Retryable`."""
     voters = [member for member in members if not member.learner]
     leaders = set()
@@ -57,7 +57,7 @@ def preflight(etcd: Etcd, *, ours: Callable[[Member], bool], log: Callable[[str]
             f"etcd has raised {', '.join(alarms)}: cure that first (NOSPACE: compact, defragment, disarm; "
             f"CORRUPT: replace that member), then run the same up again"
         )
-    voters = whole(etcd, members)
+    voters = healthy_voters(etcd, members)
     slowest = max(etcd.round_trip(endpoint(member)) for member in voters)
     if slowest >= REFUSE_ROUND_TRIP:
         raise Retryable(

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from migration import target_groups
 from migration.clients.aws import Aws, Instance
 from migration.clients.etcd import Etcd, Member
 from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
 from migration.etcd import machine
-from migration.etcd.api_server import fit
-from migration.etcd.preflight import endpoint, preflight, whole
+from migration.etcd.api_server import verify_api_server
+from migration.etcd.preflight import endpoint, healthy_voters, preflight
 from migration.runtime.deadline import Deadline, Permanent, Retryable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class Swap:
     snapshots: Path
     aws: Aws
     kubernetes: Kubernetes
-    etcd: Callable[[list[str]], Etcd]
+    etcd: Callable[[Iterable[str]], Etcd]
     deadline: Deadline
     log: Callable[[str], None]
     alive: Callable[[], None]
@@ -118,12 +120,19 @@ class Swap:
             raise Retryable(f"{self.new.name} isn't in etcd's list")
         return own
 
-    def _until(self, attempt: Callable[[], Any], what: str) -> Any:
-        def watched() -> Any:
+    def _until(self, attempt: Callable[[], T | None], what: str) -> T:
+        def watched() -> T | None:
             self.alive()
             return attempt()
 
         return self.deadline.until(watched, what)
+
+    def _until_true(self, condition: Callable[[], bool], what: str) -> None:
+        def watched() -> bool:
+            self.alive()
+            return condition()
+
+        self.deadline.until_true(watched, what)
 
     # Steps
 
@@ -149,11 +158,12 @@ class Swap:
             return
         if own is not None and not own.learner:
             # What remains is to let the old member go, and that may be what doesn't answer any more.
-            self._until(lambda: self._whole_without(old), "the remaining voters to be healthy")
+            self._until(lambda: self._healthy_without(old), "the remaining voters to be healthy")
             return
         added = {self._peer_url, *self._ticket_urls()}
         seen = self._until(
-            lambda: preflight(self._cluster, ours=lambda one: self._ours(one, added), log=self.log), "etcd to be whole"
+            lambda: preflight(self._cluster, ours=lambda one: self._ours(one, added), log=self.log),
+            "etcd to be healthy",
         )
         self.log(f"preflight: {seen}")
         if own is None:
@@ -172,9 +182,9 @@ class Swap:
     def _ours(self, member: Member, added: set[str]) -> bool:
         return member.name == self.new.name or bool(added & set(member.peer_urls))
 
-    def _whole_without(self, gone: Member) -> list[Member]:
+    def _healthy_without(self, gone: Member) -> list[Member]:
         """The voters besides `gone`, all healthy and one of them leading; else `Retryable`."""
-        return whole(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
+        return healthy_voters(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
 
     def _hold_old_group(self) -> None:
         """Before anything else: the old group must not start a second writer."""
@@ -194,7 +204,7 @@ class Swap:
                     f"{int(member.id):x} --peer-urls={self._peer_url}), then run the same up again"
                 )
             self.log(f"removing the learner {member.id} of a machine that is gone")
-            self._until(lambda member=member: self._remove(member), "the removal of a dead learner")
+            self._until_true(lambda member=member: self._remove(member), "the removal of a dead learner")
         if self._find(self._machine.ip) is None:
             # etcd refuses a change within 5 s of connections coming up ("unhealthy cluster"): that passes.
             added = self._until(lambda: self._cluster.add_learner(self._peer_url), f"{self.new.name} to be added")
@@ -216,10 +226,7 @@ class Swap:
         self.log(f"wrote {self.new.name}'s join ticket")
 
     def _started(self) -> None:
-        def named() -> bool | None:
-            return True if self._own().name else None
-
-        self._until(named, f"{self.new.name}'s etcd to start")
+        self._until_true(lambda: bool(self._own().name), f"{self.new.name}'s etcd to start")
 
     def _promoted(self) -> None:
         def voter() -> bool:
@@ -230,19 +237,20 @@ class Swap:
                 self.log(f"promoted {self.new.name}")
             return True
 
-        self._until(voter, f"{self.new.name}'s vote")
-        self._until(lambda: whole(self._cluster, self._cluster.members()), "all voters healthy")
+        self._until_true(voter, f"{self.new.name}'s vote")
+        self._until(lambda: healthy_voters(self._cluster, self._cluster.members()), "all voters healthy")
 
     def _api_in(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
-        self._until(
-            lambda: fit(self.kubernetes, self._machine.ip, self.api_port, self.log), f"{self.new.name}'s API server"
+        self._until_true(
+            lambda: verify_api_server(self.kubernetes, self._machine.ip, self.api_port, self.log),
+            f"{self.new.name}'s API server",
         )
         known = {target.id for target in self.aws.target_health(self.new_api_group) if target.state != "draining"}
         if self._machine.ip not in known:
             target_groups.register(self.aws, self.new_api_group, self._machine.ip, self.api_port)
             self.log(f"registered {self._machine.ip} with the API's balancer")
-        self._until(
+        self._until_true(
             lambda: target_groups.healthy(self.aws, self.new_api_group, self._machine.ip),
             f"{self.new.name}'s API server",
         )
@@ -253,16 +261,16 @@ class Swap:
         if old is None:
             return
 
-        def led_elsewhere() -> bool | None:
+        def led_elsewhere() -> bool:
             leader = self._cluster.status(endpoint(self._own())).leader
             if leader != old.id:
                 return True
             self._cluster.transfer_leadership(endpoint(old), self._own().id)
             self.done["leaderChanges"] = self.done.get("leaderChanges", 0) + 1
             self.log(f"leadership handed to {self.new.name}")
-            return None
+            return False
 
-        self._until(led_elsewhere, f"leadership to leave {self.old.name}")
+        self._until_true(led_elsewhere, f"leadership to leave {self.old.name}")
 
     def _old_api_out(self) -> None:
         """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints."""
@@ -286,7 +294,7 @@ class Swap:
             self.alive,
         )
         self.log(f"{self.old.name}'s API server stopped")
-        self._until(self._endpoint_lost, f"the kubernetes endpoints to lose {self.old.address}")
+        self._until_true(self._endpoint_lost, f"the kubernetes endpoints to lose {self.old.address}")
 
     def _endpoint_lost(self) -> bool:
         slices = self.kubernetes.list(ENDPOINT_SLICES, "default", labels="kubernetes.io/service-name=kubernetes")
@@ -301,21 +309,21 @@ class Swap:
         return True
 
     def _old_removed(self) -> None:
-        """Through an endpoint that remains, and only while that leaves a whole quorum."""
+        """Through an endpoint that remains, and only while that leaves a quorum."""
 
         def removed() -> bool:
             old = self._old_member
             if old is None:
                 return True
             # Only those that remain count: the one that goes may be down already.
-            voters = self._whole_without(old)
+            voters = self._healthy_without(old)
             if self._own().learner or not voters:
                 raise Permanent(f"{self.new.name} has no vote: {self.old.name} can't be removed")
             self._cluster.remove(old.id, endpoint(self._own()))
             self.log(f"removed {self.old.name} ({old.id}) from etcd")
             return True
 
-        self._until(removed, f"{self.old.name} to leave etcd")
+        self._until_true(removed, f"{self.old.name} to leave etcd")
 
     def _old_away(self) -> None:
         old_machine = machine.running(self.aws, self.old.group)
@@ -330,9 +338,9 @@ class Swap:
             learners = [member for member in members if member.learner]
             if learners:
                 raise Retryable(f"{learners[0].name or learners[0].id} is still a learner")
-            return whole(self._cluster, members)
+            return healthy_voters(self._cluster, members)
 
-        voters = self._until(settled, "a whole quorum")
+        voters = self._until(settled, "every voter to be healthy")
         self.done.setdefault("leaderChanges", 0)
         self.done["members"] = sorted(member.name for member in voters)
         self.done["memberId"] = self._own().id

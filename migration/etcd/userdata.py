@@ -43,7 +43,7 @@ WantedBy=multi-user.target
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemberFacts:
+class MemberIdentity:
     """Who a new member is. `ticket_parameter` is the SSM parameter its join ticket appears in."""
 
     cluster: str
@@ -54,7 +54,7 @@ class MemberFacts:
     """What the API server's certificate is for, where the old member's facts don't say."""
 
 
-def clone_user_data(original: str, facts: MemberFacts) -> str:
+def clone_user_data(original: str, facts: MemberIdentity) -> str:
     """The base64 user data of the new member, from the old member's base64 user data.
 
     Raises `Permanent` with a sentence where the original isn't a cloud-config with the four units.

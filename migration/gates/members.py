@@ -7,10 +7,10 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from migration.clients.etcd import Etcd, Member, client_trust
-from migration.etcd.over_ssm import EtcdOverSsm
+from migration.clients.etcd import Etcd, Member
+from migration.etcd.preflight import healthy_voters
 from migration.etcd.preflight import preflight as etcd_preflight
-from migration.etcd.preflight import whole
+from migration.etcd.reach import reach
 from migration.names import member_name
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent, Retryable
@@ -31,28 +31,18 @@ def within(members: Iterable[Member], cidr: str) -> list[Member]:
 
 
 def ask(facts: Facts, context: Context, question: Callable[[Etcd], T]) -> T:
-    """Ask etcd by its client port, or, where that isn't open to the operator (yet), on a member's own machine.
-
-    The operator's networks are let in only while members are swapped (`etcd.access: direct`).
-    """
-    aws, etcd = context.clients.aws, facts["etcd"]
-    machines = [one for side in ("old", "new") for one in aws.instances_of_groups(facts[side]["memberGroups"])]
-    running = [one for one in machines if one.state == "running"]
-    if not running:
-        raise Retryable("no member's machine is running")
-    endpoints = [f"https://{one.ip}:{etcd['clientPort']}" for one in running]
-    if etcd["access"] == "direct":
-        client = Etcd(endpoints, client_trust(aws.ssm, etcd["certificates"]))
-        try:
-            client.members()
-        except Retryable:
-            client.close()
-        else:
-            try:
-                return question(client)
-            finally:
-                client.close()
-    return question(EtcdOverSsm(aws, {one.ip: one.id for one in running}, endpoints, context.deadline, context.alive))
+    """What etcd answers, by whichever way it can be reached (`migration.etcd.reach`)."""
+    etcd = facts["etcd"]
+    with reach(
+        context.clients.aws,
+        [group for side in ("old", "new") for group in facts[side]["memberGroups"]],
+        access=etcd["access"],
+        client_port=etcd["clientPort"],
+        certificates=etcd["certificates"],
+        deadline=context.deadline,
+        alive=context.alive,
+    ) as client:
+        return question(client)
 
 
 def preflight(facts: Facts, context: Context) -> str:
@@ -81,7 +71,7 @@ def all_new(facts: Facts, context: Context) -> str:
         learners = [member.name or member.id for member in members if member.learner]
         if learners:
             raise Retryable(f"{', '.join(learners)} is still a learner")
-        voters = whole(etcd, members)
+        voters = healthy_voters(etcd, members)
         if len(voters) != wanted:
             raise Retryable(f"etcd has {len(voters)} voters, {wanted} are wanted")
         new = within(voters, facts["new"]["cidr"])

@@ -25,7 +25,7 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
     if missing:
         context.log(f"registered {', '.join(missing)}")
     for address in addresses:
-        context.deadline.until(
+        context.deadline.until_true(
             lambda address=address: target_groups.healthy(aws, group, address),
             f"{address} to be healthy behind the new API balancer",
         )

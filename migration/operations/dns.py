@@ -48,7 +48,7 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
     found, change = context.deadline.until(changed, f"the records of zone {zone}")
     if change is not None:
         context.log(f"{len(found)} changes in one batch ({wanted}); waiting until every name server has them")
-        context.deadline.until(lambda: _in_sync(aws, change), "Route 53 to have the change everywhere")
+        context.deadline.until_true(lambda: _in_sync(aws, change), "Route 53 to have the change everywhere")
     pair = wanted not in ("original", "final")
     old_ttl = max((name.ttl for name in names), default=0)
     # Not "if something changed": a run that was killed while it waited must wait again.
@@ -64,5 +64,5 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
     }
 
 
-def _in_sync(aws: Aws, change: str) -> bool | None:
-    return aws.route53.get_change(Id=change)["ChangeInfo"]["Status"] == "INSYNC" or None
+def _in_sync(aws: Aws, change: str) -> bool:
+    return aws.route53.get_change(Id=change)["ChangeInfo"]["Status"] == "INSYNC"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from migration.clients.etcd import Etcd, client_trust
+from migration.etcd.reach import direct
 from migration.etcd.swap import NewMember, OldMember, Swap
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
@@ -30,7 +30,6 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
         raise Permanent(
             "migration:etcd.access is 'ssm', which isn't there yet; use direct with migration:operatorNetworks"
         )
-    trust = client_trust(aws.ssm, etcd["certificates"])
     swap = Swap(
         cluster=inputs["cluster"],
         old=OldMember(**{key: inputs["old"][key] for key in ("name", "group", "address")}),
@@ -44,7 +43,7 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
         snapshots=Path(etcd["snapshots"]),
         aws=aws,
         kubernetes=context.clients.kubernetes,
-        etcd=lambda endpoints: Etcd(endpoints, trust),
+        etcd=direct(aws, etcd["certificates"]),
         deadline=context.deadline,
         log=context.log,
         alive=context.alive,

@@ -181,7 +181,7 @@ def retire(
     alive: Callable[[], None],
 ) -> list[str]:
     """Delete all of `items`, waiting for what holds them; returns the ids this call deleted."""
-    deleted = []
+    deleted: list[str] = []
     items = ordered(items)
     groups = [item["id"] for item in items if item["type"] == "security-group"]
     held = named_by_others(aws, groups)
@@ -199,11 +199,12 @@ def retire(
             revoked = True
         name = f"{item['type']} {item['id']}"
 
-        def attempt(item: Mapping[str, str] = item) -> bool:
+        def attempt(item: Mapping[str, str] = item) -> list[str]:
             alive()
-            return delete(aws, item)
+            return [item["id"]] if delete(aws, item) else []
 
-        if deadline.until(lambda attempt=attempt: (attempt(),), f"the deletion of {name}")[0]:
-            deleted.append(item["id"])
+        gone = deadline.until(attempt, f"the deletion of {name}")
+        if gone:
             log(f"deleted {name}")
+        deleted += gone
     return deleted

@@ -43,7 +43,7 @@ class LeaseApi(Protocol):
     def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None: ...
     def create(self, kind: Kind, body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]: ...
     def replace(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]: ...
-    def brisk(self) -> LeaseApi: ...
+    def with_short_timeouts(self) -> LeaseApi: ...
 
 
 def engine_answers(address: str, timeout: float = 2.0) -> bool:
@@ -233,7 +233,7 @@ def held(
 
     `engine` is ``host:port`` of the engine (`sys.argv[1]` of a dynamic provider's host), None where there is none.
     """
-    lease = Lease(api.brisk(), holder, engine, clock, answers)
+    lease = Lease(api.with_short_timeouts(), holder, engine, clock, answers)
     wait_for(lease, log, sleeper=sleeper, give_up=give_up)
     finished = threading.Event()
 

@@ -45,11 +45,11 @@ def make_group(aws: Aws, name: str, size: int) -> None:
         LaunchTemplate={"LaunchTemplateId": template, "Version": "$Latest"},
     )
 
-    def launched() -> bool | None:
+    def launched() -> bool:
         inside = [item.lifecycle for item in aws.instances_of_groups([name])]
-        return inside == ["InService"] * size or None
+        return inside == ["InService"] * size
 
-    Deadline(30).until(launched, f"{size} instances of {name}", pause=0.05)
+    Deadline(30).until_true(launched, f"{size} instances of {name}", pause=0.05)
 
 
 def test_instances_are_told_by_group_with_where_they_are(aws: Aws) -> None:

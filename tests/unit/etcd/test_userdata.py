@@ -9,10 +9,10 @@ import pytest
 
 from lab.legacy import userdata as legacy
 from lab.machines import cloudinit
-from migration.etcd.userdata import BOOT, FACTS, MAX_BYTES, UNITS, MemberFacts, clone_user_data
+from migration.etcd.userdata import BOOT, FACTS, MAX_BYTES, UNITS, MemberIdentity, clone_user_data
 from migration.runtime.deadline import Permanent
 
-NEW = MemberFacts(cluster="pet", member="master-a-main", region="eu-central-1", ticket_parameter="/pet/t")
+NEW = MemberIdentity(cluster="pet", member="master-a-main", region="eu-central-1", ticket_parameter="/pet/t")
 
 
 def original(text: str | None = None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class DiscoveryOptions:
     """None or empty means: find out, or take the default. `ingress_service` is ``namespace/name``."""
 
     cluster: str
