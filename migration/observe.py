@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws, described
 from migration.names import physical_name
 
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
-def _filters(cluster: str, side: str, **more: str) -> list[dict[str, Any]]:
+
+def _filters(cluster: str, side: str, **more: str) -> list[FilterTypeDef]:
     tags = {"migration:cluster": cluster, "migration:side": side, **more}
     return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
 
@@ -23,11 +26,11 @@ def complete(aws: Aws, cluster: str, facts: dict[str, Any]) -> dict[str, Any]:
     side, suffix = facts["name"], facts["suffix"]
     found = dict(facts)
     vpcs = aws.ec2.describe_vpcs(Filters=_filters(cluster, side, **{"migration:role": "vpc"}))["Vpcs"]
-    if vpcs:
-        found["vpcId"] = vpcs[0]["VpcId"]
-        tables = aws.ec2.describe_route_tables(Filters=_filters(cluster, side))["RouteTables"]
+    for vpc in described(vpcs[:1]):
+        found["vpcId"] = vpc["VpcId"]
+        tables = described(aws.ec2.describe_route_tables(Filters=_filters(cluster, side))["RouteTables"])
         found["routeTables"] = sorted(table["RouteTableId"] for table in tables)
-    groups = aws.ec2.describe_security_groups(Filters=_filters(cluster, side))["SecurityGroups"]
+    groups = described(aws.ec2.describe_security_groups(Filters=_filters(cluster, side))["SecurityGroups"])
     for group in groups:
         role = next((tag["Value"] for tag in group.get("Tags", []) if tag["Key"] == "migration:role"), "")
         key = {"nodes": "nodeSecurityGroup", "control-plane": "controlPlaneSecurityGroup"}.get(role)
@@ -45,10 +48,10 @@ def complete(aws: Aws, cluster: str, facts: dict[str, Any]) -> dict[str, Any]:
 
 def _balancer(aws: Aws, name: str) -> dict[str, Any] | None:
     try:
-        balancer = aws.elbv2.describe_load_balancers(Names=[name])["LoadBalancers"][0]
+        [balancer] = described(aws.elbv2.describe_load_balancers(Names=[name])["LoadBalancers"])
     except aws.elbv2.exceptions.LoadBalancerNotFoundException:
         return None
-    listeners = aws.elbv2.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
+    listeners = described(aws.elbv2.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"])
     own = _target_group(aws, name)
     return {
         "arn": balancer["LoadBalancerArn"],
@@ -61,6 +64,7 @@ def _balancer(aws: Aws, name: str) -> dict[str, Any] | None:
 
 def _target_group(aws: Aws, name: str) -> str | None:
     try:
-        return aws.elbv2.describe_target_groups(Names=[name])["TargetGroups"][0]["TargetGroupArn"]
+        [group] = described(aws.elbv2.describe_target_groups(Names=[name])["TargetGroups"])
+        return group["TargetGroupArn"]
     except aws.elbv2.exceptions.TargetGroupNotFoundException:
         return None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws
+from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Deadline, Retryable
+
+if TYPE_CHECKING:
+    from mypy_boto3_elbv2.type_defs import TargetDescriptionTypeDef
 
 
 def register(aws: Aws, group: str, address: str, port: int) -> None:
@@ -20,17 +24,22 @@ def register(aws: Aws, group: str, address: str, port: int) -> None:
         raise Retryable(f"{address} can't be registered: {error}") from error
 
 
-def _target(aws: Aws, group: str, address: str, port: int) -> dict[str, Any]:
+def _target(aws: Aws, group: str, address: str, port: int) -> TargetDescriptionTypeDef:
     """Addresses outside the target group's VPC are registered in zone `all` (RegisterTargets, TargetDescription)."""
     vpc = aws.target_groups([group])[0]["VpcId"]
-    inside = _in_vpc(aws, vpc, address)
-    return {"Id": address, "Port": port} | ({} if inside else {"AvailabilityZone": "all"})
+    return _description(address, port, everywhere=not _in_vpc(aws, vpc, address))
+
+
+def _description(target: str, port: int, *, everywhere: bool) -> TargetDescriptionTypeDef:
+    described: TargetDescriptionTypeDef = {"Id": target, "Port": port}
+    if everywhere:
+        described["AvailabilityZone"] = "all"
+    return described
 
 
 def _in_vpc(aws: Aws, vpc: str, address: str) -> bool:
-    described = aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]
-    blocks = [item["CidrBlock"] for item in described.get("CidrBlockAssociationSet", [])] or [described["CidrBlock"]]
-    return any(IPv4Address(address) in IPv4Network(block) for block in blocks)
+    [found] = aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
+    return any(IPv4Address(address) in IPv4Network(cidr) for cidr in vpc_cidrs(found))
 
 
 def healthy(aws: Aws, group: str, address: str) -> bool:
@@ -50,10 +59,7 @@ def deregister(aws: Aws, group: str, target: str, alive: Callable[[], None]) -> 
     active = [item for item in present if item.state != "draining"]
     if active:
         alive()
-        where = [
-            {"Id": item.id, "Port": item.port} | ({"AvailabilityZone": "all"} if item.zone == "all" else {})
-            for item in active
-        ]
+        where = [_description(item.id, item.port, everywhere=item.zone == "all") for item in active]
         aws.elbv2.deregister_targets(TargetGroupArn=group, Targets=where)
     return bool(present)
 

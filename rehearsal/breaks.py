@@ -36,7 +36,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.kubernetes = Kubernetes(kubeconfig=str(self.directory / "kubeconfig"))
-        self.ec2, self.route53, self.ssm = (boto3.client(name) for name in ("ec2", "route53", "ssm"))
+        session: Any = boto3.Session()
+        self.ec2, self.route53, self.ssm = (session.client(name) for name in ("ec2", "route53", "ssm"))
 
     def etcd(self) -> Etcd:
         """etcd through the members' own network, as the proof's sampler reaches it."""

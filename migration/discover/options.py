@@ -25,5 +25,5 @@ class DiscoveryOptions:
     kubeconfig: str | None = None
     nat: str = "none"
     ttl: int | None = None
-    limits: Mapping[str, int] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict[str, int])
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+
+from migration.clients.documents import Document, listed, mapping
 
 MIRROR = "kubernetes.io/config.mirror"
 # Annotations with which owners ask that a pod be left alone: cluster-autoscaler's, Karpenter's (new and old).
@@ -37,7 +38,7 @@ class Pod:
     phase: str = "Running"
     ready: bool = True
     terminating: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     controller: Controller | None = None
     mirror: bool = False
     leave_alone: str = ""
@@ -66,7 +67,7 @@ class Budget:
 
     namespace: str
     name: str
-    selector: Mapping[str, Any] | None
+    selector: Document | None
     allowed: int
     current_healthy: int
     desired_healthy: int
@@ -114,12 +115,12 @@ class Owner:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
-def pod_from(item: Mapping[str, Any]) -> Pod:
+def pod_from(item: Document) -> Pod:
     """A pod from the API's dictionary."""
-    metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
-    annotations = metadata.get("annotations") or {}
-    volumes = spec.get("volumes") or []
-    conditions = status.get("conditions") or []
+    metadata, spec, status = mapping(item, "metadata"), mapping(item, "spec"), mapping(item, "status")
+    annotations = mapping(metadata, "annotations")
+    volumes = listed(spec, "volumes")
+    conditions = listed(status, "conditions")
     return Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -128,7 +129,7 @@ def pod_from(item: Mapping[str, Any]) -> Pod:
         phase=status.get("phase") or "Pending",
         ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
         terminating=bool(metadata.get("deletionTimestamp")),
-        labels=metadata.get("labels") or {},
+        labels=mapping(metadata, "labels"),
         controller=controller_from(metadata),
         mirror=MIRROR in annotations,
         leave_alone=next((f"{key}={value}" for key, value in LEAVE_ALONE if annotations.get(key) == value), ""),
@@ -137,24 +138,24 @@ def pod_from(item: Mapping[str, Any]) -> Pod:
     )
 
 
-def _claims(pod: str, volumes: list[dict[str, Any]]) -> tuple[str, ...]:
+def _claims(pod: str, volumes: Sequence[Document]) -> tuple[str, ...]:
     named = [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]
     # A generic ephemeral volume's claim is named after pod and volume (Kubernetes: ephemeral volumes).
     named += [f"{pod}-{v['name']}" for v in volumes if "ephemeral" in v]
     return tuple(named)
 
 
-def controller_from(metadata: Mapping[str, Any]) -> Controller | None:
+def controller_from(metadata: Document) -> Controller | None:
     """The owner reference marked as controller, if any."""
-    for reference in metadata.get("ownerReferences") or []:
+    for reference in listed(metadata, "ownerReferences"):
         if reference.get("controller"):
             return Controller(kind=reference["kind"], name=reference["name"], uid=reference["uid"])
     return None
 
 
-def budget_from(item: Mapping[str, Any]) -> Budget:
+def budget_from(item: Document) -> Budget:
     """A budget from the API's dictionary. A status older than the spec counts as allowing nothing yet."""
-    metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+    metadata, spec, status = mapping(item, "metadata"), mapping(item, "spec"), mapping(item, "status")
     fresh = int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
     return Budget(
         namespace=metadata["namespace"],
@@ -170,9 +171,9 @@ def budget_from(item: Mapping[str, Any]) -> Budget:
     )
 
 
-def owner_from(kind: str, item: Mapping[str, Any]) -> Owner:
+def owner_from(kind: str, item: Document) -> Owner:
     """A workload controller from the API's dictionary."""
-    metadata, spec = item["metadata"], item.get("spec") or {}
+    metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
     desired = spec.get("parallelism") if kind == "Job" else spec.get("replicas")
     return Owner(
         kind=kind,
@@ -185,15 +186,14 @@ def owner_from(kind: str, item: Mapping[str, Any]) -> Owner:
     )
 
 
-def _surges(spec: Mapping[str, Any]) -> bool:
+def _surges(spec: Document) -> bool:
     """RollingUpdate with an effective maxUnavailable of 0 and maxSurge of 1 or more (both default to 25 %).
 
     A Deployment rounds maxUnavailable down and maxSurge up (k8s.io/kubectl, deployment util, ResolveFenceposts).
     """
-    strategy = spec.get("strategy") or {}
-    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+    if mapping(spec, "strategy").get("type", "RollingUpdate") != "RollingUpdate":
         return False
-    rolling = strategy.get("rollingUpdate") or {}
+    rolling = mapping(spec, "strategy", "rollingUpdate")
     replicas = int(spec.get("replicas", 1))
     surge = scaled(rolling.get("maxSurge", "25%"), replicas, up=True)
     unavailable = scaled(rolling.get("maxUnavailable", "25%"), replicas, up=False)
@@ -208,17 +208,19 @@ def scaled(value: int | str, total: int, *, up: bool) -> int:
     return int(value)
 
 
-def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+def matches(selector: Document | None, labels: Mapping[str, str]) -> bool:
     """Whether a label selector selects `labels`. None selects nothing, an empty one everything (policy/v1)."""
     if selector is None:
         return False
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+    if any(labels.get(key) != value for key, value in mapping(selector, "matchLabels").items()):
         return False
-    return all(_holds(expression, labels) for expression in selector.get("matchExpressions") or [])
+    return all(_holds(expression, labels) for expression in listed(selector, "matchExpressions"))
 
 
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, operator, values = expression["key"], expression["operator"], expression.get("values") or []
+def _holds(expression: Document, labels: Mapping[str, str]) -> bool:
+    key: str = expression["key"]
+    operator: str = expression["operator"]
+    values: Sequence[str] = expression.get("values") or ()
     if operator == "In":
         return labels.get(key) in values
     if operator == "NotIn":

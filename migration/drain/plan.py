@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from migration.clients.documents import Document, listed, mapping
 from migration.drain.model import Budget, Owner, Pod, matches, scaled
 
 DNS_LABEL = ("k8s-app", "kube-dns")
@@ -26,7 +27,7 @@ class Rules:
 
     tier: Literal["ingress", "rest"]
     ingress_namespace: str = ""
-    ingress_selector: Mapping[str, str] = field(default_factory=dict)
+    ingress_selector: Mapping[str, str] = field(default_factory=dict[str, str])
     unprotected: int | str = "25%"
     empty_dir: bool = False
     bare_pods: bool = False
@@ -274,9 +275,9 @@ def _ready_by_owner(view: View, keys: set[str], evicted: frozenset[str]) -> dict
 def _owner_lane(
     key: str, owner: Owner | None, ready: int, pods: list[Pod], phases: Mapping[str, int], rules: Rules
 ) -> Lane:
-    whole = [p for p in pods if p.ready]
+    serving = [p for p in pods if p.ready]
     if owner is None:
-        allowed = len(whole)
+        allowed = len(serving)
     else:
         desired = owner.desired if owner.desired is not None else ready
         # At least one, or an owner would never move; rounded up as a budget's maxUnavailable is.
@@ -287,24 +288,14 @@ def _owner_lane(
         phase=min(phases[p.uid] for p in pods),
         budget=None,
         allowed=allowed,
-        pods=tuple(whole),
+        pods=tuple(serving),
         # Whoever isn't ready serves nobody: ending it takes nothing away.
         free=tuple(p for p in pods if not p.ready),
     )
 
 
-def admission_services(
-    webhooks: Iterable[Mapping[str, Any]], api_services: Iterable[Mapping[str, Any]]
-) -> set[tuple[str, str]]:
+def admission_services(webhooks: Iterable[Document], api_services: Iterable[Document]) -> set[tuple[str, str]]:
     """Namespace and name of every Service that admission webhooks and aggregated APIs need."""
-    found = set()
-    for configuration in webhooks:
-        for webhook in configuration.get("webhooks") or []:
-            service = (webhook.get("clientConfig") or {}).get("service")
-            if service:
-                found.add((service["namespace"], service["name"]))
-    for api_service in api_services:
-        service = (api_service.get("spec") or {}).get("service")
-        if service:
-            found.add((service["namespace"], service["name"]))
-    return found
+    services = [mapping(webhook, "clientConfig", "service") for one in webhooks for webhook in listed(one, "webhooks")]
+    services += [mapping(api_service, "spec", "service") for api_service in api_services]
+    return {(service["namespace"], service["name"]) for service in services if service}

@@ -27,7 +27,7 @@ def quorum(voters: int) -> int:
 def healthy_voters(etcd: Etcd, members: list[Member]) -> list[Member]:
     """The voters, if every one of them answers, without errors and with one leader; else `Retryable`."""
     voters = [member for member in members if not member.learner]
-    leaders = set()
+    leaders: set[str] = set()
     for member in voters:
         status = etcd.status(endpoint(member))
         if status.errors:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from migration import target_groups
 from migration.clients.aws import Aws, Instance
+from migration.clients.documents import listed, mapping
 from migration.clients.etcd import Etcd, Member
 from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
 from migration.etcd import machine
@@ -145,7 +146,7 @@ class Swap:
     def _ticket_urls(self) -> list[str]:
         """Peer URLs in the ticket last written: what this program added for this member."""
         try:
-            found = self.aws.ssm.get_parameter(Name=self.ticket_parameter)["Parameter"]["Value"]
+            found: str = mapping(self.aws.ssm.get_parameter(Name=self.ticket_parameter), "Parameter")["Value"]
         except self.aws.ssm.exceptions.ParameterNotFound:
             return []
         pairs = (part.partition("=") for part in json.loads(found)["initial_cluster"].split(","))
@@ -298,12 +299,12 @@ class Swap:
 
     def _endpoint_lost(self) -> bool:
         slices = self.kubernetes.list(ENDPOINT_SLICES, "default", labels="kubernetes.io/service-name=kubernetes")
-        addresses = {
-            address for item in slices for point in item.get("endpoints") or [] for address in point["addresses"]
+        addresses: set[str] = {
+            address for item in slices for point in listed(item, "endpoints") for address in point["addresses"]
         }
         host = self.old.address.split(".", 1)[1]
         # A rehearsal on loopback advertises 127.x as 10.x: the rest of the address is what tells members apart.
-        wanted = {self.old.address} | ({f"10.{host}"} if self.old.address.startswith("127.") else set())
+        wanted = {self.old.address, f"10.{host}" if self.old.address.startswith("127.") else self.old.address}
         if addresses & wanted:
             raise Retryable(f"still there: {', '.join(sorted(addresses))}")
         return True

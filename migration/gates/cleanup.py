@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws, described
 from migration.clients.kubernetes import (
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -23,6 +23,9 @@ from migration.reachability import vpc_cidrs
 from migration.retire.delete import LOOK, exists
 from migration.runtime.context import Context
 from migration.runtime.deadline import Retryable
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 Facts = Mapping[str, Any]
 
@@ -76,10 +79,10 @@ def _looked_at(kubernetes: Any) -> Iterator[tuple[str, Mapping[str, Any], str]]:
 
 def _old(facts: Facts, aws: Aws) -> Old:
     old = facts["old"]
-    inside = [{"Name": "vpc-id", "Values": [old["vpcId"]]}]
+    inside: list[FilterTypeDef] = [{"Name": "vpc-id", "Values": [old["vpcId"]]}]
     vpcs = aws.ec2.describe_vpcs(VpcIds=[old["vpcId"]])["Vpcs"]
-    subnets = [one["SubnetId"] for one in aws.ec2.describe_subnets(Filters=inside)["Subnets"]]
-    groups = [one["GroupId"] for one in aws.ec2.describe_security_groups(Filters=inside)["SecurityGroups"]]
+    subnets = [one["SubnetId"] for one in described(aws.ec2.describe_subnets(Filters=inside)["Subnets"])]
+    groups = [one["GroupId"] for one in described(aws.ec2.describe_security_groups(Filters=inside)["SecurityGroups"])]
     balancers = [old[role][key] for role in ("ingress", "api") for key in ("arn", "dnsName") if role in old]
     return Old([old["vpcId"], *subnets, *groups, *balancers], vpc_cidrs(vpcs[0]) if vpcs else [old["cidr"]])
 

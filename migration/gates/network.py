@@ -92,7 +92,7 @@ def reachable(facts: Facts, context: Context) -> str:
         count += len(wanted)
     zone = aws.route53.get_hosted_zone(Id=facts["zoneId"])
     if zone["HostedZone"].get("Config", {}).get("PrivateZone"):
-        seen = {vpc["VPCId"] for vpc in zone.get("VPCs", [])}
+        seen = {vpc.get("VPCId") for vpc in zone.get("VPCs", [])}
         missing = sorted({old["vpcId"], new["vpcId"]} - seen)
         if missing:
             raise Retryable(f"hosted zone {facts['zoneId']} isn't associated with {', '.join(missing)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from migration.clients.aws import error_code
 from migration.clients.kubernetes import ApiFailure, Kind, NotFound
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
@@ -75,7 +76,7 @@ def permissions(facts: Facts, context: Context) -> str:
         try:
             ask()
         except ClientError as error:
-            code = error.response["Error"]["Code"]
+            code = error_code(error)
             if code in _DENIED:
                 denied.append(f"{service} ({code})")
                 continue

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws, error_code
 from migration.dns.plan import Name, Target, Wanted, batch, weights
 from migration.dns.zone import zone_records
 from migration.runtime.context import Context
@@ -40,7 +40,7 @@ def run(inputs: Mapping[str, Any], previous: Mapping[str, Any] | None, context: 
         try:
             answer = aws.route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": found})
         except ClientError as error:
-            if error.response["Error"]["Code"] in _PASSING:
+            if error_code(error) in _PASSING:
                 raise Retryable(str(error)) from error
             raise Permanent(f"Route 53 refuses the change of {zone}: {error}") from error
         return found, answer["ChangeInfo"]["Id"]

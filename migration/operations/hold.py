@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migration.clients.aws import Aws
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling.type_defs import TagTypeDef
 
 TAG = "migration:hold"
 PROCESSES = ("Launch", "AZRebalance")
@@ -72,8 +75,14 @@ def _hold(aws: Aws, group: Mapping[str, Any], before: dict[str, Any], alive: Cal
     if record is None:
         record = {"max": group["MaxSize"], "suspended": sorted(suspended(group) & set(PROCESSES))}
         alive()
-        tag = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
-        aws.autoscaling.create_or_update_tags(Tags=[{**tag, "Key": TAG, "Value": json.dumps(record)}])
+        tag: TagTypeDef = {
+            "ResourceId": name,
+            "ResourceType": "auto-scaling-group",
+            "PropagateAtLaunch": False,
+            "Key": TAG,
+            "Value": json.dumps(record),
+        }
+        aws.autoscaling.create_or_update_tags(Tags=[tag])
         changed = True
     before[name] = record
     running = [process for process in PROCESSES if process not in suspended(group)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws, described
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 
@@ -50,11 +50,12 @@ def describe(aws: Aws, group: Mapping[str, Any]) -> dict[str, Any]:
     """One group as plain data with AWS's field names, first letter lower; raises `Permanent` without a template."""
     specification, instance_type = _template_of(group)
     # The group may follow $Default or $Latest: what that is now is what its copy gets.
-    versions = aws.ec2.describe_launch_template_versions(
+    answer = aws.ec2.describe_launch_template_versions(
         LaunchTemplateId=specification["LaunchTemplateId"],
         Versions=[specification.get("Version") or "$Default"],
-    )["LaunchTemplateVersions"]
-    data = versions[0]["LaunchTemplateData"]
+    )
+    [version] = described(answer["LaunchTemplateVersions"])
+    data = version["LaunchTemplateData"]
     template = {_lower(key): lowered(data[key]) for key in KEPT if data.get(key) is not None}
     if instance_type:
         template["instanceType"] = instance_type
