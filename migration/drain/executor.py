@@ -55,12 +55,16 @@ class ObservedCluster(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast and how patiently. Seconds; after `stall` without any progress what still waits counts as blocked."""
+    """How fast a drain evicts, and how patiently it waits. Seconds, but for `per_second`."""
 
     per_second: float = 50.0
+    """Most evictions a second, over all budgets."""
     rescan: float = 5.0
+    """From the last pod's going to the look that shows whether another slipped past the taint."""
     stall: float = 900.0
+    """Without any progress for so long, what still waits counts as blocked."""
     back_off: float = 1.0
+    """Before a refused budget is tried again; doubled at each further refusal up to `longest_back_off`."""
     longest_back_off: float = 10.0
 
 

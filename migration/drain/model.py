@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from migration.clients.documents import Document, listed, mapping
 
@@ -15,6 +16,8 @@ LEAVE_ALONE = (
     ("karpenter.sh/do-not-disrupt", "true"),
     ("karpenter.sh/do-not-evict", "true"),
 )
+# Seconds a pod may take to end where it doesn't say: the API's own default.
+GRACE = 30.0
 FINISHED = frozenset({"Succeeded", "Failed"})
 
 
@@ -29,7 +32,10 @@ class Controller:
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """One pod. `leave_alone` is the annotation that asks so, or empty; `claims` are PersistentVolumeClaim names."""
+    """One pod. `leave_alone` is the annotation that asks so, or empty; `claims` are PersistentVolumeClaim names.
+
+    `created` and `ready_since` are the API's timestamps, or empty; `grace_seconds` it may take to end.
+    """
 
     namespace: str
     name: str
@@ -44,6 +50,9 @@ class Pod:
     leave_alone: str = ""
     empty_dir: bool = False
     claims: tuple[str, ...] = ()
+    created: str = ""
+    ready_since: str = ""
+    grace_seconds: float = GRACE
 
     @property
     def key(self) -> str:
@@ -54,6 +63,13 @@ class Pod:
     def finished(self) -> bool:
         """Its containers ended and won't start again."""
         return self.phase in FINISHED
+
+    @property
+    def start_seconds(self) -> float | None:
+        """From its creation until it was ready (the last time it became so); None while it isn't."""
+        if not (self.ready and self.created and self.ready_since):
+            return None
+        return (datetime.fromisoformat(self.ready_since) - datetime.fromisoformat(self.created)).total_seconds()
 
     @property
     def stays(self) -> bool:
@@ -120,14 +136,16 @@ def pod_from(item: Document) -> Pod:
     metadata, spec, status = mapping(item, "metadata"), mapping(item, "spec"), mapping(item, "status")
     annotations = mapping(metadata, "annotations")
     volumes = listed(spec, "volumes")
-    conditions = listed(status, "conditions")
+    nothing: Document = {}
+    ready = next((c for c in listed(status, "conditions") if c.get("type") == "Ready"), nothing)
+    grace: int | None = spec.get("terminationGracePeriodSeconds")
     return Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "Pending",
-        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
+        ready=ready.get("status") == "True",
         terminating=bool(metadata.get("deletionTimestamp")),
         labels=mapping(metadata, "labels"),
         controller=controller_from(metadata),
@@ -135,6 +153,9 @@ def pod_from(item: Document) -> Pod:
         leave_alone=next((f"{key}={value}" for key, value in LEAVE_ALONE if annotations.get(key) == value), ""),
         empty_dir=any("emptyDir" in volume for volume in volumes),
         claims=_claims(metadata["name"], volumes),
+        created=metadata.get("creationTimestamp") or "",
+        ready_since=ready.get("lastTransitionTime") or "",
+        grace_seconds=GRACE if grace is None else grace,
     )
 
 

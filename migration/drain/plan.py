@@ -23,14 +23,19 @@ PHASES = ("webhooks and aggregated APIs", "CoreDNS", "everything else")
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How this drain is done. `unprotected` is the default maxUnavailable of owners without a budget."""
+    """Which pods a drain moves, and what it accepts to lose."""
 
     tier: Literal["ingress", "rest"]
+    """Only the ingress pods, or all that are left."""
     ingress_namespace: str = ""
     ingress_selector: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Labels of the ingress pods."""
     unprotected: int | str = "25%"
+    """How many pods of an owner without a budget may be away at once: a count, or a share of its replicas."""
     empty_dir: bool = False
+    """Whether what pods keep in emptyDir volumes may be lost."""
     bare_pods: bool = False
+    """Whether pods without a controller, which nothing starts again, may be ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,6 +277,14 @@ def _ready_by_owner(view: View, keys: set[str], evicted: frozenset[str]) -> dict
     return ready
 
 
+def unprotected_limit(desired: int, rules: Rules) -> int:
+    """How many pods of an owner without a budget may be away at once.
+
+    At least one, or an owner would never move; rounded up as a budget's maxUnavailable is.
+    """
+    return max(1, scaled(rules.unprotected, desired, up=True))
+
+
 def _owner_lane(
     key: str, owner: Owner | None, ready: int, pods: list[Pod], phases: Mapping[str, int], rules: Rules
 ) -> Lane:
@@ -280,9 +293,7 @@ def _owner_lane(
         allowed = len(serving)
     else:
         desired = owner.desired if owner.desired is not None else ready
-        # At least one, or an owner would never move; rounded up as a budget's maxUnavailable is.
-        limit = max(1, scaled(rules.unprotected, desired, up=True))
-        allowed = max(0, limit - max(0, desired - ready))
+        allowed = max(0, unprotected_limit(desired, rules) - max(0, desired - ready))
     return Lane(
         key=key,
         phase=min(phases[p.uid] for p in pods),

@@ -8,7 +8,7 @@ from migration.clients.etcd import Etcd, Member
 from migration.runtime.deadline import Permanent, Retryable
 
 # Round trips between members, seconds. Heartbeats are 100 ms and elections 1,000 ms; from 180 to 200 ms on API
-# servers were seen to crash-loop (facts §3).
+# servers were seen to crash-loop (docs/facts.md, etcd).
 WARN_ROUND_TRIP, REFUSE_ROUND_TRIP = 0.100, 0.180
 
 

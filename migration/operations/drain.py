@@ -20,7 +20,7 @@ from migration.drain.plan import Rules
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 
-# Facts §4: only a second look at least this long after the last pod went shows what slipped past the taint.
+# Only a second look, at least this long after the last pod went, shows what slipped past the taint.
 RESCAN_SECONDS = 5.0
 
 
