@@ -15,7 +15,7 @@ from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
 from migration.contracts.members import EtcdAccess, MemberSwapInputs, NewMember, OldMember
 from migration.contracts.workers import Group, GroupNoteInputs
-from migration.etcd.userdata import MemberFacts, clone_user_data
+from migration.etcd.userdata import MemberIdentity, clone_user_data
 from migration.names import api_names, member_name, physical_name, ticket_parameter
 from migration.runtime.deadline import Permanent
 from migration.settings.model import Member
@@ -74,7 +74,7 @@ class NewMembers(Component):
             tags=tags,
             opts=self.child(protect=protect),
         )
-        facts = MemberFacts(
+        facts = MemberIdentity(
             cluster=c.cluster,
             member=name,
             region=self._scope.settings.region,

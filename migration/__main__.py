@@ -10,7 +10,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients import Clients
-from migration.discover.wish import Wish
+from migration.discover.options import DiscoveryOptions
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
 
@@ -108,7 +108,7 @@ def _discover(args: argparse.Namespace) -> None:
     region = args.region or boto3.Session().region_name
     if not region:
         raise Permanent("no region: give --region or set AWS_REGION")
-    wish = Wish(
+    options = DiscoveryOptions(
         cluster=args.cluster,
         vpc=args.vpc,
         from_name=args.from_name,
@@ -127,7 +127,7 @@ def _discover(args: argparse.Namespace) -> None:
         limits=dict(args.limit),
         tags=dict(args.tag),
     )
-    found = discover(Clients(region=region, kubeconfig=args.kubeconfig), wish)
+    found = discover(Clients(region=region, kubeconfig=args.kubeconfig), options)
     path = args.output or STACKS / f"Pulumi.{args.stack}.yaml"
     write(path, region, found, overwrite=args.overwrite)
     print(

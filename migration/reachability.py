@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
-from typing import Any
 
-Described = Mapping[str, Any]
+from migration.clients.documents import Document, listed, mapping
 
 # What a route may lead to beyond its own VPC, in DescribeRouteTables' words.
 TARGETS = (
@@ -19,27 +18,27 @@ TARGETS = (
 )
 
 
-def vpc_cidrs(vpc: Described) -> list[str]:
+def vpc_cidrs(vpc: Document) -> list[str]:
     """Every associated IPv4 range of a VPC, its first one first."""
     more = [
         block["CidrBlock"]
-        for block in vpc.get("CidrBlockAssociationSet") or []
-        if block.get("CidrBlockState", {}).get("State", "associated") == "associated"
+        for block in listed(vpc, "CidrBlockAssociationSet")
+        if mapping(block, "CidrBlockState").get("State", "associated") == "associated"
     ]
     return list(dict.fromkeys([vpc["CidrBlock"], *more]))
 
 
-def target(route: Described) -> str:
+def target(route: Document) -> str:
     """What a route leads to; empty for one that leads nowhere known."""
     return next((route[key] for key in TARGETS if route.get(key)), "")
 
 
-def routes(tables: Iterable[Described], *, beyond: bool = True) -> dict[str, dict[str, str]]:
+def routes(tables: Iterable[Document], *, beyond: bool = True) -> dict[str, dict[str, str]]:
     """Active routes by table: destination to target. `beyond` leaves the VPC's own ranges out."""
     return {
         table["RouteTableId"]: {
             route["DestinationCidrBlock"]: target(route)
-            for route in table.get("Routes", [])
+            for route in listed(table, "Routes")
             if route.get("DestinationCidrBlock")
             and route.get("State", "active") == "active"
             and not (beyond and target(route) == "local")
@@ -61,7 +60,7 @@ def leads(table: Mapping[str, str], cidr: str) -> str:
 
 def lacking(tables: Mapping[str, Mapping[str, str]], cidr: str, via: str | None = None) -> list[str]:
     """Tables without an active route to `cidr`, through `via` where that is given; a default route doesn't count."""
-    missing = []
+    missing: list[str] = []
     for name, table in sorted(tables.items()):
         specific = {destination: where for destination, where in table.items() if destination != "0.0.0.0/0"}
         where = leads(specific, cidr)
@@ -70,7 +69,7 @@ def lacking(tables: Mapping[str, Mapping[str, str]], cidr: str, via: str | None 
     return missing
 
 
-def peering_between(peerings: Iterable[Described], one: str, other: str) -> Described | None:
+def peering_between(peerings: Iterable[Document], one: str, other: str) -> Document | None:
     """The active peering of two VPCs; None if there is none."""
     for peering in peerings:
         ends = {peering["RequesterVpcInfo"]["VpcId"], peering["AccepterVpcInfo"]["VpcId"]}
@@ -79,10 +78,10 @@ def peering_between(peerings: Iterable[Described], one: str, other: str) -> Desc
     return None
 
 
-def resolves_both_ways(peering: Described) -> bool:
+def resolves_both_ways(peering: Document) -> bool:
     """Whether names of each side resolve to private addresses from the other."""
     return all(
-        (peering[end].get("PeeringOptions") or {}).get("AllowDnsResolutionFromRemoteVpc", False)
+        mapping(peering, end, "PeeringOptions").get("AllowDnsResolutionFromRemoteVpc", False)
         for end in ("RequesterVpcInfo", "AccepterVpcInfo")
     )
 

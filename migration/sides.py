@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from migration.clients.aws import Aws, described
 from migration.contracts.gates import BalancerRef, SideRef
 from migration.names import physical_name
-
-if TYPE_CHECKING:
-    from migration.clients.aws import Aws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +44,8 @@ def find(aws: Aws, cluster: str, ref: SideRef) -> Side:
         name=ref.name,
         suffix=ref.suffix,
         cidr=ref.cidr,
-        vpc_id=vpcs[0]["VpcId"] if vpcs else None,
-        route_tables=tuple(sorted(table["RouteTableId"] for table in tables)),
+        vpc_id=vpcs[0].get("VpcId") if vpcs else None,
+        route_tables=tuple(sorted(table["RouteTableId"] for table in described(tables))),
         ingress=_balancer(aws, physical_name(cluster, "ingress", ref.suffix)),
         api=_balancer(aws, physical_name(cluster, "api", ref.suffix)),
         api_instances=_target_group(aws, physical_name(cluster, "apimembers", ref.suffix)),
@@ -61,7 +59,7 @@ def _filters(cluster: str, side: str, **more: str) -> list[Any]:
 
 def _balancer(aws: Aws, name: str) -> BalancerRef | None:
     try:
-        balancer = aws.elbv2.describe_load_balancers(Names=[name])["LoadBalancers"][0]
+        [balancer] = described(aws.elbv2.describe_load_balancers(Names=[name])["LoadBalancers"])
     except aws.elbv2.exceptions.LoadBalancerNotFoundException:
         return None
     own = _target_group(aws, name)
@@ -72,6 +70,7 @@ def _balancer(aws: Aws, name: str) -> BalancerRef | None:
 
 def _target_group(aws: Aws, name: str) -> str | None:
     try:
-        return aws.elbv2.describe_target_groups(Names=[name])["TargetGroups"][0]["TargetGroupArn"]
+        [group] = described(aws.elbv2.describe_target_groups(Names=[name])["TargetGroups"])
     except aws.elbv2.exceptions.TargetGroupNotFoundException:
         return None
+    return group["TargetGroupArn"]

@@ -9,6 +9,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
 from migration.clients import Clients
+from migration.clients.documents import listed
 from migration.clients.etcd import Etcd
 from migration.clients.kubernetes import NODES, ApiFailure
 from migration.contracts.base import Contract
@@ -106,7 +107,7 @@ def _nodes(settings: Settings, live: Live) -> tuple[NodesSeen, ...]:
     for side in (settings.configuration.from_, settings.configuration.to):
         machines = [one.id for one in live.aws.instances_of_groups(worker_groups(settings, side))]
         here = [nodes[one] for one in machines if one in nodes]
-        taints = [any(t["key"] == TAINT["key"] for t in n["spec"].get("taints") or []) for n in here]
+        taints = [any(t["key"] == TAINT["key"] for t in listed(n, "spec", "taints")) for n in here]
         found.append(NodesSeen(side=side, nodes=len(here), ready=sum(map(ready, here)), tainted=sum(taints)))
     return tuple(found)
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws
+from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Deadline, Retryable
+
+if TYPE_CHECKING:
+    from mypy_boto3_elbv2.type_defs import TargetDescriptionTypeDef
 
 
 def register(aws: Aws, group: str, address: str, port: int) -> None:
@@ -20,20 +24,25 @@ def register(aws: Aws, group: str, address: str, port: int) -> None:
         raise Retryable(f"{address} can't be registered: {error}") from error
 
 
-def _target(aws: Aws, group: str, address: str, port: int) -> dict[str, Any]:
+def _target(aws: Aws, group: str, address: str, port: int) -> TargetDescriptionTypeDef:
     """Addresses outside the target group's VPC are registered in zone `all` (RegisterTargets, TargetDescription)."""
     vpc = aws.target_groups([group])[0]["VpcId"]
-    inside = _in_vpc(aws, vpc, address)
-    return {"Id": address, "Port": port} | ({} if inside else {"AvailabilityZone": "all"})
+    return _description(address, port, everywhere=not _in_vpc(aws, vpc, address))
+
+
+def _description(target: str, port: int, *, everywhere: bool) -> TargetDescriptionTypeDef:
+    described: TargetDescriptionTypeDef = {"Id": target, "Port": port}
+    if everywhere:
+        described["AvailabilityZone"] = "all"
+    return described
 
 
 def _in_vpc(aws: Aws, vpc: str, address: str) -> bool:
-    described = aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]
-    blocks = [item["CidrBlock"] for item in described.get("CidrBlockAssociationSet", [])] or [described["CidrBlock"]]
-    return any(IPv4Address(address) in IPv4Network(block) for block in blocks)
+    [found] = aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
+    return any(IPv4Address(address) in IPv4Network(cidr) for cidr in vpc_cidrs(found))
 
 
-def healthy(aws: Aws, group: str, address: str) -> bool | None:
+def healthy(aws: Aws, group: str, address: str) -> bool:
     """True once `address` is a healthy target of `group`; raises `Retryable` with its state before."""
     states = {target.id: target for target in aws.target_health(group)}
     found = states.get(address)
@@ -50,10 +59,7 @@ def deregister(aws: Aws, group: str, target: str, alive: Callable[[], None]) -> 
     active = [item for item in present if item.state != "draining"]
     if active:
         alive()
-        where = [
-            {"Id": item.id, "Port": item.port} | ({"AvailabilityZone": "all"} if item.zone == "all" else {})
-            for item in active
-        ]
+        where = [_description(item.id, item.port, everywhere=item.zone == "all") for item in active]
         aws.elbv2.deregister_targets(TargetGroupArn=group, Targets=where)
     return bool(present)
 
@@ -61,10 +67,10 @@ def deregister(aws: Aws, group: str, target: str, alive: Callable[[], None]) -> 
 def drained(aws: Aws, group: str, target: str, deadline: Deadline) -> None:
     """Wait until `target` has left `group` for good: its deregistration delay is over."""
 
-    def gone() -> bool | None:
+    def gone() -> bool:
         left = [item.state for item in aws.target_health(group) if item.id == target]
         if left:
             raise Retryable(f"{target} is {left[0]}")
         return True
 
-    deadline.until(gone, f"{target} to drain from {group}")
+    deadline.until_true(gone, f"{target} to drain from {group}")

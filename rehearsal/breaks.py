@@ -17,7 +17,7 @@ import boto3
 from lab import processes
 from lab.addresses import API_PORT, ETCD_PEER_PORT
 from lab.settings import LabSettings
-from migration.clients.etcd import Etcd, client_trust
+from migration.clients.etcd import Direct, Etcd, client_trust
 from migration.clients.kubernetes import CONFIG_MAPS, PODS, SERVICES, Kubernetes
 from rehearsal.watch import Watch
 
@@ -36,13 +36,14 @@ class World:
 
     def __post_init__(self) -> None:
         self.kubernetes = Kubernetes(kubeconfig=str(self.directory / "kubeconfig"))
-        self.ec2, self.route53, self.ssm = (boto3.client(name) for name in ("ec2", "route53", "ssm"))
+        session: Any = boto3.Session()
+        self.ec2, self.route53, self.ssm = (session.client(name) for name in ("ec2", "route53", "ssm"))
 
     def etcd(self) -> Etcd:
         """etcd through the members' own network, as the proof's sampler reaches it."""
         section = json.loads(self.watch.config.read_text())["etcd"]
         trust = client_trust(self.ssm, f"/{self.settings.cluster}/operator/etcd")
-        return Etcd(section["endpoints"], trust, source_address=section["source_address"])
+        return Etcd(section["endpoints"], Direct(trust, source_address=section["source_address"]))
 
 
 def policy_flipped(world: World) -> None:

@@ -27,7 +27,7 @@ def left_in_aws(configuration: dict[str, Any], region: str) -> list[str]:
 
 class _Scan:
     def __init__(self, cluster: str, vpc: str, new_side: str, region: str) -> None:
-        session = boto3.Session(region_name=region)
+        session: Any = boto3.Session(region_name=region)
         self._ec2, self._elb, self._groups = (session.client(name) for name in ("ec2", "elbv2", "autoscaling"))
         self._cluster, self._vpc, self._new = cluster, vpc, new_side
 
@@ -104,7 +104,8 @@ def orphaned_processes(lab_dir: Path, running: set[str]) -> list[str]:
 
 def running_instances(region: str) -> set[str]:
     """Ids of all instances that AWS says are running or starting."""
-    ec2 = boto3.client("ec2", region_name=region)
+    session: Any = boto3.Session(region_name=region)
+    ec2 = session.client("ec2")
     states: list[Any] = [{"Name": "instance-state-name", "Values": ["running", "pending"]}]
     try:
         pages = ec2.get_paginator("describe_instances").paginate(Filters=states)

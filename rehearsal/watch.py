@@ -135,7 +135,7 @@ class _Members(threading.Thread):
     def __init__(self, config: Path, directory: Path, cluster: str) -> None:
         super().__init__(daemon=True, name="members")
         self._config, self._cluster, self._over = config, cluster, threading.Event()
-        self._ec2 = boto3.client("ec2")
+        self._ec2: Any = boto3.client("ec2")
         self._files = self._certificates(directory / "run" / "etcd-client")
         self._last: list[str] = []
 

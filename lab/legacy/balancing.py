@@ -84,7 +84,7 @@ def _found(cloud: Cloud, call: str, key: str, name: str) -> dict[str, str] | Non
     try:
         return getattr(cloud.elbv2, call)(Names=[name])[key][0]
     except ClientError as error:
-        if not error.response["Error"]["Code"].endswith("NotFound"):
+        if not error.response.get("Error", {}).get("Code", "").endswith("NotFound"):
             raise
         return None
 

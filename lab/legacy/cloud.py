@@ -27,7 +27,8 @@ class Cloud:
     def __init__(self, addresses: LabAddresses) -> None:
         self.addresses = addresses
         environment = addresses.aws_environment()
-        self._session = boto3.Session(
+        # boto3 types its factory by literal service names; ours come from the properties below.
+        self._session: Any = boto3.Session(
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
             region_name=environment["AWS_REGION"],
@@ -75,6 +76,6 @@ def once(code: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except ClientError as error:
-        if error.response["Error"]["Code"] != code:
+        if error.response.get("Error", {}).get("Code", "") != code:
             raise
         return None

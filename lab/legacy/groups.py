@@ -201,7 +201,7 @@ def _initial_cluster(cloud: Cloud, cluster: str) -> None:
         cloud.ssm.get_parameter(Name=name)
         return
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
+        if error.response.get("Error", {}).get("Code", "") != "ParameterNotFound":
             raise
     deadline = time.monotonic() + LAUNCH_S
     while True:

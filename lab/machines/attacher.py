@@ -124,7 +124,7 @@ class Attacher:
         try:
             self._ec2.detach_volume(VolumeId=volume)
         except ClientError as error:
-            return error.response["Error"]["Code"] in _FREE
+            return error.response.get("Error", {}).get("Code") in _FREE
         except BotoCoreError:
             return False
         return True

@@ -81,7 +81,7 @@ def _authority(place: Place) -> tuple[bytes, bytes]:
     )
     names = [f"/{place.settings.cluster}/pki/{part}" for part in ("ca.crt", "ca.key")]
     answer = ssm.get_parameters(Names=names, WithDecryption=True)
-    found = {parameter["Name"]: parameter["Value"].encode() for parameter in answer["Parameters"]}
+    found = {parameter.get("Name", ""): parameter.get("Value", "").encode() for parameter in answer["Parameters"]}
     if len(found) < len(names):
         raise NoCluster(f"SSM has no {', '.join(sorted(set(names) - set(found)))}")
     return found[names[0]], found[names[1]]

@@ -7,14 +7,28 @@ finds them. Every call is bounded: connect 5 s, read 30 s, at most 8 attempts in
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from migration.clients.documents import Document, listed, mapping
+
+if TYPE_CHECKING:
+    # Stubs of the development requirements: a user of the product doesn't have them.
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_route53 import Route53Client
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient
 
 # DescribeAutoScalingGroups takes 50 names a call, DescribeInstances 200 values a filter (their API references).
 GROUPS_PER_CALL = 50
@@ -53,6 +67,16 @@ class Target:
     reason: str = ""
 
 
+def described(items: Iterable[Document]) -> Iterable[Document]:
+    """The same, to be read by key: boto3's stubs call nearly every key of an answer optional."""
+    return items
+
+
+def error_code(error: ClientError) -> str:
+    """The code of AWS's refusal: ``AccessDenied``, ``InvalidGroup.NotFound``, …"""
+    return mapping(error.response, "Error")["Code"]
+
+
 def batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
     """`values` in lists of at most `size`."""
     iterator = iter(values)
@@ -82,58 +106,52 @@ class Aws:
             return session.client(service, region_name=self.region, config=self._config)
 
     @cached_property
-    def ec2(self) -> Any:
+    def ec2(self) -> EC2Client:
         """EC2, VPC included."""
         return self._client("ec2")
 
     @cached_property
-    def autoscaling(self) -> Any:
+    def autoscaling(self) -> AutoScalingClient:
         """Auto Scaling."""
         return self._client("autoscaling")
 
     @cached_property
-    def elbv2(self) -> Any:
+    def elbv2(self) -> ElasticLoadBalancingv2Client:
         """Elastic Load Balancing, version 2."""
         return self._client("elbv2")
 
     @cached_property
-    def route53(self) -> Any:
+    def route53(self) -> Route53Client:
         """Route 53."""
         return self._client("route53")
 
     @cached_property
-    def ssm(self) -> Any:
+    def ssm(self) -> SSMClient:
         """Systems Manager: parameters and commands."""
         return self._client("ssm")
 
     @cached_property
-    def cloudwatch(self) -> Any:
+    def cloudwatch(self) -> CloudWatchClient:
         """CloudWatch."""
         return self._client("cloudwatch")
 
     @cached_property
-    def iam(self) -> Any:
+    def iam(self) -> IAMClient:
         """IAM."""
         return self._client("iam")
 
     @cached_property
-    def sts(self) -> Any:
+    def sts(self) -> STSClient:
         """STS."""
         return self._client("sts")
 
-    @cached_property
-    def quotas(self) -> Any:
-        """Service Quotas."""
-        return self._client("service-quotas")
-
-    def groups(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    def groups(self, names: Iterable[str]) -> dict[str, Document]:
         """Auto Scaling groups' descriptions by name; a name AWS doesn't know is absent."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Document] = {}
         paginator = self.autoscaling.get_paginator("describe_auto_scaling_groups")
         for batch in batches(dict.fromkeys(names), GROUPS_PER_CALL):
             for page in paginator.paginate(AutoScalingGroupNames=batch):
-                for group in page["AutoScalingGroups"]:
-                    found[group["AutoScalingGroupName"]] = group
+                found |= {group["AutoScalingGroupName"]: group for group in described(page["AutoScalingGroups"])}
         return found
 
     def instances_of_groups(self, groups: Iterable[str], *, terminated: bool = False) -> list[Instance]:
@@ -145,24 +163,23 @@ class Aws:
         lifecycle = {
             instance["InstanceId"]: instance["LifecycleState"]
             for group in self.groups(names).values()
-            for instance in group.get("Instances", [])
+            for instance in listed(group, "Instances")
         }
         paginator = self.ec2.get_paginator("describe_instances")
         found: list[Instance] = []
         for batch in batches(names, VALUES_PER_FILTER):
-            filters = [{"Name": f"tag:{GROUP_TAG}", "Values": batch}]
-            for page in paginator.paginate(Filters=filters):
-                for reservation in page["Reservations"]:
-                    found += [_instance(item, lifecycle) for item in reservation["Instances"]]
+            for page in paginator.paginate(Filters=[{"Name": f"tag:{GROUP_TAG}", "Values": batch}]):
+                reservations = described(page["Reservations"])
+                found += [_instance(item, lifecycle) for one in reservations for item in one["Instances"]]
         wanted = [instance for instance in found if terminated or instance.state not in GONE]
         return sorted(wanted, key=lambda instance: (instance.group, instance.id))
 
-    def target_groups(self, arns: Sequence[str]) -> list[dict[str, Any]]:
+    def target_groups(self, arns: Sequence[str]) -> list[Document]:
         """Target groups' descriptions, in the order of `arns`."""
         if not arns:
             return []
-        described = self.elbv2.describe_target_groups(TargetGroupArns=list(arns))["TargetGroups"]
-        by_arn = {group["TargetGroupArn"]: group for group in described}
+        found = described(self.elbv2.describe_target_groups(TargetGroupArns=arns)["TargetGroups"])
+        by_arn = {group["TargetGroupArn"]: group for group in found}
         return [by_arn[arn] for arn in arns]
 
     def target_health(self, arn: str) -> list[Target]:
@@ -176,17 +193,17 @@ class Aws:
                 state=item["TargetHealth"]["State"],
                 reason=item["TargetHealth"].get("Reason", ""),
             )
-            for item in answer["TargetHealthDescriptions"]
+            for item in described(answer["TargetHealthDescriptions"])
         ]
         return sorted(targets, key=lambda target: (target.id, target.port))
 
 
-def _instance(item: dict[str, Any], lifecycle: dict[str, str]) -> Instance:
-    tags = {tag["Key"]: tag["Value"] for tag in item.get("Tags", [])}
+def _instance(item: Document, lifecycle: Mapping[str, str]) -> Instance:
+    tags = {tag["Key"]: tag["Value"] for tag in listed(item, "Tags")}
     return Instance(
         id=item["InstanceId"],
         ip=item.get("PrivateIpAddress") or "",
-        zone=item.get("Placement", {}).get("AvailabilityZone", ""),
+        zone=mapping(item, "Placement").get("AvailabilityZone", ""),
         vpc=item.get("VpcId") or "",
         group=tags.get(GROUP_TAG, ""),
         state=item["State"]["Name"],

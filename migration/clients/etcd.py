@@ -10,10 +10,10 @@ import hashlib
 import json
 import ssl
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import httpx2
 
@@ -25,6 +25,9 @@ T = TypeVar("T")
 TIMEOUT = httpx2.Timeout(8.0, connect=3.0)
 # etcd appends the SHA-256 of everything before it to a snapshot.
 HASH_BYTES = 32
+# The gateway's calls that change nothing.
+MEMBERS, STATUS, ALARMS = "cluster/member/list", "maintenance/status", "maintenance/alarm"
+SNAPSHOT = "maintenance/snapshot"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,40 +54,111 @@ class Status:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """A snapshot that was read back whole: bytes without the trailer, its SHA-256, revision is not in the file."""
+    """A snapshot that was read back: bytes without the trailing hash, and that SHA-256."""
 
     size: int
     sha256: str
 
 
-class Etcd:
-    """A cluster seen through `endpoints` (``https://address:2379``), tried in order until one answers."""
+class Transport(Protocol):
+    """One way to an endpoint's gateway; `path` is what follows ``/v3/``.
+
+    Every method raises `Retryable` with etcd's own message, or when nobody answers.
+    """
+
+    def post(self, endpoint: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one call; `Permanent` for a call that this way doesn't take."""
+        ...
+
+    def stream(self, endpoint: str, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The parts of a streamed answer."""
+        ...
+
+    def round_trip(self, endpoint: str) -> float:
+        """Seconds of one small request on an open connection."""
+        ...
+
+    def close(self) -> None:
+        """Let go of whatever is held open."""
+        ...
+
+
+class Direct:
+    """To the members' client ports from here. `trust` None speaks plain HTTP; `source_address` binds connections."""
 
     def __init__(
         self,
-        endpoints: Sequence[str],
-        trust: ssl.SSLContext,
+        trust: ssl.SSLContext | None,
         *,
         timeout: httpx2.Timeout = TIMEOUT,
         source_address: str | None = None,
     ) -> None:
-        self.endpoints = list(dict.fromkeys(endpoints))
-        transport = httpx2.HTTPTransport(verify=trust, local_address=source_address)
+        transport = httpx2.HTTPTransport(verify=True if trust is None else trust, local_address=source_address)
         self._http = httpx2.Client(transport=transport, timeout=timeout)
 
     def close(self) -> None:
         """Close all connections."""
         self._http.close()
 
-    def call(self, endpoint: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST `body` to one endpoint. Raises `Retryable` with etcd's own message, or when nobody answers."""
+    def post(self, endpoint: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As `Transport.post`."""
+        return self._answer(endpoint, path, body).json()
+
+    def round_trip(self, endpoint: str) -> float:
+        """As `Transport.round_trip`."""
+        self._answer(endpoint, STATUS, {})
+        return self._answer(endpoint, STATUS, {}).elapsed.total_seconds()
+
+    def stream(self, endpoint: str, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """As `Transport.stream`."""
         try:
-            answer = self._http.post(f"{endpoint}/v3/{path}", json=body or {})
+            with self._http.stream("POST", f"{endpoint}/v3/{path}", json=dict(body)) as answer:
+                if answer.status_code != 200:
+                    answer.read()
+                    raise Retryable(f"etcd at {endpoint} says: {_message(answer)}")
+                for line in answer.iter_lines():
+                    if not line:
+                        continue
+                    part: dict[str, Any] = json.loads(line)
+                    if "error" in part:
+                        raise Retryable(f"etcd at {endpoint} broke off: {part['error']}")
+                    yield part["result"]
+        except httpx2.HTTPError as error:
+            raise Retryable(f"etcd at {endpoint} broke off: {error!r}") from error
+
+    def _answer(self, endpoint: str, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+        try:
+            answer = self._http.post(f"{endpoint}/v3/{path}", json=dict(body))
         except httpx2.HTTPError as error:
             raise Retryable(f"etcd at {endpoint} doesn't answer: {error!r}") from error
         if answer.status_code != 200:
             raise Retryable(f"etcd at {endpoint} says: {_message(answer)}")
-        return answer.json()
+        return answer
+
+
+class Etcd:
+    """A cluster seen through `endpoints` (``https://address:2379``), tried in order until one answers.
+
+    Used as a context manager it closes its transport at the end.
+    """
+
+    def __init__(self, endpoints: Iterable[str], transport: Transport) -> None:
+        self.endpoints = list(dict.fromkeys(endpoints))
+        self._transport = transport
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the transport."""
+        self._transport.close()
+
+    def call(self, endpoint: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """POST `body` to one endpoint. Raises `Retryable` with etcd's own message, or when nobody answers."""
+        return self._transport.post(endpoint, path, body or {})
 
     def anywhere(self, ask: Callable[[str], T]) -> T:
         """The first endpoint's answer to `ask`; raises `Retryable` with the last reason when none answers."""
@@ -98,7 +172,7 @@ class Etcd:
 
     def members(self) -> list[Member]:
         """The member list, linearizable: from a member that has a leader. Learns further endpoints from it."""
-        answer = self.anywhere(lambda at: self.call(at, "cluster/member/list", {"linearizable": True}))
+        answer = self.anywhere(lambda at: self.call(at, MEMBERS, {"linearizable": True}))
         members = [_member(item) for item in answer.get("members", [])]
         # Started members are endpoints too: of a swap's two, one is gone at the end.
         urls = [url for member in members if not member.learner for url in member.client_urls]
@@ -107,7 +181,7 @@ class Etcd:
 
     def status(self, endpoint: str) -> Status:
         """One endpoint's view of itself. Raises `Retryable` when it doesn't answer."""
-        answer = self.call(endpoint, "maintenance/status")
+        answer = self.call(endpoint, STATUS)
         return Status(
             id=answer["header"]["member_id"],
             leader=answer.get("leader", "0"),
@@ -118,13 +192,11 @@ class Etcd:
 
     def round_trip(self, endpoint: str) -> float:
         """Seconds of one small request on an open connection."""
-        self.call(endpoint, "maintenance/status")
-        answer = self._http.post(f"{endpoint}/v3/maintenance/status", json={})
-        return answer.elapsed.total_seconds()
+        return self._transport.round_trip(endpoint)
 
     def alarms(self) -> list[str]:
         """Names of all raised alarms (NOSPACE, CORRUPT)."""
-        answer = self.anywhere(lambda at: self.call(at, "maintenance/alarm", {"action": "GET"}))
+        answer = self.anywhere(lambda at: self.call(at, ALARMS, {"action": "GET"}))
         return [item.get("alarm", "NONE") for item in answer.get("alarms", [])]
 
     def add_learner(self, peer_url: str) -> Member:
@@ -146,7 +218,7 @@ class Etcd:
 
     def snapshot(self, path: Path) -> Snapshot:
         """Stream a snapshot into `path` (0600), read it back, and compare the hash etcd put at its end."""
-        self.anywhere(lambda at: self._stream(at, path))
+        self.anywhere(lambda at: self._save(at, path))
         content = path.stat().st_size - HASH_BYTES
         digest = hashlib.sha256()
         with path.open("rb") as source:
@@ -162,26 +234,12 @@ class Etcd:
             raise Retryable(f"the snapshot in {path} is torn: its hash isn't the one etcd sent with it")
         return Snapshot(size=content, sha256=digest.hexdigest())
 
-    def _stream(self, endpoint: str, path: Path) -> None:
+    def _save(self, endpoint: str, path: Path) -> None:
         path.unlink(missing_ok=True)
         path.touch(mode=0o600)
-        try:
-            with (
-                path.open("wb") as sink,
-                self._http.stream("POST", f"{endpoint}/v3/maintenance/snapshot", json={}) as answer,
-            ):
-                if answer.status_code != 200:
-                    answer.read()
-                    raise Retryable(f"etcd at {endpoint} gives no snapshot: {_message(answer)}")
-                for line in answer.iter_lines():
-                    if not line:
-                        continue
-                    part = json.loads(line)
-                    if "error" in part:
-                        raise Retryable(f"etcd at {endpoint} broke the snapshot off: {part['error']}")
-                    sink.write(base64.b64decode(part["result"].get("blob", "")))
-        except httpx2.HTTPError as error:
-            raise Retryable(f"etcd at {endpoint} broke the snapshot off: {error!r}") from error
+        with path.open("wb") as sink:
+            for part in self._transport.stream(endpoint, SNAPSHOT, {}):
+                sink.write(base64.b64decode(part.get("blob", "")))
 
 
 def _message(answer: httpx2.Response) -> str:
@@ -210,13 +268,13 @@ def client_trust(aws_ssm: Any, prefix: str) -> ssl.SSLContext:
     values: dict[str, str] = {}
     for name in ("ca.crt", "client.crt", "client.key"):
         try:
-            found = aws_ssm.get_parameter(Name=f"{prefix}/{name}", WithDecryption=True)
+            found = aws_ssm.get_parameter(Name=f"{prefix}/{name}", WithDecryption=True)["Parameter"].get("Value", "")
         except aws_ssm.exceptions.ParameterNotFound:
             raise Permanent(
                 f"migration:etcd.certificates is {prefix!r}, but the SSM parameter {prefix}/{name} doesn't exist: "
                 f"put the operator's etcd client certificate there"
             ) from None
-        values[name] = found["Parameter"]["Value"]
+        values[name] = found
     with tempfile.TemporaryDirectory(prefix="etcd-client-") as folder:
         paths = {name: Path(folder, name) for name in values}
         for name, path in paths.items():

@@ -77,7 +77,8 @@ class ApiFailure(Exception):
         self.reason = str(body.get("reason") or "")
         self.message = str(body.get("message") or f"HTTP {code}")
         details: Mapping[str, Any] = body.get("details") or {}
-        self.causes = {c.get("reason", ""): c.get("message", "") for c in details.get("causes") or []}
+        causes: list[Mapping[str, str]] = details.get("causes") or []
+        self.causes = {cause.get("reason", ""): cause.get("message", "") for cause in causes}
         self.retry_after = retry_after
         super().__init__(f"{what}: {code} {self.message}")
 
@@ -96,7 +97,8 @@ def _single_config(kubeconfig: str | None) -> SingleConfig:
         if kubeconfig is None:
             config = KubeConfig.from_env()
         elif "\n" in kubeconfig or kubeconfig.lstrip().startswith("{"):
-            config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))
+            # lightkube says "a dict" and not of what.
+            config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
         else:
             config = KubeConfig.from_file(kubeconfig)
         single = config.get()
@@ -135,7 +137,7 @@ class Kubernetes:
         self._clock = clock
         self._sleep = sleeper
 
-    def brisk(self) -> Kubernetes:
+    def with_short_timeouts(self) -> Kubernetes:
         """The same cluster through connections of its own, with waits short enough to renew a lease in time."""
         return Kubernetes(
             kubeconfig=self._kubeconfig,
@@ -252,7 +254,7 @@ class Kubernetes:
         while True:
             page = self.request("GET", _path(kind, namespace), params=params, accept=accept)
             items += page.get("items") or []
-            metadata = page.get("metadata") or {}
+            metadata: Mapping[str, Any] = page.get("metadata") or {}
             if not metadata.get("continue"):
                 return items, str(metadata.get("resourceVersion") or "")
             params["continue"] = metadata["continue"]
@@ -364,10 +366,8 @@ def _path(kind: Kind, namespace: str | None, name: str | None = None) -> str:
 
 def _failure(response: httpx2.Response, what: str) -> ApiFailure:
     try:
-        body = msgspec.json.decode(response.content)
+        body = msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.DecodeError:
-        body = None
-    if not isinstance(body, dict):
         body = {"message": response.text[:200] or f"HTTP {response.status_code}"}
     header = response.headers.get("Retry-After", "")
     retry_after = float(header) if header.isdigit() else None

@@ -9,8 +9,8 @@ from typing import Any
 
 from migration.discover import cloud_config, groups, network, ownership, traffic
 from migration.discover.inventory import Group, Inventory
+from migration.discover.options import DiscoveryOptions
 from migration.discover.tags import tags_of
-from migration.discover.wish import Wish
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,35 +22,35 @@ class Answers:
     service_cidr: str
 
 
-def side_name(inventory: Inventory, wish: Wish) -> str:
-    """The old side's permanent name: as wished, or the VPC's Name without the cluster's."""
-    name = wish.from_name or groups.short_name(tags_of(inventory.vpc).get("Name", ""), inventory.cluster)
+def side_name(inventory: Inventory, options: DiscoveryOptions) -> str:
+    """The old side's permanent name: as given, or the VPC's Name without the cluster's."""
+    name = options.from_name or groups.short_name(tags_of(inventory.vpc).get("Name", ""), inventory.cluster)
     plain = re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")
     return plain or inventory.vpc["VpcId"]
 
 
-def configuration(inventory: Inventory, answers: Answers, wish: Wish) -> dict[str, Any]:
+def configuration(inventory: Inventory, answers: Answers, options: DiscoveryOptions) -> dict[str, Any]:
     """`migration:` of the stack's file, keys as `migration.settings.model` wants them.
 
     Raises `Permanent` for what can't be told or isn't supported, with the option that decides it.
     """
     members, workers = groups.members_of(inventory), groups.workers_of(inventory)
-    ingress = traffic.balancer_of(inventory, workers, "worker", wish.ingress_balancer)
+    ingress = traffic.balancer_of(inventory, workers, "worker", options.ingress_balancer)
     api = traffic.balancer_of(inventory, members, "API")
-    zone_id, records = traffic.records(inventory, ingress["dnsName"], api["dnsName"], wish.zone)
+    zone_id, records = traffic.records(inventory, ingress["dnsName"], api["dnsName"], options.zone)
     node_port = traffic.node_port(inventory, ingress)
-    service = traffic.ingress_service(answers.services, node_port, wish.ingress_service)
+    service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
     control_plane = groups.security_group(inventory, members, "control-plane")
     connected = network.connected(inventory)
     taken = [answers.pod_cidr, answers.service_cidr, *(one["cidr"] for one in connected)]
     zones = network.zones(inventory)
     retire, keep = ownership.split(inventory)
-    old = side_name(inventory, wish)
+    old = side_name(inventory, options)
     units = members[0].template.user_data
     found: dict[str, Any] = {
         "cluster": inventory.cluster,
         "from": old,
-        "to": wish.to_name,
+        "to": options.to_name,
         "sides": {
             old: {
                 "kind": "referenced",
@@ -65,24 +65,24 @@ def configuration(inventory: Inventory, answers: Answers, wish: Wish) -> dict[st
                 },
                 "loadBalancers": {"ingress": ingress, "api": api},
             },
-            wish.to_name: {
+            options.to_name: {
                 "kind": "managed",
-                "cidr": network.new_cidr(inventory, wish.to_cidr, taken),
-                "suffix": f"-{wish.to_name}",
+                "cidr": network.new_cidr(inventory, options.to_cidr, taken),
+                "suffix": f"-{options.to_name}",
                 "zones": list(zones),
-                "nat": wish.nat,
+                "nat": options.nat,
             },
         },
         "podCidr": answers.pod_cidr,
         "serviceCidr": answers.service_cidr,
         "connectedNetworks": connected,
-        "operatorNetworks": list(wish.operator_networks)
+        "operatorNetworks": list(options.operator_networks)
         or network.operator_networks(inventory, control_plane, connected),
         "pools": groups.pools(inventory),
         "members": groups.members(inventory),
         "controlPlaneRole": groups.role_name(inventory, members, "control-plane"),
         "workerRole": groups.role_name(inventory, workers, "worker"),
-        "traffic": {"zoneId": zone_id, "records": records} | ({"ttl": wish.ttl} if wish.ttl else {}),
+        "traffic": {"zoneId": zone_id, "records": records} | ({"ttl": options.ttl} if options.ttl else {}),
         "ingress": {
             "namespace": service["metadata"]["namespace"],
             "service": service["metadata"]["name"],
@@ -93,19 +93,19 @@ def configuration(inventory: Inventory, answers: Answers, wish: Wish) -> dict[st
         "api": {"name": _api_name(records), "port": api["port"]},
         "etcd": {
             "access": "direct",
-            "certificates": wish.etcd_certificates or f"/{inventory.cluster}/operator/etcd",
+            "certificates": options.etcd_certificates or f"/{inventory.cluster}/operator/etcd",
             "clientPort": cloud_config.port_of(units, "listen-client-urls", 2379),
             "peerPort": cloud_config.port_of(units, "listen-peer-urls", 2380),
         },
         "drain": {"ingressSelector": dict(service["spec"].get("selector") or {})},
-        "limits": _limits(inventory, ingress["targetGroups"][0], wish),
+        "limits": _limits(inventory, ingress["targetGroups"][0], options),
         "retire": retire,
         "keep": keep,
     }
-    if wish.kubeconfig:
-        found["kubeconfig"] = wish.kubeconfig
-    if wish.tags:
-        found["tags"] = dict(wish.tags)
+    if options.kubeconfig:
+        found["kubeconfig"] = options.kubeconfig
+    if options.tags:
+        found["tags"] = dict(options.tags)
     return found
 
 
@@ -113,10 +113,10 @@ def _api_name(records: Sequence[Mapping[str, Any]]) -> str:
     return next(record["name"] for record in records if record["serves"] == "api")
 
 
-def _limits(inventory: Inventory, target_group: str, wish: Wish) -> dict[str, int]:
+def _limits(inventory: Inventory, target_group: str, options: DiscoveryOptions) -> dict[str, int]:
     """The health check's rhythm as the old groups have it, and whatever was given."""
     interval = int(inventory.target_groups[target_group].get("HealthCheckIntervalSeconds", 10))
-    return {"healthIntervalSeconds": max(5, min(300, interval)), **wish.limits}
+    return {"healthIntervalSeconds": max(5, min(300, interval)), **options.limits}
 
 
 def control_plane_flag(members: Sequence[Group], name: str) -> str | None:

@@ -5,28 +5,31 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
-import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, cast
 
+import msgspec
 import yaml
+
+from migration.clients.documents import Document, listed
 
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
-def document(user_data: str) -> dict[str, Any]:
+def document(user_data: str) -> Document:
     """The cloud-config as data; empty for user data of another kind (a shell script)."""
     if not user_data.startswith("#cloud-config"):
         return {}
     try:
-        found = yaml.safe_load(user_data)
+        found: object = yaml.safe_load(user_data)
     except yaml.YAMLError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("Document", found) if isinstance(found, dict) else {}
 
 
-def content(entry: dict[str, Any]) -> str:
+def content(entry: Document) -> str:
     """A `write_files` entry's content as text; what isn't text reads as empty.
 
     Encodings: https://cloudinit.readthedocs.io/en/latest/reference/modules.html#write-files
@@ -45,8 +48,9 @@ def content(entry: dict[str, Any]) -> str:
 
 def files(user_data: str) -> dict[str, str]:
     """Path to content of every file the cloud-config writes."""
-    entries = document(user_data).get("write_files") or []
-    return {entry["path"]: content(entry) for entry in entries if isinstance(entry, dict) and "path" in entry}
+    entries: Sequence[object] = listed(document(user_data), "write_files")
+    found = [cast("Document", entry) for entry in entries if isinstance(entry, dict)]
+    return {entry["path"]: content(entry) for entry in found if "path" in entry}
 
 
 def unit_path(unit: str) -> str:
@@ -80,21 +84,16 @@ def port_of(user_data: str, name: str, default: int) -> int:
     return default
 
 
-def facts(user_data: str) -> Iterator[dict[str, Any]]:
-    """Every JSON object among the files: where tooling keeps a machine's facts."""
+def json_objects(user_data: str) -> Iterator[Document]:
+    """Every JSON object among the files: where tooling keeps who a machine is."""
     for text in files(user_data).values():
-        if text.lstrip().startswith("{"):
-            try:
-                found = json.loads(text)
-            except json.JSONDecodeError:
-                continue
-            if isinstance(found, dict):
-                yield found
+        with suppress(msgspec.DecodeError):
+            yield msgspec.json.decode(text, type=dict[str, Any])
 
 
 def member_name(user_data: str) -> str | None:
-    """The etcd member's name as the machine's own facts or flags have it; None where only the machine knows."""
-    for found in facts(user_data):
+    """The etcd member's name as the machine's own files or flags have it; None where only the machine knows."""
+    for found in json_objects(user_data):
         name = found.get("member") or found.get("memberName")
         if isinstance(name, str) and name:
             return name

@@ -23,7 +23,8 @@ def flag_of_pods(kubernetes: Kubernetes, name: str) -> str | None:
     """A flag of the control plane's own pods (kubeadm runs it as static pods); None if there are none."""
     for pod in kubernetes.list(PODS, "kube-system", labels="tier=control-plane"):
         for container in pod["spec"]["containers"]:
-            for word in [*(container.get("command") or []), *(container.get("args") or [])]:
+            words: list[str] = [*(container.get("command") or []), *(container.get("args") or [])]
+            for word in words:
                 if word.startswith(f"--{name}="):
                     return word.split("=", 1)[1]
     return None

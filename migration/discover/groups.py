@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from migration.clients.documents import Document, listed
 from migration.discover import cloud_config
 from migration.discover.inventory import Group, Inventory, profile_of
 from migration.discover.tags import belongs_to, tags_of
@@ -50,7 +51,7 @@ def short_name(group: str, cluster: str) -> str:
 
 def pools(inventory: Inventory) -> list[dict[str, Any]]:
     """The `pools` of the configuration."""
-    found = []
+    found: list[dict[str, Any]] = []
     for group in workers_of(inventory):
         kind = group.template.data.get("InstanceType") or next((one["InstanceType"] for one in group.instances), None)
         if kind is None:
@@ -70,7 +71,7 @@ def pools(inventory: Inventory) -> list[dict[str, Any]]:
 
 def members(inventory: Inventory) -> list[dict[str, Any]]:
     """The `members` of the configuration; raises `Permanent` for a group that isn't one running member."""
-    found = []
+    found: list[dict[str, Any]] = []
     for group in members_of(inventory):
         if len(group.instances) != 1:
             raise Permanent(
@@ -99,17 +100,17 @@ def members(inventory: Inventory) -> list[dict[str, Any]]:
     return sorted(found, key=lambda member: (member["zone"], member["name"]))
 
 
-def _etcd_volume(inventory: Inventory, group: Group, instance: dict[str, Any]) -> dict[str, Any]:
+def _etcd_volume(inventory: Inventory, group: Group, instance: Document) -> Document:
     """The data volume attached to a member's machine: none of its own disks, and etcd's where there are several."""
     own_disks = {
         mapping["Ebs"]["VolumeId"]
-        for mapping in instance.get("BlockDeviceMappings", [])
+        for mapping in listed(instance, "BlockDeviceMappings")
         if mapping["Ebs"].get("DeleteOnTermination")
     }
     attached = [
         volume
         for volume in inventory.volumes
-        for one in volume.get("Attachments", [])
+        for one in listed(volume, "Attachments")
         if one["InstanceId"] == instance["InstanceId"] and volume["VolumeId"] not in own_disks
     ]
     named = [volume for volume in attached if belongs_to(tags_of(volume), inventory.cluster)] or attached

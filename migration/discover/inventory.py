@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from migration.clients.aws import described
+from migration.clients.documents import Document, listed, mapping
 from migration.discover.tags import belongs_to, clusters_of, tags_of
+from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent
 
 if TYPE_CHECKING:
-    from migration.clients.aws import Aws
+    from mypy_boto3_route53.literals import VPCRegionType
 
-Described = dict[str, Any]
+    from migration.clients.aws import Aws
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,7 @@ class Template:
 
     id: str
     name: str
-    data: Described
+    data: Document
     tags: Mapping[str, str]
 
     @property
@@ -36,7 +39,7 @@ class Template:
     @property
     def security_groups(self) -> tuple[str, ...]:
         """The groups its machines get, wherever the template names them."""
-        interfaces = self.data.get("NetworkInterfaces") or [{}]
+        interfaces = listed(self.data, "NetworkInterfaces") or [{}]
         return tuple(self.data.get("SecurityGroupIds") or interfaces[0].get("Groups") or ())
 
 
@@ -49,7 +52,7 @@ class Group:
     subnets: tuple[str, ...]
     target_groups: tuple[str, ...]
     tags: Mapping[str, str]
-    instances: tuple[Described, ...]
+    instances: tuple[Document, ...]
     spot: bool
 
 
@@ -82,20 +85,20 @@ class Inventory:
 
     region: str
     cluster: str
-    vpc: Described
+    vpc: Document
     other_cidrs: tuple[str, ...]  # of every other VPC of the account and region
-    subnets: tuple[Described, ...]
-    route_tables: tuple[Described, ...]
-    security_groups: tuple[Described, ...]
+    subnets: tuple[Document, ...]
+    route_tables: tuple[Document, ...]
+    security_groups: tuple[Document, ...]
     groups: tuple[Group, ...]
     balancers: tuple[LoadBalancer, ...]
-    target_groups: Mapping[str, Described]
+    target_groups: Mapping[str, Document]
     target_group_tags: Mapping[str, Mapping[str, str]]
-    volumes: tuple[Described, ...]
-    peerings: tuple[Described, ...]
-    peer_route_tables: Mapping[str, tuple[Described, ...]]  # by VPC id, as far as this account sees them
-    peer_vpcs: Mapping[str, Described]
-    zones: tuple[tuple[str, str, tuple[Described, ...]], ...]  # zone id, name, records
+    volumes: tuple[Document, ...]
+    peerings: tuple[Document, ...]
+    peer_route_tables: Mapping[str, tuple[Document, ...]]  # by VPC id, as far as this account sees them
+    peer_vpcs: Mapping[str, Document]
+    zones: tuple[tuple[str, str, tuple[Document, ...]], ...]  # zone id, name, records
     roles: Mapping[str, str]  # instance profile (name or ARN) to role name
     others: tuple[Other, ...] = ()
 
@@ -133,7 +136,7 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
         region=aws.region,
         cluster=cluster,
         vpc=vpc,
-        other_cidrs=tuple(block["CidrBlock"] for one in vpcs if one["VpcId"] != vpc_id for block in _cidr_blocks(one)),
+        other_cidrs=tuple(cidr for one in vpcs if one["VpcId"] != vpc_id for cidr in vpc_cidrs(one)),
         subnets=tuple(subnets),
         route_tables=tuple(_pages(aws.ec2, "describe_route_tables", "RouteTables", Filters=inside)),
         security_groups=tuple(_pages(aws.ec2, "describe_security_groups", "SecurityGroups", Filters=inside)),
@@ -154,19 +157,15 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
     )
 
 
-def _pages(client: Any, call: str, key: str, **arguments: Any) -> list[Described]:
+def _pages(client: Any, call: str, key: str, **arguments: Any) -> list[Document]:
     return [item for page in client.get_paginator(call).paginate(**arguments) for item in page[key]]
 
 
-def _vpc_filter(vpc_id: str) -> Described:
+def _vpc_filter(vpc_id: str) -> Document:
     return {"Name": "vpc-id", "Values": [vpc_id]}
 
 
-def _cidr_blocks(vpc: Described) -> list[Described]:
-    return vpc.get("CidrBlockAssociationSet") or [{"CidrBlock": vpc["CidrBlock"]}]
-
-
-def _vpc(vpcs: Iterable[Described], vpc_id: str) -> Described:
+def _vpc(vpcs: Iterable[Document], vpc_id: str) -> Document:
     seen = {vpc["VpcId"]: vpc for vpc in vpcs}
     if vpc_id in seen:
         return seen[vpc_id]
@@ -174,13 +173,13 @@ def _vpc(vpcs: Iterable[Described], vpc_id: str) -> Described:
     raise Permanent(f"there is no VPC {vpc_id!r} in this account and region; there are: {listed or 'none'}")
 
 
-def _vpc_of(group: Described, where: Mapping[str, str]) -> str:
+def _vpc_of(group: Document, where: Mapping[str, str]) -> str:
     first = group.get("VPCZoneIdentifier", "").split(",")[0].strip()
     return where.get(first, "")
 
 
 def _exactly_one(
-    cluster: str, vpc_id: str, network: list[Described], scaling: list[Described], where: Mapping[str, str]
+    cluster: str, vpc_id: str, network: list[Document], scaling: list[Document], where: Mapping[str, str]
 ) -> None:
     """The cluster is in this VPC and, but for a side that this program makes, in no other."""
     tagged = [(_vpc_of(group, where), tags_of(group)) for group in scaling]
@@ -205,7 +204,7 @@ def _exactly_one(
         )
 
 
-def _group(aws: Aws, found: Described) -> Group:
+def _group(aws: Aws, found: Document) -> Group:
     mixed = found.get("MixedInstancesPolicy", {})
     wanted = found.get("LaunchTemplate") or mixed.get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
     name = found["AutoScalingGroupName"]
@@ -235,18 +234,18 @@ def _group(aws: Aws, found: Described) -> Group:
     )
 
 
-def _template(aws: Aws, wanted: Described) -> Template:
+def _template(aws: Aws, wanted: Document) -> Template:
     by = {key: wanted[key] for key in ("LaunchTemplateId", "LaunchTemplateName") if wanted.get(key)}
     if "LaunchTemplateId" in by:
         by.pop("LaunchTemplateName", None)
     version = str(wanted.get("Version") or "$Default")
-    found = aws.ec2.describe_launch_template_versions(Versions=[version], **by)["LaunchTemplateVersions"][0]
-    described = aws.ec2.describe_launch_templates(LaunchTemplateIds=[found["LaunchTemplateId"]])
+    [found] = described(aws.ec2.describe_launch_template_versions(Versions=[version], **by)["LaunchTemplateVersions"])
+    [template] = aws.ec2.describe_launch_templates(LaunchTemplateIds=[found["LaunchTemplateId"]])["LaunchTemplates"]
     return Template(
         id=found["LaunchTemplateId"],
         name=found["LaunchTemplateName"],
         data=found["LaunchTemplateData"],
-        tags=tags_of(described["LaunchTemplates"][0]),
+        tags=tags_of(template),
     )
 
 
@@ -255,17 +254,17 @@ def _elb_tags(aws: Aws, arns: Iterable[str]) -> dict[str, Mapping[str, str]]:
     found: dict[str, Mapping[str, str]] = {}
     for start in range(0, len(names), 20):  # DescribeTags takes 20 ARNs a call
         answer = aws.elbv2.describe_tags(ResourceArns=names[start : start + 20])
-        found |= {one["ResourceArn"]: tags_of(one) for one in answer["TagDescriptions"]}
+        found |= {one["ResourceArn"]: tags_of(one) for one in described(answer["TagDescriptions"])}
     return found
 
 
 def _balancers(aws: Aws, vpc_id: str) -> tuple[LoadBalancer, ...]:
-    described = [
+    balancers = [
         one for one in _pages(aws.elbv2, "describe_load_balancers", "LoadBalancers") if one.get("VpcId") == vpc_id
     ]
-    tags = _elb_tags(aws, [one["LoadBalancerArn"] for one in described])
+    tags = _elb_tags(aws, [one["LoadBalancerArn"] for one in balancers])
     found: list[LoadBalancer] = []
-    for one in sorted(described, key=lambda balancer: balancer["LoadBalancerName"]):
+    for one in sorted(balancers, key=lambda balancer: balancer["LoadBalancerName"]):
         arn = one["LoadBalancerArn"]
         listeners = tuple(
             sorted(
@@ -289,7 +288,7 @@ def _balancers(aws: Aws, vpc_id: str) -> tuple[LoadBalancer, ...]:
     return tuple(found)
 
 
-def _volumes(aws: Aws, cluster: str, groups: Iterable[Group]) -> tuple[Described, ...]:
+def _volumes(aws: Aws, cluster: str, groups: Iterable[Group]) -> tuple[Document, ...]:
     """Volumes of the groups' machines, and those tagged as the cluster's (a volume between two machines is alone)."""
     machines = {one["InstanceId"] for group in groups for one in group.instances}
     return tuple(
@@ -300,12 +299,12 @@ def _volumes(aws: Aws, cluster: str, groups: Iterable[Group]) -> tuple[Described
     )
 
 
-def _peer(peering: Described, vpc_id: str) -> Described:
+def _peer(peering: Document, vpc_id: str) -> Document:
     requester, accepter = peering["RequesterVpcInfo"], peering["AccepterVpcInfo"]
     return accepter if requester["VpcId"] == vpc_id else requester
 
 
-def _peerings(aws: Aws, vpc_id: str) -> list[Described]:
+def _peerings(aws: Aws, vpc_id: str) -> list[Document]:
     return [
         peering
         for peering in _pages(aws.ec2, "describe_vpc_peering_connections", "VpcPeeringConnections")
@@ -315,11 +314,12 @@ def _peerings(aws: Aws, vpc_id: str) -> list[Described]:
     ]
 
 
-def _zones(aws: Aws, vpc_id: str) -> tuple[tuple[str, str, tuple[Described, ...]], ...]:
+def _zones(aws: Aws, vpc_id: str) -> tuple[tuple[str, str, tuple[Document, ...]], ...]:
     """Hosted zones that this VPC resolves: the private ones associated with it and the public ones."""
-    private = aws.route53.list_hosted_zones_by_vpc(VPCId=vpc_id, VPCRegion=aws.region)["HostedZoneSummaries"]
+    region = cast("VPCRegionType", aws.region)
+    private = aws.route53.list_hosted_zones_by_vpc(VPCId=vpc_id, VPCRegion=region)["HostedZoneSummaries"]
     mine = {one["HostedZoneId"].removeprefix("/hostedzone/") for one in private}
-    found = []
+    found: list[tuple[str, str, tuple[Document, ...]]] = []
     for zone in _pages(aws.route53, "list_hosted_zones", "HostedZones"):
         zone_id = zone["Id"].removeprefix("/hostedzone/")
         if zone.get("Config", {}).get("PrivateZone") and zone_id not in mine:
@@ -331,16 +331,16 @@ def _zones(aws: Aws, vpc_id: str) -> tuple[tuple[str, str, tuple[Described, ...]
 
 def profile_of(template: Template) -> str:
     """The instance profile a template gives its machines, by name; empty if none."""
-    profile = template.data.get("IamInstanceProfile") or {}
+    profile = mapping(template.data, "IamInstanceProfile")
     return profile.get("Name") or profile.get("Arn", "").rsplit("/", 1)[-1]
 
 
 def _roles(aws: Aws, groups: Iterable[Group]) -> dict[str, str]:
     roles: dict[str, str] = {}
     for name in sorted({profile_of(group.template) for group in groups} - {""}):
-        described = aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
-        if described:
-            roles[name] = described[0]["RoleName"]
+        having = aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]["Roles"]
+        if having:
+            roles[name] = having[0]["RoleName"]
     return roles
 
 

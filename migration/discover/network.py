@@ -11,15 +11,10 @@ from migration.discover.groups import zones_by_subnet
 from migration.discover.inventory import Inventory
 from migration.discover.tags import tags_of
 from migration.networks import free_range, overlapping
+from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent
 
 _ELSEWHERE = ("TransitGatewayId", "GatewayId", "NetworkInterfaceId", "InstanceId")
-
-
-def vpc_cidrs(vpc: Mapping[str, Any]) -> list[str]:
-    """Every IPv4 range of a VPC, the first one first."""
-    more = [block["CidrBlock"] for block in vpc.get("CidrBlockAssociationSet") or []]
-    return list(dict.fromkeys([vpc["CidrBlock"], *more]))
 
 
 def _table_of(inventory: Inventory, subnet: str) -> Mapping[str, Any] | None:

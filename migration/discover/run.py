@@ -8,22 +8,22 @@ from migration.clients import Clients
 from migration.discover import cluster_api, inventory
 from migration.discover.assemble import Answers, configuration, control_plane_flag
 from migration.discover.groups import members_of
-from migration.discover.wish import Wish
+from migration.discover.options import DiscoveryOptions
 
 
-def discover(clients: Clients, wish: Wish) -> dict[str, Any]:
+def discover(clients: Clients, options: DiscoveryOptions) -> dict[str, Any]:
     """The configuration of the cluster; raises `Permanent` (or the clients' errors) with a sentence."""
-    found = inventory.read(clients.aws, wish.cluster, wish.vpc)
+    found = inventory.read(clients.aws, options.cluster, options.vpc)
     members = members_of(found)
     kubernetes = clients.kubernetes
     services = cluster_api.services(kubernetes)
-    pods = wish.pod_cidr or control_plane_flag(members, "cluster-cidr")
+    pods = options.pod_cidr or control_plane_flag(members, "cluster-cidr")
     pods = pods or cluster_api.flag_of_pods(kubernetes, "cluster-cidr")
-    served = wish.service_cidr or control_plane_flag(members, "service-cluster-ip-range")
+    served = options.service_cidr or control_plane_flag(members, "service-cluster-ip-range")
     served = served or cluster_api.service_cidr(kubernetes)
     answers = Answers(
         services=services,
         pod_cidr=cluster_api.only_ipv4(pods, "pods", "--pod-cidr"),
         service_cidr=cluster_api.only_ipv4(served, "Services", "--service-cidr"),
     )
-    return configuration(found, answers, wish)
+    return configuration(found, answers, options)

@@ -7,16 +7,17 @@ Source: https://github.com/kubernetes/cloud-provider-aws, pkg/providers/v1/tags.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+
+from migration.clients.documents import Document, listed
 
 PREFIX = "kubernetes.io/cluster/"
 OLD_KEY = "KubernetesCluster"
 OWNER_KEYS = ("Owner", "owner", "Team", "team")
 
 
-def tags_of(described: Mapping[str, Any], key: str = "Tags") -> dict[str, str]:
+def tags_of(described: Document, key: str = "Tags") -> dict[str, str]:
     """AWS's list of tags as a mapping."""
-    return {tag["Key"]: tag.get("Value", "") for tag in described.get(key) or []}
+    return {tag["Key"]: tag.get("Value", "") for tag in listed(described, key)}
 
 
 def belongs_to(tags: Mapping[str, str], cluster: str) -> bool:

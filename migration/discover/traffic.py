@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from migration.clients.documents import listed
 from migration.discover.inventory import Group, Inventory, LoadBalancer
 from migration.runtime.deadline import Permanent
 
@@ -57,7 +58,7 @@ def node_port(inventory: Inventory, balancer: Mapping[str, Any]) -> int:
 
 def ingress_service(services: Iterable[Mapping[str, Any]], port: int, wanted: str | None) -> Mapping[str, Any]:
     """The Service behind a NodePort; raises `Permanent` if none or another has it."""
-    having = [one for one in services if any(entry.get("nodePort") == port for entry in one["spec"].get("ports") or [])]
+    having = [one for one in services if any(entry.get("nodePort") == port for entry in listed(one, "spec", "ports"))]
     names = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in having]
     if wanted is not None and wanted not in names:
         raise Permanent(

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from migration.clients.documents import mapping
 from migration.runtime.deadline import Permanent
 from migration.settings import ConfigurationError, load_file
 from migration.settings.load import NAMESPACE, settle_stage
@@ -30,7 +31,7 @@ def needs_stage_key(stack: str) -> bool:
 
 def document(region: str, configuration: Mapping[str, Any], stack: str, before: Mapping[str, Any]) -> dict[str, Any]:
     """The file's content. `before` is what the file held: its secrets provider and other namespaces stay."""
-    kept = {key: value for key, value in (before.get("config") or {}).items() if not key.startswith(NAMESPACE)}
+    kept = {key: value for key, value in mapping(before, "config").items() if not key.startswith(NAMESPACE)}
     stage = {f"{NAMESPACE}stage": 0} if needs_stage_key(stack) else {}
     ours = {f"{NAMESPACE}{key}": value for key, value in configuration.items()}
     return {**before, "config": {**kept, "aws:region": region, **stage, **ours}}
@@ -45,7 +46,7 @@ def write(path: Path, region: str, configuration: Mapping[str, Any], *, overwrit
     before: dict[str, Any] = {}
     if path.exists():
         before = yaml.safe_load(path.read_text()) or {}
-        if not overwrite and any(key.startswith(NAMESPACE) for key in before.get("config") or {}):
+        if not overwrite and any(key.startswith(NAMESPACE) for key in mapping(before, "config")):
             raise Permanent(f"{path} holds a configuration already; give --overwrite to replace what discovery writes")
     stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
     content = document(region, configuration, stack, before)

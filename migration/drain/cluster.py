@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from migration.clients.documents import mapping
 from migration.clients.kubernetes import (
     API_SERVICES,
     BUDGETS,
@@ -100,15 +101,15 @@ class Cluster:
     def volumes_held(self, staying: Sequence[Pod]) -> list[str]:
         """Volumes still attached to the nodes, other than those of `staying` pods: ``volume on node``."""
         attached = [
-            (spec["nodeName"], (spec.get("source") or {}).get("persistentVolumeName") or "")
+            (item["spec"]["nodeName"], str(mapping(item, "spec", "source").get("persistentVolumeName") or ""))
             for item in self.api.list(VOLUME_ATTACHMENTS)
-            if (spec := item["spec"])["nodeName"] in self.nodes
+            if item["spec"]["nodeName"] in self.nodes
         ]
         if not attached:
             return []
         wanted = {f"{pod.namespace}/{claim}" for pod in staying for claim in pod.claims}
         kept = {
-            (item.get("spec") or {}).get("volumeName")
+            str(mapping(item, "spec").get("volumeName") or "")
             for item in self.api.list(CLAIMS)
             if f"{item['metadata']['namespace']}/{item['metadata']['name']}" in wanted
         }
@@ -169,7 +170,7 @@ class Cluster:
         self._single_writer = frozenset(
             f"{item['metadata']['namespace']}/{item['metadata']['name']}"
             for item in self.api.list(CLAIMS)
-            if not MANY_WRITERS & set((item.get("spec") or {}).get("accessModes") or [])
+            if not MANY_WRITERS.intersection(mapping(item, "spec").get("accessModes") or ())
         )
 
     def _backends(self) -> list[tuple[str, Mapping[str, str]]]:
@@ -177,7 +178,7 @@ class Cluster:
         found: list[tuple[str, Mapping[str, str]]] = []
         for namespace, name in sorted(admission_services(webhooks, self.api.list(API_SERVICES))):
             service = self.api.find(SERVICES, name, namespace)
-            selector = ((service or {}).get("spec") or {}).get("selector")
+            selector = mapping(service or {}, "spec", "selector")
             if selector:
                 found.append((namespace, selector))
         return found

@@ -41,7 +41,7 @@ RETURNS, SOME = 3, 5
 LASTING = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"})
 
 
-class Sight(Protocol):
+class ObservedCluster(Protocol):
     """What the executor needs of `migration.drain.cluster.Cluster`."""
 
     @property
@@ -55,12 +55,16 @@ class Sight(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How fast and how patiently. Seconds; after `stall` without any progress what still waits counts as blocked."""
+    """How fast a drain evicts, and how patiently it waits. Seconds, but for `per_second`."""
 
     per_second: float = 50.0
+    """Most evictions a second, over all budgets."""
     rescan: float = 5.0
+    """From the last pod's going to the look that shows whether another slipped past the taint."""
     stall: float = 900.0
+    """Without any progress for so long, what still waits counts as blocked."""
     back_off: float = 1.0
+    """Before a refused budget is tried again; doubled at each further refusal up to `longest_back_off`."""
     longest_back_off: float = 10.0
 
 
@@ -79,7 +83,7 @@ class Drainer:
 
     def __init__(
         self,
-        sight: Sight,
+        cluster: ObservedCluster,
         rules: Rules,
         pool: Pool,
         *,
@@ -89,7 +93,7 @@ class Drainer:
         alive: Callable[[], None],
         log: Callable[[str], None],
     ) -> None:
-        self._sight, self._rules, self._pool = sight, rules, pool
+        self._cluster, self._rules, self._pool = cluster, rules, pool
         self._off, self._pace, self._deadline, self._alive, self._log = off, pace, deadline, alive, log
         self._clock = deadline.clock
         self._rate = Rate(pace.per_second, deadline.clock, deadline.sleeper)
@@ -113,13 +117,13 @@ class Drainer:
 
     def run(self) -> list[Blocked]:
         """Empty the nodes; returns what is blocked. Raises `OutOfTime` naming what was still on its way."""
-        self.tally.pods = len(movable(self._look(self._sight.exact), self._rules))
+        self.tally.pods = len(movable(self._look(self._cluster.exact), self._rules))
         try:
             while True:
                 unready = self._sweep()
                 self._wait_for_volumes()
                 self._deadline.sleep(self._pace.rescan)
-                plan = self._plan(self._look(self._sight.exact))
+                plan = self._plan(self._look(self._cluster.exact))
                 if not plan.remaining or self._stalled():
                     return [*plan.blocked, *self._waiting(plan), *unready]
                 self._log(f"{plan.remaining} more pods found on the nodes; going on")
@@ -139,7 +143,7 @@ class Drainer:
         while True:
             self._alive()
             self._collect()
-            view = self._look(self._sight.view)
+            view = self._look(self._cluster.view)
             self._observe(view)
             plan = self._plan(view)
             todo = [item.phase for item in (*plan.lanes, *plan.restarts)]
@@ -166,7 +170,7 @@ class Drainer:
                 )
             if not unready:
                 self._feed(plan)
-            self._sight.wait(LOOK_EVERY)
+            self._cluster.wait(LOOK_EVERY)
 
     def _observe(self, view: View) -> None:
         """Notice progress, remember what owners had at first, and stop chasing pods that keep coming back."""
@@ -251,14 +255,14 @@ class Drainer:
         if lane.budget is None:
             pods += lane.pods[: lane.allowed]
         elif lane.pods:
-            budget = self._sight.budget(lane.budget)
+            budget = self._cluster.budget(lane.budget)
             pods += lane.pods[: budget.allowed] if budget else ()
         for pod in pods:
             if self._stopping.is_set():
                 return
             self._rate.take()
             self._alive()
-            answer = evict(self._sight.api, pod)
+            answer = evict(self._cluster.api, pod)
             self._take(pod, owners[pod.uid], answer)
             if answer.outcome in (Outcome.REFUSED, Outcome.LATER):
                 self._later(lane.key, answer.retry_after)
@@ -284,10 +288,10 @@ class Drainer:
         self._later(key, self._pace.back_off, grow=False)
         owner = restart.owner
         for pod in restart.pods:
-            item = self._sight.api.find(PODS, pod.name, pod.namespace)
+            item = self._cluster.api.find(PODS, pod.name, pod.namespace)
             if item is None or item["metadata"]["uid"] != pod.uid or item["metadata"].get("deletionTimestamp"):
                 return
-        deployment = self._sight.api.find(DEPLOYMENTS, owner.name, owner.namespace)
+        deployment = self._cluster.api.find(DEPLOYMENTS, owner.name, owner.namespace)
         if deployment is None or self._stopping.is_set():
             return
         step = next_step(deployment, self._off)
@@ -298,7 +302,7 @@ class Drainer:
             return
         self._alive()
         try:
-            self._sight.api.patch(DEPLOYMENTS, owner.name, restart_patch(deployment, step.value), owner.namespace)
+            self._cluster.api.patch(DEPLOYMENTS, owner.name, restart_patch(deployment, step.value), owner.namespace)
         except Conflict:
             return
         with self._lock:
@@ -347,12 +351,12 @@ class Drainer:
         """Until no volume of a moved pod is attached to the nodes: its pod elsewhere needs it."""
         told = self._clock()
 
-        def detached() -> bool | None:
+        def detached() -> bool:
             nonlocal told
             self._alive()
-            view = self._look(self._sight.exact)
+            view = self._look(self._cluster.exact)
             staying = [pod for pod in view.pods if pod.node in view.nodes and not pod.finished]
-            held = self._sight.volumes_held(staying)
+            held = self._cluster.volumes_held(staying)
             if held and self._clock() - told >= TELL_EVERY:
                 told = self._clock()
                 self._log(f"{len(held)} volumes still to be detached, the first is {held[0]}")
@@ -361,7 +365,7 @@ class Drainer:
             return True
 
         limit = min(self._pace.stall, self._deadline.remaining)
-        Deadline(limit, self._clock, self._deadline.sleeper).until(
+        Deadline(limit, self._clock, self._deadline.sleeper).until_true(
             detached, "volumes to be detached from the old nodes"
         )
 

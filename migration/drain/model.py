@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+
+from migration.clients.documents import Document, listed, mapping
 
 MIRROR = "kubernetes.io/config.mirror"
 # Annotations with which owners ask that a pod be left alone: cluster-autoscaler's, Karpenter's (new and old).
@@ -14,6 +16,8 @@ LEAVE_ALONE = (
     ("karpenter.sh/do-not-disrupt", "true"),
     ("karpenter.sh/do-not-evict", "true"),
 )
+# Seconds a pod may take to end where it doesn't say: the API's own default.
+GRACE = 30.0
 FINISHED = frozenset({"Succeeded", "Failed"})
 
 
@@ -28,7 +32,10 @@ class Controller:
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """One pod. `leave_alone` is the annotation that asks so, or empty; `claims` are PersistentVolumeClaim names."""
+    """One pod. `leave_alone` is the annotation that asks so, or empty; `claims` are PersistentVolumeClaim names.
+
+    `created` and `ready_since` are the API's timestamps, or empty; `grace_seconds` it may take to end.
+    """
 
     namespace: str
     name: str
@@ -37,12 +44,15 @@ class Pod:
     phase: str = "Running"
     ready: bool = True
     terminating: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
     controller: Controller | None = None
     mirror: bool = False
     leave_alone: str = ""
     empty_dir: bool = False
     claims: tuple[str, ...] = ()
+    created: str = ""
+    ready_since: str = ""
+    grace_seconds: float = GRACE
 
     @property
     def key(self) -> str:
@@ -53,6 +63,13 @@ class Pod:
     def finished(self) -> bool:
         """Its containers ended and won't start again."""
         return self.phase in FINISHED
+
+    @property
+    def start_seconds(self) -> float | None:
+        """From its creation until it was ready (the last time it became so); None while it isn't."""
+        if not (self.ready and self.created and self.ready_since):
+            return None
+        return (datetime.fromisoformat(self.ready_since) - datetime.fromisoformat(self.created)).total_seconds()
 
     @property
     def stays(self) -> bool:
@@ -66,7 +83,7 @@ class Budget:
 
     namespace: str
     name: str
-    selector: Mapping[str, Any] | None
+    selector: Document | None
     allowed: int
     current_healthy: int
     desired_healthy: int
@@ -114,47 +131,52 @@ class Owner:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
-def pod_from(item: Mapping[str, Any]) -> Pod:
+def pod_from(item: Document) -> Pod:
     """A pod from the API's dictionary."""
-    metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
-    annotations = metadata.get("annotations") or {}
-    volumes = spec.get("volumes") or []
-    conditions = status.get("conditions") or []
+    metadata, spec, status = mapping(item, "metadata"), mapping(item, "spec"), mapping(item, "status")
+    annotations = mapping(metadata, "annotations")
+    volumes = listed(spec, "volumes")
+    nothing: Document = {}
+    ready = next((c for c in listed(status, "conditions") if c.get("type") == "Ready"), nothing)
+    grace: int | None = spec.get("terminationGracePeriodSeconds")
     return Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
         uid=metadata["uid"],
         node=spec.get("nodeName") or "",
         phase=status.get("phase") or "Pending",
-        ready=any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions),
+        ready=ready.get("status") == "True",
         terminating=bool(metadata.get("deletionTimestamp")),
-        labels=metadata.get("labels") or {},
+        labels=mapping(metadata, "labels"),
         controller=controller_from(metadata),
         mirror=MIRROR in annotations,
         leave_alone=next((f"{key}={value}" for key, value in LEAVE_ALONE if annotations.get(key) == value), ""),
         empty_dir=any("emptyDir" in volume for volume in volumes),
         claims=_claims(metadata["name"], volumes),
+        created=metadata.get("creationTimestamp") or "",
+        ready_since=ready.get("lastTransitionTime") or "",
+        grace_seconds=GRACE if grace is None else grace,
     )
 
 
-def _claims(pod: str, volumes: list[dict[str, Any]]) -> tuple[str, ...]:
+def _claims(pod: str, volumes: Sequence[Document]) -> tuple[str, ...]:
     named = [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]
     # A generic ephemeral volume's claim is named after pod and volume (Kubernetes: ephemeral volumes).
     named += [f"{pod}-{v['name']}" for v in volumes if "ephemeral" in v]
     return tuple(named)
 
 
-def controller_from(metadata: Mapping[str, Any]) -> Controller | None:
+def controller_from(metadata: Document) -> Controller | None:
     """The owner reference marked as controller, if any."""
-    for reference in metadata.get("ownerReferences") or []:
+    for reference in listed(metadata, "ownerReferences"):
         if reference.get("controller"):
             return Controller(kind=reference["kind"], name=reference["name"], uid=reference["uid"])
     return None
 
 
-def budget_from(item: Mapping[str, Any]) -> Budget:
+def budget_from(item: Document) -> Budget:
     """A budget from the API's dictionary. A status older than the spec counts as allowing nothing yet."""
-    metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
+    metadata, spec, status = mapping(item, "metadata"), mapping(item, "spec"), mapping(item, "status")
     fresh = int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
     return Budget(
         namespace=metadata["namespace"],
@@ -170,9 +192,9 @@ def budget_from(item: Mapping[str, Any]) -> Budget:
     )
 
 
-def owner_from(kind: str, item: Mapping[str, Any]) -> Owner:
+def owner_from(kind: str, item: Document) -> Owner:
     """A workload controller from the API's dictionary."""
-    metadata, spec = item["metadata"], item.get("spec") or {}
+    metadata, spec = mapping(item, "metadata"), mapping(item, "spec")
     desired = spec.get("parallelism") if kind == "Job" else spec.get("replicas")
     return Owner(
         kind=kind,
@@ -185,15 +207,14 @@ def owner_from(kind: str, item: Mapping[str, Any]) -> Owner:
     )
 
 
-def _surges(spec: Mapping[str, Any]) -> bool:
+def _surges(spec: Document) -> bool:
     """RollingUpdate with an effective maxUnavailable of 0 and maxSurge of 1 or more (both default to 25 %).
 
     A Deployment rounds maxUnavailable down and maxSurge up (k8s.io/kubectl, deployment util, ResolveFenceposts).
     """
-    strategy = spec.get("strategy") or {}
-    if strategy.get("type", "RollingUpdate") != "RollingUpdate":
+    if mapping(spec, "strategy").get("type", "RollingUpdate") != "RollingUpdate":
         return False
-    rolling = strategy.get("rollingUpdate") or {}
+    rolling = mapping(spec, "strategy", "rollingUpdate")
     replicas = int(spec.get("replicas", 1))
     surge = scaled(rolling.get("maxSurge", "25%"), replicas, up=True)
     unavailable = scaled(rolling.get("maxUnavailable", "25%"), replicas, up=False)
@@ -208,17 +229,19 @@ def scaled(value: int | str, total: int, *, up: bool) -> int:
     return int(value)
 
 
-def matches(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
+def matches(selector: Document | None, labels: Mapping[str, str]) -> bool:
     """Whether a label selector selects `labels`. None selects nothing, an empty one everything (policy/v1)."""
     if selector is None:
         return False
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+    if any(labels.get(key) != value for key, value in mapping(selector, "matchLabels").items()):
         return False
-    return all(_holds(expression, labels) for expression in selector.get("matchExpressions") or [])
+    return all(_holds(expression, labels) for expression in listed(selector, "matchExpressions"))
 
 
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, operator, values = expression["key"], expression["operator"], expression.get("values") or []
+def _holds(expression: Document, labels: Mapping[str, str]) -> bool:
+    key: str = expression["key"]
+    operator: str = expression["operator"]
+    values: Sequence[str] = expression.get("values") or ()
     if operator == "In":
         return labels.get(key) in values
     if operator == "NotIn":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import NODES, Conflict, Kind, NotFound
 from migration.runtime.deadline import Deadline, Retryable
 
@@ -12,7 +13,7 @@ TAINT = {"key": "migration", "value": "migration", "effect": "NoSchedule"}
 # Marks nodes that this program cordoned, so that the way back leaves those alone that somebody else did.
 CORDONED = "migration/cordoned"
 # What may happen to a node of the side; a merge patch each, made from the node as it was just read.
-Change = Callable[[Mapping[str, Any]], dict[str, Any] | None]
+Change = Callable[[Document], dict[str, Any] | None]
 
 
 class NodeApi(Protocol):
@@ -20,12 +21,12 @@ class NodeApi(Protocol):
 
     def list(self, kind: Kind) -> list[dict[str, Any]]: ...
     def get(self, kind: Kind, name: str) -> dict[str, Any]: ...
-    def patch(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]: ...
+    def patch(self, kind: Kind, name: str, body: Document) -> dict[str, Any]: ...
 
 
-def instance_of(node: Mapping[str, Any]) -> str:
+def instance_of(node: Document) -> str:
     """The instance id in a node's provider id (``aws:///<zone>/<id>``), or "" where there is none."""
-    provider = str((node.get("spec") or {}).get("providerID") or "")
+    provider = str(mapping(node, "spec").get("providerID") or "")
     return provider.rsplit("/", 1)[-1] if provider.startswith("aws://") else ""
 
 
@@ -36,49 +37,49 @@ def nodes_of(api: NodeApi, instances: Iterable[str]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda node: node["metadata"]["name"])
 
 
-def name_of(node: Mapping[str, Any]) -> str:
+def name_of(node: Document) -> str:
     """A node's name."""
     return node["metadata"]["name"]
 
 
-def tainted(node: Mapping[str, Any]) -> dict[str, Any] | None:
+def tainted(node: Document) -> dict[str, Any] | None:
     """The patch that adds the taint, or None when it is there."""
-    taints = list((node.get("spec") or {}).get("taints") or [])
+    taints = list(listed(node, "spec", "taints"))
     if any(_is_ours(taint) and taint.get("value") == TAINT["value"] for taint in taints):
         return None
     return {"spec": {"taints": [taint for taint in taints if not _is_ours(taint)] + [TAINT]}}
 
 
-def cleared(node: Mapping[str, Any]) -> dict[str, Any] | None:
+def cleared(node: Document) -> dict[str, Any] | None:
     """The patch that removes the taint, or None when it isn't there."""
-    taints = list((node.get("spec") or {}).get("taints") or [])
+    taints = list(listed(node, "spec", "taints"))
     left = [taint for taint in taints if not _is_ours(taint)]
     return {"spec": {"taints": left}} if len(left) != len(taints) else None
 
 
-def cordoned(node: Mapping[str, Any]) -> dict[str, Any] | None:
+def cordoned(node: Document) -> dict[str, Any] | None:
     """The patch that taints and cordons, or None when both are so."""
     patch = tainted(node) or {"spec": {}}
-    if not (node.get("spec") or {}).get("unschedulable"):
+    if not mapping(node, "spec").get("unschedulable"):
         patch["spec"]["unschedulable"] = True
         patch["metadata"] = {"annotations": {CORDONED: "true"}}
     return patch if patch["spec"] else None
 
 
-def uncordoned(node: Mapping[str, Any]) -> dict[str, Any] | None:
+def uncordoned(node: Document) -> dict[str, Any] | None:
     """The patch that takes our own cordon away; one that somebody else set stays."""
-    if CORDONED not in (node["metadata"].get("annotations") or {}):
+    if CORDONED not in mapping(node, "metadata", "annotations"):
         return None
     return {"spec": {"unschedulable": None}, "metadata": {"annotations": {CORDONED: None}}}
 
 
-def _is_ours(taint: Mapping[str, Any]) -> bool:
+def _is_ours(taint: Document) -> bool:
     return taint.get("key") == TAINT["key"] and taint.get("effect") == TAINT["effect"]
 
 
 def change_nodes(
     api: NodeApi,
-    nodes: Sequence[Mapping[str, Any]],
+    nodes: Sequence[Document],
     change: Change,
     *,
     alive: Callable[[], None],
@@ -90,22 +91,22 @@ def change_nodes(
     """
     changed = 0
     for node in nodes:
-        if deadline.until(
+        changed += deadline.until(
             lambda node=node: _change(api, node, change, alive), f"node {name_of(node)} to take a change"
-        ):
-            changed += 1
+        )
     return changed
 
 
-def _change(api: NodeApi, node: Mapping[str, Any], change: Change, alive: Callable[[], None]) -> bool:
+def _change(api: NodeApi, node: Document, change: Change, alive: Callable[[], None]) -> int:
+    """1 when the node was changed, 0 when there was no need, or no node any more."""
     patch = change(node)
     if patch is None:
-        return False
+        return 0
     alive()
     try:
         _send(api, node, patch)
     except NotFound:
-        return False
+        return 0
     except Conflict as conflict:
         try:
             fresh = api.get(NODES, name_of(node))
@@ -113,19 +114,19 @@ def _change(api: NodeApi, node: Mapping[str, Any], change: Change, alive: Callab
             if again is not None:
                 _send(api, fresh, again)
         except NotFound:
-            return False
+            return 0
         except Conflict:
             raise Retryable(str(conflict)) from conflict
-    return True
+    return 1
 
 
-def _send(api: NodeApi, node: Mapping[str, Any], patch: dict[str, Any]) -> None:
+def _send(api: NodeApi, node: Document, patch: dict[str, Any]) -> None:
     version = node["metadata"].get("resourceVersion")
-    body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}}
+    body = {**patch, "metadata": {**mapping(patch, "metadata"), "resourceVersion": version}}
     api.patch(NODES, name_of(node), body)
 
 
-def ready(node: Mapping[str, Any]) -> bool:
+def ready(node: Document) -> bool:
     """Whether a node's Ready condition is true."""
-    conditions = (node.get("status") or {}).get("conditions") or []
+    conditions = listed(node, "status", "conditions")
     return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
+from migration.clients.documents import Document, listed, mapping
 from migration.drain.model import Budget, Owner, Pod, matches, scaled
 
 DNS_LABEL = ("k8s-app", "kube-dns")
@@ -22,14 +23,19 @@ PHASES = ("webhooks and aggregated APIs", "CoreDNS", "everything else")
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How this drain is done. `unprotected` is the default maxUnavailable of owners without a budget."""
+    """Which pods a drain moves, and what it accepts to lose."""
 
     tier: Literal["ingress", "rest"]
+    """Only the ingress pods, or all that are left."""
     ingress_namespace: str = ""
-    ingress_selector: Mapping[str, str] = field(default_factory=dict)
+    ingress_selector: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Labels of the ingress pods."""
     unprotected: int | str = "25%"
+    """How many pods of an owner without a budget may be away at once: a count, or a share of its replicas."""
     empty_dir: bool = False
+    """Whether what pods keep in emptyDir volumes may be lost."""
     bare_pods: bool = False
+    """Whether pods without a controller, which nothing starts again, may be ended."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,40 +277,36 @@ def _ready_by_owner(view: View, keys: set[str], evicted: frozenset[str]) -> dict
     return ready
 
 
+def unprotected_limit(desired: int, rules: Rules) -> int:
+    """How many pods of an owner without a budget may be away at once.
+
+    At least one, or an owner would never move; rounded up as a budget's maxUnavailable is.
+    """
+    return max(1, scaled(rules.unprotected, desired, up=True))
+
+
 def _owner_lane(
     key: str, owner: Owner | None, ready: int, pods: list[Pod], phases: Mapping[str, int], rules: Rules
 ) -> Lane:
-    whole = [p for p in pods if p.ready]
+    serving = [p for p in pods if p.ready]
     if owner is None:
-        allowed = len(whole)
+        allowed = len(serving)
     else:
         desired = owner.desired if owner.desired is not None else ready
-        # At least one, or an owner would never move; rounded up as a budget's maxUnavailable is.
-        limit = max(1, scaled(rules.unprotected, desired, up=True))
-        allowed = max(0, limit - max(0, desired - ready))
+        allowed = max(0, unprotected_limit(desired, rules) - max(0, desired - ready))
     return Lane(
         key=key,
         phase=min(phases[p.uid] for p in pods),
         budget=None,
         allowed=allowed,
-        pods=tuple(whole),
+        pods=tuple(serving),
         # Whoever isn't ready serves nobody: ending it takes nothing away.
         free=tuple(p for p in pods if not p.ready),
     )
 
 
-def admission_services(
-    webhooks: Iterable[Mapping[str, Any]], api_services: Iterable[Mapping[str, Any]]
-) -> set[tuple[str, str]]:
+def admission_services(webhooks: Iterable[Document], api_services: Iterable[Document]) -> set[tuple[str, str]]:
     """Namespace and name of every Service that admission webhooks and aggregated APIs need."""
-    found = set()
-    for configuration in webhooks:
-        for webhook in configuration.get("webhooks") or []:
-            service = (webhook.get("clientConfig") or {}).get("service")
-            if service:
-                found.add((service["namespace"], service["name"]))
-    for api_service in api_services:
-        service = (api_service.get("spec") or {}).get("service")
-        if service:
-            found.add((service["namespace"], service["name"]))
-    return found
+    services = [mapping(webhook, "clientConfig", "service") for one in webhooks for webhook in listed(one, "webhooks")]
+    services += [mapping(api_service, "spec", "service") for api_service in api_services]
+    return {(service["namespace"], service["name"]) for service in services if service}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from migration.clients.documents import Document, listed, mapping
 
 # On the pod template: where from, and which attempt. A value that only changes once a restart is through makes
 # running again after a crash patch nothing.
@@ -20,9 +21,9 @@ class Step:
     reason: str = ""
 
 
-def next_step(deployment: Mapping[str, Any], off: str) -> Step:
+def next_step(deployment: Document, off: str) -> Step:
     """The step for a Deployment that still has pods on the nodes of `off` (a VPC's id or a side's name)."""
-    spec, status = deployment.get("spec") or {}, deployment.get("status") or {}
+    spec, status = mapping(deployment, "spec"), mapping(deployment, "status")
     wanted = int(spec.get("replicas", 1))
     seen = int(status.get("observedGeneration") or 0) >= int(deployment["metadata"].get("generation") or 0)
     through = (
@@ -32,21 +33,20 @@ def next_step(deployment: Mapping[str, Any], off: str) -> Step:
         and int(status.get("availableReplicas") or 0) >= wanted
     )
     if not through:
-        for condition in status.get("conditions") or []:
+        for condition in listed(status, "conditions"):
             if seen and condition.get("type") == "Progressing" and condition.get("status") == "False":
                 return Step(
                     "stuck",
                     reason=f"its rolling restart is stuck: {condition.get('message') or 'no progress'}",
                 )
         return Step("wait")
-    template = (spec.get("template") or {}).get("metadata") or {}
-    before = str((template.get("annotations") or {}).get(MOVED) or "")
+    before = str(mapping(spec, "template", "metadata", "annotations").get(MOVED) or "")
     place, _, count = before.rpartition("/")
     number = int(count) + 1 if place == off and count.isdigit() else 1
     return Step("restart", value=f"{off}/{number}")
 
 
-def restart_patch(deployment: Mapping[str, Any], value: str) -> dict[str, Any]:
+def restart_patch(deployment: Document, value: str) -> dict[str, Any]:
     """The merge patch that begins it, bound to the version the step was decided from."""
     return {
         "metadata": {"resourceVersion": deployment["metadata"]["resourceVersion"]},

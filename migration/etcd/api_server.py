@@ -14,7 +14,7 @@ _TOKENS = "/api/v1/namespaces/kube-system/serviceaccounts/default/token"
 _UNAUTHORIZED, _FORBIDDEN, _FAILURE = 401, 403, 500
 
 
-def fit(cluster: Kubernetes, address: str, port: int, log: Callable[[str], None]) -> bool:
+def verify_api_server(cluster: Kubernetes, address: str, port: int, log: Callable[[str], None]) -> bool:
     """True once the server at `address` is ready, reads existing Secrets and takes tokens that others signed.
 
     `cluster` reaches the other API servers. Raises `Retryable` while the server isn't ready, `Permanent` when it

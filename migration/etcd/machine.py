@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migration.clients.aws import Aws, Instance
+from migration.clients.documents import Document, listed, mapping
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 
 # Without these the old member's group would start a second writer while the first is being replaced.
@@ -26,7 +27,7 @@ def hold(aws: Aws, group: str) -> bool:
     described = aws.groups([group]).get(group)
     if described is None:
         return False
-    suspended = {item["ProcessName"] for item in described.get("SuspendedProcesses", [])}
+    suspended = {item["ProcessName"] for item in listed(described, "SuspendedProcesses")}
     missing = [process for process in HELD_PROCESSES if process not in suspended]
     if missing:
         aws.autoscaling.suspend_processes(AutoScalingGroupName=group, ScalingProcesses=missing)
@@ -40,14 +41,15 @@ def shell(aws: Aws, instance: str, command: str, deadline: Deadline, alive: Call
     """
     alive()
     shown = command.splitlines()[0][:100]
-    sent = aws.ssm.send_command(
+    answer = aws.ssm.send_command(
         InstanceIds=[instance],
         DocumentName="AWS-RunShellScript",
         Parameters={"commands": [command]},
         TimeoutSeconds=max(30, int(min(deadline.remaining, 600))),
-    )["Command"]["CommandId"]
+    )
+    sent: str = mapping(answer, "Command")["CommandId"]
 
-    def ended() -> dict[str, str] | None:
+    def ended() -> Document | None:
         try:
             seen = aws.ssm.get_command_invocation(CommandId=sent, InstanceId=instance)
         except aws.ssm.exceptions.InvocationDoesNotExist:
@@ -70,10 +72,10 @@ def scale_to_zero(aws: Aws, group: str, deadline: Deadline, alive: Callable[[], 
         alive()
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
 
-    def gone() -> bool | None:
+    def gone() -> bool:
         left = [item.id for item in aws.instances_of_groups([group])]
         if left:
             raise Retryable(f"{', '.join(left)} still exists")
         return True
 
-    deadline.until(gone, f"the end of {group}'s machine")
+    deadline.until_true(gone, f"the end of {group}'s machine")

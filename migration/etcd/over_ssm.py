@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from migration.clients.etcd import Etcd
-from migration.etcd import machine
+import msgspec
+
+from migration.clients.etcd import ALARMS, MEMBERS, STATUS
+from migration.etcd.machine import shell
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from migration.clients.aws import Aws
-    from migration.clients.etcd import Snapshot
+
+READS = frozenset({MEMBERS, STATUS, ALARMS})
 
 # What runs on the machine. A status is asked twice: the second answer's time is one round trip on an open
 # connection, without the handshake's computing.
@@ -46,18 +47,18 @@ except OSError as error:
 """
 
 
-class EtcdOverSsm(Etcd):
-    """As `Etcd`, asked through machines: `machines` is instance id by address. Only for reading."""
+class _Answer(msgspec.Struct):
+    """What the script prints: HTTP status (0 where nobody answered), body, and seconds of the last round trip."""
 
-    def __init__(
-        self,
-        aws: Aws,
-        machines: Mapping[str, str],
-        endpoints: Sequence[str],
-        deadline: Deadline,
-        alive: Callable[[], None],
-    ) -> None:
-        self.endpoints = list(dict.fromkeys(endpoints))
+    status: int
+    text: str
+    seconds: float
+
+
+class OverSsm:
+    """The `Transport` through machines: `machines` is instance id by address. Takes reading calls only."""
+
+    def __init__(self, aws: Aws, machines: Mapping[str, str], *, deadline: Deadline, alive: Callable[[], None]) -> None:
         self._aws = aws
         self._machines = dict(machines)
         self._deadline = deadline
@@ -66,35 +67,34 @@ class EtcdOverSsm(Etcd):
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _ask(self, endpoint: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        url = urlsplit(endpoint)
+    def post(self, endpoint: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """As `Transport.post`; raises `Permanent` for a call that changes something."""
+        if path not in READS:
+            raise Permanent(f"{path} changes etcd, and that needs migration:etcd.access direct")
+        address = urlsplit(endpoint).hostname or ""
         # The member's own machine if it is known, or any other: members reach each other.
-        via = self._machines.get(url.hostname or "") or next(iter(self._machines.values()))
+        answer = self._ask(self._machines.get(address) or next(iter(self._machines.values())), endpoint, path, body)
+        return json.loads(answer.text)
+
+    def round_trip(self, endpoint: str) -> float:
+        """Seconds of one small request between two members' machines; 0 where there is only one."""
+        address = urlsplit(endpoint).hostname
+        elsewhere = next((id_ for ip, id_ in self._machines.items() if ip != address), None)
+        return self._ask(elsewhere, endpoint, STATUS, {}).seconds if elsewhere else 0.0
+
+    def stream(self, endpoint: str, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Raises `Permanent`: a snapshot is too large for a command's output."""
+        raise Permanent("a snapshot needs migration:etcd.access direct")
+
+    def _ask(self, machine: str, endpoint: str, path: str, body: Mapping[str, Any]) -> _Answer:
+        url = urlsplit(endpoint)
         question = json.dumps([url.hostname, url.port, path, dict(body)])
         command = f"python3 - {shlex.quote(question)} <<'END'{_SCRIPT}END"
         try:
-            said = machine.shell(self._aws, via, command, self._deadline, self._alive)
-            return json.loads(said.strip().splitlines()[-1])
-        except (Permanent, ValueError, IndexError) as error:
-            raise Retryable(f"etcd can't be asked on {via}: {error}") from error
-
-    def call(self, endpoint: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST `body` to one endpoint from a member's machine; raises `Retryable` with etcd's own message."""
-        answer = self._ask(endpoint, path, body or {})
-        if answer["status"] != 200:
-            raise Retryable(f"etcd at {endpoint} says: {answer['text'][:200]}")
-        return json.loads(answer["text"])
-
-    def round_trip(self, endpoint: str) -> float:
-        """Seconds of one small request between members' machines."""
-        elsewhere = next((ip for ip in self._machines if ip != urlsplit(endpoint).hostname), None)
-        if elsewhere is None:
-            return 0.0
-        others = EtcdOverSsm(
-            self._aws, {elsewhere: self._machines[elsewhere]}, self.endpoints, self._deadline, self._alive
-        )
-        return float(others._ask(endpoint, "maintenance/status", {})["seconds"])
-
-    def snapshot(self, path: Path) -> Snapshot:
-        """A snapshot is too large for a command's output."""
-        raise Permanent("a snapshot needs migration:etcd.access direct")
+            said = shell(self._aws, machine, command, self._deadline, self._alive)
+            answer = msgspec.json.decode(said.strip().splitlines()[-1], type=_Answer)
+        except (Permanent, msgspec.MsgspecError, IndexError) as error:
+            raise Retryable(f"etcd can't be asked on {machine}: {error}") from error
+        if answer.status != 200:
+            raise Retryable(f"etcd at {endpoint} says: {answer.text[:200]}")
+        return answer

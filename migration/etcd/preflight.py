@@ -8,7 +8,7 @@ from migration.clients.etcd import Etcd, Member
 from migration.runtime.deadline import Permanent, Retryable
 
 # Round trips between members, seconds. Heartbeats are 100 ms and elections 1,000 ms; from 180 to 200 ms on API
-# servers were seen to crash-loop (facts §3).
+# servers were seen to crash-loop (docs/facts.md, etcd).
 WARN_ROUND_TRIP, REFUSE_ROUND_TRIP = 0.100, 0.180
 
 
@@ -24,10 +24,10 @@ def quorum(voters: int) -> int:
     return voters // 2 + 1
 
 
-def whole(etcd: Etcd, members: list[Member]) -> list[Member]:
+def healthy_voters(etcd: Etcd, members: list[Member]) -> list[Member]:
     """The voters, if every one of them answers, without errors and with one leader; else `Retryable`."""
     voters = [member for member in members if not member.learner]
-    leaders = set()
+    leaders: set[str] = set()
     for member in voters:
         status = etcd.status(endpoint(member))
         if status.errors:
@@ -57,7 +57,7 @@ def preflight(etcd: Etcd, *, ours: Callable[[Member], bool], log: Callable[[str]
             f"etcd has raised {', '.join(alarms)}: cure that first (NOSPACE: compact, defragment, disarm; "
             f"CORRUPT: replace that member), then run the same up again"
         )
-    voters = whole(etcd, members)
+    voters = healthy_voters(etcd, members)
     slowest = max(etcd.round_trip(endpoint(member)) for member in voters)
     if slowest >= REFUSE_ROUND_TRIP:
         raise Retryable(

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from migration import target_groups
 from migration.clients.aws import Aws, Instance
+from migration.clients.documents import listed, mapping
 from migration.clients.etcd import Etcd, Member
 from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
 from migration.contracts.members import MemberSwapResult, NewMember, OldMember, SnapshotTaken
 from migration.etcd import machine
-from migration.etcd.api_server import fit
-from migration.etcd.preflight import endpoint, preflight, whole
+from migration.etcd.api_server import verify_api_server
+from migration.etcd.preflight import endpoint, healthy_voters, preflight
 from migration.runtime.deadline import Deadline, Permanent, Retryable
+
+T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -40,7 +43,7 @@ class Swap:
     snapshots: Path
     aws: Aws
     kubernetes: Kubernetes
-    etcd: Callable[[list[str]], Etcd]
+    etcd: Callable[[Iterable[str]], Etcd]
     deadline: Deadline
     log: Callable[[str], None]
     alive: Callable[[], None]
@@ -111,12 +114,19 @@ class Swap:
             raise Retryable(f"{self.new.name} isn't in etcd's list")
         return own
 
-    def _until(self, attempt: Callable[[], Any], what: str) -> Any:
-        def watched() -> Any:
+    def _until(self, attempt: Callable[[], T | None], what: str) -> T:
+        def watched() -> T | None:
             self.alive()
             return attempt()
 
         return self.deadline.until(watched, what)
+
+    def _until_true(self, condition: Callable[[], bool], what: str) -> None:
+        def watched() -> bool:
+            self.alive()
+            return condition()
+
+        self.deadline.until_true(watched, what)
 
     # Steps
 
@@ -129,7 +139,7 @@ class Swap:
     def _ticket_urls(self) -> list[str]:
         """Peer URLs in the ticket last written: what this program added for this member."""
         try:
-            found = self.aws.ssm.get_parameter(Name=self.ticket_parameter)["Parameter"]["Value"]
+            found: str = mapping(self.aws.ssm.get_parameter(Name=self.ticket_parameter), "Parameter")["Value"]
         except self.aws.ssm.exceptions.ParameterNotFound:
             return []
         pairs = (part.partition("=") for part in json.loads(found)["initial_cluster"].split(","))
@@ -142,11 +152,12 @@ class Swap:
             return
         if own is not None and not own.learner:
             # What remains is to let the old member go, and that may be what doesn't answer any more.
-            self._until(lambda: self._whole_without(old), "the remaining voters to be healthy")
+            self._until(lambda: self._healthy_without(old), "the remaining voters to be healthy")
             return
         added = {self._peer_url, *self._ticket_urls()}
         seen = self._until(
-            lambda: preflight(self._cluster, ours=lambda one: self._ours(one, added), log=self.log), "etcd to be whole"
+            lambda: preflight(self._cluster, ours=lambda one: self._ours(one, added), log=self.log),
+            "etcd to be healthy",
         )
         self.log(f"preflight: {seen}")
         if own is None:
@@ -160,9 +171,9 @@ class Swap:
     def _ours(self, member: Member, added: set[str]) -> bool:
         return member.name == self.new.name or bool(added & set(member.peer_urls))
 
-    def _whole_without(self, gone: Member) -> list[Member]:
+    def _healthy_without(self, gone: Member) -> list[Member]:
         """The voters besides `gone`, all healthy and one of them leading; else `Retryable`."""
-        return whole(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
+        return healthy_voters(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
 
     def _hold_old_group(self) -> None:
         """Before anything else: the old group must not start a second writer."""
@@ -182,7 +193,7 @@ class Swap:
                     f"{int(member.id):x} --peer-urls={self._peer_url}), then run the same up again"
                 )
             self.log(f"removing the learner {member.id} of a machine that is gone")
-            self._until(lambda member=member: self._remove(member), "the removal of a dead learner")
+            self._until_true(lambda member=member: self._remove(member), "the removal of a dead learner")
         if self._find(self._machine.ip) is None:
             # etcd refuses a change within 5 s of connections coming up ("unhealthy cluster"): that passes.
             added = self._until(lambda: self._cluster.add_learner(self._peer_url), f"{self.new.name} to be added")
@@ -204,10 +215,7 @@ class Swap:
         self.log(f"wrote {self.new.name}'s join ticket")
 
     def _started(self) -> None:
-        def named() -> bool | None:
-            return True if self._own().name else None
-
-        self._until(named, f"{self.new.name}'s etcd to start")
+        self._until_true(lambda: bool(self._own().name), f"{self.new.name}'s etcd to start")
 
     def _promoted(self) -> None:
         def voter() -> bool:
@@ -218,19 +226,20 @@ class Swap:
                 self.log(f"promoted {self.new.name}")
             return True
 
-        self._until(voter, f"{self.new.name}'s vote")
-        self._until(lambda: whole(self._cluster, self._cluster.members()), "all voters healthy")
+        self._until_true(voter, f"{self.new.name}'s vote")
+        self._until(lambda: healthy_voters(self._cluster, self._cluster.members()), "all voters healthy")
 
     def _api_in(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
-        self._until(
-            lambda: fit(self.kubernetes, self._machine.ip, self.api_port, self.log), f"{self.new.name}'s API server"
+        self._until_true(
+            lambda: verify_api_server(self.kubernetes, self._machine.ip, self.api_port, self.log),
+            f"{self.new.name}'s API server",
         )
         known = {target.id for target in self.aws.target_health(self.new_api_group) if target.state != "draining"}
         if self._machine.ip not in known:
             target_groups.register(self.aws, self.new_api_group, self._machine.ip, self.api_port)
             self.log(f"registered {self._machine.ip} with the API's balancer")
-        self._until(
+        self._until_true(
             lambda: target_groups.healthy(self.aws, self.new_api_group, self._machine.ip),
             f"{self.new.name}'s API server",
         )
@@ -241,16 +250,16 @@ class Swap:
         if old is None:
             return
 
-        def led_elsewhere() -> bool | None:
+        def led_elsewhere() -> bool:
             leader = self._cluster.status(endpoint(self._own())).leader
             if leader != old.id:
                 return True
             self._cluster.transfer_leadership(endpoint(old), self._own().id)
             self._leader_changes += 1
             self.log(f"leadership handed to {self.new.name}")
-            return None
+            return False
 
-        self._until(led_elsewhere, f"leadership to leave {self.old.name}")
+        self._until_true(led_elsewhere, f"leadership to leave {self.old.name}")
 
     def _old_api_out(self) -> None:
         """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints."""
@@ -274,36 +283,36 @@ class Swap:
             self.alive,
         )
         self.log(f"{self.old.name}'s API server stopped")
-        self._until(self._endpoint_lost, f"the kubernetes endpoints to lose {self.old.address}")
+        self._until_true(self._endpoint_lost, f"the kubernetes endpoints to lose {self.old.address}")
 
     def _endpoint_lost(self) -> bool:
         slices = self.kubernetes.list(ENDPOINT_SLICES, "default", labels="kubernetes.io/service-name=kubernetes")
-        addresses = {
-            address for item in slices for point in item.get("endpoints") or [] for address in point["addresses"]
+        addresses: set[str] = {
+            address for item in slices for point in listed(item, "endpoints") for address in point["addresses"]
         }
         host = self.old.address.split(".", 1)[1]
         # A rehearsal on loopback advertises 127.x as 10.x: the rest of the address is what tells members apart.
-        wanted = {self.old.address} | ({f"10.{host}"} if self.old.address.startswith("127.") else set())
+        wanted = {self.old.address, f"10.{host}" if self.old.address.startswith("127.") else self.old.address}
         if addresses & wanted:
             raise Retryable(f"still there: {', '.join(sorted(addresses))}")
         return True
 
     def _old_removed(self) -> None:
-        """Through an endpoint that remains, and only while that leaves a whole quorum."""
+        """Through an endpoint that remains, and only while that leaves a quorum."""
 
         def removed() -> bool:
             old = self._old_member
             if old is None:
                 return True
             # Only those that remain count: the one that goes may be down already.
-            voters = self._whole_without(old)
+            voters = self._healthy_without(old)
             if self._own().learner or not voters:
                 raise Permanent(f"{self.new.name} has no vote: {self.old.name} can't be removed")
             self._cluster.remove(old.id, endpoint(self._own()))
             self.log(f"removed {self.old.name} ({old.id}) from etcd")
             return True
 
-        self._until(removed, f"{self.old.name} to leave etcd")
+        self._until_true(removed, f"{self.old.name} to leave etcd")
 
     def _old_away(self) -> None:
         old_machine = machine.running(self.aws, self.old.group)
@@ -318,9 +327,9 @@ class Swap:
             learners = [member for member in members if member.learner]
             if learners:
                 raise Retryable(f"{learners[0].name or learners[0].id} is still a learner")
-            return whole(self._cluster, members)
+            return healthy_voters(self._cluster, members)
 
-        voters: list[Member] = self._until(settled, "a whole quorum")
+        voters = self._until(settled, "every voter to be healthy")
         names = ", ".join(sorted(member.name for member in voters))
         self.log(f"{self.new.name} in place of {self.old.name}: {names}")
         return voters

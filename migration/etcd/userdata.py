@@ -1,4 +1,4 @@
-"""The user data of a new control-plane member: the old member's, with its boot and its own facts replaced.
+"""The user data of a new control-plane member: the old member's, with its boot and its identity replaced.
 
 Image, units and flags (encryption at rest by reference, admission, authorization) stay byte for byte, so the new
 member runs what the old one ran. What differs is who it is, and that its etcd waits for a join ticket. Pure.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
+from migration.clients.documents import Document, listed
 from migration.runtime.deadline import Permanent
 
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-FACTS = "/etc/kubernetes/member.json"
+IDENTITY = "/etc/kubernetes/member.json"
 BOOT = "/usr/local/bin/member-boot"
 # EC2 takes 16 KiB of user data before base64; cloud-init unpacks gzip by itself.
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
@@ -43,7 +45,7 @@ WantedBy=multi-user.target
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemberFacts:
+class MemberIdentity:
     """Who a new member is. `ticket_parameter` is the SSM parameter its join ticket appears in."""
 
     cluster: str
@@ -51,16 +53,16 @@ class MemberFacts:
     region: str
     ticket_parameter: str
     api_names: tuple[str, ...] = ()
-    """What the API server's certificate is for, where the old member's facts don't say."""
+    """What the API server's certificate is for, where the old member's own file doesn't say."""
 
 
-def clone_user_data(original: str, facts: MemberFacts) -> str:
+def clone_user_data(original: str, identity: MemberIdentity) -> str:
     """The base64 user data of the new member, from the old member's base64 user data.
 
     Raises `Permanent` with a sentence where the original isn't a cloud-config with the four units.
     """
     document = _cloud_config(original)
-    files: list[dict[str, Any]] = list(document.get("write_files") or [])
+    files = listed(document, "write_files")
     paths = {str(entry.get("path")) for entry in files}
     missing = [unit for unit in UNITS if f"/etc/systemd/system/{unit}.service" not in paths]
     if missing:
@@ -69,29 +71,26 @@ def clone_user_data(original: str, facts: MemberFacts) -> str:
             f"made from it; docs/adopting.md says what a template must hold"
         )
     old_boot = _started(document)
-    old_facts: dict[str, Any] = next(
-        (json.loads(entry["content"]) for entry in files if entry.get("path") == FACTS), {}
-    )
-    new_facts = (
-        {"api_names": list(facts.api_names)}
-        | old_facts
-        | {
-            "cluster": facts.cluster,
-            "member": facts.member,
-            "region": facts.region,
-            "ticket_parameter": facts.ticket_parameter,
-            "volume_tags": {"migration:cluster": facts.cluster, "migration:member": facts.member},
-        }
-    )
-    kept = [entry for entry in files if entry.get("path") not in {FACTS, *old_boot}]
+    # What else the old member's file says, its own tooling may read.
+    before = next((entry["content"] for entry in files if entry.get("path") == IDENTITY), "{}")
+    written: dict[str, Any] = {
+        "api_names": list(identity.api_names),
+        **json.loads(before),
+        "cluster": identity.cluster,
+        "member": identity.member,
+        "region": identity.region,
+        "ticket_parameter": identity.ticket_parameter,
+        "volume_tags": {"migration:cluster": identity.cluster, "migration:member": identity.member},
+    }
+    kept = [entry for entry in files if entry.get("path") not in {IDENTITY, *old_boot}]
     script = Path(__file__).with_name("boot").joinpath("member.py").read_text()
     added = [
-        {"path": FACTS, "permissions": "0644", "content": json.dumps(new_facts, indent=1, sort_keys=True) + "\n"},
+        {"path": IDENTITY, "permissions": "0644", "content": json.dumps(written, indent=1, sort_keys=True) + "\n"},
         {"path": BOOT, "permissions": "0755", "content": script},
         {"path": "/etc/systemd/system/member-boot.service", "permissions": "0644", "content": _BOOT_UNIT},
     ]
     commands = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "member-boot"]]
-    document = {**document, "write_files": kept + added, "runcmd": commands}
+    document = {**document, "write_files": [*kept, *added], "runcmd": commands}
     text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=200)
     # mtime 0: the same input gives the same bytes, or every preview would show a change.
     packed = gzip.compress(text.encode(), mtime=0)
@@ -100,22 +99,23 @@ def clone_user_data(original: str, facts: MemberFacts) -> str:
     return base64.b64encode(packed).decode()
 
 
-def _cloud_config(original: str) -> dict[str, Any]:
+def _cloud_config(original: str) -> Document:
     raw = base64.b64decode(original)
     text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode(errors="replace")
-    document = yaml.safe_load(text) if text.startswith("#cloud-config") else None
+    document: object = yaml.safe_load(text) if text.startswith("#cloud-config") else None
     if not isinstance(document, dict):
         raise Permanent(
             "the old control plane's user data isn't a #cloud-config, so its units and flags can't be taken over; "
             "docs/adopting.md says what a template must hold"
         )
-    return document
+    return cast("Document", document)
 
 
-def _started(document: dict[str, Any]) -> set[str]:
+def _started(document: Document) -> set[str]:
     """The files that the original's `runcmd` starts: its own boot, which the new one replaces."""
-    written = {str(entry.get("path")) for entry in document.get("write_files") or []}
+    written = {str(entry.get("path")) for entry in listed(document, "write_files")}
     words: set[str] = set()
-    for command in document.get("runcmd") or []:
+    commands: Iterable[str | Iterable[object]] = document.get("runcmd") or ()
+    for command in commands:
         words.update(command.split() if isinstance(command, str) else (str(word) for word in command))
     return words & written

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from migration.clients.aws import Aws, described
+from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import (
     CONFIG_MAPS,
     DAEMON_SETS,
@@ -17,16 +19,14 @@ from migration.clients.kubernetes import (
     SERVICES,
     STATEFUL_SETS,
     VALIDATING_WEBHOOKS,
+    Kubernetes,
 )
-from migration.reachability import vpc_cidrs
-from migration.retire.delete import LOOK, exists
-from migration.sides import Side
-
-if TYPE_CHECKING:
-    from migration.clients.aws import Aws
 from migration.contracts.gates import NothingNamesTheOldVpc, RetiredAndKept
 from migration.gates.live import Live
+from migration.reachability import vpc_cidrs
+from migration.retire.delete import LOOK, exists
 from migration.runtime.deadline import Retryable
+from migration.sides import Side
 
 # On an object that names the old VPC for a reason that outlives it; the value is free text.
 IGNORE = "vpc-migration/ignore"
@@ -53,34 +53,34 @@ class Old:
         return list(dict.fromkeys(found))
 
 
-def _looked_at(kubernetes: Any) -> Iterator[tuple[str, Mapping[str, Any], str]]:
+def _looked_at(kubernetes: Kubernetes) -> Iterator[tuple[str, Document, str]]:
     """Kind, object, and the part of it in which a name of the old VPC would do harm."""
     for item in kubernetes.list(SERVICES):
-        annotations = item["metadata"].get("annotations") or {}
+        annotations = mapping(item, "metadata", "annotations")
         kept = {key: value for key, value in annotations.items() if "last-applied" not in key}
         yield "Service", item, json.dumps([kept, item["spec"].get("externalName"), item["spec"].get("externalIPs")])
     for item in kubernetes.list(ENDPOINT_SLICES):
         # Of pods they follow the pods; by hand, or for the API servers, they name machines.
-        controlled = any(o.get("kind") == "Service" for o in item["metadata"].get("ownerReferences") or [])
+        controlled = any(o.get("kind") == "Service" for o in listed(item, "metadata", "ownerReferences"))
         if not controlled:
-            yield "EndpointSlice", item, json.dumps([e.get("addresses") for e in item.get("endpoints") or []])
+            yield "EndpointSlice", item, json.dumps([e.get("addresses") for e in listed(item, "endpoints")])
     for item in kubernetes.list(CONFIG_MAPS):
         yield "ConfigMap", item, json.dumps(item.get("data") or {})
     for kind, name in ((VALIDATING_WEBHOOKS, "ValidatingWebhook"), (MUTATING_WEBHOOKS, "MutatingWebhook")):
         for item in kubernetes.list(kind):
-            yield name, item, json.dumps([hook["clientConfig"].get("url") for hook in item.get("webhooks") or []])
+            yield name, item, json.dumps([hook["clientConfig"].get("url") for hook in listed(item, "webhooks")])
     for kind, name in ((DEPLOYMENTS, "Deployment"), (DAEMON_SETS, "DaemonSet"), (STATEFUL_SETS, "StatefulSet")):
         for item in kubernetes.list(kind):
-            containers = item["spec"]["template"]["spec"].get("containers") or []
-            said = [[c.get("command"), c.get("args"), [e.get("value") for e in c.get("env") or []]] for c in containers]
+            containers = listed(item, "spec", "template", "spec", "containers")
+            said = [[c.get("command"), c.get("args"), [e.get("value") for e in listed(c, "env")]] for c in containers]
             yield name, item, json.dumps(said)
 
 
 def _old(side: Side, vpc: str, aws: Aws) -> Old:
     inside: list[Any] = [{"Name": "vpc-id", "Values": [vpc]}]
     vpcs = aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
-    subnets = [one["SubnetId"] for one in aws.ec2.describe_subnets(Filters=inside)["Subnets"]]
-    groups = [one["GroupId"] for one in aws.ec2.describe_security_groups(Filters=inside)["SecurityGroups"]]
+    subnets = [one["SubnetId"] for one in described(aws.ec2.describe_subnets(Filters=inside)["Subnets"])]
+    groups = [one["GroupId"] for one in described(aws.ec2.describe_security_groups(Filters=inside)["SecurityGroups"])]
     balancers = [name for one in (side.ingress, side.api) if one for name in (one.arn, one.dns_name)]
     return Old([vpc, *subnets, *groups, *balancers], vpc_cidrs(vpcs[0]) if vpcs else [side.cidr])
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import BUDGETS, NODES, SERVICES
 from migration.contracts.gates import ClusterHealthy, WritersKnown
 from migration.drain.model import budget_from
@@ -48,14 +48,12 @@ def healthy(q: ClusterHealthy, live: Live) -> str:
     return f"{len(nodes)} nodes ready, {len(budgets)} budgets met, {count} targets healthy"
 
 
-def managers(service: Mapping[str, Any], *path: str) -> list[str]:
+def managers(service: Document, *path: str) -> list[str]:
     """Field managers that own a field of an object, path as in `managedFields` (``f:spec``, …)."""
-    found = []
-    for entry in service["metadata"].get("managedFields") or []:
-        fields: Any = entry.get("fieldsV1") or {}
-        for step in path:
-            fields = fields.get(step) if isinstance(fields, Mapping) else None
-        if fields is not None:
+    found: list[str] = []
+    for entry in listed(service, "metadata", "managedFields"):
+        fields = mapping(entry, "fieldsV1", *path[:-1])
+        if path[-1] in fields:
             found.append(str(entry.get("manager", "")))
     return found
 

@@ -7,11 +7,11 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from migration.clients.etcd import Etcd, Member, client_trust
+from migration.clients.etcd import Etcd, Member
 from migration.contracts.gates import EtcdPreflight, MembersAllNew
-from migration.etcd.over_ssm import EtcdOverSsm
+from migration.etcd.preflight import healthy_voters
 from migration.etcd.preflight import preflight as etcd_preflight
-from migration.etcd.preflight import whole
+from migration.etcd.reach import reach
 from migration.gates.live import Live
 from migration.runtime.deadline import Permanent, Retryable
 
@@ -30,27 +30,17 @@ def within(members: Iterable[Member], cidr: str) -> list[Member]:
 
 
 def ask(q: EtcdPreflight | MembersAllNew, live: Live, question: Callable[[Etcd], T]) -> T:
-    """Ask etcd by its client port, or, where that isn't open to the operator (yet), on a member's own machine.
-
-    The operator's networks are let in only while members are swapped (`etcd.access: direct`).
-    """
-    aws, context = live.aws, live.context
-    running = [one for one in aws.instances_of_groups([*q.old_groups, *q.new_groups]) if one.state == "running"]
-    if not running:
-        raise Retryable("no member's machine is running")
-    endpoints = [f"https://{one.ip}:{q.etcd.client_port}" for one in running]
-    if q.etcd.access == "direct":
-        client = Etcd(endpoints, client_trust(aws.ssm, q.etcd.certificates))
-        try:
-            client.members()
-        except Retryable:
-            client.close()
-        else:
-            try:
-                return question(client)
-            finally:
-                client.close()
-    return question(EtcdOverSsm(aws, {one.ip: one.id for one in running}, endpoints, context.deadline, context.alive))
+    """What etcd answers, by whichever way it can be reached (`migration.etcd.reach`)."""
+    with reach(
+        live.aws,
+        [*q.old_groups, *q.new_groups],
+        access=q.etcd.access,
+        client_port=q.etcd.client_port,
+        certificates=q.etcd.certificates,
+        deadline=live.context.deadline,
+        alive=live.context.alive,
+    ) as client:
+        return question(client)
 
 
 def preflight(q: EtcdPreflight, live: Live) -> str:
@@ -77,7 +67,7 @@ def all_new(q: MembersAllNew, live: Live) -> str:
         learners = [member.name or member.id for member in members if member.learner]
         if learners:
             raise Retryable(f"{', '.join(learners)} is still a learner")
-        voters = whole(etcd, members)
+        voters = healthy_voters(etcd, members)
         if len(voters) != wanted:
             raise Retryable(f"etcd has {len(voters)} voters, {wanted} are wanted")
         new = within(voters, q.new.cidr)

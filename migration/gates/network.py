@@ -90,7 +90,7 @@ def reachable(q: ReachableBothWays, live: Live) -> str:
         count += len(wanted)
     zone = aws.route53.get_hosted_zone(Id=q.zone_id)
     if zone["HostedZone"].get("Config", {}).get("PrivateZone"):
-        seen = {vpc["VPCId"] for vpc in zone.get("VPCs", [])}
+        seen = {vpc.get("VPCId") for vpc in zone.get("VPCs", [])}
         missing = sorted({old_vpc, new_vpc} - seen)
         if missing:
             raise Retryable(f"hosted zone {q.zone_id} isn't associated with {', '.join(missing)}")

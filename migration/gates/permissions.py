@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from migration.clients.aws import error_code
 from migration.clients.kubernetes import ApiFailure, Kind, NotFound
 from migration.contracts.gates import Permissions
 from migration.gates.live import Live
@@ -74,7 +75,7 @@ def permissions(q: Permissions, live: Live) -> str:
         try:
             ask()
         except ClientError as error:
-            code = error.response["Error"]["Code"]
+            code = error_code(error)
             if code in _DENIED:
                 denied.append(f"{service} ({code})")
                 continue
@@ -107,7 +108,7 @@ def _simulated(live: Live) -> tuple[list[str], str]:
 
 
 def _denied_verbs(live: Live) -> list[str]:
-    denied = []
+    denied: list[str] = []
     for group, resource, verb in VERBS:
         name, _, sub = resource.partition("/")
         attributes = {"group": group, "resource": name, "subresource": sub, "verb": verb}

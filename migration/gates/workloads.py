@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import NODES, PODS, VOLUMES
 from migration.contracts.gates import NewNodesReady, NothingMovableOnOldNodes
 from migration.drain.model import pod_from
@@ -15,21 +13,21 @@ from migration.runtime.deadline import Retryable
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone", "topology.ebs.csi.aws.com/zone")
 
 
-def volume_zones(volume: Mapping[str, Any]) -> set[str]:
+def volume_zones(volume: Document) -> set[str]:
     """The zones in which a PersistentVolume can be used; empty where it doesn't matter."""
-    terms = ((volume["spec"].get("nodeAffinity") or {}).get("required") or {}).get("nodeSelectorTerms") or []
+    terms = listed(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
     return {
         zone
         for term in terms
-        for expression in term.get("matchExpressions") or []
+        for expression in listed(term, "matchExpressions")
         if expression["key"] in ZONE_LABELS
         for zone in expression.get("values") or []
     }
 
 
-def zone_of(node: Mapping[str, Any]) -> str:
+def zone_of(node: Document) -> str:
     """A node's zone by its label."""
-    labels = node["metadata"].get("labels") or {}
+    labels = mapping(node, "metadata", "labels")
     return next((labels[key] for key in ZONE_LABELS if key in labels), "")
 
 
@@ -41,7 +39,7 @@ def new_nodes_ready(q: NewNodesReady, live: Live) -> str:
     if absent:
         raise Retryable(f"{len(absent)} new groups don't exist ({', '.join(absent[:3])})")
     nodes = {instance_of(node): node for node in kubernetes.list(NODES)}
-    total, zones = 0, set()
+    total, zones = 0, set[str]()
     for old_name, new_name in ((pair.old, pair.new) for pair in q.groups):
         instances = [one for one in aws.instances_of_groups([new_name]) if one.state == "running"]
         ready_nodes = [nodes[one.id] for one in instances if one.id in nodes and ready(nodes[one.id])]

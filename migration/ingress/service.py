@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from migration.clients.aws import Aws
+from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import ENDPOINT_SLICES, NODES, SERVICES, Conflict, Kubernetes, NotFound
 from migration.drain.nodes import instance_of, name_of
 from migration.ingress.plan import Observation, Step
 from migration.runtime.deadline import Permanent, Retryable
+
+if TYPE_CHECKING:
+    from mypy_boto3_elbv2.type_defs import TargetDescriptionTypeDef
 
 ADD = "AddToLoadBalancer"
 # On the Service while it is narrowed: JSON list of the groups whose AddToLoadBalancer this program suspended.
 MARK = "migration/narrowed-groups"
 
 
-def refuse_health_check_ports(service: Mapping[str, Any], target_groups: Sequence[Mapping[str, Any]]) -> None:
+def refuse_health_check_ports(service: Document, target_groups: Sequence[Document]) -> None:
     """Raise `Permanent` for target groups that check the Service's healthCheckNodePort.
 
     That port exists only while a LoadBalancer Service's policy is `Local`; with `Cluster` it closes and every target
     would turn unhealthy.
     """
-    port = (service.get("spec") or {}).get("healthCheckNodePort")
+    port = mapping(service, "spec").get("healthCheckNodePort")
     bad = [g["TargetGroupName"] for g in target_groups if port and str(g.get("HealthCheckPort")) == str(port)]
     if bad:
         raise Permanent(
@@ -77,7 +81,7 @@ class Ingress:
         missing = [group for group in self.groups if group not in described]
         if missing:
             raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist; their nodes are ingress targets")
-        mark = (self._object["metadata"].get("annotations") or {}).get(MARK)
+        mark: str | None = mapping(self._object, "metadata", "annotations").get(MARK)
         return Observation(
             wanted=wanted,
             policy=self._object["spec"].get("externalTrafficPolicy") or "Cluster",
@@ -85,14 +89,14 @@ class Ingress:
             suspended=frozenset(
                 name
                 for name, group in described.items()
-                if any(process["ProcessName"] == ADD for process in group.get("SuspendedProcesses", []))
+                if any(process["ProcessName"] == ADD for process in listed(group, "SuspendedProcesses"))
             ),
             marked=None if mark is None else tuple(json.loads(mark)),
             with_pods=self._instances_with_pods(),
             in_service=frozenset(
                 instance["InstanceId"]
                 for group in described.values()
-                for instance in group.get("Instances", [])
+                for instance in listed(group, "Instances")
                 if instance["LifecycleState"] == "InService"
             ),
             targets={
@@ -107,10 +111,10 @@ class Ingress:
         nodes = {
             endpoint.get("nodeName")
             for item in slices
-            for endpoint in item.get("endpoints") or []
+            for endpoint in listed(item, "endpoints")
             # Absent means ready (discovery.k8s.io/v1, EndpointConditions).
-            if (endpoint.get("conditions") or {}).get("ready") is not False
-            and not (endpoint.get("conditions") or {}).get("terminating")
+            if mapping(endpoint, "conditions").get("ready") is not False
+            and not mapping(endpoint, "conditions").get("terminating")
         }
         return frozenset(
             instance_of(node) for node in self.kubernetes.list(NODES) if name_of(node) in nodes and instance_of(node)
@@ -132,7 +136,7 @@ class Ingress:
             for group in step.ids:
                 self.aws.autoscaling.resume_processes(AutoScalingGroupName=group, ScalingProcesses=[ADD])
         elif step.act in ("register", "deregister"):
-            targets = [{"Id": instance} for instance in step.ids]
+            targets: list[TargetDescriptionTypeDef] = [{"Id": instance} for instance in step.ids]
             elbv2 = self.aws.elbv2
             call = elbv2.register_targets if step.act == "register" else elbv2.deregister_targets
             call(TargetGroupArn=step.target_group, Targets=targets)
@@ -140,7 +144,7 @@ class Ingress:
     def _patch(self, body: dict[str, Any]) -> None:
         # Bound to what was observed: somebody else's change in between must be looked at, not written over.
         version = self._object["metadata"]["resourceVersion"]
-        body = {**body, "metadata": {**body.get("metadata", {}), "resourceVersion": version}}
+        body = {**body, "metadata": {**mapping(body, "metadata"), "resourceVersion": version}}
         try:
             self.kubernetes.patch(SERVICES, self.service, body, self.namespace)
         except Conflict as conflict:

@@ -23,7 +23,7 @@ def run(inputs: ApiTargetsInputs, previous: ApiTargetsResult | None, context: Co
     if missing:
         context.log(f"registered {', '.join(f'{member.name} {member.address}' for member in missing)}")
     for address in addresses:
-        context.deadline.until(
+        context.deadline.until_true(
             lambda address=address: target_groups.healthy(aws, group, address),
             f"{address} to be healthy behind the new API balancer",
         )

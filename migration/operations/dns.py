@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws, error_code
 from migration.contracts.traffic import DnsCutInputs, DnsCutResult
 from migration.dns.plan import batch
 from migration.dns.wanted import FULL, Weights
@@ -40,7 +40,7 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
         try:
             answer = aws.route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=changes)
         except ClientError as error:
-            if error.response["Error"]["Code"] in _PASSING:
+            if error_code(error) in _PASSING:
                 raise Retryable(str(error)) from error
             raise Permanent(f"Route 53 refuses the change of {zone}: {error}") from error
         return found, answer["ChangeInfo"]["Id"]
@@ -48,7 +48,7 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
     found, change = context.deadline.until(changed, f"the records of zone {zone}")
     if change is not None:
         context.log(f"{len(found)} changes in one batch ({inputs.form}); waiting until every name server has them")
-        context.deadline.until(lambda: _in_sync(aws, change), "Route 53 to have the change everywhere")
+        context.deadline.until_true(lambda: _in_sync(aws, change), "Route 53 to have the change everywhere")
     old_ttl = max((name.ttl for name in inputs.records), default=0)
     # Not "if something changed": a run that was killed while it waited must wait again.
     if pair and old_ttl > inputs.ttl and (previous is None or previous.ttl != inputs.ttl):
@@ -61,5 +61,5 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
     )
 
 
-def _in_sync(aws: Aws, change: str) -> bool | None:
-    return aws.route53.get_change(Id=change)["ChangeInfo"]["Status"] == "INSYNC" or None
+def _in_sync(aws: Aws, change: str) -> bool:
+    return aws.route53.get_change(Id=change)["ChangeInfo"]["Status"] == "INSYNC"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from migration.clients.documents import mapping
 from migration.clients.kubernetes import SERVICES
 from migration.contracts.workers import DrainInputs, DrainResult
 from migration.drain.cluster import Cluster
@@ -49,7 +50,7 @@ def rules_of(inputs: DrainInputs, context: Context) -> Rules:
     selector, namespace = dict(rules.ingress_selector), rules.ingress_namespace
     if inputs.tier == "ingress" and not selector:
         service = context.clients.kubernetes.find(SERVICES, rules.ingress_service, namespace)
-        selector = dict(((service or {}).get("spec") or {}).get("selector") or {})
+        selector = dict(mapping(service or {}, "spec", "selector"))
         if not selector:
             raise Permanent(
                 f"the ingress pods can't be told: Service {namespace}/{rules.ingress_service} is missing or has no "

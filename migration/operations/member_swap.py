@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from migration.clients.etcd import Etcd, client_trust
 from migration.contracts.members import MemberSwapInputs, MemberSwapResult
+from migration.etcd.reach import direct
 from migration.etcd.swap import Swap
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
@@ -25,7 +25,6 @@ def run(inputs: MemberSwapInputs, previous: MemberSwapResult | None, context: Co
         raise Permanent(
             "migration:etcd.access is 'ssm', which isn't there yet; use direct with migration:operatorNetworks"
         )
-    trust = client_trust(aws.ssm, inputs.etcd.certificates)
     swap = Swap(
         cluster=inputs.cluster,
         old=inputs.old,
@@ -39,7 +38,7 @@ def run(inputs: MemberSwapInputs, previous: MemberSwapResult | None, context: Co
         snapshots=Path(inputs.snapshots),
         aws=aws,
         kubernetes=context.clients.kubernetes,
-        etcd=lambda endpoints: Etcd(endpoints, trust),
+        etcd=direct(aws, inputs.etcd.certificates),
         deadline=context.deadline,
         log=context.log,
         alive=context.alive,

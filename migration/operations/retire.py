@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
+from migration.clients.documents import Document, mapping
 from migration.clients.kubernetes import VOLUMES
 from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.retire.delete import retire
@@ -12,12 +12,12 @@ from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 
 
-def volumes_in_use(volumes: Iterable[Mapping[str, Any]]) -> set[str]:
+def volumes_in_use(volumes: Iterable[Document]) -> set[str]:
     """Ids of the EBS volumes that PersistentVolumes stand for (CSI and the older in-tree form)."""
-    found = set()
+    found: set[str] = set()
     for volume in volumes:
-        spec = volume["spec"]
-        handle = (spec.get("csi") or {}).get("volumeHandle") or (spec.get("awsElasticBlockStore") or {}).get("volumeID")
+        in_tree = mapping(volume, "spec", "awsElasticBlockStore").get("volumeID")
+        handle = mapping(volume, "spec", "csi").get("volumeHandle") or in_tree
         if handle:
             found.add(str(handle).rsplit("/", 1)[-1])
     return found

@@ -7,7 +7,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws, described, error_code
+from migration.clients.documents import listed
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import Retired
 
@@ -44,17 +45,13 @@ def ordered(items: Iterable[Retired]) -> list[Retired]:
     return sorted(items, key=lambda item: ORDER.index(item.type))
 
 
-def _code(error: ClientError) -> str:
-    return error.response["Error"]["Code"]
-
-
 def _group(aws: Aws, name: str) -> None:
-    groups = aws.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
-    if not groups:
+    group = aws.groups([name]).get(name)
+    if group is None:
         return
-    if groups[0]["Instances"]:
+    if group["Instances"]:
         # Emptied by the drain and the swaps; whoever is still there was never told to go.
-        ids = ", ".join(instance["InstanceId"] for instance in groups[0]["Instances"])
+        ids = ", ".join(instance["InstanceId"] for instance in group["Instances"])
         raise Retryable(f"Auto Scaling group {name} still has instances: {ids}")
     aws.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name)
 
@@ -66,9 +63,8 @@ def _load_balancer(aws: Aws, arn: str) -> None:
 def revoke_rules(aws: Aws, groups: Iterable[str]) -> None:
     """Take all rules out of these groups: groups that name each other would hold each other for ever."""
     for group in groups:
-        rules: list[Any] = aws.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])[
-            "SecurityGroupRules"
-        ]
+        answer = aws.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
+        rules = list(described(answer["SecurityGroupRules"]))
         for egress, revoke in (
             (False, aws.ec2.revoke_security_group_ingress),
             (True, aws.ec2.revoke_security_group_egress),
@@ -79,7 +75,7 @@ def revoke_rules(aws: Aws, groups: Iterable[str]) -> None:
             try:
                 revoke(GroupId=group, SecurityGroupRuleIds=ids)
             except ClientError as error:
-                if not any(part in _code(error) for part in _GONE):
+                if not any(part in error_code(error) for part in _GONE):
                     raise
 
 
@@ -91,21 +87,22 @@ def named_by_others(aws: Aws, groups: Iterable[str]) -> list[str]:
     pages = aws.ec2.get_paginator("describe_security_groups").paginate(
         Filters=[{"Name": "ip-permission.group-id", "Values": going}]
     )
-    own = {g["GroupId"]: g["VpcId"] for g in aws.ec2.describe_security_groups(Filters=[_ids(going)])["SecurityGroups"]}
+    own = {
+        group["GroupId"]: group["VpcId"]
+        for group in described(
+            aws.ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": going}])["SecurityGroups"]
+        )
+    }
     return [
         f"{group['GroupId']} ({group['GroupName']}) names {pair['GroupId']}"
         for page in pages
-        for group in page["SecurityGroups"]
+        for group in described(page["SecurityGroups"])
         if group["GroupId"] not in going
-        for rule in group.get("IpPermissions", [])
-        for pair in rule.get("UserIdGroupPairs", [])
+        for rule in listed(group, "IpPermissions")
+        for pair in listed(rule, "UserIdGroupPairs")
         # Across VPCs a reference only becomes stale.
         if own.get(pair["GroupId"]) == group["VpcId"]
     ]
-
-
-def _ids(groups: list[str]) -> dict[str, Any]:
-    return {"Name": "group-id", "Values": groups}
 
 
 def _instance_profile(aws: Aws, name: str) -> None:
@@ -153,7 +150,7 @@ def exists(aws: Aws, kind: str, id_: str) -> bool:
     try:
         return bool(LOOK[kind](aws, id_))
     except ClientError as error:
-        if any(part in _code(error) for part in _GONE):
+        if any(part in error_code(error) for part in _GONE):
             return False
         raise
 
@@ -166,9 +163,9 @@ def delete(aws: Aws, item: Retired) -> bool:
     try:
         DELETIONS[item.type](aws, item.id)
     except ClientError as error:
-        if any(part in _code(error) for part in _GONE):
+        if any(part in error_code(error) for part in _GONE):
             return False
-        if _code(error) in _HELD:
+        if error_code(error) in _HELD:
             raise Retryable(f"{item.type} {item.id} is still in use: {error}") from error
         raise Permanent(f"{item.type} {item.id} can't be deleted: {error}") from error
     return True
@@ -182,7 +179,7 @@ def retire(
     alive: Callable[[], None],
 ) -> list[str]:
     """Delete all of `items`, waiting for what holds them; returns the ids this call deleted."""
-    deleted = []
+    deleted: list[str] = []
     items = ordered(items)
     groups = [item.id for item in items if item.type == "security-group"]
     held = named_by_others(aws, groups)
@@ -200,11 +197,12 @@ def retire(
             revoked = True
         name = f"{item.type} {item.id}"
 
-        def attempt(item: Retired = item) -> bool:
+        def attempt(item: Retired = item) -> list[str]:
             alive()
-            return delete(aws, item)
+            return [item.id] if delete(aws, item) else []
 
-        if deadline.until(lambda attempt=attempt: (attempt(),), f"the deletion of {name}")[0]:
-            deleted.append(item.id)
+        gone = deadline.until(attempt, f"the deletion of {name}")
+        if gone:
             log(f"deleted {name}")
+        deleted += gone
     return deleted

@@ -46,12 +46,15 @@ class Deadline:
     def until(self, attempt: Callable[[], T | None], what: str, pause: float = 0.5) -> T:
         """The first result of `attempt` that is not None; `Retryable` counts as none.
 
-        Raises `OutOfTime` with `what` and the last reason when the deadline passes first.
+        Raises `OutOfTime` with `what` and the last reason when the deadline passes first, and `TypeError` for a
+        bool, whose False would pass for a result: `until_true` takes those.
         """
         reason = ""
         while True:
             try:
                 result = attempt()
+                if isinstance(result, bool):
+                    raise TypeError(f"the attempt for {what} gave {result}; conditions are waited for by until_true")
                 if result is not None:
                     return result
             except Retryable as error:
@@ -59,3 +62,7 @@ class Deadline:
             if self.remaining <= 0:
                 raise OutOfTime(f"gave up after {self.seconds:g} s waiting for {what}{reason}; run the same up again")
             self.sleep(pause)
+
+    def until_true(self, condition: Callable[[], bool], what: str, pause: float = 0.5) -> None:
+        """Return once `condition` is true; False and `Retryable` mean: not yet. Raises as `until` does."""
+        self.until(lambda: "true" if condition() else None, what, pause)

@@ -15,7 +15,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -43,7 +43,7 @@ class LeaseApi(Protocol):
     def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None: ...
     def create(self, kind: Kind, body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]: ...
     def replace(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]: ...
-    def brisk(self) -> LeaseApi: ...
+    def with_short_timeouts(self) -> LeaseApi: ...
 
 
 def engine_answers(address: str, timeout: float = 2.0) -> bool:
@@ -58,6 +58,14 @@ def engine_answers(address: str, timeout: float = 2.0) -> bool:
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _spec(lease: Mapping[str, Any]) -> Mapping[str, Any]:
+    return lease.get("spec") or {}
+
+
+def _holder(lease: Mapping[str, Any]) -> str:
+    return _spec(lease).get("holderIdentity") or ""
 
 
 @dataclass
@@ -105,10 +113,9 @@ class Lease:
             if found is None:
                 self.api.create(LEASES, self._body(None), NAMESPACE)
             else:
-                spec = found.get("spec") or {}
-                other = spec.get("holderIdentity") or ""
-                if other not in ("", self.identity) and not self._expired(spec, found):
-                    return str(other)
+                other = _holder(found)
+                if other not in ("", self.identity) and not self._expired(found):
+                    return other
                 self.api.replace(LEASES, self._body(found))
         except Conflict:
             # Somebody else was quicker; whoever it is shows at the next try.
@@ -124,9 +131,8 @@ class Lease:
         began = self.clock()
         try:
             found = self.api.find(LEASES, NAME, NAMESPACE)
-            holder = ((found or {}).get("spec") or {}).get("holderIdentity") or ""
-            if found is not None and holder != self.identity:
-                self._lost = f"the lease {NAMESPACE}/{NAME} is now held by {holder or 'nobody'}"
+            if found is not None and _holder(found) != self.identity:
+                self._lost = f"the lease {NAMESPACE}/{NAME} is now held by {_holder(found) or 'nobody'}"
                 return
             if found is None:
                 self.api.create(LEASES, self._body(None), NAMESPACE)
@@ -140,7 +146,7 @@ class Lease:
         """Give the lease back if it is still ours, so that the next holder needn't wait for its expiry."""
         try:
             found = self.api.find(LEASES, NAME, NAMESPACE)
-            if found is not None and (found.get("spec") or {}).get("holderIdentity") == self.identity:
+            if found is not None and _holder(found) == self.identity:
                 body = self._body(found)
                 body["spec"]["holderIdentity"] = ""
                 self.api.replace(LEASES, body)
@@ -153,7 +159,8 @@ class Lease:
         """Whether acting has to stop."""
         return bool(self._lost)
 
-    def _expired(self, spec: dict[str, Any], found: dict[str, Any]) -> bool:
+    def _expired(self, found: Mapping[str, Any]) -> bool:
+        spec = _spec(found)
         seen = (spec.get("holderIdentity"), spec.get("renewTime"), found["metadata"].get("resourceVersion"))
         if seen != self._seen:
             self._seen, self._seen_at = seen, self.clock()
@@ -162,10 +169,10 @@ class Lease:
 
     def _body(self, found: dict[str, Any] | None) -> dict[str, Any]:
         metadata: dict[str, Any] = {"name": NAME, "namespace": NAMESPACE}
-        before: dict[str, Any] = {}
+        before: Mapping[str, Any] = {}
         if found is not None:
             metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
-            before = found.get("spec") or {}
+            before = _spec(found)
         now = _now()
         same = before.get("holderIdentity") == self.identity
         return {
@@ -228,12 +235,12 @@ def held(
     sleeper: Callable[[float], None] = time.sleep,
     renew_every: float = RENEW,
     answers: Callable[[str], bool] = engine_answers,
-) -> Iterator[Lease]:
+) -> Generator[Lease, None, None]:
     """Hold the cluster's one lease while the block runs; give `Lease.check` to the operation as `alive`.
 
     `engine` is ``host:port`` of the engine (`sys.argv[1]` of a dynamic provider's host), None where there is none.
     """
-    lease = Lease(api.brisk(), holder, engine, clock, answers)
+    lease = Lease(api.with_short_timeouts(), holder, engine, clock, answers)
     wait_for(lease, log, sleeper=sleeper, give_up=give_up)
     finished = threading.Event()
 

@@ -85,8 +85,8 @@ def _remedy(error: Mapping[str, Any]) -> str:
 
 def _problem(error: Mapping[str, Any], raw: Mapping[str, Any]) -> Problem:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in written_path(raw, error["loc"]))
-    value = error["input"]
-    absent = error["type"] == "missing" or isinstance(value, dict | BaseModel)
+    value: object = error["input"]
+    absent = error["type"] == "missing" or isinstance(value, Mapping | BaseModel)
     return Problem(NAMESPACE + path.lstrip("."), None if absent else value, _remedy(error))
 
 
@@ -136,7 +136,8 @@ def load(values: Mapping[str, str], stack: str) -> Settings:
 
 def load_file(path: Path) -> Settings:
     """Settings from a stack's YAML file, ``Pulumi.<stack>.yaml``, without Pulumi."""
-    config = (yaml.safe_load(path.read_text()) or {}).get("config", {})
+    document: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
+    config: dict[str, Any] = document.get("config") or {}
     raw = {key.removeprefix(NAMESPACE): value for key, value in config.items() if key.startswith(NAMESPACE)}
     return _settings(raw, config.get("aws:region"), path.name.removeprefix("Pulumi.").removesuffix(".yaml"), [])
 

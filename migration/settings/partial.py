@@ -30,9 +30,9 @@ def written_path(raw: Any, loc: Sequence[str | int]) -> list[str | int]:
     """An error's path as the configuration has it; pydantic adds which kind of a side it took it for."""
     path: list[str | int] = []
     for step in loc[:-1]:
-        if isinstance(raw, dict) and step not in raw:
+        if isinstance(raw, dict) and step not in cast(dict[str | int, Any], raw):
             continue
-        raw = raw[step]
+        raw = cast(Any, raw)[step]
         path.append(step)
     return [*path, loc[-1]]
 

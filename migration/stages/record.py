@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from migration.clients.documents import mapping
 from migration.contracts.record import Record
 from migration.names import record_parameter
 from migration.runtime.deadline import Permanent, Retryable
@@ -34,7 +35,7 @@ def read_record(aws: Aws, cluster: str) -> Record | None:
         found = aws.ssm.get_parameter(Name=name)
     except aws.ssm.exceptions.ParameterNotFound:
         return None
-    return parse(found["Parameter"]["Value"], name)
+    return parse(mapping(found, "Parameter")["Value"], name)
 
 
 def write_record(aws: Aws, cluster: str, record: Record, *, first: bool = False) -> None:

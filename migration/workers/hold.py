@@ -37,8 +37,8 @@ def hold(aws: Aws, group: Mapping[str, Any], before: dict[str, HeldBefore], aliv
     if record is None:
         record = HeldBefore(max=group["MaxSize"], suspended=tuple(sorted(suspended(group) & set(PROCESSES))))
         alive()
-        tag = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
-        aws.autoscaling.create_or_update_tags(Tags=[{**tag, "Key": TAG, "Value": record.model_dump_json()}])
+        tag: Any = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
+        aws.autoscaling.create_or_update_tags(Tags=[tag | {"Key": TAG, "Value": record.model_dump_json()}])
         changed = True
     before[name] = record
     running = [process for process in PROCESSES if process not in suspended(group)]

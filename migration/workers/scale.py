@@ -26,7 +26,7 @@ def to_zero(groups: Sequence[str], context: Context) -> int:
     """Groups at zero, only while no node of theirs holds a pod that belongs elsewhere; how many instances ended."""
     aws = context.clients.aws
     instances = aws.instances_of_groups(groups)
-    context.deadline.until(lambda: _emptied(instances, context), "pods to end on the groups' nodes", pause=1.0)
+    context.deadline.until_true(lambda: _emptied(instances, context), "pods to end on the groups' nodes", pause=1.0)
     described = aws.groups(groups)
     stuck = [name for name, group in described.items() if "Terminate" in suspended(group) and group.get("Instances")]
     if stuck:
@@ -46,7 +46,7 @@ def to_zero(groups: Sequence[str], context: Context) -> int:
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MinSize=0, DesiredCapacity=0)
     told = context.deadline.clock()
 
-    def gone() -> bool | None:
+    def gone() -> bool:
         nonlocal told
         left = aws.instances_of_groups(groups)
         if not left:
@@ -56,7 +56,7 @@ def to_zero(groups: Sequence[str], context: Context) -> int:
             context.log(f"{len(left)} instances still end")
         raise Retryable(f"{len(left)} instances are left, the first is {left[0].id} ({left[0].state})")
 
-    context.deadline.until(gone, "the groups' instances to be terminated", pause=0.5)
+    context.deadline.until_true(gone, "the groups' instances to be terminated", pause=0.5)
     if instances:
         context.log(f"{len(instances)} instances of {len(groups)} groups are gone")
     return len(instances)
@@ -99,7 +99,7 @@ def to_recorded(sizes: Mapping[str, GroupSize], context: Context) -> None:
                 DesiredCapacity=max(group["DesiredCapacity"], size.desired),
             )
 
-    def served() -> bool | None:
+    def served() -> bool:
         short = [
             name
             for name, group in aws.groups(sizes).items()
@@ -109,7 +109,7 @@ def to_recorded(sizes: Mapping[str, GroupSize], context: Context) -> None:
             raise Retryable(f"{', '.join(short[:5])} have fewer instances in service than recorded")
         return True
 
-    context.deadline.until(served, "the groups to be back at their recorded sizes", pause=1.0)
+    context.deadline.until_true(served, "the groups to be back at their recorded sizes", pause=1.0)
     for name in closed:
         # The hold stands: it is what suspended it.
         context.alive()

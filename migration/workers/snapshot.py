@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws, described
+from migration.clients.documents import listed, mapping
 from migration.contracts.workers import Group, Template
 from migration.runtime.deadline import Permanent
 
@@ -31,7 +32,8 @@ def describe(aws: Aws, group: Mapping[str, Any]) -> Group:
         LaunchTemplateId=specification["LaunchTemplateId"],
         Versions=[specification.get("Version") or "$Default"],
     )["LaunchTemplateVersions"]
-    data = versions[0]["LaunchTemplateData"]
+    [version] = described(versions)
+    data = version["LaunchTemplateData"]
     template = {_lower(key): lowered(data[key]) for key in KEPT if data.get(key) is not None}
     if instance_type:
         template["instanceType"] = instance_type
@@ -53,9 +55,9 @@ def _template_of(group: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """The group's launch template, and the instance type where a mixed policy overrides it with just one."""
     if group.get("LaunchTemplate"):
         return group["LaunchTemplate"], ""
-    mixed = (group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}
+    mixed = mapping(group, "MixedInstancesPolicy", "LaunchTemplate")
     if mixed.get("LaunchTemplateSpecification"):
-        types = [override["InstanceType"] for override in mixed.get("Overrides") or [] if override.get("InstanceType")]
+        types = [one["InstanceType"] for one in listed(mixed, "Overrides") if one.get("InstanceType")]
         return mixed["LaunchTemplateSpecification"], types[0] if types else ""
     raise Permanent(
         f"Auto Scaling group {group['AutoScalingGroupName']} uses a launch configuration; give it a launch template "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def aws(server: LabAws, monkeypatch: pytest.MonkeyPatch) -> Aws:
     return Aws(region="eu-central-1")
 
 
-def make_group(aws: Aws, name: str, size: int) -> None:
+def make_group(aws: Any, name: str, size: int) -> None:
     image = "ami-12c6146b"  # one that moto knows; listing them takes seconds
     template = aws.ec2.create_launch_template(
         LaunchTemplateName=name, LaunchTemplateData={"ImageId": image, "InstanceType": "t3.small"}
@@ -45,11 +46,11 @@ def make_group(aws: Aws, name: str, size: int) -> None:
         LaunchTemplate={"LaunchTemplateId": template, "Version": "$Latest"},
     )
 
-    def launched() -> bool | None:
+    def launched() -> bool:
         inside = [item.lifecycle for item in aws.instances_of_groups([name])]
-        return inside == ["InService"] * size or None
+        return inside == ["InService"] * size
 
-    Deadline(30).until(launched, f"{size} instances of {name}", pause=0.05)
+    Deadline(30).until_true(launched, f"{size} instances of {name}", pause=0.05)
 
 
 def test_instances_are_told_by_group_with_where_they_are(aws: Aws) -> None:
@@ -81,9 +82,8 @@ def test_groups_beyond_one_calls_worth_are_all_described(aws: Aws) -> None:
 def test_targets_come_with_their_health(aws: Aws) -> None:
     make_group(aws, "a", 1)
     instance = aws.instances_of_groups(["a"])[0]
-    arn = aws.elbv2.create_target_group(Name="t", Protocol="TCP", Port=80, VpcId=instance.vpc)["TargetGroups"][0][
-        "TargetGroupArn"
-    ]
+    [made] = aws.elbv2.create_target_group(Name="t", Protocol="TCP", Port=80, VpcId=instance.vpc)["TargetGroups"]
+    arn = made.get("TargetGroupArn", "")
     aws.elbv2.register_targets(TargetGroupArn=arn, Targets=[{"Id": instance.id}])
     assert [(target.id, target.port) for target in aws.target_health(arn)] == [(instance.id, 80)]
     assert [group["TargetGroupName"] for group in aws.target_groups([arn])] == ["t"]

@@ -22,7 +22,7 @@ class Api:
     down: bool = False
     holders: list[str] = field(default_factory=list)
 
-    def brisk(self) -> Api:
+    def with_short_timeouts(self) -> Api:
         return self
 
     def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ Runs on the machine itself with the image's python3, boto3 and cryptography. Not
 and the API server starts only once this member has a vote (a learner refuses what an API server asks).
 """
 
+from __future__ import annotations
+
 import base64
 import ipaddress
 import json
@@ -14,9 +16,10 @@ import ssl
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -25,7 +28,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-FACTS = json.loads(pathlib.Path("/etc/kubernetes/member.json").read_text())
+IDENTITY: dict[str, Any] = json.loads(pathlib.Path("/etc/kubernetes/member.json").read_text())
 ETC = pathlib.Path("/etc/kubernetes")
 PKI = ETC / "pki"
 ETCD = pathlib.Path("/var/lib/etcd")
@@ -34,13 +37,14 @@ DEVICE = "/dev/xvdf"
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
 SERVERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 YEAR = timedelta(days=365)
+T = TypeVar("T")
 
 
-def log(text):
+def log(text: str) -> None:
     print(f"member-boot: {text}", flush=True)
 
 
-def wait_for(what, attempt, pause=0.5):
+def wait_for(what: str, attempt: Callable[[], T | None], pause: float = 0.5) -> T:
     """Until `attempt` gives something; the service is restarted if it ends, so there is no deadline here."""
     told = False
     while True:
@@ -57,7 +61,7 @@ def wait_for(what, attempt, pause=0.5):
         time.sleep(pause)
 
 
-def metadata(path):
+def metadata(path: str) -> str:
     """IMDSv2 only: a token first."""
     token = urllib.request.Request(
         f"{METADATA}/latest/api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "300"}
@@ -70,14 +74,14 @@ def metadata(path):
         return answer.read().decode()
 
 
-def parameter(ssm, name):
+def parameter(ssm: Any, name: str) -> str | None:
     try:
         return ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
     except ssm.exceptions.ParameterNotFound:
         return None
 
 
-def put(path, content, mode=0o600):
+def put(path: pathlib.Path, content: str | bytes, mode: int = 0o600) -> None:
     """Whole or not at all, never readable by others for a moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(path.name + ".new")
@@ -87,14 +91,14 @@ def put(path, content, mode=0o600):
     fresh.replace(path)
 
 
-def own_volume(ec2, instance):
+def own_volume(ec2: Any, instance: str) -> None:
     """This member's own volume, found by tag, attached here, formatted if blank, mounted."""
-    tags = [{"Name": f"tag:{key}", "Values": [value]} for key, value in FACTS["volume_tags"].items()]
+    tags = [{"Name": f"tag:{key}", "Values": [value]} for key, value in IDENTITY["volume_tags"].items()]
 
-    def attached():
+    def attached() -> str | None:
         volumes = ec2.describe_volumes(Filters=tags)["Volumes"]
         if len(volumes) != 1:
-            log(f"{len(volumes)} volumes carry {FACTS['volume_tags']}, one is wanted")
+            log(f"{len(volumes)} volumes carry {IDENTITY['volume_tags']}, one is wanted")
             return None
         where = [a["InstanceId"] for a in volumes[0]["Attachments"] if a["State"] != "detached"]
         if not where:
@@ -102,7 +106,7 @@ def own_volume(ec2, instance):
             return None
         return volumes[0]["VolumeId"] if where == [instance] and volumes[0]["State"] == "in-use" else None
 
-    def mounted():
+    def mounted() -> bool:
         if subprocess.run(["mountpoint", "-q", str(ETCD)]).returncode == 0:
             return True
         if subprocess.run(["blkid", DEVICE], stdout=subprocess.DEVNULL).returncode != 0:
@@ -115,7 +119,7 @@ def own_volume(ec2, instance):
     (ETCD / "data").mkdir(mode=0o700, exist_ok=True)
 
 
-def subject_name(text):
+def subject_name(text: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
@@ -125,8 +129,8 @@ def subject_name(text):
 class Authority:
     """One of the cluster's CAs. Its key is read for this boot only and is never written to this machine."""
 
-    def __init__(self, ssm, name):
-        prefix = f"/{FACTS['cluster']}/pki/{name}"
+    def __init__(self, ssm: Any, name: str) -> None:
+        prefix = f"/{IDENTITY['cluster']}/pki/{name}"
         self.pem = wait_for(f"{prefix}.crt", lambda: parameter(ssm, f"{prefix}.crt"))
         self._certificate = x509.load_pem_x509_certificate(self.pem.encode())
         key = wait_for(f"{prefix}.key", lambda: parameter(ssm, f"{prefix}.key"))
@@ -135,7 +139,9 @@ class Authority:
             sys.exit(f"{prefix}.key is neither an EC nor an RSA key")
         self._key = loaded
 
-    def certify(self, name, group=None, names=(), server=False):
+    def certify(
+        self, name: str, group: str | None = None, names: Iterable[str] = (), server: bool = False
+    ) -> tuple[bytes, bytes]:
         """A fresh key and its certificate, both PEM. Every certificate is a client's; `server` adds the other use."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
@@ -163,7 +169,7 @@ class Authority:
         )
 
 
-def make_pki(ssm, address):
+def make_pki(ssm: Any, address: str) -> None:
     """Keys are made here and stay here; what is there already is left alone, so a restart changes no certificate."""
     done = PKI / "complete"
     if done.exists():
@@ -173,13 +179,13 @@ def make_pki(ssm, address):
     advertised = f"10.{address.split('.', 1)[1]}" if address.startswith("127.") else address
     own = [address, advertised, "127.0.0.1", "localhost"]
     issued = {
-        "apiserver": cluster.certify("kube-apiserver", names=[*FACTS["api_names"], *own], server=True),
+        "apiserver": cluster.certify("kube-apiserver", names=[*IDENTITY["api_names"], *own], server=True),
         "apiserver-kubelet-client": cluster.certify("kube-apiserver-kubelet-client", group="system:masters"),
         "front-proxy-client": proxy.certify("front-proxy-client"),
         "apiserver-etcd-client": etcd.certify("kube-apiserver-etcd-client"),
         # The JSON gateway uses the server's certificate as a client: hence both uses.
-        "etcd/server": etcd.certify(FACTS["member"], names=own, server=True),
-        "etcd/peer": etcd.certify(FACTS["member"], names=[address], server=True),
+        "etcd/server": etcd.certify(IDENTITY["member"], names=own, server=True),
+        "etcd/peer": etcd.certify(IDENTITY["member"], names=[address], server=True),
     }
     for name, (certificate, key) in issued.items():
         put(PKI / f"{name}.crt", certificate, 0o644)
@@ -188,7 +194,7 @@ def make_pki(ssm, address):
         put(PKI / f"{name}.crt", authority.pem, 0o644)
     for target, source in ((PKI / "sa.key", "sa.key"), (PKI / "sa.pub", "sa.pub"),
                            (ETC / "encryption.yaml", "encryption.yaml")):  # fmt: skip
-        name = f"/{FACTS['cluster']}/pki/{source}"
+        name = f"/{IDENTITY['cluster']}/pki/{source}"
         put(target, wait_for(name, lambda name=name: parameter(ssm, name)))
     for name in ("controller-manager", "scheduler"):
         certificate, key = cluster.certify(f"system:kube-{name}")
@@ -196,7 +202,7 @@ def make_pki(ssm, address):
     put(done, "")
 
 
-def kubeconfig(address, authority, certificate, key):
+def kubeconfig(address: str, authority: bytes, certificate: bytes, key: bytes) -> str:
     """To this machine's own API server; JSON is YAML."""
     text = {name: base64.b64encode(value).decode() for name, value in
             (("ca", authority), ("certificate", certificate), ("key", key))}  # fmt: skip
@@ -210,7 +216,7 @@ def kubeconfig(address, authority, certificate, key):
     })  # fmt: skip
 
 
-def votes(address):
+def votes(address: str) -> bool:
     """Whether this member is started and no learner any more; asked of its own etcd."""
     trust = ssl.create_default_context(cafile=str(PKI / "etcd/ca.crt"))
     trust.load_cert_chain(str(PKI / "apiserver-etcd-client.crt"), str(PKI / "apiserver-etcd-client.key"))
@@ -223,42 +229,44 @@ def votes(address):
     return not status.get("isLearner", False) and status.get("leader", "0") != "0"
 
 
-def ticket(ssm):
+def ticket(ssm: Any) -> dict[str, str] | None:
     """The join ticket as it is now, or None."""
-    text = parameter(ssm, FACTS["ticket_parameter"])
+    text = parameter(ssm, IDENTITY["ticket_parameter"])
     return json.loads(text) if text else None
 
 
-def set_aside(wanted):
+def set_aside(wanted: dict[str, str] | None) -> None:
     """A data directory of another membership stops etcd from joining; it is moved, never deleted.
 
     Which membership it is of stands beside it. Without that, or without a ticket that says, it is taken as ours.
     """
-    if not (ETCD / "data" / "member").exists() or not JOINED.exists() or not (wanted or {}).get("member_id"):
+    member = (wanted or {}).get("member_id")
+    if not member or not JOINED.exists() or not (ETCD / "data" / "member").exists():
         return
     joined = JOINED.read_text()
-    if joined != wanted["member_id"]:
-        log(f"the data of membership {joined} goes aside, this is {wanted['member_id']}")
+    if joined != member:
+        log(f"the data of membership {joined} goes aside, this is {member}")
         (ETCD / "data").rename(ETCD / f"data.{joined}")
         (ETCD / "data").mkdir(mode=0o700)
 
 
-def join(ssm, address):
+def join(ssm: Any, address: str) -> str:
     """etcd with the ticket's cluster list; a member that was in before needs no ticket: its data knows.
 
     Returns the id of the membership that etcd was started for, empty if that isn't known.
     """
     settings = {
         "PRIVATE_IP": address,
-        "MEMBER_NAME": FACTS["member"],
-        "ETCD_INITIAL_CLUSTER": f"{FACTS['member']}=https://{address}:2380",
+        "MEMBER_NAME": IDENTITY["member"],
+        "ETCD_INITIAL_CLUSTER": f"{IDENTITY['member']}=https://{address}:2380",
         "ETCD_INITIAL_CLUSTER_STATE": "existing",
         "API_ETCD_SERVERS": "https://127.0.0.1:2379",
     }
     found = wait_for("the tickets", lambda: (ticket(ssm),))[0]
     set_aside(found)
     if not (ETCD / "data" / "member").exists():
-        found = found or wait_for(f"the join ticket {FACTS['ticket_parameter']}", lambda: ticket(ssm))
+        if found is None:
+            found = wait_for(f"the join ticket {IDENTITY['ticket_parameter']}", lambda: ticket(ssm))
         settings["ETCD_INITIAL_CLUSTER"] = found["initial_cluster"]
         settings["ETCD_INITIAL_CLUSTER_STATE"] = found["state"]
         put(JOINED, found.get("member_id", ""))
@@ -268,7 +276,7 @@ def join(ssm, address):
     return JOINED.read_text() if JOINED.exists() else ""
 
 
-def vote(ssm, address):
+def vote(ssm: Any, address: str) -> None:
     """Until this member votes. If it was taken out and added anew meanwhile, it begins again as the new one."""
     membership = join(ssm, address)
     while not votes(address):
@@ -279,15 +287,16 @@ def vote(ssm, address):
         time.sleep(0.5)
 
 
-def main():
+def main() -> None:
     address = wait_for("this machine's metadata", lambda: metadata("local-ipv4"))
-    ssm = boto3.client("ssm", region_name=FACTS["region"])
-    own_volume(boto3.client("ec2", region_name=FACTS["region"]), metadata("instance-id"))
+    session: Any = boto3.Session(region_name=IDENTITY["region"])
+    ssm = session.client("ssm")
+    own_volume(session.client("ec2"), metadata("instance-id"))
     make_pki(ssm, address)
     vote(ssm, address)
     for name in SERVERS:
         subprocess.run(["systemctl", "start", name], check=True)
-    log(f"{FACTS['member']} serves on {address}")
+    log(f"{IDENTITY['member']} serves on {address}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -68,7 +69,7 @@ pulumi.export("vpc", vpc.id)
 
 def test_a_stack_goes_up_stays_changes_imports_and_comes_down(tmp_path: Path, aws_url: str) -> None:
     engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), "STEP": "first"})
-    ec2 = boto3.client(
+    ec2: Any = boto3.client(
         "ec2", region_name=REGION, endpoint_url=aws_url, aws_access_key_id="lab", aws_secret_access_key="lab"
     )
 

@@ -17,8 +17,8 @@ from lab.legacy.cloud import Cloud
 from lab.settings import LabSettings
 from migration.clients.aws import Aws
 from migration.clients.kubernetes import Kind
+from migration.discover.options import DiscoveryOptions
 from migration.discover.run import discover
-from migration.discover.wish import Wish
 
 SERVICE: dict[str, Any] = {
     "metadata": {"namespace": "ingress", "name": "ingress"},
@@ -61,9 +61,9 @@ class Legacy:
     kubernetes: FakeKubernetes
     vpc: str
 
-    def discover(self, **wish: Any) -> dict[str, Any]:
+    def discover(self, **options: Any) -> dict[str, Any]:
         clients: Any = self
-        return discover(clients, Wish(**{"cluster": "pet", "vpc": self.vpc, **wish}))
+        return discover(clients, DiscoveryOptions(**{"cluster": "pet", "vpc": self.vpc, **options}))
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def emptied(legacy: Any) -> dict[str, Any]:
                 AutoScalingGroupName=item["id"], MinSize=0, MaxSize=0, DesiredCapacity=0
             )
     names = [item["id"] for item in found["retire"] if item["type"] == "autoscaling-group"]
-    Deadline(30).until(lambda: not legacy.aws.instances_of_groups(names) or None, "empty groups")
+    Deadline(30).until_true(lambda: not legacy.aws.instances_of_groups(names), "empty groups")
     return found
 
 

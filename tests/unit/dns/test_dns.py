@@ -113,13 +113,9 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Context, str, Clock]
         clients, clock = Clients(region="eu-central-1", kubeconfig=None), Clock()
         zone_id = clients.aws.route53.create_hosted_zone(Name="pet.internal", CallerReference="1")["HostedZone"]["Id"]
         for name in (API, APPS):
+            record: Any = simple(name.name, name.value, name.ttl)
             clients.aws.route53.change_resource_record_sets(
-                HostedZoneId=zone_id,
-                ChangeBatch={
-                    "Changes": [
-                        {"Action": "CREATE", "ResourceRecordSet": simple(name.name, name.value, name.ttl)},
-                    ]
-                },
+                HostedZoneId=zone_id, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
             )
         deadline = Deadline(900, clock=clock, sleeper=clock.sleep)
         yield Context(log=lambda _: None, deadline=deadline, clients=clients), zone_id, clock

@@ -41,7 +41,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     world.targets = {"old": {one.id for one in old}, "new": {one.ip for one in old}}
     world.endpoints = {one.ip for one in old}
     client = plain_etcd([f"http://{one.ip}:{CLIENT}" for one in old])
-    Deadline(30).until(lambda: len(client.members()) == 3 or None, "three members")
+    Deadline(30).until_true(lambda: len(client.members()) == 3, "three members")
     Deadline(30).until(lambda: preflight(client, ours=lambda _: False, log=lambda _: None), "a healthy cluster")
     client.close()
     yield world

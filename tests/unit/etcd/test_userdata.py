@@ -9,10 +9,10 @@ import pytest
 
 from lab.legacy import userdata as legacy
 from lab.machines import cloudinit
-from migration.etcd.userdata import BOOT, FACTS, MAX_BYTES, UNITS, MemberFacts, clone_user_data
+from migration.etcd.userdata import BOOT, IDENTITY, MAX_BYTES, UNITS, MemberIdentity, clone_user_data
 from migration.runtime.deadline import Permanent
 
-NEW = MemberFacts(cluster="pet", member="master-a-main", region="eu-central-1", ticket_parameter="/pet/t")
+NEW = MemberIdentity(cluster="pet", member="master-a-main", region="eu-central-1", ticket_parameter="/pet/t")
 
 
 def original(text: str | None = None) -> str:
@@ -50,11 +50,11 @@ def test_the_old_boot_is_replaced_and_started_as_a_service() -> None:
 
 
 def test_the_facts_are_the_new_members_and_what_only_the_old_one_knew_is_kept() -> None:
-    facts = json.loads(files(clone_user_data(original(), NEW))[FACTS])
-    assert facts["member"] == "master-a-main"
-    assert facts["ticket_parameter"] == "/pet/t"
-    assert facts["volume_tags"] == {"migration:cluster": "pet", "migration:member": "master-a-main"}
-    assert facts["api_names"] == ["api.pet.lab.internal"]
+    written = json.loads(files(clone_user_data(original(), NEW))[IDENTITY])
+    assert written["member"] == "master-a-main"
+    assert written["ticket_parameter"] == "/pet/t"
+    assert written["volume_tags"] == {"migration:cluster": "pet", "migration:member": "master-a-main"}
+    assert written["api_names"] == ["api.pet.lab.internal"]
 
 
 def test_the_same_input_gives_the_same_bytes_and_they_fit() -> None:

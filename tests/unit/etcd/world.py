@@ -6,15 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import msgspec
 
 from migration.clients.aws import Instance, Target
+from migration.clients.etcd import Direct, Etcd
 from migration.etcd.swap import NewMember, OldMember, Swap
 from migration.runtime.deadline import Deadline, Permanent
 
@@ -187,14 +187,9 @@ class ReadyServer:
         return {}
 
 
-def plain_etcd(endpoints: list[str]) -> Any:
+def plain_etcd(endpoints: Iterable[str]) -> Etcd:
     """A client without TLS."""
-    from migration.clients.etcd import Etcd
-
-    client = Etcd.__new__(Etcd)
-    client.endpoints = list(endpoints)
-    client._http = httpx2.Client(timeout=httpx2.Timeout(8.0, connect=3.0))
-    return client
+    return Etcd(endpoints, Direct(None))
 
 
 def swap(world: World, log: Callable[[str], None] = lambda _: None) -> Swap:

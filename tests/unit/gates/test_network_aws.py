@@ -52,7 +52,8 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         clients = Clients(region=REGION, kubeconfig=None)
-        ec2, route53 = clients.aws.ec2, clients.aws.route53
+        ec2: Any = clients.aws.ec2
+        route53 = clients.aws.route53
         made = Sides(Context(log=lambda _: None, deadline=Deadline(5), clients=clients), ec2)
         for role, name, cidr in (("old", "legacy", "10.10.0.0/16"), ("new", "main", "10.30.0.0/16")):
             vpc = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]

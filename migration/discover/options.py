@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class DiscoveryOptions:
     """None or empty means: find out, or take the default. `ingress_service` is ``namespace/name``."""
 
     cluster: str
@@ -25,5 +25,5 @@ class Wish:
     kubeconfig: str | None = None
     nat: str = "none"
     ttl: int | None = None
-    limits: Mapping[str, int] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict[str, int])
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])

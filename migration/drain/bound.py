@@ -1,0 +1,156 @@
+"""The time a drain takes at least, known before its first eviction, and which limit decides it. Pure.
+
+Pods under one budget leave in rounds: as many as it allows at once, then none until their successors are ready. All
+budgets advance side by side, so the longest decides, or the rate of evictions where there are many pods:
+
+    max( max over limits b of ceil(P_b / d_b) * r_b,  P / q )
+
+A drain may well take longer: phases follow each other, nodes may be short, a pod may start slowly this time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from migration.drain.plan import Lane, Rules, View, owner_of, plan_drain, unprotected_limit
+
+# Seconds. A server that is told to end mostly does so within a few seconds; its grace period is only the limit.
+USUAL_END = 5.0
+SHOWN = 3
+
+# Seconds from an eviction under a limit until that limit lets the next pod go.
+Estimate = Callable[[Lane, View], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One limit: `limit` is a budget's or (for pods without one) an owner's key; `pods` (P_b) leave `at_once` (d_b).
+
+    `round_seconds` (r_b) pass from an eviction until the limit lets the next pod go.
+    """
+
+    limit: str
+    pods: int
+    at_once: int
+    round_seconds: float
+
+    @property
+    def rounds(self) -> int:
+        """How often this limit has to open."""
+        return math.ceil(self.pods / self.at_once)
+
+    @property
+    def seconds(self) -> float:
+        """All rounds, one after the other."""
+        return self.rounds * self.round_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closed:
+    """A budget that lets none of its `pods` go now."""
+
+    budget: str
+    pods: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """`seconds` the drain takes at least: `pods` (P) evictions at `per_second` (q), or the first of `terms`.
+
+    `terms` are the three longest, longest first. `closed` budgets stand apart: how long they stay so can't be known.
+    """
+
+    seconds: float
+    pods: int
+    per_second: float
+    terms: tuple[Term, ...]
+    closed: tuple[Closed, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The bound and what decides it, on one line."""
+        if not self.pods:
+            said = "no pod to evict"
+        elif self.terms and self.terms[0].seconds >= self.seconds:
+            first = self.terms[0]
+            said = (
+                f"at least {_duration(self.seconds)}: {first.limit} lets {first.at_once} of {first.pods} pods go at "
+                f"once, and they take {_duration(first.round_seconds)} to be ready again"
+            )
+        else:
+            said = (
+                f"at least {_duration(self.seconds)}: {self.pods:,} pods at no more than {self.per_second:g} evictions "
+                f"a second"
+            )
+        if self.closed:
+            names = ", ".join(one.budget for one in self.closed[:SHOWN])
+            more = f" and {len(self.closed) - SHOWN} more" if len(self.closed) > SHOWN else ""
+            said += f"; closed now: {names}{more}"
+        return said
+
+
+def lower_bound(view: View, rules: Rules, *, per_second: float, estimate: Estimate | None = None) -> Bound:
+    """The bound for what is on the view's nodes now; blocked pods and rolling restarts take no part in it.
+
+    `per_second`: the most evictions a second. `estimate` defaults to `observed_round`.
+    """
+    estimate = estimate or observed_round
+    lanes = plan_drain(view, rules).lanes
+    terms: list[Term] = []
+    closed: list[Closed] = []
+    for lane in lanes:
+        if not lane.pods:
+            continue
+        if lane.allowed == 0 and lane.budget is not None:
+            closed.append(Closed(budget=lane.key, pods=len(lane.pods)))
+            continue
+        terms.append(
+            Term(
+                limit=lane.key,
+                pods=len(lane.pods),
+                at_once=_at_once(lane, view, rules),
+                round_seconds=estimate(lane, view),
+            )
+        )
+    terms.sort(key=lambda term: (-term.seconds, term.limit))
+    pods = sum(len(lane.pods) + len(lane.free) for lane in lanes)
+    return Bound(
+        seconds=max(pods / per_second, terms[0].seconds if terms else 0.0),
+        pods=pods,
+        per_second=per_second,
+        terms=tuple(terms[:SHOWN]),
+        closed=tuple(sorted(closed, key=lambda one: (-one.pods, one.budget))),
+    )
+
+
+def observed_round(lane: Lane, view: View) -> float:
+    """How long these pods took to be ready when they started (the median), in seconds; 0 where none shows it.
+
+    A StatefulSet's pod starts only when the one of its name is gone, so that one's end comes first: its grace period,
+    or `USUAL_END` where that is less. Other controllers begin the next pod at the eviction; nothing follows a bare one.
+    """
+    started = [seconds for pod in lane.pods if (seconds := pod.start_seconds) is not None]
+    start = median(started) if started else 0.0
+    kinds = {owner.kind if (owner := owner_of(pod, view)) else "" for pod in lane.pods}
+    if kinds == {"StatefulSet"}:
+        return start + min(USUAL_END, *(pod.grace_seconds for pod in lane.pods))
+    return 0.0 if kinds == {""} else start
+
+
+def _at_once(lane: Lane, view: View, rules: Rules) -> int:
+    """What a limit allows with every pod healthy: it may allow less now, and a bound must not count on that."""
+    if lane.budget is not None:
+        return max(lane.allowed, lane.budget.expected - lane.budget.desired_healthy)
+    owner = owner_of(lane.pods[0], view)
+    return max(lane.allowed, unprotected_limit(owner.desired or 0, rules) if owner else 1)
+
+
+def _duration(seconds: float) -> str:
+    whole = math.ceil(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min" + (f" {rest} s" if rest else "")
