@@ -73,16 +73,16 @@ class Swap:
         try:
             for step in (
                 self._ready,
-                self._hold_old_group,
+                self._keep_old_from_replacing,
                 self._learner,
                 self._ticket,
                 self._started,
                 self._promoted,
-                self._api_in,
+                self._serve_api,
                 self._leadership,
-                self._old_api_out,
-                self._old_removed,
-                self._old_away,
+                self._stop_old_api,
+                self._remove_old,
+                self._end_old_machine,
                 self._verified,
             ):
                 self.alive()
@@ -187,10 +187,10 @@ class Swap:
         """The voters besides `gone`, all healthy and one of them leading; else `Retryable`."""
         return healthy_voters(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
 
-    def _hold_old_group(self) -> None:
+    def _keep_old_from_replacing(self) -> None:
         """Before anything else: the old group must not start a second writer."""
-        if machine.hold(self.aws, self.old.group):
-            self.log(f"held {self.old.group}: {', '.join(machine.HELD_PROCESSES)} suspended")
+        if machine.suspend_replacement(self.aws, self.old.group):
+            self.log(f"{self.old.group}: {', '.join(machine.REPLACING_PROCESSES)} suspended")
 
     def _learner(self) -> None:
         """Exactly one learner, ours, at this machine's address; a dead one of ours blocks the next and goes first."""
@@ -241,7 +241,7 @@ class Swap:
         self._until_true(voter, f"{self.new.name}'s vote")
         self._until(lambda: healthy_voters(self._cluster, self._cluster.members()), "all voters healthy")
 
-    def _api_in(self) -> None:
+    def _serve_api(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
         self._until_true(
             lambda: verify_api_server(self.kubernetes, self._machine.ip, self.api_port, self.log),
@@ -273,7 +273,7 @@ class Swap:
 
         self._until_true(led_elsewhere, f"leadership to leave {self.old.name}")
 
-    def _old_api_out(self) -> None:
+    def _stop_old_api(self) -> None:
         """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints."""
         old_machine = machine.running(self.aws, self.old.group)
         targets = [(self.new_api_group, self.old.address)]
@@ -309,7 +309,7 @@ class Swap:
             raise Retryable(f"still there: {', '.join(sorted(addresses))}")
         return True
 
-    def _old_removed(self) -> None:
+    def _remove_old(self) -> None:
         """Through an endpoint that remains, and only while that leaves a quorum."""
 
         def removed() -> bool:
@@ -326,7 +326,7 @@ class Swap:
 
         self._until_true(removed, f"{self.old.name} to leave etcd")
 
-    def _old_away(self) -> None:
+    def _end_old_machine(self) -> None:
         old_machine = machine.running(self.aws, self.old.group)
         if old_machine is not None:
             machine.shell(self.aws, old_machine.id, "systemctl disable --now etcd", self.deadline, self.alive)
