@@ -46,7 +46,6 @@ class Kind:
 
 PODS = Kind("api/v1", "pods")
 SERVICES = Kind("api/v1", "services")
-SECRETS = Kind("api/v1", "secrets")
 CONFIG_MAPS = Kind("api/v1", "configmaps")
 CLAIMS = Kind("api/v1", "persistentvolumeclaims")
 NAMESPACES = Kind("api/v1", "namespaces", namespaced=False)
@@ -70,11 +69,10 @@ class Unreachable(Retryable):
 
 
 class ApiFailure(Exception):
-    """The API refused: its HTTP code, reason, message, causes (reason → message) and Retry-After in seconds."""
+    """The API refused: its HTTP code, message, causes (reason → message) and Retry-After in seconds."""
 
     def __init__(self, code: int, body: Mapping[str, Any], what: str, retry_after: float | None = None) -> None:
         self.code = code
-        self.reason = str(body.get("reason") or "")
         self.message = str(body.get("message") or f"HTTP {code}")
         details: Mapping[str, Any] = body.get("details") or {}
         causes: list[Mapping[str, str]] = details.get("causes") or []
@@ -232,11 +230,10 @@ class Kubernetes:
         namespace: str | None = None,
         *,
         labels: str | None = None,
-        fields: str | None = None,
         metadata_only: bool = False,
     ) -> list[dict[str, Any]]:
         """Every object as etcd holds it now (never from a cache); all namespaces when none is named."""
-        return self.list_with_version(kind, namespace, labels=labels, fields=fields, metadata_only=metadata_only)[0]
+        return self.list_with_version(kind, namespace, labels=labels, metadata_only=metadata_only)[0]
 
     def list_with_version(
         self,
@@ -244,12 +241,11 @@ class Kubernetes:
         namespace: str | None = None,
         *,
         labels: str | None = None,
-        fields: str | None = None,
         metadata_only: bool = False,
     ) -> tuple[list[dict[str, Any]], str]:
         """As `list`, with the resource version from which a watch goes on."""
         items: list[dict[str, Any]] = []
-        params: dict[str, Any] = {"limit": CHUNK, "labelSelector": labels, "fieldSelector": fields}
+        params: dict[str, Any] = {"limit": CHUNK, "labelSelector": labels}
         accept = METADATA_ONLY if metadata_only else "application/json"
         while True:
             page = self.request("GET", _path(kind, namespace), params=params, accept=accept)
@@ -276,36 +272,20 @@ class Kubernetes:
         name: str,
         body: Mapping[str, Any],
         namespace: str | None = None,
-        *,
-        subresource: str = "",
     ) -> dict[str, Any]:
         """A merge patch. With ``metadata.resourceVersion`` in `body` it raises `Conflict` on any change meanwhile."""
         return self.request(
             "PATCH",
-            _path(kind, namespace, name) + (f"/{subresource}" if subresource else ""),
+            _path(kind, namespace, name),
             body=body,
             content_type="application/merge-patch+json",
             params={"fieldManager": FIELD_MANAGER},
         )
 
-    def apply(
-        self, kind: Kind, body: Mapping[str, Any], *, manager: str = FIELD_MANAGER, force: bool = False
-    ) -> dict[str, Any]:
-        """Server-side apply; raises `Conflict` naming the other field manager unless forced."""
-        metadata = body["metadata"]
-        return self.request(
-            "PATCH",
-            _path(kind, metadata.get("namespace"), metadata["name"]),
-            body=body,
-            content_type="application/apply-patch+yaml",
-            params={"fieldManager": manager, "force": "true" if force else None},
-        )
-
-    def delete(self, kind: Kind, name: str, namespace: str | None = None, *, uid: str | None = None) -> None:
-        """Delete; nothing to delete is no error. With `uid` only that very object, else `Conflict`."""
-        body = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": uid}} if uid else None
+    def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
+        """Delete; nothing to delete is no error."""
         try:
-            self.request("DELETE", _path(kind, namespace, name), body=body)
+            self.request("DELETE", _path(kind, namespace, name))
         except NotFound:
             return
 
@@ -329,7 +309,6 @@ class Kubernetes:
         version: str,
         namespace: str | None = None,
         *,
-        fields: str | None = None,
         seconds: int = 25,
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Events (type, object) after `version` for about `seconds`, bookmarks included, then it ends.
@@ -341,7 +320,6 @@ class Kubernetes:
             "resourceVersion": version,
             "timeoutSeconds": str(seconds),
             "allowWatchBookmarks": "true",
-            **({"fieldSelector": fields} if fields else {}),
         }
         # Silence longer than the server's own end means that the connection leads nowhere any more.
         timeout = httpx2.Timeout(self._timeout, read=seconds + 5.0)

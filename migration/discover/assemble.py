@@ -1,4 +1,4 @@
-"""From what was found to a stack's configuration. Pure but for the questions in `Answers`."""
+"""From what was found to a stack's configuration. Pure but for the questions in `ClusterAnswers`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from migration.discover.tags import tags_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class ClusterAnswers:
     """What the cluster's API said."""
 
     services: Sequence[Mapping[str, Any]]
@@ -29,7 +29,7 @@ def side_name(inventory: Inventory, options: DiscoveryOptions) -> str:
     return plain or inventory.vpc["VpcId"]
 
 
-def configuration(inventory: Inventory, answers: Answers, options: DiscoveryOptions) -> dict[str, Any]:
+def configuration(inventory: Inventory, answers: ClusterAnswers, options: DiscoveryOptions) -> dict[str, Any]:
     """`migration:` of the stack's file, keys as `migration.settings.model` wants them.
 
     Raises `Permanent` for what can't be told or isn't supported, with the option that decides it.

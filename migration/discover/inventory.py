@@ -83,7 +83,6 @@ class Other:
 class Inventory:
     """One VPC and the cluster in it."""
 
-    region: str
     cluster: str
     vpc: Document
     other_cidrs: tuple[str, ...]  # of every other VPC of the account and region
@@ -133,7 +132,6 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
     peerings = _peerings(aws, vpc_id)
     peers = [_peer(peering, vpc_id)["VpcId"] for peering in peerings]
     return Inventory(
-        region=aws.region,
         cluster=cluster,
         vpc=vpc,
         other_cidrs=tuple(cidr for one in vpcs if one["VpcId"] != vpc_id for cidr in vpc_cidrs(one)),

@@ -6,7 +6,7 @@ from typing import Any
 
 from migration.clients import Clients
 from migration.discover import cluster_api, inventory
-from migration.discover.assemble import Answers, configuration, control_plane_flag
+from migration.discover.assemble import ClusterAnswers, configuration, control_plane_flag
 from migration.discover.groups import members_of
 from migration.discover.options import DiscoveryOptions
 
@@ -21,7 +21,7 @@ def discover(clients: Clients, options: DiscoveryOptions) -> dict[str, Any]:
     pods = pods or cluster_api.flag_of_pods(kubernetes, "cluster-cidr")
     served = options.service_cidr or control_plane_flag(members, "service-cluster-ip-range")
     served = served or cluster_api.service_cidr(kubernetes)
-    answers = Answers(
+    answers = ClusterAnswers(
         services=services,
         pod_cidr=cluster_api.only_ipv4(pods, "pods", "--pod-cidr"),
         service_cidr=cluster_api.only_ipv4(served, "Services", "--service-cidr"),

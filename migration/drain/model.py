@@ -90,7 +90,6 @@ class Budget:
     expected: int
     fresh: bool = True
     evicts_unhealthy: bool = False
-    version: str = ""
 
     @property
     def key(self) -> str:
@@ -188,7 +187,6 @@ def budget_from(item: Document) -> Budget:
         expected=int(status.get("expectedPods") or 0),
         fresh=fresh,
         evicts_unhealthy=spec.get("unhealthyPodEvictionPolicy") == "AlwaysAllow",
-        version=str(metadata.get("resourceVersion") or ""),
     )
 
 

@@ -8,8 +8,8 @@ from migration.clients.aws import Aws, Instance
 from migration.clients.documents import Document, listed, mapping
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 
-# Without these the old member's group would start a second writer while the first is being replaced.
-HELD_PROCESSES = ("Launch", "ReplaceUnhealthy", "HealthCheck")
+# While any of these runs, the old member's group may start a second writer as the first is being replaced.
+REPLACING_PROCESSES = ("Launch", "ReplaceUnhealthy", "HealthCheck")
 _PENDING = ("Pending", "InProgress", "Delayed")
 
 
@@ -22,13 +22,13 @@ def running(aws: Aws, group: str) -> Instance | None:
     return found[0] if found else None
 
 
-def hold(aws: Aws, group: str) -> bool:
+def suspend_replacement(aws: Aws, group: str) -> bool:
     """Suspend what could launch a second machine in `group`; False when that was done already."""
     described = aws.groups([group]).get(group)
     if described is None:
         return False
     suspended = {item["ProcessName"] for item in listed(described, "SuspendedProcesses")}
-    missing = [process for process in HELD_PROCESSES if process not in suspended]
+    missing = [process for process in REPLACING_PROCESSES if process not in suspended]
     if missing:
         aws.autoscaling.suspend_processes(AutoScalingGroupName=group, ScalingProcesses=missing)
     return bool(missing)

@@ -58,16 +58,16 @@ class Swap:
         try:
             for step in (
                 self._ready,
-                self._hold_old_group,
+                self._keep_old_from_replacing,
                 self._learner,
                 self._ticket,
                 self._started,
                 self._promoted,
-                self._api_in,
+                self._serve_api,
                 self._leadership,
-                self._old_api_out,
-                self._old_removed,
-                self._old_away,
+                self._stop_old_api,
+                self._remove_old,
+                self._end_old_machine,
             ):
                 self.alive()
                 step()
@@ -175,10 +175,10 @@ class Swap:
         """The voters besides `gone`, all healthy and one of them leading; else `Retryable`."""
         return healthy_voters(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
 
-    def _hold_old_group(self) -> None:
+    def _keep_old_from_replacing(self) -> None:
         """Before anything else: the old group must not start a second writer."""
-        if machine.hold(self.aws, self.old.group):
-            self.log(f"held {self.old.group}: {', '.join(machine.HELD_PROCESSES)} suspended")
+        if machine.suspend_replacement(self.aws, self.old.group):
+            self.log(f"{self.old.group}: {', '.join(machine.REPLACING_PROCESSES)} suspended")
 
     def _learner(self) -> None:
         """Exactly one learner, ours, at this machine's address; a dead one of ours blocks the next and goes first."""
@@ -229,7 +229,7 @@ class Swap:
         self._until_true(voter, f"{self.new.name}'s vote")
         self._until(lambda: healthy_voters(self._cluster, self._cluster.members()), "all voters healthy")
 
-    def _api_in(self) -> None:
+    def _serve_api(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
         self._until_true(
             lambda: verify_api_server(self.kubernetes, self._machine.ip, self.api_port, self.log),
@@ -261,7 +261,7 @@ class Swap:
 
         self._until_true(led_elsewhere, f"leadership to leave {self.old.name}")
 
-    def _old_api_out(self) -> None:
+    def _stop_old_api(self) -> None:
         """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints."""
         old_machine = machine.running(self.aws, self.old.group)
         targets = [(self.new_api_group, self.old.address)]
@@ -286,18 +286,18 @@ class Swap:
         self._until_true(self._endpoint_lost, f"the kubernetes endpoints to lose {self.old.address}")
 
     def _endpoint_lost(self) -> bool:
+        """Neither its address nor, where servers advertise other addresses than their machines', one too many."""
         slices = self.kubernetes.list(ENDPOINT_SLICES, "default", labels="kubernetes.io/service-name=kubernetes")
         addresses: set[str] = {
             address for item in slices for point in listed(item, "endpoints") for address in point["addresses"]
         }
-        host = self.old.address.split(".", 1)[1]
-        # A rehearsal on loopback advertises 127.x as 10.x: the rest of the address is what tells members apart.
-        wanted = {self.old.address, f"10.{host}" if self.old.address.startswith("127.") else self.old.address}
-        if addresses & wanted:
+        old = self._old_member
+        serving = [member for member in self._members() if not member.learner and (old is None or member.id != old.id)]
+        if self.old.address in addresses or len(addresses) > len(serving):
             raise Retryable(f"still there: {', '.join(sorted(addresses))}")
         return True
 
-    def _old_removed(self) -> None:
+    def _remove_old(self) -> None:
         """Through an endpoint that remains, and only while that leaves a quorum."""
 
         def removed() -> bool:
@@ -314,7 +314,7 @@ class Swap:
 
         self._until_true(removed, f"{self.old.name} to leave etcd")
 
-    def _old_away(self) -> None:
+    def _end_old_machine(self) -> None:
         old_machine = machine.running(self.aws, self.old.group)
         if old_machine is not None:
             machine.shell(self.aws, old_machine.id, "systemctl disable --now etcd", self.deadline, self.alive)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import NODES, PODS, VOLUMES
 from migration.contracts.gates import NewNodesReady, NothingMovableOnOldNodes
@@ -21,7 +23,7 @@ def volume_zones(volume: Document) -> set[str]:
         for term in terms
         for expression in listed(term, "matchExpressions")
         if expression["key"] in ZONE_LABELS
-        for zone in expression.get("values") or []
+        for zone in cast(list[str], expression.get("values") or [])
     }
 
 

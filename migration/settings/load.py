@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -86,8 +86,8 @@ def _remedy(error: Mapping[str, Any]) -> str:
 def _problem(error: Mapping[str, Any], raw: Mapping[str, Any]) -> Problem:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in written_path(raw, error["loc"]))
     value: object = error["input"]
-    absent = error["type"] == "missing" or isinstance(value, Mapping | BaseModel)
-    return Problem(NAMESPACE + path.lstrip("."), None if absent else value, _remedy(error))
+    shown = None if error["type"] == "missing" or isinstance(value, dict | BaseModel) else value
+    return Problem(NAMESPACE + path.lstrip("."), cast(object, shown), _remedy(error))
 
 
 def settle_stage(stack: str, key: object) -> int:
