@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.settings import LabSettings
 from migration.stages import LAST, STAGES
 from proof.html import write_html
+from proof.model import Drain, Gate, Parts, Report, Stage, Summary
 from proof.report import build
 from rehearsal.engine import Engine, EngineError, Outcome
 from rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
@@ -40,7 +40,7 @@ class Rehearsal:
     last: int
     say: Say
     idle_s: float = IDLE_S
-    stages: list[dict[str, Any]] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list[Stage])
     errors: list[str] = field(default_factory=list)
     leftovers: list[str] | None = None
     program: Path = REPOSITORY
@@ -75,7 +75,7 @@ class Rehearsal:
 
     # The whole way
 
-    def go(self) -> dict[str, Any]:
+    def go(self) -> Report:
         """Rehearse and return the report; it is written whatever happens, and says what did."""
         self.fresh_lab()
         self.engine = Engine(self.program, self.environment, self.directory / "log" / "engine", self._detail)
@@ -92,7 +92,7 @@ class Rehearsal:
             self.errors.append("interrupted by the operator")
             self.say("interrupted: writing what was seen so far; `make lab-down` ends the lab")
         report = self.report(watch.stop())
-        (self.reports / "rehearsal.json").write_text(json.dumps(report, indent=1) + "\n")
+        (self.reports / "rehearsal.json").write_text(report.model_dump_json(indent=1) + "\n")
         write_html(report, watch.out, self.reports / "rehearsal.html")
         return report
 
@@ -112,27 +112,31 @@ class Rehearsal:
         if number:
             self.engine.plain("stack", "rename", stack, "-s", f"stage-{number - 1}")
         watch.mark(f"stage {number} begin")
-        row: dict[str, Any] = {"stage": number, "name": stage.name}
-        self.stages.append(row)
+        self.stages.append(Stage(stage=number, name=stage.name))
         preview = self.engine.run("preview", stack)
         self._detail(f"preview: {_counts(preview)} ({preview.seconds:.0f} s)")
         if stage.finished:
             watch.leave_old_side()
         done = self.engine.run("up", stack)
-        row["changes"] = done.changes
+        self._know(changes=done.changes)
         self._detail(f"up: {_counts(done)} ({done.seconds:.0f} s)")
         if stage.network.on_new and STAGES[number - 1].starting:
             watch.see_new_side()
-        row["gates"] = _gates(self.engine.resources(stack), number)
-        for gate in row["gates"]:
-            self._detail(f"gate {gate['position']}: {gate['check']}: {gate['detail']}")
+        gates = _gates(self.engine.resources(stack))
+        self._know(gates=gates)
+        for gate in gates:
+            self._detail(f"gate {gate.position}: {gate.check}: {gate.detail}")
         again = self.engine.run("up", stack)
-        row["second_up_changes"] = again.changed
+        self._know(second_up_changes=again.changed)
         self._detail(f"second up: {_counts(again)}")
         watch.mark(f"stage {number} end")
-        row["seconds"] = round(time.monotonic() - began, 1)
-        row["failed_probes_so_far"] = watch.failed()
-        self._detail(f"{row['seconds']:.0f} s; failed probes so far: {row['failed_probes_so_far']}")
+        seconds, failed = round(time.monotonic() - began, 1), watch.failed()
+        self._know(seconds=seconds, failed_probes_so_far=failed)
+        self._detail(f"{seconds:.0f} s; failed probes so far: {failed}")
+
+    def _know(self, **known: Any) -> None:
+        """More of the stage under way: the report has what was known, also when the stage fails."""
+        self.stages[-1] = self.stages[-1].but(**known)
 
     def look_for_leftovers(self) -> list[str]:
         """Orphaned processes always; objects of the old side once the clean-up was rehearsed."""
@@ -145,18 +149,18 @@ class Rehearsal:
             self._detail(f"left over: {item}")
         return found
 
-    def report(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """The fixed JSON out of what the proof, the engine and this rehearsal know."""
-        return build(
-            summary,
+    def report(self, summary: Summary) -> Report:
+        """What the proof, the engine and this rehearsal know; everything was due."""
+        parts = Parts(
             profile=self.settings.profile,
             versions=self._versions(),
             seconds=time.monotonic() - self.began,
-            stages=self.stages,
+            stages=tuple(self.stages),
             drain=self._drain(),
-            leftovers=self.leftovers,
-            errors=self.errors,
+            leftovers=None if self.leftovers is None else tuple(self.leftovers),
+            errors=tuple(self.errors),
         )
+        return build(summary, parts)
 
     def _versions(self) -> dict[str, str]:
         return {tool.name: tool.version for tool in toolchain.TOOLS} | {
@@ -164,19 +168,32 @@ class Rehearsal:
             "python": sys.version.split()[0],
         }
 
-    def _drain(self) -> dict[str, Any]:
+    def _drain(self) -> Drain:
         """Both tiers' drains, added up, as their resources' outputs have them."""
-        total = {"nodes": 0, "pods": 0, "evictions": 0, "rejected_429": 0, "seconds": 0.0}
         if len(self.stages) <= 6 or self.errors:
-            return total
-        for resource in self.engine.resources(f"stage-{self.last}"):
-            if resource["type"].endswith(":Drain"):
-                result = resource.get("outputs", {}).get("result") or {}
-                total["nodes"] = max(total["nodes"], int(result.get("nodes", 0)))
-                for key, name in (("pods", "pods"), ("evictions", "evictions"), ("rejected_429", "rejected429")):
-                    total[key] += int(result.get(name, 0))
-                total["seconds"] = round(total["seconds"] + float(result.get("seconds", 0)), 1)
-        return total
+            return Drain()
+        return _added_up(
+            resource.get("outputs", {}).get("result") or {}
+            for resource in self.engine.resources(f"stage-{self.last}")
+            if resource["type"].endswith(":Drain")
+        )
+
+
+def _added_up(results: Iterable[Mapping[str, Any]]) -> Drain:
+    """The tiers run one after the other, over the same nodes: times add up, and so do their lower bounds."""
+    total = Drain()
+    for result in results:
+        bound = result.get("lowerBoundSeconds")
+        total = Drain(
+            nodes=max(total.nodes, int(result.get("nodes", 0))),
+            pods=total.pods + int(result.get("pods", 0)),
+            evictions=total.evictions + int(result.get("evictions", 0)),
+            rejected_429=total.rejected_429 + int(result.get("rejected429", 0)),
+            seconds=round(total.seconds + float(result.get("seconds", 0)), 1),
+            lower_bound_s=total.lower_bound_s if bound is None else (total.lower_bound_s or 0.0) + float(bound),
+            terms="; ".join(text for text in (total.terms, str(result.get("terms", ""))) if text),
+        )
+    return total
 
 
 def _counts(outcome: Outcome) -> str:
@@ -184,14 +201,14 @@ def _counts(outcome: Outcome) -> str:
     return ", ".join(told) or "nothing"
 
 
-def _gates(resources: list[dict[str, Any]], stage: int) -> list[dict[str, Any]]:
-    found = []
-    for resource in resources:
-        if resource["type"].endswith(":Gate"):
-            outputs = resource.get("outputs", {})
-            for result in (outputs.get("result") or {}).get("results", []):
-                found.append({"position": outputs.get("position"), **result})
-    return found
+def _gates(resources: list[dict[str, Any]]) -> tuple[Gate, ...]:
+    return tuple(
+        Gate.model_validate({"position": outputs.get("position"), **result})
+        for resource in resources
+        if resource["type"].endswith(":Gate")
+        for outputs in (resource.get("outputs", {}),)
+        for result in (outputs.get("result") or {}).get("results", [])
+    )
 
 
 def parse_stages(text: str) -> int:

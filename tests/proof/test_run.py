@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from proof.kube import connect, read_kubeconfig
 
 from proof import __main__ as cli
 from proof import marks
 from proof.budgets import BudgetWatcher
 from proof.config import ConfigError, WriterConfig
 from proof.html import write_html
-from proof.kube import connect, read_kubeconfig
 from proof.names import NameWatcher
 from proof.report import build
 from proof.resolver import server_query
