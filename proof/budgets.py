@@ -151,4 +151,4 @@ class BudgetWatcher:
 
     def _tell(self, fresh: list[Below]) -> None:
         for below in fresh:
-            self._event("budget_violated", below.begin, **below.violation().model_dump())
+            self._event("budget_violated", below.begin, **below.violation().model_dump(exclude={"window", "at"}))

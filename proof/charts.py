@@ -198,7 +198,7 @@ def answered_by(book: Book) -> Plot | None:
 def drained(book: Book, drain: Drain) -> Plot | None:
     """Pods by side over time, and the fastest that the drain could have been."""
     series = book.series
-    if len(series.pods) < 2:
+    if not book.sides or len(series.pods) < 2:
         return None
     span = drain_span(series.pods, book.windows)
     text = "Pods that can be moved, by the side of their node."
@@ -231,7 +231,7 @@ def drained(book: Book, drain: Drain) -> Plot | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
+class Row:
     """A member over time. Stretches in epoch seconds; `state`: voter, learner or unhealthy."""
 
     label: str
@@ -243,7 +243,7 @@ class _Row:
 def swapped(book: Book) -> Plot | None:
     """etcd's members with their leader, and the addresses that answer for the API, as a timeline."""
     series = book.series
-    rows = _members(series.etcd, series.end)
+    rows = member_rows(series.etcd, series.end)
     if not rows:
         return None
     rows.sort(key=lambda row: (_place(book, row.address), row.label))
@@ -285,7 +285,7 @@ def swapped(book: Book) -> Plot | None:
 _LOOKS: dict[str, dict[str, Any]] = {"voter": {}, "learner": {"alpha": 0.35}, "unhealthy": {"color": BAD}}
 
 
-def _members(changes: Sequence[EtcdChange], end: float) -> list[_Row]:
+def member_rows(changes: Sequence[EtcdChange], end: float) -> list[Row]:
     """Rows by member: one whose name came later than its address is the same."""
     names: dict[str, str] = {}
     stretches: dict[str, list[tuple[float, float, str]]] = {}
@@ -299,7 +299,7 @@ def _members(changes: Sequence[EtcdChange], end: float) -> list[_Row]:
             if member.name == change.leader:
                 _extend(leading.setdefault(key, []), change.t, following, "leader")
     return [
-        _Row(label=names[key], address=key, stretches=tuple(spans), leading=tuple(leading.get(key, ())))
+        Row(label=names[key], address=key, stretches=tuple(spans), leading=tuple(leading.get(key, ())))
         for key, spans in stretches.items()
     ]
 
