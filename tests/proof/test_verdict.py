@@ -313,3 +313,10 @@ def test_a_watch_without_writer_is_not_told_that_it_lost_or_had_writes() -> None
 def test_a_gate_holds_what_its_operation_tells_and_nothing_else(key: str) -> None:
     with pytest.raises(ValidationError, match=key):
         Gate.model_validate({"position": "before", "check": "x", "ok": True, "detail": "y", key: "z"})
+
+
+def test_leftovers_that_nobody_looked_for_are_not_taken_for_none() -> None:
+    told = "Leftovers were not looked for."
+    assert told in build(Summary(), Parts()).reasons
+    assert told not in build(Summary(), Parts(leftovers=())).reasons
+    assert "Left over: sg-1." in build(Summary(), Parts(leftovers=("sg-1",))).reasons
