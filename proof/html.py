@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from proof import charts
 from proof.config import KINDS, write_atomically
+from proof.drawing import Book, Plot
 from proof.model import IDLE, Cell, Report, Stage
 from proof.series import read_series
 
@@ -29,12 +30,12 @@ def write_html(report: Report, out: Path, path: Path) -> None:
     write_atomically(path, render(report, plots(report, out)))
 
 
-def plots(report: Report, out: Path) -> list[charts.Plot]:
+def plots(report: Report, out: Path) -> list[Plot]:
     """Every plot that has data."""
     series = read_series(out)
     if series is None:
         return []
-    book = charts.Book(
+    book = Book(
         series=series,
         windows=report.windows,
         names={f"stage {stage.stage}": stage.name for stage in report.stages},
@@ -43,7 +44,7 @@ def plots(report: Report, out: Path) -> list[charts.Plot]:
     return charts.plots(book, report.drain)
 
 
-def render(report: Report, drawn: Sequence[charts.Plot]) -> str:
+def render(report: Report, drawn: Sequence[Plot]) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

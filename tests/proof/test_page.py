@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from proof import charts
+from proof import charts, drawing
+from proof.drawing import Book, Plot
 from proof.html import duration, plots, render, write_html
 from proof.model import Drain, EtcdChange, Gate, MemberSeen, Parts, Report, Summary, Window
 from proof.report import build
@@ -48,7 +49,7 @@ def report_of(out: Path, parts: Parts) -> Report:
     return build(summarize(out), parts)
 
 
-def titled(title: str, drawn: list[charts.Plot]) -> charts.Plot:
+def titled(title: str, drawn: list[Plot]) -> Plot:
     return next(plot for plot in drawn if plot.title == title)
 
 
@@ -67,7 +68,7 @@ def page(made: tuple[Path, Parts]) -> str:
 
 
 @pytest.fixture(scope="module")
-def drawn(made: tuple[Path, Parts]) -> list[charts.Plot]:
+def drawn(made: tuple[Path, Parts]) -> list[Plot]:
     out, parts = made
     return plots(report_of(out, parts), out)
 
@@ -116,7 +117,7 @@ def test_the_page_stands_alone_with_every_plot_for_a_wide_and_a_narrow_window(pa
         assert fetched not in page
 
 
-def test_every_plot_names_the_stages_and_the_drain_its_lower_bound(drawn: list[charts.Plot]) -> None:
+def test_every_plot_names_the_stages_and_the_drain_its_lower_bound(drawn: list[Plot]) -> None:
     for plot in drawn:
         for stage in ("at rest|rest", "0 baseline", "3 workers", "6 workloads", "8 cleanup"):
             assert re.search(f">(?:{stage})</text>", plot.wide), (plot.title, stage)
@@ -128,10 +129,10 @@ def test_every_plot_names_the_stages_and_the_drain_its_lower_bound(drawn: list[c
     assert "At best 22 s: shop/web lets 1 of 6 go" in drain.text
 
 
-def book_of(made: tuple[Path, Parts], **changes: Any) -> charts.Book:
+def book_of(made: tuple[Path, Parts], **changes: Any) -> Book:
     series = read_series(made[0])
     assert series is not None
-    return replace(charts.Book(series=series, windows=summarize(made[0]).windows, sides=SIDES), **changes)
+    return replace(Book(series=series, windows=summarize(made[0]).windows, sides=SIDES), **changes)
 
 
 def test_without_a_lower_bound_none_is_drawn(made: tuple[Path, Parts]) -> None:
@@ -141,11 +142,11 @@ def test_without_a_lower_bound_none_is_drawn(made: tuple[Path, Parts]) -> None:
     assert "At best" not in drain.text
 
 
-def test_who_answered_is_coloured_by_side(drawn: list[charts.Plot]) -> None:
+def test_who_answered_is_coloured_by_side(drawn: list[Plot]) -> None:
     who = titled("Who answered", drawn)
-    assert [(key.label, key.colour) for key in who.legend] == [("legacy", charts.SIDES[0]), ("main", charts.SIDES[1])]
+    assert [(key.label, key.colour) for key in who.legend] == [("legacy", drawing.SIDES[0]), ("main", drawing.SIDES[1])]
     # Three addresses a side, two targets, each in its side's colour.
-    for colour in charts.SIDES[:2]:
+    for colour in drawing.SIDES[:2]:
         assert who.wide.count(f"fill: {colour}") == 6
 
 
