@@ -183,7 +183,7 @@ def _added_up(results: Iterable[Mapping[str, Any]]) -> Drain:
     """The tiers run one after the other, over the same nodes: times add up, and so do their lower bounds."""
     total = Drain()
     for result in results:
-        bound = result.get("lowerBoundSeconds")
+        bound = result.get("boundSeconds")
         total = Drain(
             nodes=max(total.nodes, int(result.get("nodes", 0))),
             pods=total.pods + int(result.get("pods", 0)),
@@ -191,7 +191,7 @@ def _added_up(results: Iterable[Mapping[str, Any]]) -> Drain:
             rejected_429=total.rejected_429 + int(result.get("rejected429", 0)),
             seconds=round(total.seconds + float(result.get("seconds", 0)), 1),
             lower_bound_s=total.lower_bound_s if bound is None else (total.lower_bound_s or 0.0) + float(bound),
-            terms="; ".join(text for text in (total.terms, str(result.get("terms", ""))) if text),
+            terms="; ".join(text for text in (total.terms, str(result.get("bound", ""))) if text),
         )
     return total
 
