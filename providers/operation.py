@@ -6,7 +6,8 @@ and on `destroy` alike, and can't tell which.
 
 What a preview shows: a resource has one key with words for people (`Inputs.say`), and its inputs under one key that
 is a secret to the engine. The engine prints every key of a dynamic resource, changed or not, since Python's dynamic
-host answers a diff without details; a secret is one word. So `--diff` of an operation reads ``nodes: … => …``.
+host answers a diff without details; a secret is one word. So `--diff` of an operation reads ``nodes: … => …``
+(docs/facts.md, Pulumi).
 """
 
 from __future__ import annotations
