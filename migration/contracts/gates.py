@@ -1,7 +1,7 @@
 """What gates read: one question a check, with exactly what that check needs, taken from the settings.
 
 Ids of a side that this program makes aren't in a question: a gate before a stage can't depend on the stage's own
-resources, since those wait for the gate. Such a side is found by its tags when the gate asks (`migration.gates.world`).
+resources, since those wait for the gate. Such a side is found by its tags when the gate asks (`migration.gates.live`).
 """
 
 from __future__ import annotations
