@@ -136,8 +136,7 @@ COMMENTS = {
     "connectedNetworks": "Who else talks to the cluster. With vpcId the new VPC is peered with it as the old one is;\n"
     "without, connect it before stage 4. The old VPC may overlap one of these, the new one may not.",
     "operatorNetworks": "Let in to etcd while members are swapped (stages 6 and 7).",
-    "pools": "One worker group each. What it launches and how large it is isn't here: that is read from the group when\n"
-    "stage 3 begins.",
+    "pools": "One worker group each. What it launches and its sizes aren't here: they are read when stage 3 begins.",
     "members": "One control-plane member each: a group of size 1 with a volume of its own.",
     "traffic": "The names that move, as they were before: ttl and value are what the way back restores.",
     "retire": "Exactly what stage 8 deletes.",

@@ -44,7 +44,9 @@ def test_only_the_examples_are_kept_beside_the_labs_own_stacks() -> None:
 def test_every_type_zone_and_market_is_one_group(example: Example, groups: int) -> None:
     pools = loaded(example).configuration.pools
     assert len(pools) == groups
-    expected = [(pool_name(kind, zone, market), (zone,)) for kind, zone, market in product(example.types, ZONES, MARKETS)]
+    expected = [
+        (pool_name(kind, zone, market), (zone,)) for kind, zone, market in product(example.types, ZONES, MARKETS)
+    ]
     assert sorted((pool.name, pool.zones) for pool in pools) == sorted(expected)
 
 

@@ -65,7 +65,10 @@ def test_a_pair_that_is_made_where_traffic_is_shared_begins_with_those_weights()
 
 @pytest.mark.parametrize("weight", [0, 30, 100])
 def test_a_pair_that_is_there_keeps_its_weights_which_are_the_stacks_own_records(weight: int) -> None:
-    moved = [weighted(API.name, "api-old.elb", "legacy", 100 - weight), weighted(API.name, "api-new.elb", "main", weight)]
+    moved = [
+        weighted(API.name, "api-old.elb", "legacy", 100 - weight),
+        weighted(API.name, "api-new.elb", "main", weight),
+    ]
     assert plan(moved, "pair") == []
     assert plan(moved, "pair", new=50) == []
 

@@ -182,9 +182,7 @@ RULES = DrainRules(
     stall_seconds=900,
     concurrency=4,
 )
-INPUTS = DrainInputs(
-    **COMMON, wanted="drained", tier="rest", groups=("a",), side="legacy", vpc_id="vpc-1", rules=RULES
-)
+INPUTS = DrainInputs(**COMMON, wanted="drained", tier="rest", groups=("a",), side="legacy", vpc_id="vpc-1", rules=RULES)
 
 
 def run(api: Api, **changes: Any) -> DrainResult:
