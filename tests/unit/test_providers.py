@@ -213,7 +213,7 @@ RESOURCES = [
 
 @pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.__name__)
 def test_a_resource_and_its_operation_speak_of_the_same_contracts(resource: type[OperationResource[Any, Any]]) -> None:
-    provider = resource.provider_class
+    provider = resource.provider_class()
     run = importlib.import_module(f"migration.operations.{provider.operation}").run
     hints = get_type_hints(run)
     assert hints["inputs"] is provider.inputs_type
@@ -223,6 +223,6 @@ def test_a_resource_and_its_operation_speak_of_the_same_contracts(resource: type
 
 
 def test_every_contract_of_an_operation_has_its_resource() -> None:
-    assert {resource.provider_class.inputs_type for resource in RESOURCES} == set(every(Inputs))
-    assert {resource.provider_class.result_type for resource in RESOURCES} == set(every(Result))
+    assert {resource.provider_class().inputs_type for resource in RESOURCES} == set(every(Inputs))
+    assert {resource.provider_class().result_type for resource in RESOURCES} == set(every(Result))
     assert len(RESOURCES) == 12

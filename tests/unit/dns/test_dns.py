@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -80,7 +80,7 @@ def test_the_weights_are_the_placements_of_traffic(stage: int, old: int, new: in
     assert weights_at(STAGES[stage], 30) == Weights(old=old, new=new)
 
 
-def gate(present: list[RecordSet], *, ttl: int = 5) -> list[str]:
+def gate(present: Sequence[RecordSet], *, ttl: int = 5) -> list[str]:
     return differing(present, [API], Weights(old=70, new=30), ttl=ttl, old=OLD, new=NEW)
 
 
