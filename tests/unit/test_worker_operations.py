@@ -24,6 +24,7 @@ from migration.contracts.workers import (
     GroupSize,
     HeldBefore,
     InstanceProfile,
+    Size,
     TaintInputs,
     TaintResult,
     Template,
@@ -217,8 +218,7 @@ def test_what_can_not_be_noted_is_refused_by_name() -> None:
         note.run(noted(one="a"), None, World({"a": group("a", LaunchTemplate=None)}).context())
 
 
-SIZE = GroupSize(group="old", min=1, max=5, desired=2)
-HELD = AutoscalerHoldInputs(**COMMON, wanted="held", old_groups=("old",), new_groups={"new": SIZE})
+HELD = AutoscalerHoldInputs(**COMMON, wanted="held", old_groups=("old",), new_groups={"new": Size(min=1, desired=2)})
 RELEASED = HELD.model_copy(update={"wanted": "released"})
 
 
@@ -289,7 +289,7 @@ def test_an_emptied_old_group_stays_shut_when_released_and_a_deleted_one_is_no_e
     hold.run(RELEASED, None, world.context())
 
 
-ZERO = WorkerScaleInputs(**COMMON, wanted="zero", side="legacy", sizes=(SIZE,))
+ZERO = WorkerScaleInputs(**COMMON, wanted="zero", side="legacy", sizes=(GroupSize(group="old", min=1, desired=2),))
 RECORDED = ZERO.model_copy(update={"wanted": "recorded"})
 
 
