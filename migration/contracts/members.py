@@ -52,7 +52,6 @@ class MemberSwapInputs(Inputs):
     shown: ClassVar[str] = "member"
 
     wanted: Wanted[Literal["old", "new"]]
-    side: Manner[str]
     old: Wanted[OldMember]
     new: Wanted[NewMember]
     ticket_parameter: Wanted[str]

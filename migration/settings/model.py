@@ -119,13 +119,18 @@ class Member(Model):
     volume_type: str = "gp3"
 
 
-class DnsRecord(Model):
-    """A name that clients use: `serves` says which balancer answers; `ttl` and `value` as they were before."""
+class Name(Model):
+    """A name that clients use: `serves` says which balancer answers; `value` is what it led to before."""
 
     name: str
     serves: Literal["ingress", "api"]
-    ttl: Annotated[int, Field(ge=1)]
     value: str
+
+
+class DnsRecord(Name):
+    """A name with its record's `ttl` (seconds) as it was before."""
+
+    ttl: Annotated[int, Field(ge=1)]
 
 
 class Traffic(Model):
