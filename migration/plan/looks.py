@@ -19,8 +19,10 @@ T = TypeVar("T")
 EXPECTED = (*UNSEEN, NotReading)
 
 
-def words(error: Exception) -> str:
+def words(error: BaseException) -> str:
     """Why something can't be seen; the same for every service of an AWS that doesn't answer."""
+    if isinstance(error.__cause__, BotoCoreError):
+        return words(error.__cause__)
     if isinstance(error, ConnectionError | HTTPClientError):
         return "AWS doesn't answer; check network and region"
     if isinstance(error, BotoCoreError):

@@ -252,7 +252,8 @@ def _ahead(row: Stage) -> tuple[GateAhead, ...]:
 
 def _question(sentence: str) -> str:
     """A question's first sentence, to stand within another."""
-    return f"{sentence[:1].lower()}{sentence[1:].partition('?')[0]}?"
+    first = sentence.partition("?")[0].replace("`", "")
+    return f"{first[:1].lower()}{first[1:]}?"
 
 
 def way_back(row: Stage) -> WayBack:

@@ -16,6 +16,7 @@ from migration.drain.nodes import name_of, nodes_of
 from migration.drain.plan import Lane, Rules, View, movable, owner_of, plan_drain
 from migration.gates import Live
 from migration.plan.bound import drain_bound
+from migration.runtime.deadline import Retryable
 from migration.settings import Settings
 from migration.stages.table import emptied
 
@@ -24,10 +25,12 @@ _LEAST = 1.0
 
 
 def pods(settings: Settings, live: Live) -> PodsMove:
-    """What a drain of the old side's nodes would find now."""
+    """What a drain of the old side's nodes would find now. Raises `Retryable` where machines run that aren't nodes."""
     c = settings.configuration
     instances = live.aws.instances_of_groups(worker_groups(settings, c.from_))
     nodes = frozenset(name_of(node) for node in nodes_of(live.kubernetes, [one.id for one in instances]))
+    if instances and not nodes:
+        raise Retryable(f"{len(instances)} instances of {c.from_} run, but none is a node of this cluster")
     rules = Rules(
         tier="rest",
         unprotected=c.drain.unprotected_max_unavailable,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from migration.contracts.plan import MembersMove, NameForm, NameMove, NodesMove, Plan, PodsMove, WorkersMove
+from migration.contracts.plan import BudgetMove, MembersMove, NameForm, NameMove, NodesMove, Plan, PodsMove, WorkersMove
 from migration.contracts.seen import Unseen
 from migration.stages.table import stage
 
@@ -150,27 +150,17 @@ def _members(members: Sequence[MembersMove], voters: dict[str, int] | Unseen | N
 
 
 def _pods(pods: PodsMove, *, ahead: bool) -> Iterator[str]:
-    when = f"ahead, at stage {pods.stage}: " if ahead else ""
     budgets = [one for one in pods.limits if one.protected]
-    parts: list[str] = []
-    if budgets:
-        most = sorted(budgets, key=lambda one: -one.pods)
-        parts.append(
-            f"{sum(one.pods for one in budgets)} under {_many(len(budgets), 'budget')} "
-            f"({some([f'{one.key} {one.pods}' for one in most])})"
-        )
-    free = [one for one in pods.limits if not one.protected]
-    if free:
-        parts.append(f"{sum(one.pods for one in free)} of {_many(len(free), 'owner')} without a budget")
-    if pods.restarts:
-        parts.append(f"rolling restart of {some(pods.restarts)}, whose budget never allows an eviction")
     stuck = sum(len(one.pods) for one in pods.blocked)
-    parts.append(f"{stuck} blocked")
-    yield f"{when}{_many(pods.pods, 'pod')} to move off {_many(pods.nodes, 'node')}: {'; '.join(parts)}"
+    count = f"{_many(pods.pods, 'pod')} to move off {_many(pods.nodes, 'node')}"
+    if ahead:
+        yield f"ahead, at stage {pods.stage}: {count}, {stuck} blocked"
+    else:
+        yield f"pods: {count}: {'; '.join([*_shares(pods, budgets), f'{stuck} blocked'])}"
     if pods.bound is not None:
-        b = pods.bound
+        b, when = pods.bound, "ahead, " if ahead else ""
         yield (
-            f"{'ahead, ' if ahead else ''}drain: at least {seconds(b.seconds)}: ⌈{_many(b.pods, 'pod')} / {b.at_once} at once⌉ × "
+            f"{when}drain: at least {seconds(b.seconds)}: ⌈{_many(b.pods, 'pod')} / {b.at_once} at once⌉ × "
             f"{b.each_seconds:g} s of {b.slowest}; {_many(b.evictions, 'eviction')} at {b.per_second}/s: "
             f"{seconds(b.evictions / b.per_second)}"
         )
@@ -182,6 +172,19 @@ def _pods(pods: PodsMove, *, ahead: bool) -> Iterator[str]:
     more = sum(len(one.pods) for one in pods.blocked[_BLOCKED:])
     if more:
         yield f"blocked: {_many(more, 'more pod')} for {_many(len(pods.blocked) - _BLOCKED, 'more reason')}"
+
+
+def _shares(pods: PodsMove, budgets: Sequence[BudgetMove]) -> Iterator[str]:
+    """How many pods move under what."""
+    if budgets:
+        most = sorted(budgets, key=lambda one: -one.pods)
+        number = sum(one.pods for one in budgets)
+        yield f"{number} under {_many(len(budgets), 'budget')} ({some([f'{one.key} {one.pods}' for one in most])})"
+    free = [one for one in pods.limits if not one.protected]
+    if free:
+        yield f"{sum(one.pods for one in free)} without a budget ({_many(len(free), 'owner')})"
+    if pods.restarts:
+        yield f"rolling restart of {some(pods.restarts)}, whose budget never allows an eviction"
 
 
 def _unseen(plan: Plan) -> Iterator[str]:

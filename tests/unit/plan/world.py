@@ -110,10 +110,10 @@ class Api:
     """Kubernetes lists; every other method is missing, so whatever writes fails the test."""
 
     def __init__(self, lists: Mapping[str, list[dict[str, Any]]]) -> None:
-        self._lists = lists
+        self.lists = lists
 
     def list(self, kind: Kind, namespace: str | None = None, *, metadata_only: bool = False) -> list[dict[str, Any]]:
-        return self._lists.get(kind.plural, [])
+        return self.lists.get(kind.plural, [])
 
 
 def simple(name: str, value: str) -> dict[str, Any]:
