@@ -224,7 +224,7 @@ class _Observer:
 
     def _etcd_is_open(self) -> None:
         """Raise `NotReading` where etcd could only be asked by commands on its machines."""
-        if self._settings.configuration.etcd.access != "direct" or not self._left.etcd_open:
+        if not self._settings.configuration.etcd.access.by_port or not self._left.etcd_open:
             raise NotReading(
                 "etcd isn't open to this machine, and asking it through Systems Manager is a command, not a read"
             )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from migration.clients.documents import listed
 from migration.clients.kubernetes import PODS
 from migration.contracts.gates import worker_groups
 from migration.contracts.plan import Blocked, BudgetMove, PodsMove
@@ -44,7 +45,7 @@ def pods(settings: Settings, live: Live) -> PodsMove:
 
 def seconds_to_ready(item: Mapping[str, Any]) -> float | None:
     """How long a pod took from its creation to being ready; None while it isn't."""
-    for condition in (item.get("status") or {}).get("conditions") or []:
+    for condition in listed(item, "status", "conditions"):
         if condition.get("type") == "Ready" and condition.get("status") == "True":
             ready, created = condition.get("lastTransitionTime"), item["metadata"].get("creationTimestamp")
             if ready and created:

@@ -6,6 +6,7 @@ Rules that compare several keys stand in `migration.settings.rules`.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -152,13 +153,30 @@ class Ingress(Model):
     external_traffic_policy: Literal["Local", "Cluster"] = "Local"
 
 
+class Access(StrEnum):
+    """A way to reach etcd: by its client port from the operator's networks, or on the members' machines."""
+
+    DIRECT = "direct"
+    SSM = "ssm"
+
+    @property
+    def by_port(self) -> bool:
+        """Whether the operator's networks must be let in to the client port."""
+        return self is Access.DIRECT
+
+    @property
+    def takes_changes(self) -> bool:
+        """Whether members can be swapped by it; the others only look."""
+        return self is Access.DIRECT
+
+
 class Etcd(Model):
     """How this program reaches etcd. `certificates` is the SSM prefix that holds ca.crt, client.crt, client.key.
 
     `snapshots` is the folder, on the operator's machine, that a snapshot goes to before each swap.
     """
 
-    access: Literal["direct", "ssm"] = "direct"
+    access: Access = Access.DIRECT
     certificates: str
     snapshots: str = ".migration/snapshots"
     client_port: Annotated[int, Field(ge=1, le=65535)] = 2379

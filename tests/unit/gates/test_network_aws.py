@@ -101,7 +101,7 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
         zone = route53.create_hosted_zone(
             Name="pet.internal",
             CallerReference="1",
-            VPC={"VPCRegion": REGION, "VPCId": old.vpc_id},
+            VPC={"VPCRegion": REGION, "VPCId": old.vpc_id or ""},
             HostedZoneConfig={"PrivateZone": True},
         )["HostedZone"]["Id"]
         context = Context(log=lambda _: None, deadline=Deadline(5), clients=clients)
@@ -114,7 +114,7 @@ def connected(sides: Sides) -> str:
     sides.route(sides.old, new.cidr, VpcPeeringConnectionId=peering)
     sides.route(sides.new, old.cidr, VpcPeeringConnectionId=peering)
     sides.context.clients.aws.route53.associate_vpc_with_hosted_zone(
-        HostedZoneId=sides.zone_id, VPC={"VPCRegion": REGION, "VPCId": new.vpc_id}
+        HostedZoneId=sides.zone_id, VPC={"VPCRegion": REGION, "VPCId": new.vpc_id or ""}
     )
     return peering
 
