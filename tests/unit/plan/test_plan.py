@@ -210,6 +210,7 @@ def test_a_plan_is_at_most_20_short_lines(stage: int, monkeypatch: pytest.Monkey
         monkeypatch.setitem(gates.CHECKS, name, refuse)
     text = told(stage)
     assert 3 < len(text) <= LINES == 20
+    assert not any("more lines" in line for line in text)
     assert max(map(len, text)) <= 110
 
 
