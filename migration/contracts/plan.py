@@ -51,19 +51,13 @@ class MembersMove(Contract):
     voters_then: int
 
 
-class BudgetMove(Contract):
-    """Pods that share a limit: a budget's, or of one owner without any (`protected` is false).
-
-    `allowed` may go at once now, `at_once` while all are healthy; `each_seconds` is how long one takes to be ready, at
-    the quickest.
-    """
+class Limit(Contract):
+    """Pods that share a limit: a budget's, or (`protected` is false) one owner's. `allowed` may go at once now."""
 
     key: str
     protected: bool
     pods: int
     allowed: int
-    at_once: int
-    each_seconds: float
 
 
 class Blocked(Contract):
@@ -73,20 +67,22 @@ class Blocked(Contract):
     pods: tuple[str, ...]
 
 
-class Bound(Contract):
-    """The least a drain can take (seconds) and its terms.
+class DrainTerm(Contract):
+    """One limit's part in a drain's bound: `pods` leave `at_once`, and each round takes `round_seconds`."""
 
-    Either the pods of `slowest` (a budget or owner) in turns of `at_once` that take `each_seconds`, or all `evictions`
-    at `per_second`, whichever is longer.
-    """
-
-    seconds: float
-    slowest: str
+    limit: str
     pods: int
     at_once: int
-    each_seconds: float
+    round_seconds: float
+
+
+class DrainBound(Contract):
+    """The least a drain can take (seconds): its longest term, or all `evictions` at `per_second`."""
+
+    seconds: float
     evictions: int
     per_second: int
+    terms: tuple[DrainTerm, ...]
 
 
 class PodsMove(Contract):
@@ -95,10 +91,10 @@ class PodsMove(Contract):
     stage: int
     nodes: int
     pods: int
-    limits: tuple[BudgetMove, ...]
+    limits: tuple[Limit, ...]
     restarts: tuple[str, ...]
     blocked: tuple[Blocked, ...]
-    bound: Bound | None
+    bound: DrainBound | None
 
 
 class GateNow(Contract):

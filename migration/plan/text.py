@@ -5,7 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from migration.contracts.plan import BudgetMove, MembersMove, NameForm, NameMove, NodesMove, Plan, PodsMove, WorkersMove
+from migration.contracts.plan import (
+    DrainBound,
+    Limit,
+    MembersMove,
+    NameForm,
+    NameMove,
+    NodesMove,
+    Plan,
+    PodsMove,
+    WorkersMove,
+)
 from migration.contracts.seen import Unseen
 from migration.stages.table import stage
 
@@ -158,12 +168,7 @@ def _pods(pods: PodsMove, *, ahead: bool) -> Iterator[str]:
     else:
         yield f"pods: {count}: {'; '.join([*_shares(pods, budgets), f'{stuck} blocked'])}"
     if pods.bound is not None:
-        b, when = pods.bound, "ahead, " if ahead else ""
-        yield (
-            f"{when}drain: at least {seconds(b.seconds)}: ⌈{_many(b.pods, 'pod')} / {b.at_once} at once⌉ × "
-            f"{b.each_seconds:g} s of {b.slowest}; {_many(b.evictions, 'eviction')} at {b.per_second}/s: "
-            f"{seconds(b.evictions / b.per_second)}"
-        )
+        yield f"{'ahead, ' if ahead else ''}drain: at least {seconds(pods.bound.seconds)}: {_terms(pods.bound)}"
     waiting = [one.key for one in budgets if one.allowed == 0]
     if waiting:
         yield f"waits: budgets that allow no eviction now: {some(waiting)}"
@@ -174,7 +179,18 @@ def _pods(pods: PodsMove, *, ahead: bool) -> Iterator[str]:
         yield f"blocked: {_many(more, 'more pod')} for {_many(len(pods.blocked) - _BLOCKED, 'more reason')}"
 
 
-def _shares(pods: PodsMove, budgets: Sequence[BudgetMove]) -> Iterator[str]:
+def _terms(bound: DrainBound) -> str:
+    slowest = [
+        f"⌈{_many(one.pods, 'pod')} / {one.at_once} at once⌉ × {one.round_seconds:g} s of {one.limit}"
+        for one in bound.terms[:1]
+    ]
+    rate = (
+        f"{_many(bound.evictions, 'eviction')} at {bound.per_second}/s: {seconds(bound.evictions / bound.per_second)}"
+    )
+    return "; ".join([*slowest, rate])
+
+
+def _shares(pods: PodsMove, budgets: Sequence[Limit]) -> Iterator[str]:
     """How many pods move under what."""
     if budgets:
         most = sorted(budgets, key=lambda one: -one.pods)

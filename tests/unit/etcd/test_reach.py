@@ -15,7 +15,7 @@ from migration.clients.aws import Instance
 from migration.clients.etcd import Etcd
 from migration.etcd import reach as room
 from migration.etcd.over_ssm import OverSsm
-from migration.etcd.reach import Access, reach
+from migration.etcd.reach import reach
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import Access
 

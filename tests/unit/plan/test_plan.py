@@ -15,12 +15,10 @@ from moto import mock_aws
 
 from migration import __main__ as cli
 from migration.clients.kubernetes import NODES, Unreachable
-from migration.contracts.plan import Bound, BudgetMove, Plan
+from migration.contracts.plan import Plan
 from migration.contracts.seen import Unseen
 from migration.gates import run as gates
 from migration.plan import at_stage, lines, plan
-from migration.plan.bound import drain_bound
-from migration.plan.pods import seconds_to_ready
 from migration.plan.reading import NotReading, ReadingAws, ReadingKubernetes
 from migration.plan.text import LINES, seconds
 from migration.runtime.deadline import Permanent, Retryable
@@ -85,7 +83,7 @@ def test_names_go_from_weight_to_weight() -> None:
         "moves: names lead to both sides",
         "names: api.pet.example, *.apps.pet.example: legacy 100 → 50, main 0 → 50",
         "ahead, at stage 6: 9 pods to move off 3 nodes, 2 blocked",
-        "ahead, drain: at least 20 s: ⌈1 pod / 1 at once⌉ × 20 s of apps/db; 7 evictions at 50/s: 1 s",
+        "ahead, drain: at least 12 s: ⌈6 pods / 2 at once⌉ × 4 s of apps/web; 7 evictions at 50/s: 1 s",
         "waits: budgets that allow no eviction now: apps/db",
         "blocked: apps/alone: it has no controller, nothing would start it again; set migration:drain.barePods to true",
         "    to end it",
@@ -228,30 +226,6 @@ def test_times_are_told_as_people_say_them() -> None:
         "1 h",
         "1 h 10 min",
     ]
-
-
-# The drain's bound
-
-
-def limit(key: str, pods: int, at_once: int, each: float) -> BudgetMove:
-    return BudgetMove(key=key, protected=True, pods=pods, allowed=0, at_once=at_once, each_seconds=each)
-
-
-def test_the_slowest_budget_bounds_a_drain() -> None:
-    found = drain_bound([limit("web", 100, 25, 5.0), limit("db", 7, 2, 10.0)], 107, 50)
-    assert found == Bound(
-        seconds=40.0, slowest="db", pods=7, at_once=2, each_seconds=10.0, evictions=107, per_second=50
-    )
-
-
-def test_many_evictions_bound_a_drain_that_no_budget_slows() -> None:
-    found = drain_bound([limit("web", 5000, 5000, 1.0)], 5000, 50)
-    assert found is not None and found.seconds == 100.0
-
-
-def test_a_pod_shows_how_long_one_takes_to_be_ready() -> None:
-    assert seconds_to_ready(pod("web", ready_after=7)) == 7.0
-    assert seconds_to_ready({"metadata": {}, "status": {}}) is None
 
 
 # What can't be seen
