@@ -40,10 +40,11 @@ class Model(BaseModel):
 
 
 class ReferencedSubnets(Model):
-    """One zone of a referenced side: subnet ids that are already there."""
+    """One zone of a referenced side: the id of the subnet that its machines are in."""
+
+    dropped: ClassVar[frozenset[str]] = frozenset({"public"})
 
     private: str
-    public: str | None = None
 
 
 class SecurityGroups(Model):
@@ -56,10 +57,10 @@ class SecurityGroups(Model):
 class Balancer(Model):
     """A network load balancer that is already there. `target_groups` are ARNs."""
 
+    dropped: ClassVar[frozenset[str]] = frozenset({"zoneId", "port"})
+
     arn: str
     dns_name: str
-    zone_id: str
-    port: Annotated[int, Field(ge=1, le=65535)]
     target_groups: tuple[str, ...]
 
 

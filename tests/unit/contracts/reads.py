@@ -145,6 +145,13 @@ class Reader:
         self.found: set[Read] = set()
         self._seen: set[tuple[Any, type | None]] = set()
         self._attributes: dict[tuple[type, str], Value] = {}
+        self._known = -1
+
+    def again(self) -> bool:
+        """Whether to go through it all (once more): a method may have given its object what an earlier one reads."""
+        known, self._known = self._known, len(self.found) + len(self._attributes)
+        self._seen.clear()
+        return known != self._known
 
     def follow(self, function: Any, owner: type | None = None) -> None:
         """Read a function and all that it calls or hands on."""
@@ -186,7 +193,9 @@ class Reader:
         if callable(member) or isinstance(member, classmethod | staticmethod):
             return self.thing(member, owner)
         hint = _hints(owner).get(name) if _ours(owner) else None
-        return Of(hint) if hint is not None else self._attributes.get((owner, name))
+        if hint is not None:
+            return Of(hint)
+        return _joined(self._attributes.get((base, name)) for base in owner.__mro__)
 
     def thing(self, it: Any, owner: type | None = None) -> Value:
         """A function, class or module that is named. A function that is named is taken to be called."""
@@ -467,8 +476,9 @@ def functions(module: str) -> Iterator[tuple[Any, type | None]]:
 def reads(*roots: tuple[Any, type | None]) -> set[Read]:
     """Every field that is read from these functions on; each comes with the class it is looked up on, or None."""
     reader = Reader()
-    for function, owner in roots:
-        reader.follow(function, owner)
+    while reader.again():
+        for function, owner in roots:
+            reader.follow(function, owner)
     return reader.found
 
 
