@@ -153,9 +153,8 @@ MAKERS = ("migration.discover", "migration.settings", "migration.__main__", "mig
 def test_every_key_of_the_configuration_is_read() -> None:
     modules = [name for package in (components, migration) for name in _modules(package) if not name.startswith(MAKERS)]
     found = reads(*(root for module in modules for root in functions(module)))
-    # Whom to ask about an object stands there for people; a side's kind and the stage are what loading settles.
+    # Whom to ask about an object stands there for people; a side's kind is what loading settles.
     assert sorted(set(unread(Configuration, found))) == [
         "Configuration.keep.owner",
         "Configuration.sides.kind",
-        "Configuration.stage",
     ]
