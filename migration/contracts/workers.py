@@ -28,6 +28,7 @@ class Ebs(Contract):
     throughput: int | None = None
     snapshot_id: str | None = None
     volume_initialization_rate: int | None = None
+    ebs_card_index: int | None = None
 
 
 class BlockDevice(Contract):
