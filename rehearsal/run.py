@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -117,7 +118,7 @@ class Rehearsal:
         watch.mark(f"stage {number} begin")
         self.stages.append(Stage(stage=number, name=stage.name))
         preview = self.engine.run("preview", stack, "--diff")
-        shutil.copyfile(preview.log, self._previews() / f"{stack}.txt")
+        self._keep(number, preview)
         self._detail(f"preview: {_counts(preview)} ({preview.seconds:.0f} s)")
         if stage.finished:
             watch.leave_old_side()
@@ -142,11 +143,23 @@ class Rehearsal:
         """More of the stage under way: the report has what was known, also when the stage fails."""
         self.stages[-1] = self.stages[-1].but(**known)
 
-    def _previews(self) -> Path:
-        """Where each stage's preview is kept, as an operator sees it."""
+    def _keep(self, number: int, preview: Outcome) -> None:
+        """The stage's preview as an operator sees it, and what `python -m migration plan` says beside it."""
         folder = self.reports / "previews"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        shutil.copyfile(preview.log, folder / f"stage-{number}.txt")
+        file = Path("stacks", f"Pulumi.stage-{number}.yaml")
+        plan = subprocess.run(
+            [sys.executable, "-m", "migration", "plan", "--file", str(file)],
+            cwd=self.program,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        (folder / f"plan-{number}.txt").write_text(plan.stdout or plan.stderr)
+        if plan.returncode:
+            self.errors.append(f"python -m migration plan failed at stage {number}: {plan.stderr.strip()}")
 
     def look_for_leftovers(self) -> list[str]:
         """Orphaned processes always; objects of the old side once the clean-up was rehearsed."""
