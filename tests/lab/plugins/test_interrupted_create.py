@@ -22,16 +22,18 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
 
 PROGRAM = """
 import os
+from migration.contracts.base import Connection
+from migration.contracts.traffic import ApiTargetsInputs, MemberAddress
 from providers.operations import ApiTargets
 
-ApiTargets("api-targets", {
-    "cluster": "pet",
-    "connection": {"region": "eu-central-1", "kubeconfig": None},
-    "timeoutSeconds": 90,
-    "targetGroup": os.environ["TARGET_GROUP"],
-    "port": 6443,
-    "members": [{"name": "master-a", "address": "127.30.0.9"}],
-})
+ApiTargets("api-targets", ApiTargetsInputs(
+    cluster="pet",
+    connection=Connection(region="eu-central-1"),
+    timeout_seconds=90,
+    target_group=os.environ["TARGET_GROUP"],
+    port=6443,
+    members=(MemberAddress(name="master-a", address="127.30.0.9"),),
+))
 """
 
 
