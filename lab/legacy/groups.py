@@ -12,7 +12,7 @@ from lab.addresses import ZONES
 from lab.legacy import plan, userdata
 from lab.legacy.access import Access
 from lab.legacy.balancing import Balancing
-from lab.legacy.cloud import Cloud, once, specification
+from lab.legacy.cloud import Cloud, code_of, once, specification
 from lab.legacy.network import Network
 from lab.settings import LabSettings
 
@@ -201,7 +201,7 @@ def _initial_cluster(cloud: Cloud, cluster: str) -> None:
         cloud.ssm.get_parameter(Name=name)
         return
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
+        if code_of(error) != "ParameterNotFound":
             raise
     deadline = time.monotonic() + LAUNCH_S
     while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -73,12 +74,8 @@ pulumi.export("vpc", vpc.id)
 
 def test_a_stack_goes_up_stays_changes_imports_and_comes_down(tmp_path: Path, aws_url: str) -> None:
     engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), "STEP": "first"})
-    ec2, iam = (
-        boto3.client(
-            name, region_name=REGION, endpoint_url=aws_url, aws_access_key_id="lab", aws_secret_access_key="lab"
-        )
-        for name in ("ec2", "iam")
-    )
+    session: Any = boto3.Session("lab", "lab", region_name=REGION)
+    ec2, iam = (session.client(name, endpoint_url=aws_url) for name in ("ec2", "iam"))
     iam.create_role(RoleName="member", AssumeRolePolicyDocument="{}")
 
     said = engine.run("up", "--yes", "--skip-preview")
