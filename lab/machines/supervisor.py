@@ -1,4 +1,4 @@
-"""Follows AWS's instances and makes machines of them (design.md §10)."""
+"""Follows AWS's instances and makes machines of them."""
 
 from __future__ import annotations
 

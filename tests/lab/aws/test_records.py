@@ -1,4 +1,4 @@
-"""Rule 6: a change batch is whole or nothing, and a name holds what DNS lets it hold."""
+"""A change batch is whole or nothing, and a name holds what DNS lets it hold."""
 
 from __future__ import annotations
 
