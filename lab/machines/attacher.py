@@ -11,12 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.kubernetes.access import ApiError
 from lab.kubernetes.follow import Api
+from lab.legacy.cloud import Cloud, code_of
 from lab.machines.nodes import instance_of
 from lab.machines.place import Place
 
@@ -30,15 +29,7 @@ _FREE = frozenset({"InvalidAttachment.NotFound", "IncorrectState", "InvalidVolum
 
 class Attacher:
     def __init__(self, place: Place) -> None:
-        environment = place.addresses.aws_environment()
-        self._ec2: Any = boto3.client(
-            "ec2",
-            endpoint_url=place.addresses.aws_url,
-            region_name=environment["AWS_REGION"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 2}),
-        )
+        self._ec2: Any = Cloud(place.addresses).ec2
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, kube: Callable[[], Awaitable[Api]]) -> None:
@@ -132,7 +123,7 @@ class Attacher:
         try:
             self._ec2.detach_volume(VolumeId=volume)
         except ClientError as error:
-            return error.response.get("Error", {}).get("Code") in _FREE
+            return code_of(error) in _FREE
         except BotoCoreError:
             return False
         return True

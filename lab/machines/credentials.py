@@ -7,12 +7,9 @@ they get one in `system:masters`, signed by the cluster's CA as the machines rea
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import boto3
-from botocore.config import Config
 
 from lab.legacy import pki
+from lab.legacy.cloud import Cloud
 from lab.machines.place import Place
 
 USER = "lab:agents"
@@ -31,17 +28,8 @@ def obtain(place: Place, server: str, path: Path) -> None:
 
 
 def _authority(place: Place) -> pki.Authority:
-    environment = place.addresses.aws_environment()
-    ssm: Any = boto3.client(
-        "ssm",
-        endpoint_url=place.addresses.aws_url,
-        region_name=environment["AWS_REGION"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        config=Config(retries={"total_max_attempts": 1}),
-    )
     names = [f"/{place.settings.cluster}/pki/{part}" for part in ("ca.crt", "ca.key")]
-    answer = ssm.get_parameters(Names=names, WithDecryption=True)
+    answer = Cloud(place.addresses).ssm.get_parameters(Names=names, WithDecryption=True)
     found = {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
     if len(found) < len(names):
         raise NoCluster(f"SSM has no {', '.join(sorted(set(names) - set(found)))}")
