@@ -19,6 +19,16 @@ COMMON: dict[str, Any] = {
     "timeout_seconds": 900,
 }
 
+# A client's way to a cluster that isn't there: tests answer by a transport.
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "http://127.0.0.1:8"}}]
+users: [{name: u, user: {token: t}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+"""
+
 DRAIN_RULES = DrainRules(
     ingress_namespace="ingress",
     ingress_service="ingress",

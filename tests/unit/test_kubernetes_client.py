@@ -19,16 +19,9 @@ from migration.clients.kubernetes import (
     Unreachable,
 )
 from migration.runtime.deadline import Permanent
+from tests.samples import KUBECONFIG
 from tests.unit.drain.world import Clock
 
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "http://127.0.0.1:8"}}]
-users: [{name: u, user: {token: t}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-"""
 Answer = Callable[[httpx2.Request], httpx2.Response]
 
 

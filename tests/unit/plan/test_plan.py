@@ -23,7 +23,7 @@ from migration.plan.reading import NotReading, ReadingAws, ReadingKubernetes
 from migration.plan.text import LINES, seconds
 from migration.runtime.deadline import Permanent, Retryable
 from migration.stages.moves import IllegalMove
-from tests.samples import settings
+from tests.samples import KUBECONFIG, settings
 from tests.unit.plan.world import (
     API,
     APPS,
@@ -292,15 +292,6 @@ def test_no_node_where_machines_run_is_not_nothing_to_move() -> None:
 
 
 # Only reads
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "http://127.0.0.1:8"}}]
-users: [{name: u, user: {token: t}}]
-contexts: [{name: x, context: {cluster: c, user: u}}]
-current-context: x
-"""
 
 
 def reading(answer: httpx2.Response) -> tuple[ReadingKubernetes, list[httpx2.Request]]:
