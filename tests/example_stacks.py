@@ -20,9 +20,6 @@ REGION = "eu-central-1"
 ACCOUNT = "111122223333"
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
 MARKETS = ("on-demand", "spot")
-# The hosted zone of every network load balancer of the region.
-# https://docs.aws.amazon.com/general/latest/gr/elb.html
-BALANCER_ZONE = "Z3F0SRJ5LGBH90"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,8 +133,7 @@ COMMENTS = {
     "connectedNetworks": "Who else talks to the cluster. With vpcId the new VPC is peered with it as the old one is;\n"
     "without, connect it before stage 4. The old VPC may overlap one of these, the new one may not.",
     "operatorNetworks": "Let in to etcd while members are swapped (stages 6 and 7).",
-    "pools": "One worker group each: instance type x zone x on-demand or spot. Sizes aren't here: they are read when\n"
-    "stage 3 begins.",
+    "pools": "One worker group each. What it launches and its sizes aren't here: they are read when stage 3 begins.",
     "members": "One control-plane member each: a group of size 1 with a volume of its own.",
     "traffic": "The names that move, as they were before: ttl and value are what the way back restores.",
     "retire": "Exactly what stage 8 deletes.",
@@ -167,7 +163,6 @@ def configuration(example: Example) -> dict[str, Any]:
         "pools": list(_pools(e)),
         "members": list(_members(e)),
         "controlPlaneRole": f"masters.{e.cluster}",
-        "workerRole": f"nodes.{e.cluster}",
         "traffic": {"zoneId": "Z0" + e.id("z", "zone")[2:].upper(), "records": list(_records(e)), "ttl": 5},
         "ingress": {
             "namespace": "ingress",
@@ -185,29 +180,23 @@ def configuration(example: Example) -> dict[str, Any]:
     return {**found, "retire": retire, "keep": keep}
 
 
-def _short(market: str) -> str:
-    return "od" if market == "on-demand" else "spot"
+def pool_name(kind: str, zone: str, market: str) -> str:
+    """What a pool of an instance type, a zone and a market is called."""
+    return f"nodes-{kind.replace('.', '-')}-{zone[-1]}-{'od' if market == 'on-demand' else 'spot'}"
 
 
-def _groups(e: Example) -> Iterator[tuple[str, str, str, str]]:
-    """Pool name, instance type, zone, market of every worker group."""
+def _groups(e: Example) -> Iterator[tuple[str, str]]:
+    """Name and zone of every worker pool."""
     for kind in e.types:
         for zone in ZONES:
             for market in MARKETS:
-                yield f"nodes-{kind.replace('.', '-')}-{zone[-1]}-{_short(market)}", kind, zone, market
+                yield pool_name(kind, zone, market), zone
 
 
 def _pools(e: Example) -> Iterator[dict[str, Any]]:
-    for name, kind, zone, market in _groups(e):
+    for name, zone in _groups(e):
         group = f"{name}.{e.cluster}"
-        yield {
-            "name": name,
-            "group": group,
-            "launchTemplate": e.id("lt", group),
-            "instanceType": kind,
-            "market": market,
-            "zones": [zone],
-        }
+        yield {"name": name, "group": group, "zones": [zone]}
 
 
 def _members(e: Example) -> Iterator[dict[str, Any]]:
@@ -217,10 +206,8 @@ def _members(e: Example) -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "group": group,
-            "launchTemplate": e.id("lt", group),
             "zone": zone,
             "address": str(subnet.network_address + 10),
-            "volumeId": e.id("vol", f"etcd {name}"),
             "volumeSize": e.volume_size,
             "volumeType": "gp3",
         }
@@ -230,14 +217,12 @@ def _subnets(cidr: str) -> list[IPv4Network]:
     return list(IPv4Network(cidr).subnets(new_prefix=20))[: len(ZONES)]
 
 
-def _balancer(e: Example, role: str, port: int) -> dict[str, Any]:
+def _balancer(e: Example, role: str) -> dict[str, Any]:
     name = f"{role}-{e.cluster}"
     arn = e.arn("loadbalancer/net", name)
     return {
         "arn": arn,
         "dnsName": f"{name}-{arn.rsplit('/', 1)[1]}.elb.{REGION}.amazonaws.com",
-        "zoneId": BALANCER_ZONE,
-        "port": port,
         "targetGroups": [e.arn("targetgroup", name)],
     }
 
@@ -249,13 +234,10 @@ def _legacy(e: Example) -> dict[str, Any]:
         "vpcId": e.id("vpc", "legacy"),
         "cidr": e.old_cidr,
         "suffix": "",
-        "zones": {
-            zone: {"private": e.id("subnet", f"private {zone}"), "public": e.id("subnet", f"public {zone}")}
-            for zone in ZONES
-        },
+        "zones": {zone: {"private": e.id("subnet", f"private {zone}")} for zone in ZONES},
         "routeTables": sorted(e.id("rtb", table) for table in tables),
         "securityGroups": {"nodes": e.id("sg", "nodes"), "controlPlane": e.id("sg", "masters")},
-        "loadBalancers": {"ingress": _balancer(e, "ingress", 443), "api": _balancer(e, "api", 6443)},
+        "loadBalancers": {"ingress": _balancer(e, "ingress"), "api": _balancer(e, "api")},
     }
 
 
@@ -284,11 +266,11 @@ def retired(e: Example) -> list[dict[str, str]]:
     owners = [*_members(e), *_pools(e)]
     balancers = _legacy(e)["loadBalancers"]
     items = [("autoscaling-group", one["group"]) for one in owners]
-    items += [("launch-template", one["launchTemplate"]) for one in owners]
+    items += [("launch-template", e.id("lt", one["group"])) for one in owners]
     items += [("load-balancer", balancers[role]["arn"]) for role in ("api", "ingress")]
     items += [("target-group", arn) for role in ("api", "ingress") for arn in balancers[role]["targetGroups"]]
     items += [("security-group", e.id("sg", role)) for role in ("masters", "nodes")]
-    items += [("volume", one["volumeId"]) for one in _members(e)]
+    items += [("volume", e.id("vol", f"etcd {one['name']}")) for one in _members(e)]
     return [{"type": kind, "id": id_} for kind, id_ in items]
 
 
@@ -301,7 +283,7 @@ def kept(e: Example) -> list[dict[str, str]]:
         ("nat-gateway", e.id("nat", "public"), ""),
         ("vpc-endpoint", e.id("vpce", "s3"), ""),
         ("internet-gateway", e.id("igw", "legacy"), ""),
-        *(("subnet", id_, "") for zone in side["zones"].values() for id_ in zone.values()),
+        *(("subnet", e.id("subnet", f"{kind} {zone}"), "") for zone in ZONES for kind in ("private", "public")),
         *(("route-table", id_, "") for id_ in side["routeTables"]),
         *(("peering", e.id("pcx", network["name"]), "network-team") for network in e.connected if "vpcId" in network),
         ("vpc", side["vpcId"], ""),

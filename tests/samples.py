@@ -6,19 +6,25 @@ import copy
 import json
 from typing import Any
 
+from migration.contracts.base import Connection
 from migration.settings import Settings, load
 
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
 
+# What every operation's inputs have.
+COMMON: dict[str, Any] = {
+    "cluster": "pet",
+    "connection": Connection(region="eu-central-1"),
+    "timeout_seconds": 900,
+}
+
 _ARN = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:"
 
 
-def _balancer(role: str, port: int) -> dict[str, Any]:
+def _balancer(role: str) -> dict[str, Any]:
     return {
         "arn": f"{_ARN}loadbalancer/net/{role}-pet/1",
         "dnsName": f"{role}-pet.elb.example",
-        "zoneId": "Z3F0SRJ5LGBH90",
-        "port": port,
         "targetGroups": [f"{_ARN}targetgroup/{role}-pet/1"],
     }
 
@@ -36,7 +42,7 @@ _SAMPLE: dict[str, Any] = {
             "zones": {zone: {"private": f"subnet-{zone[-1]}"} for zone in ZONES},
             "routeTables": ["rtb-1", "rtb-2"],
             "securityGroups": {"nodes": "sg-nodes", "controlPlane": "sg-masters"},
-            "loadBalancers": {"ingress": _balancer("ingress", 8080), "api": _balancer("api", 6443)},
+            "loadBalancers": {"ingress": _balancer("ingress"), "api": _balancer("api")},
         },
         "main": {"kind": "managed", "cidr": "10.1.0.0/16", "suffix": "-main", "zones": list(ZONES)},
     },
@@ -48,9 +54,6 @@ _SAMPLE: dict[str, Any] = {
         {
             "name": f"m5-{zone[-1]}",
             "group": f"nodes-m5-{zone[-1]}.pet",
-            "launchTemplate": f"lt-{zone[-1]}",
-            "instanceType": "m5.large",
-            "market": "on-demand",
             "zones": [zone],
         }
         for zone in ZONES
@@ -59,15 +62,12 @@ _SAMPLE: dict[str, Any] = {
         {
             "name": name,
             "group": f"master-{name}.pet",
-            "launchTemplate": f"lt-master-{name}",
             "zone": zone,
             "address": f"10.0.{position}.10",
-            "volumeId": f"vol-{name}",
         }
         for position, (name, zone) in enumerate(zip("abc", ZONES, strict=True))
     ],
     "controlPlaneRole": "masters.pet",
-    "workerRole": "nodes.pet",
     "traffic": {
         "zoneId": "Z1",
         "records": [
