@@ -43,7 +43,9 @@ def run(inputs: StageRecordInputs, previous: StageRecordResult | None, context: 
                 raise Permanent("the record that this up began is gone; look before running anything again")
             who = Who(owner=inputs.owner, stack=begun.stack, cluster_uid=uid, fresh=False, alive=context.alive)
             record = finish(aws, inputs.cluster, inputs.stage, who=who)
-        write_fixed(aws, inputs.cluster, inputs.fixed, context.alive)
+        # Going back, what the higher stage fixed stays fixed until the lower one is reached.
+        if inputs.phase == "finish" or record.tried >= record.reached:
+            write_fixed(aws, inputs.cluster, inputs.fixed, context.alive)
         return StageRecordResult(record=record, stack=record.stack)
 
     return context.deadline.until(attempt, "the record of the migration")

@@ -10,15 +10,20 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 from migration.runtime.deadline import Permanent
-from migration.settings import Settings
 from migration.settings.model import Configuration
-from migration.stages.table import Stage
+from migration.stages.table import Stage, stage
 
-Fixed = Mapping[str, Any]
-"""Values by the key they have in the configuration."""
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """What was fixed when stage `stage` was begun: values by the key they have in the configuration."""
+
+    stage: int
+    values: Mapping[str, Any]
 
 
 def fixed_at(c: Configuration, row: Stage) -> Fixed:
@@ -40,21 +45,21 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
         found |= {f"etcd.{key}": data["etcd"][key] for key in ("clientPort", "peerPort")}
     if row.workers.on_new:
         found |= {f"pools[{one['name']}]": one for one in data["pools"]}
-    return found
+    return Fixed(stage=row.number, values=found)
 
 
-def touched(before: Fixed, settings: Settings, row: Stage) -> list[str]:
-    """Sentences about keys that were fixed at `row` and are different now; empty where all is as it was."""
-    now = fixed_at(settings.configuration, row)
+def touched(before: Fixed, c: Configuration) -> list[str]:
+    """Sentences about keys that are different now; empty where all is as it was."""
+    old, now = before.values, fixed_at(c, stage(before.stage)).values
     found: list[str] = []
-    for key in sorted(before.keys() | now.keys()):
+    for key in sorted(old.keys() | now.keys()):
         name = f"migration:{key}"
         if key not in now:
-            found.append(f"{name} is gone; put it back: what it stands for carries pods, traffic or votes")
-        elif key not in before:
-            found.append(f"{name} is new; take it out until the migration is over, or go back before it was begun")
-        elif before[key] != now[key]:
-            found.append(f"{name} was {_shown(before[key])} and is {_shown(now[key])}; put it back")
+            found.append(f"{name} is gone: what it stands for carries pods, traffic or votes; put it back")
+        elif key not in old:
+            found.append(f"{name} is new: take it out until the migration is over")
+        elif old[key] != now[key]:
+            found.append(f"{name} was {_shown(old[key])} and is {_shown(now[key])}: put it back")
     return found
 
 
@@ -65,16 +70,16 @@ def _shown(value: Any) -> str:
 
 def packed(fixed: Fixed) -> str:
     """As text that fits into an SSM parameter (4 KiB) for some hundred pools; the same values give the same text."""
-    text = json.dumps(fixed, sort_keys=True, separators=(",", ":"))
+    text = json.dumps({"stage": fixed.stage, "values": fixed.values}, sort_keys=True, separators=(",", ":"))
     return base64.b85encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 def unpacked(text: str, where: str) -> Fixed:
     """The values; raises `Permanent` naming `where` they stand if the text is anything else."""
     try:
-        value: object = json.loads(gzip.decompress(base64.b85decode(text)))
-    except (ValueError, OSError, EOFError) as error:
-        raise Permanent(f"the parameter {where} doesn't hold what this program wrote ({error!r}): look at it") from error
-    if not isinstance(value, dict):
-        raise Permanent(f"the parameter {where} doesn't hold what this program wrote: look at it by hand")
-    return cast(Fixed, value)
+        value = json.loads(gzip.decompress(base64.b85decode(text)))
+        return Fixed(stage=value["stage"], values=value["values"])
+    except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
+        raise Permanent(
+            f"the parameter {where} doesn't hold what this program wrote ({error!r}): look at it"
+        ) from error

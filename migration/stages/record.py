@@ -143,9 +143,9 @@ def refuse_strangers(record: Record, who: Who, cluster: str) -> None:
         return
     have = "has no state" if who.fresh else f"is {who.stack}"
     raise Permanent(
-        f"the migration of {cluster} is driven by the stack whose state is {record.stack}, and this one {have}: another "
-        f"backend, or a state that was lost. Use that backend; if its state is gone for good, import what exists, then: "
-        f"python -m migration record --take-over"
+        f"the migration of {cluster} is driven by the stack whose state is {record.stack}, and this one {have}: "
+        f"another backend, or a state that was lost. Use that backend; if its state is gone for good, import what "
+        f"exists, then: python -m migration record --take-over"
     )
 
 
@@ -171,6 +171,16 @@ def finish(aws: Aws, cluster: str, target: int, *, who: Who) -> Record:
     wanted = record.model_copy(update={"reached": target})
     if wanted != record:
         write_record(aws, cluster, wanted, after=version, alive=who.alive)
+    return wanted
+
+
+def restore(aws: Aws, cluster: str, reached: int, *, owner: str, from_side: str, to_side: str) -> Record:
+    """Write a record that was lost; raises `Permanent` where there is one."""
+    record, _ = _stored(aws, cluster)
+    if record is not None:
+        raise Permanent(f"cluster {cluster!r} has a record, at stage {record.reached}: nothing was lost")
+    wanted = Record(owner=owner, from_side=from_side, to_side=to_side, reached=reached, tried=reached)
+    write_record(aws, cluster, wanted, after=0, alive=lambda: None)
     return wanted
 
 
