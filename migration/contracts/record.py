@@ -21,7 +21,8 @@ StageNumber = Annotated[StrictInt, Field(ge=0, le=LAST), BeforeValidator(_whole)
 class StageRecordInputs(Inputs):
     """`begin` writes that a stage is tried, `finish` that it is reached. `command` is how the operator moves on.
 
-    `fixed` is what of the configuration must not change from this stage on (`migration.stages.fixed`), packed.
+    `fixed` is what of the configuration must not change from this stage on (`migration.stages.fixed`), packed. `form`
+    is the record's own: where it changes, stacks of earlier versions write the record anew.
     """
 
     shown: ClassVar[str] = "stage"
@@ -31,7 +32,8 @@ class StageRecordInputs(Inputs):
     from_side: Annotated[Wanted[str], Field(alias="from")]
     to_side: Annotated[Wanted[str], Field(alias="to")]
     owner: Wanted[str]
-    fixed: Wanted[str]
+    form: Wanted[int] = 2
+    fixed: Manner[str]
     command: Manner[str]
 
     def say(self) -> str:

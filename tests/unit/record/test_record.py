@@ -42,7 +42,13 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
 
 
 def recorded(reached: int, tried: int, **changes: Any) -> Record:
-    known = {"owner": "a", "from_side": "legacy", "to_side": "main", "stack": "s-1", "cluster_uid": "uid-pet"}
+    known: dict[str, Any] = {
+        "owner": "a",
+        "from_side": "legacy",
+        "to_side": "main",
+        "stack": "s-1",
+        "cluster_uid": "uid-pet",
+    }
     return Record(**(known | {"reached": reached, "tried": tried} | changes))
 
 
