@@ -41,6 +41,6 @@ gc.disable()
 settings, owner, move = consented()
 if pulumi.runtime.is_dry_run():
     preview(settings, move)
-Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner=owner))
+Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner=owner, unsettled=not move.settled))
 pulumi.export("stage", settings.stage.number)
 pulumi.export("name", settings.stage.name)

@@ -13,6 +13,7 @@ from migration.clients import Clients
 from migration.discover.options import DiscoveryOptions
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
+from migration.settings.model import AcceptedFlows
 from migration.stages.moves import IllegalMove
 from migration.stages.table import LAST
 
@@ -35,6 +36,14 @@ def _limit(text: str) -> tuple[str, int]:
     return key, int(value)
 
 
+def _flows(text: str) -> tuple[str, AcceptedFlows]:
+    role, separator, rest = text.partition("=")
+    count, colon, why = rest.partition(":")
+    if role not in ("ingress", "api") or not separator or not colon or not count.isdecimal() or not why:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ingress=N:WHY or api=N:WHY")
+    return role, AcceptedFlows(active=int(count), why=why)
+
+
 def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--cluster", required=True, help="the cluster's name, as its tags have it (kubernetes.io/cluster/NAME)")
@@ -53,6 +62,14 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add("--kubeconfig", metavar="FILE", help="default: KUBECONFIG")
     add("--nat", choices=["none", "per-zone"], default="none", help="the new VPC's way to the internet")
     add("--ttl", type=int, metavar="SECONDS", help="TTL of the records from stage 2 on")
+    add(
+        "--accept-flows",
+        action="append",
+        default=[],
+        type=_flows,
+        metavar="ingress|api=N:WHY",
+        help="open flows on an old balancer that are known to stay",
+    )
     add("--limit", action="append", default=[], type=_limit, metavar="KEY=SECONDS", help="sets limits.KEY")
     add("--tag", action="append", default=[], type=_pair, metavar="KEY=VALUE", help="on everything made")
     where = command.add_mutually_exclusive_group()
@@ -76,6 +93,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "record":
             action = command.add_mutually_exclusive_group()
             action.add_argument("--show", action="store_true", help="the default")
+            action.add_argument("--restore", type=int, metavar="STAGE", help="write a record that was lost")
             action.add_argument("--take-over", action="store_true", help="let this stack drive the cluster")
     plan = commands.add_parser("plan", help="what the next up would do, as far as it can be seen now; only reads")
     plan.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
@@ -130,6 +148,7 @@ def _discover(args: argparse.Namespace) -> None:
         kubeconfig=args.kubeconfig,
         nat=args.nat,
         ttl=args.ttl,
+        accepted_flows=dict(args.accept_flows),
         limits=dict(args.limit),
         tags=dict(args.tag),
     )
@@ -171,12 +190,18 @@ def _plan(args: argparse.Namespace) -> None:
 
 
 def _record(args: argparse.Namespace) -> None:
-    from migration.stages.record import read_record, take_over
+    from migration.stages.record import read_record, restore, take_over
+    from migration.stages.table import LAST
 
     settings, clients = _loaded(args.file)
-    cluster = settings.configuration.cluster
+    cluster, owner = settings.configuration.cluster, f"{PROJECT}/{settings.environment}"
     if args.take_over:
-        found = take_over(clients.aws, cluster, f"{PROJECT}/{settings.environment}")
+        found = take_over(clients.aws, cluster, owner)
+    elif args.restore is not None:
+        if not 0 <= args.restore <= LAST:
+            raise Permanent(f"--restore {args.restore}: stages are 0 to {LAST}")
+        c = settings.configuration
+        found = restore(clients.aws, cluster, args.restore, owner=owner, from_side=c.from_, to_side=c.to)
     else:
         found = read_record(clients.aws, cluster)
     if args.json:

@@ -33,3 +33,8 @@ def api_names(name: str, service_cidr: str) -> tuple[str, ...]:
 def record_parameter(cluster: str) -> str:
     """The SSM parameter that records where the migration of a cluster is."""
     return f"/{cluster}/migration/record"
+
+
+def fixed_parameter(cluster: str) -> str:
+    """The SSM parameter that keeps what of the configuration must not change until the migration is over."""
+    return f"/{cluster}/migration/fixed"

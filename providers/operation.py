@@ -46,6 +46,8 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
 
     operation: ClassVar[str]
     leased: ClassVar[bool] = False
+    begins: ClassVar[bool] = False
+    """The operation that writes which cluster all others are about, and so can't be held to it."""
     inputs_type: type[I]
     result_type: type[R]
     # A class importable by name is pickled by reference and holds nothing secret: keep states readable.
@@ -54,7 +56,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Changed when the wanted part of the inputs differs; operations are updated, never replaced."""
         new = self._asked(_news)
-        return DiffResult(changes=new is None or not self._asked_before(_olds, new), replaces=[])
+        return DiffResult(changes=new is None or new.again or not self._asked_before(_olds, new), replaces=[])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Run for the first time. The id is deterministic: an interrupted create is simply made again."""
@@ -101,6 +103,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         from migration.runtime.context import Context
         from migration.runtime.deadline import Deadline, Permanent, Retryable
         from migration.runtime.lease import held
+        from migration.stages.identity import verify_cluster
 
         clients = Clients(region=inputs.connection.region, kubeconfig=inputs.connection.kubeconfig)
         run: Callable[[I, R | None, Context], R]
@@ -118,6 +121,8 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
                     alive = stack.enter_context(
                         held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
                     ).check
+                if not self.begins:
+                    verify_cluster(clients, inputs.cluster)
                 deadline = Deadline(float(inputs.timeout_seconds))
                 result = run(inputs, previous, Context(log=log, deadline=deadline, clients=clients, alive=alive))
         except (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError) as error:

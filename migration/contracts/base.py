@@ -56,6 +56,11 @@ class Inputs(Contract):
         """What tells this operation from others of its kind, in its log lines; may be empty."""
         return ""
 
+    @property
+    def again(self) -> bool:
+        """Whether to run although the same was wanted before."""
+        return False
+
     def wanted_part(self) -> dict[str, Any]:
         """The wanted part, in plain data: two inputs with equal ones ask for the same."""
         return _wanted(self)

@@ -15,7 +15,7 @@ from migration.contracts.members import EtcdAccess
 from migration.dns.wanted import weights_at
 from migration.names import member_name, physical_name
 from migration.settings import Settings
-from migration.settings.model import Name, ReferencedSide, Retired
+from migration.settings.model import AcceptedFlows, Name, ReferencedSide, Retired
 from migration.stages.table import Stage, stage
 
 
@@ -281,19 +281,19 @@ class RecordsInSync(Contract):
 
 
 class Quiet(Contract):
-    """Has an old balancer no new flow for long enough? Times in seconds.
+    """Has an old balancer had no new flow for long enough, and has it none open? Times in seconds.
 
-    `allow_traffic` takes what is still there for accepted.
+    `accepted` says how many of either are known and may stay, and why.
     """
 
     old: SideRef
     ttl: int
     metric_period_seconds: Manner[int]
     quiet_periods: Manner[int]
-    allow_traffic: bool
+    accepted: AcceptedFlows
 
     @classmethod
-    def of(cls, s: Settings, row: Stage) -> Self:
+    def about(cls, s: Settings, accepted: AcceptedFlows) -> Self:
         """From the settings."""
         c = s.configuration
         return cls(
@@ -301,7 +301,7 @@ class Quiet(Contract):
             ttl=c.traffic.ttl,
             metric_period_seconds=c.limits.metric_period_seconds,
             quiet_periods=c.limits.quiet_periods,
-            allow_traffic=c.allow_traffic_on_old_balancers,
+            accepted=accepted,
         )
 
 
@@ -310,11 +310,21 @@ class IngressQuiet(Quiet):
 
     check: Literal["ingress-quiet"] = "ingress-quiet"
 
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls.about(s, s.configuration.traffic.accepted_flows.ingress)
+
 
 class ApiQuiet(Quiet):
     """Is the old API balancer quiet?"""
 
     check: Literal["api-quiet"] = "api-quiet"
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls.about(s, s.configuration.traffic.accepted_flows.api)
 
 
 class NothingMovableOnOldNodes(Contract):
@@ -448,13 +458,23 @@ QUESTIONS: dict[str, type[Question]] = {
 
 
 class GateInputs(Inputs):
-    """The checks around a stage's changes, each with what it reads."""
+    """The checks around a stage's changes, each with what it reads.
+
+    `unsettled`: the stage was begun and isn't reached. As long as that is so every `up` asks again: what held days ago,
+    before an attempt that failed, says nothing of today.
+    """
 
     shown: ClassVar[str] = "checks"
 
     stage: Wanted[int]
     position: Wanted[Literal["before", "after"]]
     questions: Wanted[tuple[Annotated[Question, Field(discriminator="check")], ...]]
+    unsettled: Manner[bool] = False
+
+    @property
+    def again(self) -> bool:
+        """While the stage isn't reached."""
+        return self.unsettled
 
     @property
     def label(self) -> str:

@@ -82,7 +82,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "members": groups.members(inventory),
         "controlPlaneRole": groups.role_name(inventory, members, "control-plane"),
         "workerRole": groups.role_name(inventory, workers, "worker"),
-        "traffic": {"zoneId": zone_id, "records": records} | ({"ttl": options.ttl} if options.ttl else {}),
+        "traffic": _traffic(zone_id, records, options),
         "ingress": {
             "namespace": service["metadata"]["namespace"],
             "service": service["metadata"]["name"],
@@ -122,3 +122,15 @@ def _limits(inventory: Inventory, target_group: str, options: DiscoveryOptions) 
 def control_plane_flag(members: Sequence[Group], name: str) -> str | None:
     """A flag in the user data of the control plane's machines."""
     return next((found for g in members if (found := cloud_config.flag(g.template.user_data, name))), None)
+
+
+def _traffic(zone_id: str, records: list[dict[str, Any]], options: DiscoveryOptions) -> dict[str, Any]:
+    traffic: dict[str, Any] = {"zoneId": zone_id, "records": records}
+    if options.ttl:
+        traffic["ttl"] = options.ttl
+    if options.accepted_flows:
+        traffic["acceptedFlows"] = {
+            role: flows.model_dump(by_alias=True, exclude_defaults=True)
+            for role, flows in options.accepted_flows.items()
+        }
+    return traffic

@@ -135,6 +135,24 @@ class DnsRecord(Name):
     ttl: Annotated[int, Field(ge=1)]
 
 
+class AcceptedFlows(Model):
+    """Flows on an old balancer that are known and may stay: `new` within the quiet window, `active` at any time.
+
+    `why` names them, for whoever reads the gate's answer: ``node kubelets, which reconnect when their server stops``.
+    """
+
+    new: Annotated[int, Field(ge=0)] = 0
+    active: Annotated[int, Field(ge=0)] = 0
+    why: str = ""
+
+
+class AcceptedByBalancer(Model):
+    """What is accepted on the old ingress balancer and on the old API balancer."""
+
+    ingress: AcceptedFlows = AcceptedFlows()
+    api: AcceptedFlows = AcceptedFlows()
+
+
 class Traffic(Model):
     """The hosted zone and its names. TTLs in seconds; `new_traffic_percent` is the new side's share at stage 4."""
 
@@ -142,6 +160,7 @@ class Traffic(Model):
     records: tuple[DnsRecord, ...]
     new_traffic_percent: Percent = 50
     ttl: Annotated[int, Field(ge=1, le=300)] = 5
+    accepted_flows: AcceptedByBalancer = AcceptedByBalancer()
 
 
 class Ingress(Model):
@@ -262,7 +281,7 @@ class Limits(Model):
 class Configuration(Model):
     """The whole of `migration:`, before the stage is settled against the stack's name."""
 
-    dropped: ClassVar[frozenset[str]] = frozenset({"workerRole"})
+    dropped: ClassVar[frozenset[str]] = frozenset({"workerRole", "allowTrafficOnOldBalancers"})
 
     stage: int | None = None
     cluster: str
@@ -282,7 +301,6 @@ class Configuration(Model):
     etcd: Etcd
     kubeconfig: str | None = None
     control_plane_moved: Annotated[int, Field(ge=0)] | None = None
-    allow_traffic_on_old_balancers: bool = False
     retain_peering: bool = False
     drain: Drain = Drain()
     limits: Limits = Limits()

@@ -132,4 +132,4 @@ def declare(settings: Settings) -> dict[Key, Declared]:
 
 
 def _declare(settings: Settings) -> None:
-    Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner="migration/test"))
+    Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner="migration/test", unsettled=False))

@@ -40,7 +40,7 @@ from migration.contracts.workers import (
     Template,
     WorkerScaleResult,
 )
-from migration.settings.model import DnsRecord
+from migration.settings.model import AcceptedFlows, DnsRecord
 from providers import operations
 from tests.samples import COMMON, DRAIN_RULES
 
@@ -137,9 +137,11 @@ STATES: list[tuple[str, dict[str, Any], Inputs, bool]] = [
             from_side="legacy",
             to_side="main",
             owner="migration/default",
+            fixed="packed",
             command="pulumi up -s other.stage-{stage}",
         ),
-        False,
+        # Which cluster and which stack this is, and what must not change, wasn't recorded yet.
+        True,
     ),
     (
         "Drain",
@@ -198,7 +200,7 @@ STATES: list[tuple[str, dict[str, Any], Inputs, bool]] = [
                     ttl=2,
                     metric_period_seconds=60,
                     quiet_periods=3,
-                    allow_traffic=False,
+                    accepted=AcceptedFlows(),
                 ),
             ),
         ),

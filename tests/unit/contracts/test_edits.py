@@ -113,7 +113,7 @@ WANTED = [
     ("members.0.group", "master-x.pet", {"legacy-member-groups", "swap-a", "gate-before", "gate-after"}),
     ("ingress.namespace", "elsewhere", {"ingress-policy"}),
     ("ingress.externalTrafficPolicy", "Cluster", {"ingress-policy"}),
-    ("allowTrafficOnOldBalancers", True, {"gate-before"}),
+    ("traffic.acceptedFlows", {"api": {"active": 5, "why": "kubelets"}}, {"gate-before"}),
     (
         "pools.0.group",
         "nodes-x.pet",

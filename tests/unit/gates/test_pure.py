@@ -14,7 +14,8 @@ from migration.gates import CHECKS, Live, run
 from migration.gates.cleanup import Old
 from migration.gates.cluster import continuous, managers
 from migration.gates.members import address_of, within
-from migration.gates.quiet import flows, window
+from migration.gates.quiet import newest, window
+from migration.gates.quiet import within as within_time
 from migration.gates.workloads import volume_zones
 from migration.reachability import lacking, leads, peering_between, resolves_both_ways, routes, unreached, vpc_cidrs
 from migration.runtime.context import Context
@@ -106,11 +107,12 @@ def test_quiet_is_the_longer_of_two_ttls_and_the_periods() -> None:
     assert window(ttl=5, period=5, periods=3) == 20
 
 
-def test_only_recent_flows_count_and_a_missing_datum_is_none() -> None:
+def test_only_data_of_the_stretch_count_and_the_newest_is_the_last_word() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    points = [{"Timestamp": now - timedelta(seconds=s), "Sum": value} for s, value in ((400, 9.0), (60, 2.0))]
-    assert flows(points, now - timedelta(seconds=240)) == 2.0
-    assert flows(points[:1], now - timedelta(seconds=240)) == 0
+    points = [{"Timestamp": now - timedelta(seconds=s), "Sum": value} for s, value in ((400, 9.0), (60, 2.0), (0, 5.0))]
+    assert within_time(points, now - timedelta(seconds=240), now - timedelta(seconds=10)) == [points[1]]
+    assert newest(points) == now
+    assert newest([]) is None
 
 
 # Names of the old VPC
