@@ -11,7 +11,7 @@ import pulumi
 from components.base import Args, Component
 from components.ingress import IngressTraffic, IngressTrafficArgs
 from components.side_view import SideView
-from migration.contracts.gates import worker_groups
+from migration.contracts.gates import ended_groups, worker_groups
 from migration.contracts.workers import DrainInputs, DrainRules, TaintInputs
 from providers.operations import Drain, IngressPolicy, Taint
 
@@ -57,6 +57,7 @@ class Workloads(Component):
                 side=self._old.name,
                 groups=self._groups,
                 join_seconds=self._scope.settings.configuration.limits.join_seconds,
+                ended=ended_groups(self._scope.settings),
             ),
             self.child(after=after),
         )
@@ -85,6 +86,8 @@ class Workloads(Component):
                 groups=self._groups,
                 vpc_id=vpc,
                 rules=rules,
+                join_seconds=c.limits.join_seconds,
+                ended=ended_groups(self._scope.settings),
             )
         )
         return Drain(name, inputs, self.child(after=after))

@@ -75,6 +75,13 @@ def member_groups(s: Settings, side: str) -> tuple[str, ...]:
     return tuple(physical_name(member.group, "", c.sides[side].suffix) for member in c.members)
 
 
+def ended_groups(s: Settings) -> tuple[str, ...]:
+    """Auto Scaling groups that may be gone: at the stage that deletes the retire list, those on it."""
+    if not s.stage.finished:
+        return ()
+    return tuple(item.id for item in s.configuration.retire if item.type == "autoscaling-group")
+
+
 class Permissions(Contract):
     """May the operator do what a migration does, and is there room for the new groups?"""
 
@@ -322,11 +329,13 @@ class NothingMovableOnOldNodes(Contract):
 
     check: Literal["nothing-movable-on-old-nodes"] = "nothing-movable-on-old-nodes"
     worker_groups: tuple[str, ...]
+    new_groups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls(worker_groups=worker_groups(s, s.configuration.from_))
+        c = s.configuration
+        return cls(worker_groups=worker_groups(s, c.from_), new_groups=worker_groups(s, c.to))
 
 
 class EtcdPreflight(Contract):

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 
+# Seconds; for inputs that an earlier version wrote into a stack's state.
+JOIN_SECONDS = 120
+
 
 class InstanceProfile(Contract):
     """An instance profile as a launch template names it: by ARN or by name."""
@@ -155,6 +158,7 @@ class TaintInputs(Inputs):
     """Whether the nodes of Auto Scaling groups carry the taint that keeps new pods off them.
 
     `join_seconds`: how long a running instance without a node is waited for, since one that joins later is untainted.
+    `ended` names groups that are to be deleted: those may be gone.
     """
 
     shown: ClassVar[str] = "nodes"
@@ -163,6 +167,7 @@ class TaintInputs(Inputs):
     groups: Wanted[tuple[str, ...]]
     side: Manner[str]
     join_seconds: Manner[int]
+    ended: Manner[tuple[str, ...]] = ()
 
     def say(self) -> str:
         """Whose nodes, and how they shall be."""
@@ -198,7 +203,10 @@ class DrainRules(Contract):
 
 
 class DrainInputs(Inputs):
-    """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log."""
+    """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log.
+
+    `join_seconds` and `ended` are as the taint's.
+    """
 
     shown: ClassVar[str] = "pods"
 
@@ -208,6 +216,8 @@ class DrainInputs(Inputs):
     side: Manner[str]
     vpc_id: Manner[str]
     rules: Manner[DrainRules]
+    join_seconds: Manner[int] = JOIN_SECONDS
+    ended: Manner[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
@@ -239,13 +249,15 @@ class DrainResult(Result):
 
 
 class WorkerScaleInputs(Inputs):
-    """Worker groups at zero, or back at the sizes they had (`recorded`)."""
+    """Worker groups at zero, or back at the sizes they had (`recorded`); `join_seconds`, `ended` are as the taint's."""
 
     shown: ClassVar[str] = "size"
 
     wanted: Wanted[Literal["zero", "recorded"]]
     side: Manner[str]
     sizes: Wanted[tuple[GroupSize, ...]]
+    join_seconds: Manner[int] = JOIN_SECONDS
+    ended: Manner[tuple[str, ...]] = ()
 
     def say(self) -> str:
         """How large the groups shall be."""

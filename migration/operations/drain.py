@@ -5,14 +5,15 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from migration.clients.documents import mapping
-from migration.clients.kubernetes import SERVICES
+from migration.clients.kubernetes import PODS, SERVICES
 from migration.contracts.workers import DrainInputs, DrainResult
 from migration.drain.cluster import Cluster
 from migration.drain.executor import Drainer, Pace, Tally
-from migration.drain.nodes import change_nodes, cordoned, name_of, nodes_of, uncordoned
+from migration.drain.nodes import change_nodes, cordoned, uncordoned
 from migration.drain.plan import Rules
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
+from migration.workers.fleet import joined, some_pods
 
 
 def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> DrainResult:
@@ -20,9 +21,17 @@ def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> 
     wanted = inputs.wanted
     began = context.deadline.clock()
     api = context.clients.kubernetes
-    instances = [i.id for i in context.clients.aws.instances_of_groups(inputs.groups)]
-    nodes = nodes_of(api, instances)
+    fleet = joined(
+        context,
+        inputs.groups,
+        join_seconds=inputs.join_seconds,
+        ended=inputs.ended,
+        every=wanted == "drained",
+    )
+    nodes = fleet.nodes
     change = cordoned if wanted == "drained" else uncordoned
+    if wanted == "drained" and nodes:
+        some_pods(api.list(PODS))
     changed = change_nodes(api, nodes, change, alive=context.alive, deadline=context.deadline)
     if changed:
         context.log(
@@ -30,7 +39,7 @@ def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> 
         )
     tally = Tally()
     if wanted == "drained" and nodes:
-        tally = _drain(inputs, frozenset(name_of(node) for node in nodes), context)
+        tally = _drain(inputs, fleet.names, context)
     return DrainResult(
         wanted=wanted,
         tier=inputs.tier,

@@ -166,6 +166,9 @@ def test_a_broken_watch_goes_on_from_the_last_version_and_an_expired_one_lists_a
 
 
 class Aws:
+    def groups(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: {"AutoScalingGroupName": name, "DesiredCapacity": 1} for name in names}
+
     def instances_of_groups(self, groups: Sequence[str]) -> list[Instance]:
         return [Instance(id="i-1", ip="", zone="", vpc="", group=groups[0], state="running")]
 
@@ -196,8 +199,11 @@ def node(**spec: Any) -> dict[str, Any]:
     return item("n", spec={"providerID": "aws:///z/i-1", **spec}, resourceVersion="1")
 
 
+ELSEWHERE = item("elsewhere", spec={"nodeName": "other"})
+
+
 def test_nodes_without_movable_pods_are_cordoned_and_nothing_else_happens() -> None:
-    api = Api(nodes=[node(), item("other", spec={"providerID": "aws:///z/i-9"})])
+    api = Api(nodes=[node(), item("other", spec={"providerID": "aws:///z/i-9"})], pods=[ELSEWHERE])
     result = run(api)
     assert [name for name, _ in api.patches] == ["n"]
     assert api.patches[0][1]["spec"] == {"taints": [TAINT], "unschedulable": True}
@@ -219,6 +225,20 @@ def test_blocked_pods_end_the_operation_with_every_name() -> None:
 
 
 def test_ingress_pods_that_can_not_be_told_are_refused() -> None:
-    api = Api(nodes=[node()])
+    api = Api(nodes=[node()], pods=[ELSEWHERE])
     with pytest.raises(Permanent, match=r"migration:drain\.ingressSelector"):
         run(api, tier="ingress")
+
+
+def test_a_cluster_that_shows_no_node_of_the_groups_is_not_drained_but_refused() -> None:
+    api = Api(nodes=[item("twin", spec={"providerID": "aws:///z/i-9"})], pods=[ELSEWHERE])
+    with pytest.raises(Permanent, match=r"none of 1 running instances \(i-1 of a\) has a Node in this cluster"):
+        run(api)
+    assert api.patches == []
+
+
+def test_where_no_pod_is_listed_at_all_no_node_is_cordoned() -> None:
+    api = Api(nodes=[node()])
+    with pytest.raises(Permanent, match="lists no pod at all"):
+        run(api)
+    assert api.patches == []
