@@ -209,6 +209,21 @@ class WritersKnown(Contract):
         return cls(old=SideRef.of(s, c.from_), namespace=c.ingress.namespace, service=c.ingress.service)
 
 
+class EveryOldNodeInAPool(Contract):
+    """Does each Node of the old VPC run on an instance of the groups that this program knows?"""
+
+    check: Literal["every-old-node-in-a-pool"] = "every-old-node-in-a-pool"
+    old: SideRef
+    worker_groups: tuple[str, ...]
+    member_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        name = s.configuration.from_
+        return cls(old=SideRef.of(s, name), worker_groups=worker_groups(s, name), member_groups=member_groups(s, name))
+
+
 class GroupPair(Contract):
     """A worker group and its copy on the new side, by name."""
 
@@ -429,6 +444,7 @@ Question = (
     | ApiServedByNewBalancer
     | TtlsLowered
     | WritersKnown
+    | EveryOldNodeInAPool
     | NewNodesReady
     | NewTargetsHealthy
     | ClientsReachNewSide

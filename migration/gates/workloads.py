@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING, cast
 
+from migration.clients.aws import VALUES_PER_FILTER, batches, described
 from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import NODES, PODS, VOLUMES
-from migration.contracts.gates import NewNodesReady, NothingMovableOnOldNodes
+from migration.contracts.gates import EveryOldNodeInAPool, NewNodesReady, NothingMovableOnOldNodes
 from migration.drain.model import pod_from
 from migration.drain.nodes import instance_of, name_of, ready
 from migration.gates.live import Live
+from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent, Retryable
 from migration.workers.fleet import Fleet, look, some_pods
+
+if TYPE_CHECKING:
+    from migration.clients.aws import Aws
 
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone", "topology.ebs.csi.aws.com/zone")
 
@@ -35,6 +42,69 @@ def zone_of(node: Document) -> str:
     """A node's zone by its label."""
     labels = mapping(node, "metadata", "labels")
     return next((labels[key] for key in ZONE_LABELS if key in labels), "")
+
+
+def every_node_known(q: EveryOldNodeInAPool, live: Live) -> str:
+    """Each Node of the old VPC is a pool's or a member's: any other would keep its pods, and be cut off with them."""
+    aws = live.aws
+    nodes = live.kubernetes.list(NODES)
+    if not nodes:
+        raise Retryable("the cluster's API lists no Node at all; correct migration:kubeconfig if it is another cluster")
+    groups = (*q.worker_groups, *q.member_groups)
+    existing = aws.groups(groups)
+    absent = [name for name in groups if name not in existing]
+    if absent:
+        raise Permanent(
+            f"whose nodes are known can't be told: Auto Scaling groups {', '.join(absent)} don't exist; correct "
+            f"migration:pools and migration:members"
+        )
+    # Groups at zero, after a drain, have no node to recognise the cluster by; nothing_movable does by the new side's.
+    workers = look(aws, live.kubernetes, q.worker_groups)
+    if workers.nodeless and not workers.nodes:
+        raise Retryable(workers.unseen)
+    ours = {one.id for one in aws.instances_of_groups(groups, terminated=True)}
+    known = [node for node in nodes if instance_of(node) in ours]
+    others = [node for node in nodes if instance_of(node) not in ours]
+    vpcs = _vpcs_of(aws, [instance for node in others if (instance := instance_of(node))])
+    vpc = live.vpc(live.side(q.old))
+    ranges = [IPv4Network(cidr) for one in aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"] for cidr in vpc_cidrs(one)]
+    strays = [name_of(node) for node in others if instance_of(node) and vpcs.get(instance_of(node)) == vpc]
+    strays += [name_of(node) for node in others if not instance_of(node) and not _outside(node, ranges)]
+    if strays:
+        raise Permanent(
+            f"{len(strays)} Nodes of the old VPC are in no group of migration:pools or members: {_some(strays)}; they "
+            f"would take evicted pods and be cut off with them: add their group to migration:pools, or drain and "
+            f"terminate them and keep their maker (Karpenter, say) off the old VPC's subnets"
+        )
+    gone = [name_of(node) for node in others if instance_of(node) and instance_of(node) not in vpcs]
+    if gone:
+        raise Retryable(
+            f"EC2 doesn't say in which VPC {len(gone)} Nodes run: {_some(gone)}; delete the Node if its instance is "
+            f"gone, or correct the credentials if it is another account's"
+        )
+    return f"{len(known)} Nodes run on instances of the old groups, {len(others)} outside of the old VPC"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _vpcs_of(aws: Aws, instances: Sequence[str]) -> dict[str, str]:
+    """The VPC of each instance that EC2 has; one that is terminated has none."""
+    paginator = aws.ec2.get_paginator("describe_instances")
+    found: dict[str, str] = {}
+    for batch in batches(instances, VALUES_PER_FILTER):
+        for page in paginator.paginate(Filters=[{"Name": "instance-id", "Values": batch}]):
+            items = [item for one in described(page["Reservations"]) for item in one["Instances"]]
+            found |= {item["InstanceId"]: item["VpcId"] for item in items if item.get("VpcId")}
+    return found
+
+
+def _outside(node: Document, ranges: Sequence[IPv4Network]) -> bool:
+    """Whether a Node that names no instance has addresses, and all of them outside of the ranges."""
+    addresses = [one["address"] for one in listed(node, "status", "addresses") if one.get("type") == "InternalIP"]
+    own = [IPv4Address(address) for address in addresses if ":" not in address]
+    return bool(own) and not any(address in network for address in own for network in ranges)
 
 
 def new_nodes_ready(q: NewNodesReady, live: Live) -> str:
