@@ -75,6 +75,13 @@ class Workloads(Component):
             rescan_seconds=c.drain.rescan_seconds,
             stall_seconds=c.drain.stall_seconds,
             concurrency=c.drain.concurrency,
+            host_path=c.drain.host_path,
+            local_volumes=c.drain.local_volumes,
+            jobs=c.drain.jobs,
+            finished_pods=c.drain.finished_pods,
+            require_room=c.drain.require_room,
+            pending_seconds=c.drain.pending_seconds,
+            max_unplaced_pods=c.drain.max_unplaced_pods,
         )
         common = self._scope.common(c.drain.timeout_seconds)
         inputs = pulumi.Output.from_input(self._old.vpc_id).apply(

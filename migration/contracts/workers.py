@@ -187,7 +187,8 @@ class DrainRules(Contract):
     """How a drain goes about it: changing any of this drains nothing again.
 
     `unprotected_max_unavailable` (a number or a percentage) applies per owner without a budget. `rescan_seconds` is
-    the pause before the second look; after `stall_seconds` without progress what is left is named and given up.
+    the pause before the second look; after `stall_seconds` without progress what is left is named and given up. The
+    rest is as `migration.settings.model.Drain` says.
     """
 
     ingress_namespace: str
@@ -200,6 +201,13 @@ class DrainRules(Contract):
     rescan_seconds: float
     stall_seconds: float
     concurrency: int
+    host_path: bool = False
+    local_volumes: bool = False
+    jobs: Literal["wait", "evict", "refuse"] = "wait"
+    finished_pods: Literal["leave", "refuse"] = "leave"
+    require_room: bool = True
+    pending_seconds: float = 60.0
+    max_unplaced_pods: int = 25
 
 
 class DrainInputs(Inputs):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from migration.clients.aws import VALUES_PER_FILTER, batches, described
-from migration.clients.documents import Document, listed, mapping
+from migration.clients.documents import Document, listed
 from migration.clients.kubernetes import NODES, PODS, VOLUMES
 from migration.contracts.gates import EveryOldNodeInAPool, NewNodesReady, NothingMovableOnOldNodes
 from migration.drain.model import pod_from
-from migration.drain.nodes import instance_of, name_of, ready
+from migration.drain.nodes import instance_of, name_of, ready, zone_of
+from migration.drain.volumes import volume_zones
 from migration.gates.live import Live
 from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent, Retryable
@@ -19,29 +20,6 @@ from migration.workers.fleet import Fleet, look, some_pods
 
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
-
-ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone", "topology.ebs.csi.aws.com/zone")
-
-
-def volume_zones(volume: Document) -> set[str]:
-    """The zones in which a PersistentVolume can be used; empty where it doesn't matter."""
-    terms = listed(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
-    # Volumes of the in-tree plugins may say it by label alone, which the scheduler honours as well.
-    labels = mapping(volume, "metadata", "labels")
-    labelled = {zone for key in ZONE_LABELS if key in labels for zone in str(labels[key]).split("__")}
-    return labelled | {
-        zone
-        for term in terms
-        for expression in listed(term, "matchExpressions")
-        if expression["key"] in ZONE_LABELS
-        for zone in cast(list[str], expression.get("values") or [])
-    }
-
-
-def zone_of(node: Document) -> str:
-    """A node's zone by its label."""
-    labels = mapping(node, "metadata", "labels")
-    return next((labels[key] for key in ZONE_LABELS if key in labels), "")
 
 
 def every_node_known(q: EveryOldNodeInAPool, live: Live) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from migration.clients.aws import Instance
 from migration.clients.documents import Document
@@ -18,6 +18,8 @@ from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
+
+T = TypeVar("T")
 
 # EC2's states of an instance that runs pods, or will.
 LIVE = frozenset({"pending", "running"})
@@ -88,7 +90,7 @@ def look(aws: Aws, api: NodeApi, groups: Iterable[str], *, ended: Iterable[str] 
     return Fleet(groups=names, instances=instances, nodes=nodes, nodeless=nodeless)
 
 
-def some_pods(pods: Sequence[Document]) -> Sequence[Document]:
+def some_pods(pods: Sequence[T]) -> Sequence[T]:
     """The cluster's pods; raises `Permanent` where there is none at all, which no cluster with nodes shows."""
     if not pods:
         raise Permanent(
