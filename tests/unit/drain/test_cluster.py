@@ -242,3 +242,39 @@ def test_where_no_pod_is_listed_at_all_no_node_is_cordoned() -> None:
     with pytest.raises(Permanent, match="lists no pod at all"):
         run(api)
     assert api.patches == []
+
+
+def fitting(cpu: str) -> Api:
+    owned = item("web-1", owner=("ReplicaSet", "web"), spec={"nodeName": "n", "containers": [REQUEST]})
+    new = {**item("new", spec={"providerID": "aws:///z/i-2"}), "status": {"allocatable": {"cpu": cpu, "pods": "9"}}}
+    new["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    return Api(nodes=[node(), new], pods=[owned])
+
+
+REQUEST = {"resources": {"requests": {"cpu": "2"}}}
+
+
+def test_without_room_nothing_is_cordoned_and_the_key_is_named() -> None:
+    api = fitting("1")
+    with pytest.raises(Permanent, match=r"no room for the 1 pods .* 2\.0 cores where 1\.0 are free; .*requireRoom"):
+        run(api)
+    assert api.patches == []
+
+
+def test_with_room_or_with_a_yes_the_drain_begins() -> None:
+    for api, rules in ((fitting("2"), RULES), (fitting("1"), RULES.model_copy(update={"require_room": False}))):
+        with pytest.raises(AssertionError, match="nothing to evict here"):
+            run(api, rules=rules)
+        assert [name for name, _ in api.patches] == ["n"]
+
+
+def test_claims_know_their_volumes_zone_and_node() -> None:
+    expression = {"key": "topology.kubernetes.io/zone", "values": ["a"]}
+    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
+    api = Api(
+        pods=[item("web-1", owner=("ReplicaSet", "web"), spec={"nodeName": "n"})],
+        persistentvolumeclaims=[item("ebs", spec={"volumeName": "pv-1"}), item("disk", spec={"volumeName": "pv-2"})],
+        persistentvolumes=[item("pv-1", spec={"nodeAffinity": affinity}), item("pv-2", spec={"local": {}})],
+    )
+    view = Cluster(api, frozenset({"n"}), Clock()).exact()
+    assert (view.zones, view.node_bound) == ({"apps/ebs": frozenset({"a"})}, {"apps/disk": "pv-2"})
