@@ -16,7 +16,6 @@ from migration.clients.kubernetes import NODES, PODS, SERVICES, Kind, Unreachabl
 from migration.contracts.workers import (
     AutoscalerHoldInputs,
     DrainInputs,
-    DrainRules,
     GroupSize,
     TaintInputs,
     WorkerScaleInputs,
@@ -27,6 +26,7 @@ from migration.operations import drain, hold, scale, taint
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
 from tests.samples import COMMON
+from tests.unit.drain.test_cluster import RULES
 from tests.unit.drain.test_executor import drainer, left
 from tests.unit.drain.world import OLD, Clock
 from tests.unit.drain.world import World as Drained
@@ -36,18 +36,6 @@ FAST = settings(
 )
 GROUPS = ("old-a", "old-b")
 SIZES = tuple(GroupSize(group=name, min=1, max=5, desired=2) for name in GROUPS)
-RULES = DrainRules(
-    ingress_namespace="apps",
-    ingress_service="ing",
-    ingress_selector={},
-    unprotected_max_unavailable="25%",
-    empty_dir=False,
-    bare_pods=False,
-    max_evictions_per_second=50,
-    rescan_seconds=5,
-    stall_seconds=60,
-    concurrency=2,
-)
 
 
 @dataclass

@@ -64,6 +64,7 @@ class World:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
     told: list[str] = field(default_factory=list)
+    templates: list[dict[str, Any]] | None = None
 
     def context(self) -> Context:
         clients: Any = SimpleNamespace(aws=self, kubernetes=self)
@@ -136,7 +137,8 @@ class World:
                 "NetworkInterfaces": [{"SubnetId": "subnet-1"}],
                 "SecurityGroupIds": ["sg-1"],
             }
-            return {"LaunchTemplateVersions": [{"LaunchTemplateData": data}]}
+            found = [{"LaunchTemplateData": data}] if self.templates is None else self.templates
+            return {"LaunchTemplateVersions": found}
 
         return SimpleNamespace(describe_launch_template_versions=versions)
 
@@ -227,6 +229,13 @@ def test_what_can_not_be_noted_is_refused_by_name() -> None:
         note.run(noted(one="gone"), None, World({}).context())
     with pytest.raises(Permanent, match="a uses a launch configuration"):
         note.run(noted(one="a"), None, World({"a": group("a", LaunchTemplate=None)}).context())
+
+
+def test_a_template_without_the_groups_version_is_refused_by_name() -> None:
+    world = World({"a": group("a")})
+    world.templates = []
+    with pytest.raises(Permanent, match=r"launch template lt-1 of group a has no version \$Latest"):
+        note.run(noted(one="a"), None, world.context())
 
 
 SIZE = GroupSize(group="old", min=1, max=5, desired=2)
