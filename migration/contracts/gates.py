@@ -75,6 +75,13 @@ def member_groups(s: Settings, side: str) -> tuple[str, ...]:
     return tuple(physical_name(member.group, "", c.sides[side].suffix) for member in c.members)
 
 
+def ended_groups(s: Settings) -> tuple[str, ...]:
+    """Auto Scaling groups that may be gone: at the stage that deletes the retire list, those on it."""
+    if not s.stage.finished:
+        return ()
+    return tuple(item.id for item in s.configuration.retire if item.type == "autoscaling-group")
+
+
 class Permissions(Contract):
     """May the operator do what a migration does, and is there room for the new groups?"""
 
@@ -200,6 +207,21 @@ class WritersKnown(Contract):
         """From the settings."""
         c = s.configuration
         return cls(old=SideRef.of(s, c.from_), namespace=c.ingress.namespace, service=c.ingress.service)
+
+
+class EveryOldNodeInAPool(Contract):
+    """Does each Node of the old VPC run on an instance of the groups that this program knows?"""
+
+    check: Literal["every-old-node-in-a-pool"] = "every-old-node-in-a-pool"
+    old: SideRef
+    worker_groups: tuple[str, ...]
+    member_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        name = s.configuration.from_
+        return cls(old=SideRef.of(s, name), worker_groups=worker_groups(s, name), member_groups=member_groups(s, name))
 
 
 class GroupPair(Contract):
@@ -332,11 +354,13 @@ class NothingMovableOnOldNodes(Contract):
 
     check: Literal["nothing-movable-on-old-nodes"] = "nothing-movable-on-old-nodes"
     worker_groups: tuple[str, ...]
+    new_groups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls(worker_groups=worker_groups(s, s.configuration.from_))
+        c = s.configuration
+        return cls(worker_groups=worker_groups(s, c.from_), new_groups=worker_groups(s, c.to))
 
 
 class EtcdPreflight(Contract):
@@ -438,6 +462,7 @@ Question = (
     | ApiServedByNewBalancer
     | TtlsLowered
     | WritersKnown
+    | EveryOldNodeInAPool
     | NewNodesReady
     | NewTargetsHealthy
     | ClientsReachNewSide

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 
+# Seconds; for inputs that an earlier version wrote into a stack's state.
+JOIN_SECONDS = 120
+
 
 class InstanceProfile(Contract):
     """An instance profile as a launch template names it: by ARN or by name."""
@@ -165,6 +168,7 @@ class TaintInputs(Inputs):
     """Whether the nodes of Auto Scaling groups carry the taint that keeps new pods off them.
 
     `join_seconds`: how long a running instance without a node is waited for, since one that joins later is untainted.
+    `ended` names groups that are to be deleted: those may be gone.
     """
 
     shown: ClassVar[str] = "nodes"
@@ -173,6 +177,7 @@ class TaintInputs(Inputs):
     groups: Wanted[tuple[str, ...]]
     side: Manner[str]
     join_seconds: Manner[int]
+    ended: Manner[tuple[str, ...]] = ()
 
     def say(self) -> str:
         """Whose nodes, and how they shall be."""
@@ -192,7 +197,8 @@ class DrainRules(Contract):
     """How a drain goes about it: changing any of this drains nothing again.
 
     `unprotected_max_unavailable` (a number or a percentage) applies per owner without a budget. `rescan_seconds` is
-    the pause before the second look; after `stall_seconds` without progress what is left is named and given up.
+    the pause before the second look; after `stall_seconds` without progress what is left is named and given up. The
+    rest is as `migration.settings.model.Drain` says.
     """
 
     ingress_namespace: str
@@ -205,10 +211,20 @@ class DrainRules(Contract):
     rescan_seconds: float
     stall_seconds: float
     concurrency: int
+    host_path: bool = False
+    local_volumes: bool = False
+    jobs: Literal["wait", "evict", "refuse"] = "wait"
+    finished_pods: Literal["leave", "refuse"] = "leave"
+    require_room: bool = True
+    pending_seconds: float = 60.0
+    max_unplaced_pods: int = 25
 
 
 class DrainInputs(Inputs):
-    """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log."""
+    """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log.
+
+    `join_seconds` and `ended` are as the taint's.
+    """
 
     shown: ClassVar[str] = "pods"
 
@@ -218,6 +234,8 @@ class DrainInputs(Inputs):
     side: Manner[str]
     vpc_id: Manner[str]
     rules: Manner[DrainRules]
+    join_seconds: Manner[int] = JOIN_SECONDS
+    ended: Manner[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
@@ -249,13 +267,15 @@ class DrainResult(Result):
 
 
 class WorkerScaleInputs(Inputs):
-    """Worker groups at zero, or back at the sizes they had (`recorded`)."""
+    """Worker groups at zero, or back at the sizes they had (`recorded`); `join_seconds`, `ended` are as the taint's."""
 
     shown: ClassVar[str] = "size"
 
     wanted: Wanted[Literal["zero", "recorded"]]
     side: Manner[str]
     sizes: Wanted[tuple[GroupSize, ...]]
+    join_seconds: Manner[int] = JOIN_SECONDS
+    ended: Manner[tuple[str, ...]] = ()
 
     def say(self) -> str:
         """How large the groups shall be."""

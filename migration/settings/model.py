@@ -253,12 +253,27 @@ class Drain(Model):
 
     `rescan_seconds` is the pause before the second look for pods that slipped past the taint (5 s is the least that
     shows them); `stall_seconds` how long nothing may move before what is left is named and given up.
+
+    What may be lost is said one by one, and nothing by default: `empty_dir`, `host_path` (a node's own files),
+    `local_volumes` (volumes of one node), `bare_pods`. `jobs`: pods that run to completion end by themselves (`wait`,
+    as long as the drain may take), are evicted, or block it. `finished_pods`: ended ones may be left on their node,
+    or block the drain until somebody deletes them.
+
+    The brake: `require_room` refuses to begin where the new side can't hold what the pods request. A moved pod that
+    finds no node for `pending_seconds` stops evictions; `max_unplaced_pods` may be without one at the same time.
     """
 
     timeout_seconds: Annotated[int, Field(ge=1)] = 14400
     unprotected_max_unavailable: str = "25%"
     empty_dir: bool = False
     bare_pods: bool = False
+    host_path: bool = False
+    local_volumes: bool = False
+    jobs: Literal["wait", "evict", "refuse"] = "wait"
+    finished_pods: Literal["leave", "refuse"] = "leave"
+    require_room: bool = True
+    pending_seconds: Annotated[int, Field(ge=1)] = 60
+    max_unplaced_pods: Annotated[int, Field(ge=1)] = 25
     ingress_selector: dict[str, str] = Field(default_factory=dict)
     max_evictions_per_second: Annotated[int, Field(ge=1)] = 50
     rescan_seconds: Annotated[int, Field(ge=5)] = 5

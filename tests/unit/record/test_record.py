@@ -49,7 +49,7 @@ def recorded(reached: int, tried: int, **changes: Any) -> Record:
         "stack": "s-1",
         "cluster_uid": "uid-pet",
     }
-    return Record(**(known | {"reached": reached, "tried": tried} | changes))
+    return Record.model_validate(known | {"reached": reached, "tried": tried} | changes)
 
 
 def test_a_cluster_never_moved_has_no_record(aws: Aws) -> None:
