@@ -136,8 +136,7 @@ COMMENTS = {
     "connectedNetworks": "Who else talks to the cluster. With vpcId the new VPC is peered with it as the old one is;\n"
     "without, connect it before stage 4. The old VPC may overlap one of these, the new one may not.",
     "operatorNetworks": "Let in to etcd while members are swapped (stages 6 and 7).",
-    "pools": "One worker group each: instance type x zone x on-demand or spot. Sizes aren't here: they are read when\n"
-    "stage 3 begins.",
+    "pools": "One worker group each. What it launches and its sizes aren't here: they are read when stage 3 begins.",
     "members": "One control-plane member each: a group of size 1 with a volume of its own.",
     "traffic": "The names that move, as they were before: ttl and value are what the way back restores.",
     "retire": "Exactly what stage 8 deletes.",
@@ -167,7 +166,6 @@ def configuration(example: Example) -> dict[str, Any]:
         "pools": list(_pools(e)),
         "members": list(_members(e)),
         "controlPlaneRole": f"masters.{e.cluster}",
-        "workerRole": f"nodes.{e.cluster}",
         "traffic": {"zoneId": "Z0" + e.id("z", "zone")[2:].upper(), "records": list(_records(e)), "ttl": 5},
         "ingress": {
             "namespace": "ingress",
@@ -185,29 +183,23 @@ def configuration(example: Example) -> dict[str, Any]:
     return {**found, "retire": retire, "keep": keep}
 
 
-def _short(market: str) -> str:
-    return "od" if market == "on-demand" else "spot"
+def pool_name(kind: str, zone: str, market: str) -> str:
+    """What a pool of an instance type, a zone and a market is called."""
+    return f"nodes-{kind.replace('.', '-')}-{zone[-1]}-{'od' if market == 'on-demand' else 'spot'}"
 
 
-def _groups(e: Example) -> Iterator[tuple[str, str, str, str]]:
-    """Pool name, instance type, zone, market of every worker group."""
+def _groups(e: Example) -> Iterator[tuple[str, str]]:
+    """Name and zone of every worker pool."""
     for kind in e.types:
         for zone in ZONES:
             for market in MARKETS:
-                yield f"nodes-{kind.replace('.', '-')}-{zone[-1]}-{_short(market)}", kind, zone, market
+                yield pool_name(kind, zone, market), zone
 
 
 def _pools(e: Example) -> Iterator[dict[str, Any]]:
-    for name, kind, zone, market in _groups(e):
+    for name, zone in _groups(e):
         group = f"{name}.{e.cluster}"
-        yield {
-            "name": name,
-            "group": group,
-            "launchTemplate": e.id("lt", group),
-            "instanceType": kind,
-            "market": market,
-            "zones": [zone],
-        }
+        yield {"name": name, "group": group, "zones": [zone]}
 
 
 def _members(e: Example) -> Iterator[dict[str, Any]]:
@@ -217,10 +209,8 @@ def _members(e: Example) -> Iterator[dict[str, Any]]:
         yield {
             "name": name,
             "group": group,
-            "launchTemplate": e.id("lt", group),
             "zone": zone,
             "address": str(subnet.network_address + 10),
-            "volumeId": e.id("vol", f"etcd {name}"),
             "volumeSize": e.volume_size,
             "volumeType": "gp3",
         }
@@ -284,11 +274,11 @@ def retired(e: Example) -> list[dict[str, str]]:
     owners = [*_members(e), *_pools(e)]
     balancers = _legacy(e)["loadBalancers"]
     items = [("autoscaling-group", one["group"]) for one in owners]
-    items += [("launch-template", one["launchTemplate"]) for one in owners]
+    items += [("launch-template", e.id("lt", one["group"])) for one in owners]
     items += [("load-balancer", balancers[role]["arn"]) for role in ("api", "ingress")]
     items += [("target-group", arn) for role in ("api", "ingress") for arn in balancers[role]["targetGroups"]]
     items += [("security-group", e.id("sg", role)) for role in ("masters", "nodes")]
-    items += [("volume", one["volumeId"]) for one in _members(e)]
+    items += [("volume", e.id("vol", f"etcd {one['name']}")) for one in _members(e)]
     return [{"type": kind, "id": id_} for kind, id_ in items]
 
 

@@ -6,9 +6,17 @@ import copy
 import json
 from typing import Any
 
+from migration.contracts.base import Connection
 from migration.settings import Settings, load
 
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
+
+# What every operation's inputs have.
+COMMON: dict[str, Any] = {
+    "cluster": "pet",
+    "connection": Connection(region="eu-central-1"),
+    "timeout_seconds": 900,
+}
 
 _ARN = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:"
 
@@ -48,9 +56,6 @@ _SAMPLE: dict[str, Any] = {
         {
             "name": f"m5-{zone[-1]}",
             "group": f"nodes-m5-{zone[-1]}.pet",
-            "launchTemplate": f"lt-{zone[-1]}",
-            "instanceType": "m5.large",
-            "market": "on-demand",
             "zones": [zone],
         }
         for zone in ZONES
@@ -59,15 +64,12 @@ _SAMPLE: dict[str, Any] = {
         {
             "name": name,
             "group": f"master-{name}.pet",
-            "launchTemplate": f"lt-master-{name}",
             "zone": zone,
             "address": f"10.0.{position}.10",
-            "volumeId": f"vol-{name}",
         }
         for position, (name, zone) in enumerate(zip("abc", ZONES, strict=True))
     ],
     "controlPlaneRole": "masters.pet",
-    "workerRole": "nodes.pet",
     "traffic": {
         "zoneId": "Z1",
         "records": [

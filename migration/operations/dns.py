@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws, error_code
 from migration.contracts.traffic import DnsCutInputs, DnsCutResult
-from migration.dns.plan import batch
+from migration.dns.plan import batch, plain
 from migration.dns.wanted import FULL, Weights
 from migration.dns.zone import zone_records
 from migration.runtime.context import Context
@@ -57,7 +57,7 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
     return DnsCutResult(
         form=inputs.form,
         ttl=inputs.ttl if pair else None,
-        changed=tuple(sorted({item["ResourceRecordSet"]["Name"] for item in found})),
+        changed=tuple(sorted({plain(item["ResourceRecordSet"]["Name"]) for item in found})),
     )
 
 

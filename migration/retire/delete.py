@@ -34,14 +34,7 @@ _HELD = ("DependencyViolation", "ResourceInUse", "VolumeInUse", "ScalingActivity
 
 
 def ordered(items: Iterable[Retired]) -> list[Retired]:
-    """`items` in the order they can be deleted in; raises `Permanent` for a type this program doesn't retire."""
-    items = list(items)
-    unknown = sorted({item.type for item in items} - set(ORDER))
-    if unknown:
-        raise Permanent(
-            f"migration:retire names the type {', '.join(unknown)}, which this program doesn't delete; "
-            f"move those items to migration:keep. Known: {', '.join(ORDER)}"
-        )
+    """`items` in the order they can be deleted in."""
     return sorted(items, key=lambda item: ORDER.index(item.type))
 
 

@@ -20,6 +20,8 @@ class _NotJudged(Exception):
 class _Part(Model):
     """The keys of a configuration that are right in themselves."""
 
+    dropped = Configuration.dropped
+
     def __getattr__(self, name: str) -> Any:
         if name in Configuration.model_fields:
             raise _NotJudged(name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 import yaml
-from pulumi.runtime import mocks
+from pulumi.runtime import mocks, rpc
 
 from components.base import Scope
 from components.migration import Migration, MigrationArgs
@@ -34,44 +34,100 @@ _TEMPLATE = {
 }
 
 
+Key = tuple[str, str]
+"""A resource by its type's last part and its name."""
+
+
 @dataclass(frozen=True)
 class Declared:
-    """One resource as the program declared it: its inputs as the engine would get them."""
+    """One resource as the program declared it: its inputs as the engine would get them, and what the engine is told.
+
+    `after`: what it depends on by option or by value. `aliases`: parents (URNs) it is known under besides its own.
+    """
 
     type: str
     name: str
     inputs: dict[str, Any]
+    parent: str
+    after: frozenset[Key]
+    aliases: tuple[str, ...]
+    retained: bool
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What an operation is given."""
+        return self.inputs["inputs"]
 
 
-class _Recorder(pulumi.runtime.Mocks):
-    def __init__(self) -> None:
-        self.seen: list[Declared] = []
+def _key(urn: str) -> Key:
+    _, _, kinds, name = urn.split("::", 3)
+    return kinds.rsplit(":", 1)[-1], name
+
+
+class _Answers(pulumi.runtime.Mocks):
+    """Every resource is made at once, with ids that tell its name."""
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        inputs = {key: value for key, value in args.inputs.items() if key not in ("__provider", "result")}
-        self.seen.append(Declared(args.typ, args.name, inputs))
         outputs = {**args.inputs, "arn": f"arn:{args.name}", "dnsName": f"{args.name}.elb", "latestVersion": 1}
         if args.typ.endswith("GroupNote"):
-            note = {"min": 1, "max": 3, "desired": 2, "template": _TEMPLATE, "tags": {"k8s.io/role/node": "1"}}
-            outputs["result"] = {"groups": dict.fromkeys(args.inputs["groups"], note)}
+            groups = _plain(args.inputs)["inputs"]["groups"]
+            size = {"min": 1, "max": 3, "desired": 2}
+            seen = {
+                key: {"group": group, **size, "template": _TEMPLATE, "tags": {"k8s.io/role/node": "1"}}
+                for key, group in groups.items()
+            }
+            outputs["result"] = {"groups": seen}
         return f"id-{args.name}", outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         raise AssertionError(f"the program looks something up at preview: {args.token}")
 
 
-def declare(settings: Settings) -> dict[tuple[str, str], Declared]:
+class _Monitor(mocks.MockMonitor):
+    """Keeps what the mocks aren't told: dependencies, parents, aliases."""
+
+    def __init__(self) -> None:
+        super().__init__(_Answers())
+        self.seen: list[Declared] = []
+
+    def RegisterResource(self, request: Any) -> Any:
+        answer = super().RegisterResource(request)
+        if request.type != "pulumi:pulumi:Stack":
+            inputs = _plain(rpc.deserialize_properties(request.object))
+            declared = Declared(
+                type=request.type,
+                name=request.name,
+                inputs={key: value for key, value in inputs.items() if key not in ("__provider", "result")},
+                parent=request.parent,
+                after=frozenset(map(_key, request.dependencies)),
+                aliases=tuple("root" if one.spec.noParent else one.spec.parentUrn for one in request.aliases),
+                retained=request.retainOnDelete,
+            )
+            self.seen.append(declared)
+        return answer
+
+
+def _plain(value: Any) -> Any:
+    """`value` without the marks of secrets."""
+    if rpc.is_rpc_secret(value):
+        return _plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def declare(settings: Settings) -> dict[Key, Declared]:
     """Everything the program declares for `settings`, by type (its last part) and name. A fresh run each time."""
-    recorder = _Recorder()
+    monitor = _Monitor()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        mocks.set_mocks(recorder, project="migration", stack=settings.stack, preview=False)
+        mocks.set_mocks(monitor.mocks, project="migration", stack=settings.stack, preview=False, monitor=monitor)
         loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(lambda: _declare(settings)))
     finally:
         loop.close()
-    found = {(item.type.rsplit(":", 1)[-1], item.name): item for item in recorder.seen}
-    assert len(found) == len(recorder.seen), "two resources of one type and name"
+    found = {(item.type.rsplit(":", 1)[-1], item.name): item for item in monitor.seen}
+    assert len(found) == len(monitor.seen), "two resources of one type and name"
     return found
 
 

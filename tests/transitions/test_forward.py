@@ -10,9 +10,7 @@ import pytest
 
 from migration.stages import STAGES
 from tests.samples import ZONES, settings
-from tests.transitions.recorder import OLD_CLOUD_CONFIG, Declared, declare
-
-Key = tuple[str, str]
+from tests.transitions.recorder import OLD_CLOUD_CONFIG, Declared, Key, declare
 
 
 @cache
@@ -44,7 +42,8 @@ ALWAYS = {("Gate", "gate-before"), ("Gate", "gate-after"), ("StageRecord", "begi
 
 def test_stage_0_declares_nothing_of_either_side_but_the_reference() -> None:
     assert {key for key in at(0) if key[0] not in ("kubernetes", "Objects", "ClusterRole")} == ALWAYS | {
-        ("Referenced", "legacy")
+        ("Migration", "migration"),
+        ("Referenced", "legacy"),
     }
 
 
@@ -72,9 +71,50 @@ def test_2_makes_the_shared_parts_and_the_rules_across() -> None:
         for purpose in ("clients", "peers")
     } <= across
     assert {("DnsCut", "names"), ("ApiTargets", "api-targets")} <= new
-    assert at(2)[("DnsCut", "names")].inputs["wanted"] == "old"
+    assert at(2)[("DnsCut", "names")].asked["form"] == "pair"
+    assert {name for kind, name in new if kind == "Record"} == set(RECORDS)
+    assert weights(2) == {"legacy": 100, "main": 0}
     assert gone(2) == set()
     assert changed(2) == ALWAYS
+
+
+RECORDS = ("legacy-api.pet.example", "main-api.pet.example", "legacy-*.apps.pet.example", "main-*.apps.pet.example")
+
+
+def weights(stage: int) -> dict[str, int]:
+    """What share each side's records have: all of a side's the same, or this fails."""
+    found: dict[str, int] = {}
+    for name in RECORDS:
+        inputs = at(stage)[("Record", name)].inputs
+        side, weight = inputs["setIdentifier"], int(inputs["weightedRoutingPolicies"][0]["weight"])
+        assert name.startswith(f"{side}-")
+        assert found.setdefault(side, weight) == weight
+    return found
+
+
+def test_a_record_is_the_one_that_the_batch_made_and_only_leaves_the_stack() -> None:
+    balancers = {
+        "legacy-api.pet.example": "api-pet.elb.example",
+        "main-api.pet.example": "main-api.elb",
+        "legacy-*.apps.pet.example": "ingress-pet.elb.example",
+        "main-*.apps.pet.example": "main-ingress.elb",
+    }
+    for name, balancer in balancers.items():
+        record = at(2)[("Record", name)]
+        assert record.inputs["records"] == [balancer]
+        assert (record.inputs["zoneId"], record.inputs["type"], record.inputs["ttl"]) == ("Z1", "CNAME", 5)
+        assert record.inputs["allowOverwrite"] is True
+        assert record.retained
+        if name.startswith("main-"):
+            assert ("DnsCut", "names") in record.after
+
+
+@pytest.mark.parametrize("stage", [2, 4, 5])
+def test_the_new_sides_records_change_before_the_old_sides(stage: int) -> None:
+    new = {("Record", name) for name in RECORDS if name.startswith("main-")}
+    for name in RECORDS:
+        after = at(stage)[("Record", name)].after
+        assert after & {("Record", other) for other in RECORDS} == (new if name.startswith("legacy-") else set())
 
 
 def test_3_makes_the_workers_and_keeps_pods_off_the_old_nodes() -> None:
@@ -82,19 +122,30 @@ def test_3_makes_the_workers_and_keeps_pods_off_the_old_nodes() -> None:
     assert {("Group", f"main-m5-{zone[-1]}") for zone in ZONES} <= new
     assert {("GroupNote", "legacy-worker-groups"), ("AutoscalerHold", "legacy-autoscaler")} <= new
     assert {("Taint", "legacy-taint"), ("IngressPolicy", "ingress-policy")} <= new
-    assert at(3)[("IngressPolicy", "ingress-policy")].inputs["wanted"] == "Cluster"
-    assert at(3)[("AutoscalerHold", "legacy-autoscaler")].inputs["wanted"] == "held"
+    assert at(3)[("IngressPolicy", "ingress-policy")].asked["wanted"] == "Cluster"
+    assert at(3)[("AutoscalerHold", "legacy-autoscaler")].asked["wanted"] == "held"
     assert not types(new) & {"Drain", "WorkerScale", "MemberSwap"}
     assert gone(3) == set()
     assert changed(3) == ALWAYS
 
 
-@pytest.mark.parametrize(("stage", "wanted"), [(4, "both"), (5, "new")])
-def test_4_and_5_change_names_and_nothing_else(stage: int, wanted: str) -> None:
+@pytest.mark.parametrize(("stage", "old", "new"), [(4, 50, 50), (5, 0, 100)])
+def test_4_and_5_change_weights_and_nothing_else(stage: int, old: int, new: int) -> None:
     assert appeared(stage) == set()
     assert gone(stage) == set()
-    assert changed(stage) == ALWAYS | {("DnsCut", "names")}
-    assert at(stage)[("DnsCut", "names")].inputs["wanted"] == wanted
+    # What a pair would begin with changes as well, which runs nothing.
+    assert changed(stage) == ALWAYS | {("DnsCut", "names")} | {("Record", name) for name in RECORDS}
+    assert weights(stage) == {"legacy": old, "main": new}
+    assert differing("DnsCut", "names", stage) == {"newWeight"}
+    for name in RECORDS:
+        assert differing("Record", name, stage) == {"weightedRoutingPolicies"}
+
+
+def differing(kind: str, name: str, stage: int) -> set[str]:
+    """Names of the inputs that a stage changes; of an operation, of what it is given."""
+    before, after = (at(number)[(kind, name)].inputs for number in (stage - 1, stage))
+    before, after = before.get("inputs", before), after.get("inputs", after)
+    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
 
 def test_6_drains_and_gives_the_policy_back() -> None:
@@ -110,8 +161,8 @@ def test_6_drains_and_gives_the_policy_back() -> None:
     }
     assert gone(6) == set()
     assert changed(6) == ALWAYS | {("IngressPolicy", "ingress-policy")}
-    assert at(6)[("IngressPolicy", "ingress-policy")].inputs["wanted"] == "recorded"
-    assert at(6)[("WorkerScale", "legacy-workers")].inputs["wanted"] == "zero"
+    assert at(6)[("IngressPolicy", "ingress-policy")].asked["wanted"] == "recorded"
+    assert at(6)[("WorkerScale", "legacy-workers")].asked["wanted"] == "zero"
 
 
 def test_7_makes_each_member_its_own_volume_and_swaps_it() -> None:
@@ -119,7 +170,7 @@ def test_7_makes_each_member_its_own_volume_and_swaps_it() -> None:
     for member in "abc":
         assert ("Volume", f"main-member-{member}") in new
         assert ("Group", f"main-member-{member}") in new
-        assert at(7)[("MemberSwap", f"swap-{member}")].inputs["wanted"] == "new"
+        assert at(7)[("MemberSwap", f"swap-{member}")].asked["wanted"] == "new"
     assert ("Listener", "main-api-check") in new
     assert gone(7) == set()
     assert changed(7) == ALWAYS | {("AutoscalerHold", "legacy-autoscaler")}
@@ -127,7 +178,7 @@ def test_7_makes_each_member_its_own_volume_and_swaps_it() -> None:
 
 def test_7_can_pause_between_members() -> None:
     paused = declare(settings(7, controlPlaneMoved=1))
-    wanted = [paused[("MemberSwap", f"swap-{member}")].inputs["wanted"] for member in "abc"]
+    wanted = [paused[("MemberSwap", f"swap-{member}")].asked["wanted"] for member in "abc"]
     assert wanted == ["new", "old", "old"]
 
 
@@ -137,8 +188,11 @@ def test_8_retires_the_list_and_takes_the_peering_away() -> None:
     assert {("Route", "legacy-rtb-1-to-main"), ("Listener", "main-api-check")} <= gone(8)
     assert "legacy-nodes-from-main-nodes" in {name for _, name in gone(8)}
     assert not types(gone(8)) & {"Vpc", "Subnet", "Group", "Volume", "LoadBalancer", "MemberSwap", "Drain"}
-    assert at(8)[("Retirement", "retirement")].inputs["items"] == [{"type": "security-group", "id": "sg-nodes"}]
-    assert at(8)[("DnsCut", "names")].inputs["wanted"] == "final"
+    assert at(8)[("Retirement", "retirement")].asked["items"] == [{"type": "security-group", "id": "sg-nodes"}]
+    assert at(8)[("DnsCut", "names")].asked["form"] == "final"
+    # Dissolving the pair is the batch's; its records are only let go.
+    assert {("Record", name) for name in RECORDS} <= gone(8)
+    assert all(at(7)[("Record", name)].retained for name in RECORDS)
     assert {("DnsCut", "names"), ("Listener", "main-api")} <= changed(8)
 
 
@@ -152,6 +206,18 @@ def test_an_operation_once_declared_stays_declared_through_8() -> None:
                   "DnsCut", "ApiTargets", "StageRecord", "Gate"}  # fmt: skip
     for stage in range(1, len(STAGES)):
         assert not {key for key in gone(stage) if key[0] in operations}
+
+
+@pytest.mark.parametrize("stage", [row.number for row in STAGES])
+def test_what_stood_at_the_root_of_earlier_stacks_is_found_there(stage: int) -> None:
+    for item in at(stage).values():
+        if item.type == "migration:migration:Migration":
+            assert "::pulumi:pulumi:Stack::" in item.parent
+            assert item.aliases == ()
+        elif item.parent.endswith("$migration:migration:Migration::migration"):
+            assert item.aliases == ("root",)
+        else:
+            assert "root" not in item.aliases
 
 
 def test_no_name_carries_a_role_so_nothing_is_renamed_when_sides_exchange() -> None:

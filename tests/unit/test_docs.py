@@ -56,6 +56,14 @@ def models(kind: Any) -> Iterator[tuple[str, type[BaseModel]]]:
             yield from models(argument)
 
 
+def every_model(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """A model and those inside of it, each with the path of its keys."""
+    yield "", model
+    for name, field in model.model_fields.items():
+        for more, inner in models(field.annotation):
+            yield from ((f"{field.alias or name}{more}.{path}", found) for path, found in every_model(inner))
+
+
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every key of the configuration as a path, with its default (None where there is none)."""
     for name, field in model.model_fields.items():
@@ -75,7 +83,7 @@ PATHS = sorted({(written(path), default) for path, default in keys(Configuration
 
 def test_the_paths_reach_into_sides_lists_and_sections() -> None:
     found = {path for path, _ in PATHS}
-    assert {"sides.<name>.loadBalancers.api.arn", "pools[].market", "drain.emptyDir", "from", "stage"} <= found
+    assert {"sides.<name>.loadBalancers.api.arn", "pools[].zones", "drain.emptyDir", "from", "stage"} <= found
 
 
 @pytest.mark.parametrize(("path", "default"), PATHS, ids=[path for path, _ in PATHS])
@@ -85,6 +93,12 @@ def test_every_key_is_explained_with_its_default(path: str, default: Any) -> Non
     if default is not None:
         shown = default if isinstance(default, str) else json.dumps(default)
         assert any(f"`{shown}`" in row for row in rows), f"docs/adopting.md: {path} has the default {shown}"
+
+
+def test_no_key_is_explained_that_is_gone() -> None:
+    gone = {f"{written(path)}{key}" for path, model in every_model(Configuration) for key in model.dropped}
+    assert {"workerRole", "pools[].market", "members[].volumeId"} <= gone
+    assert [key for key in gone if f"`{key}`" in ADOPTING] == []
 
 
 def camel(call: str) -> str:

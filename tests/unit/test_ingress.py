@@ -11,11 +11,13 @@ import pytest
 
 from migration.clients.aws import Target
 from migration.clients.kubernetes import ENDPOINT_SLICES, NODES, SERVICES, Conflict, Kind
-from migration.ingress.plan import Observation, next_step
-from migration.ingress.service import MARK, Step, refuse_health_check_ports
+from migration.contracts.traffic import IngressPolicyInputs, IngressPolicyResult
+from migration.ingress.plan import Observation, Step, next_step
+from migration.ingress.service import MARK, refuse_health_check_ports
 from migration.operations import ingress_policy
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
+from tests.samples import COMMON
 
 GROUPS = ("a", "b")
 FLAT = Observation(
@@ -229,16 +231,19 @@ class World:
         return SimpleNamespace(register_targets=register, deregister_targets=deregister)
 
 
-def run(world: World, wanted: str = "recorded", recorded: str = "Local", previous: Any = None) -> dict[str, Any]:
-    inputs = {
-        "wanted": wanted,
-        "recorded": recorded,
-        "namespace": "ingress",
-        "service": "ing",
-        "groups": ["g"],
-        "targetGroups": ["tg"],
-    }
-    return ingress_policy.run(inputs, previous, world.context())
+INPUTS = IngressPolicyInputs(
+    **COMMON,
+    wanted="recorded",
+    recorded="Local",
+    namespace="ingress",
+    service="ing",
+    groups=("g",),
+    target_groups=("tg",),
+)
+
+
+def run(world: World, previous: IngressPolicyResult | None = None, **changes: str) -> IngressPolicyResult:
+    return ingress_policy.run(INPUTS.model_copy(update=changes), previous, world.context())
 
 
 def whole(world: World) -> None:
@@ -250,8 +255,8 @@ def test_back_to_local_no_target_is_ever_silent_and_everything_is_given_back() -
     world = World()
     result = run(world)
     whole(world)
-    assert result["steps"] == ["mark", "suspend", "deregister", "flip", "register", "resume", "unmark"]
-    assert (result["policy"], result["previous"]) == ("Local", "Cluster")
+    assert result.steps == ("mark", "suspend", "deregister", "flip", "register", "resume", "unmark")
+    assert (result.wanted, result.policy, result.previous) == ("recorded", "Local", "Cluster")
 
 
 @pytest.mark.parametrize("change", range(1, 8))
@@ -270,7 +275,7 @@ def test_a_second_run_changes_nothing() -> None:
     first = run(world)
     version = world.version
     second = run(world, previous=first)
-    assert (second["steps"], world.version, second["previous"]) == ([], version, "Cluster")
+    assert (second.steps, world.version, second.previous) == ((), version, "Cluster")
 
 
 def test_what_was_suspended_before_stays_suspended() -> None:
@@ -296,15 +301,15 @@ def test_a_change_by_somebody_else_meanwhile_is_looked_at_again() -> None:
 def test_to_cluster_and_back_restores_what_was() -> None:
     world = World(policy="Local")
     world.states.update({"i-3": "unhealthy", "i-4": "unhealthy"})
-    forth = run(world, "Cluster")
-    assert (world.policy, forth["previous"], set(world.states.values())) == ("Cluster", "Local", {"healthy"})
+    forth = run(world, wanted="Cluster")
+    assert (world.policy, forth.previous, set(world.states.values())) == ("Cluster", "Local", {"healthy"})
     run(world, previous=forth)
     whole(world)
 
 
 def test_where_cluster_was_recorded_nothing_happens() -> None:
     world = World()
-    assert run(world, recorded="Cluster")["steps"] == []
+    assert run(world, recorded="Cluster").steps == ()
 
 
 def test_a_mark_names_exactly_the_groups_that_were_suspended_here() -> None:

@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import pytest
+from pulumi.runtime.rpc import UNKNOWN
+from pydantic import Field, ValidationError
 
+from migration.contracts.base import Connection, Inputs, Manner, Result, Wanted
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 from providers import operations
-from providers.operation import OperationProvider
+from providers.operation import OperationProvider, OperationResource
+from tests.unit.contracts.shapes import every
 
+
+class FakeInputs(Inputs):
+    """One field of each role, one with a number, one kept under another name."""
+
+    shown: ClassVar[str] = "thing"
+
+    wanted: Wanted[str]
+    count: Wanted[int]
+    from_side: Annotated[Wanted[str], Field(alias="from")]
+    pace: Manner[int]
+
+    def say(self) -> str:
+        """What is wanted."""
+        return f"{self.count} {self.wanted}"
+
+
+class FakeResult(Result):
+    """The steps that were done."""
+
+    steps: tuple[str, ...]
+    times: int = 0
+
+
+# As the engine hands it over: every number a float.
 INPUTS: dict[str, Any] = {
-    "__provider": "pickled",
     "cluster": "pet",
     "connection": {"region": "eu-central-1", "kubeconfig": None},
     "timeoutSeconds": 30.0,
     "wanted": "new",
     "count": 3.0,
+    "from": "legacy",
+    "pace": 50.0,
 }
+RESULT = {"steps": ["add", "promote", "remove"], "times": 0}
+
+
+def props(result: Any = None, **changes: Any) -> dict[str, Any]:
+    """The properties of a resource, with these inputs changed."""
+    return {"__provider": "pickled", "thing": "3 new", "inputs": {**INPUTS, **changes}, "result": result}
 
 
 class World:
@@ -29,11 +64,11 @@ class World:
 
     def __init__(self) -> None:
         self.done: list[str] = []
-        self.calls: list[tuple[dict[str, Any], Mapping[str, Any] | None]] = []
+        self.calls: list[tuple[FakeInputs, FakeResult | None]] = []
         self.die_after: str | None = None
         self.refuse = ""
 
-    def run(self, inputs: dict[str, Any], previous: Mapping[str, Any] | None, context: Context) -> dict[str, Any]:
+    def run(self, inputs: FakeInputs, previous: FakeResult | None, context: Context) -> FakeResult:
         self.calls.append((inputs, previous))
         if self.refuse:
             raise Permanent(self.refuse)
@@ -42,10 +77,11 @@ class World:
                 self.done.append(step)
                 if step == self.die_after:
                     raise KeyboardInterrupt
-        return {"steps": list(self.done)}
+        return FakeResult(steps=tuple(self.done))
 
 
-class FakeProvider(OperationProvider):
+class FakeProvider(OperationProvider[FakeInputs, FakeResult]):
+    inputs_type, result_type = FakeInputs, FakeResult
     operation = "fake_for_tests"
 
 
@@ -58,33 +94,40 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def test_create_gives_a_deterministic_id_and_full_outputs(world: World) -> None:
-    made = FakeProvider().create(INPUTS)
+    made = FakeProvider().create(props())
     assert made.id == "fake_for_tests/pet"
-    assert made.outs == {
-        "cluster": "pet",
-        "connection": {"region": "eu-central-1", "kubeconfig": None},
-        "timeoutSeconds": 30,
-        "wanted": "new",
-        "count": 3,
-        "result": {"steps": ["add", "promote", "remove"]},
-    }
+    assert made.outs == {"thing": "3 new", "inputs": INPUTS, "result": RESULT}
 
 
-def test_numbers_reach_the_operation_whole_and_the_provider_itself_does_not(world: World) -> None:
-    FakeProvider().create(INPUTS)
+def test_the_operation_gets_a_contract_with_whole_numbers(world: World) -> None:
+    FakeProvider().create(props())
     inputs, previous = world.calls[0]
     assert previous is None
-    assert inputs["count"] == 3
-    assert isinstance(inputs["count"], int)
-    assert "__provider" not in inputs
+    assert inputs == FakeInputs(
+        cluster="pet",
+        connection=Connection(region="eu-central-1"),
+        timeout_seconds=30,
+        wanted="new",
+        count=3,
+        from_side="legacy",
+        pace=50,
+    )
+    assert isinstance(inputs.count, int)
+
+
+@pytest.mark.parametrize("wrong", [{"cuont": 3}, {"count": "many"}, {"count": 2.5}])
+def test_inputs_that_are_not_the_contracts_never_reach_the_operation(world: World, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        FakeProvider().create(props(**wrong))
+    assert world.calls == []
 
 
 def test_an_interrupted_create_is_made_again_and_does_only_what_remains(world: World) -> None:
     world.die_after = "promote"
     with pytest.raises(KeyboardInterrupt):
-        FakeProvider().create(INPUTS)
+        FakeProvider().create(props())
     world.die_after = None
-    again = FakeProvider().create(INPUTS)
+    again = FakeProvider().create(props())
     assert again.id == "fake_for_tests/pet"
     assert world.done == ["add", "promote", "remove"]  # nothing twice
 
@@ -94,50 +137,92 @@ def test_an_interrupted_create_is_made_again_and_does_only_what_remains(world: W
     [
         ({}, False),
         ({"wanted": "old"}, True),
-        ({"added": 1}, True),
+        ({"count": 4}, True),
+        ({"count": 3}, False),
+        ({"from": "main"}, True),
+        ({"pace": 1}, False),
         ({"timeoutSeconds": 60}, False),
         ({"connection": {"region": "eu-central-1", "kubeconfig": "/elsewhere"}}, False),
-        ({"__provider": "pickled anew"}, False),
-        ({"count": 3}, False),
     ],
 )
 def test_only_what_is_wanted_makes_a_difference_and_never_a_replacement(change: dict[str, Any], changes: bool) -> None:
-    olds = {**INPUTS, "result": {"steps": []}}
-    news = {**INPUTS, **change, "result": None}
-    found = FakeProvider().diff("id", olds, news)
+    found = FakeProvider().diff("id", props(RESULT), {**props(**change), "__provider": "pickled anew"})
     assert (found.changes, found.replaces) == (changes, [])
 
 
-def test_an_input_that_goes_away_is_a_change(world: World) -> None:
-    news = {key: value for key, value in INPUTS.items() if key != "count"}
-    assert FakeProvider().diff("id", dict(INPUTS), news).changes is True
+def test_what_is_not_known_yet_is_a_change() -> None:
+    assert FakeProvider().diff("id", props(RESULT), {**props(), "inputs": UNKNOWN}).changes is True
+
+
+def flat(**changes: Any) -> dict[str, Any]:
+    """As earlier versions kept it: inputs side by side, with some that are gone since."""
+    return {"__provider": "pickled", **INPUTS, "label": "gone since", **changes, "result": RESULT}
+
+
+@pytest.mark.parametrize(
+    ("old", "changes"),
+    [
+        (flat(), False),
+        (flat(timeoutSeconds=60.0, pace=1.0), False),
+        (flat(wanted="old"), True),
+        (flat(**{"from": "main"}), True),
+        ({key: value for key, value in flat().items() if key != "count"}, True),
+    ],
+    ids=["same", "manner", "wanted", "wanted by another name", "missing"],
+)
+def test_inputs_that_an_earlier_version_kept_side_by_side_are_compared_by_name(
+    old: dict[str, Any], changes: bool
+) -> None:
+    found = FakeProvider().diff("id", old, props())
+    assert (found.changes, found.replaces) == (changes, [])
 
 
 def test_update_hands_on_what_the_last_run_gave(world: World) -> None:
-    updated = FakeProvider().update("id", {**INPUTS, "result": {"sizes": {"a": 2.0}}}, {**INPUTS, "wanted": "old"})
-    assert world.calls[0][1] == {"sizes": {"a": 2}}
+    updated = FakeProvider().update("id", props({"steps": ["add"], "times": 2.0}), props(wanted="old"))
+    assert world.calls[0][1] == FakeResult(steps=("add",), times=2)
     assert updated.outs is not None
-    assert updated.outs["wanted"] == "old"
-    assert updated.outs["result"] == {"steps": ["add", "promote", "remove"]}
+    assert updated.outs["thing"] == "3 old"
+    assert updated.outs["inputs"]["wanted"] == "old"
+    assert updated.outs["result"] == RESULT
+
+
+def test_update_hands_on_what_an_earlier_version_kept(world: World) -> None:
+    FakeProvider().update("id", flat(), props(wanted="old"))
+    assert world.calls[0][1] == FakeResult(steps=("add", "promote", "remove"))
 
 
 def test_delete_changes_nothing(world: World) -> None:
-    FakeProvider().delete("id", {**INPUTS, "result": {}})
+    FakeProvider().delete("id", props({}))
     assert world.calls == []
 
 
 def test_a_refusal_is_one_sentence_naming_the_operation(world: World) -> None:
     world.refuse = "etcd has raised NOSPACE: compact first"
     with pytest.raises(Exception, match=r"^fake_for_tests: etcd has raised NOSPACE: compact first$") as caught:
-        FakeProvider().create(INPUTS)
+        FakeProvider().create(props())
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
 
 
-def test_every_operation_resource_has_its_operation() -> None:
-    found = [item for item in vars(operations).values() if isinstance(item, type) and hasattr(item, "provider_class")]
-    assert len(found) >= 12
-    for resource in found:
-        if resource.__module__ == operations.__name__:
-            name = resource.provider_class.operation
-            assert __import__(f"migration.operations.{name}", fromlist=["run"]).run
+RESOURCES = [
+    item
+    for item in vars(operations).values()
+    if isinstance(item, type) and issubclass(item, OperationResource) and item is not OperationResource
+]
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda resource: resource.__name__)
+def test_a_resource_and_its_operation_speak_of_the_same_contracts(resource: type[OperationResource[Any, Any]]) -> None:
+    provider = resource.provider_class()
+    run = importlib.import_module(f"migration.operations.{provider.operation}").run
+    hints = get_type_hints(run)
+    assert hints["inputs"] is provider.inputs_type
+    assert hints["previous"] == provider.result_type | None
+    assert hints["return"] is provider.result_type
+    assert get_args(resource.__orig_bases__[0]) == (provider.inputs_type, provider.result_type)  # pyright: ignore[reportAttributeAccessIssue] - typing's own
+
+
+def test_every_contract_of_an_operation_has_its_resource() -> None:
+    assert {resource.provider_class().inputs_type for resource in RESOURCES} == set(every(Inputs))
+    assert {resource.provider_class().result_type for resource in RESOURCES} == set(every(Result))
+    assert len(RESOURCES) == 12

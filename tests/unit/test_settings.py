@@ -129,6 +129,35 @@ def test_a_rule_whose_key_is_itself_wrong_says_nothing() -> None:
     assert "migration:podCidr" in text
 
 
+def earlier(c: dict[str, Any]) -> None:
+    """What stack files of earlier versions say besides."""
+    c["workerRole"] = "nodes.pet"
+    for pool in c["pools"]:
+        pool.update(launchTemplate="lt-1", instanceType="m5.large", market="on-demand")
+    for member in c["members"]:
+        member.update(launchTemplate="lt-2", volumeId="vol-1")
+
+
+def test_a_stack_file_of_an_earlier_version_says_the_same_as_one_of_today() -> None:
+    values = configuration()
+    earlier(values)
+    assert load(flat(values), "stage-3").configuration == settings(3).configuration
+
+
+def test_beside_keys_that_are_gone_an_unknown_one_is_still_refused() -> None:
+    def change(c: dict[str, Any]) -> None:
+        earlier(c)
+        c.update(workerrole="x")
+        c["pools"][0].update(marketType="spot")
+        c["members"][0].update(volumeID="vol-1")
+        c["api"].update(launchTemplate="lt-1")  # gone from pools and members, never here
+
+    text = messages(change)
+    for key in ("workerrole", "pools[0].marketType", "members[0].volumeID", "api.launchTemplate"):
+        assert any(f"migration:{key}" in line and "is not a key" in line for line in text.splitlines()), text
+    assert text.startswith("4 problem(s)")
+
+
 @pytest.mark.parametrize(
     ("stack", "key", "stage", "environment"),
     [

@@ -7,11 +7,11 @@ from itertools import product
 
 import pytest
 
-from migration.facts import gate_facts
+from migration.contracts.gates import member_groups, worker_groups
 from migration.names import LIMITS, physical_name
 from migration.settings import Settings, load_file
 from migration.settings.model import ManagedSide, ReferencedSide
-from tests.example_stacks import EXAMPLES, MARKETS, PRODUCTION, STACKS, STAGING, ZONES, Example, path, text
+from tests.example_stacks import EXAMPLES, MARKETS, PRODUCTION, STACKS, STAGING, ZONES, Example, path, pool_name, text
 
 both = pytest.mark.parametrize("example", EXAMPLES, ids=[example.environment for example in EXAMPLES])
 RFC_1918 = [IPv4Network(cidr) for cidr in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
@@ -44,8 +44,10 @@ def test_only_the_examples_are_kept_beside_the_labs_own_stacks() -> None:
 def test_every_type_zone_and_market_is_one_group(example: Example, groups: int) -> None:
     pools = loaded(example).configuration.pools
     assert len(pools) == groups
-    shapes = [(pool.instance_type, pool.zones, pool.market) for pool in pools]
-    assert sorted(shapes) == sorted(product(example.types, [(zone,) for zone in ZONES], MARKETS))
+    expected = [
+        (pool_name(kind, zone, market), (zone,)) for kind, zone, market in product(example.types, ZONES, MARKETS)
+    ]
+    assert sorted((pool.name, pool.zones) for pool in pools) == sorted(expected)
 
 
 @both
@@ -55,8 +57,6 @@ def test_names_and_ids_are_unique(example: Example) -> None:
     for ids in (
         [one.name for one in everyone],
         [one.group for one in everyone],
-        [one.launch_template for one in everyone],
-        [member.volume_id for member in c.members],
         [member.address for member in c.members],
         [record.name for record in c.traffic.records],
         [item.id for item in (*c.retire, *c.keep)],
@@ -100,8 +100,8 @@ def test_the_retire_list_holds_every_group_template_balancer_and_volume_of_the_o
     balancers = (old.load_balancers.api, old.load_balancers.ingress)
     assert retired == {
         *(("autoscaling-group", one.group) for one in everyone),
-        *(("launch-template", one.launch_template) for one in everyone),
-        *(("volume", member.volume_id) for member in c.members),
+        *(("launch-template", example.id("lt", one.group)) for one in everyone),
+        *(("volume", example.id("vol", f"etcd {member.name}")) for member in c.members),
         *(("load-balancer", balancer.arn) for balancer in balancers),
         *(("target-group", arn) for balancer in balancers for arn in balancer.target_groups),
         ("security-group", old.security_groups.nodes),
@@ -123,8 +123,7 @@ def test_a_record_leads_to_the_old_sides_balancer(example: Example) -> None:
 @both
 def test_the_new_sides_groups_get_names_of_their_own_that_aws_takes(example: Example) -> None:
     settings = loaded(example)
-    facts = gate_facts(settings)
-    old, new = (facts[side]["workerGroups"] + facts[side]["memberGroups"] for side in ("old", "new"))
+    old, new = ([*worker_groups(settings, side), *member_groups(settings, side)] for side in ("legacy", "main"))
     assert len({*old, *new}) == 2 * len(old)
     assert all(len(name) <= LIMITS["launch-template"] for name in new)
     balancers = [physical_name(example.cluster, role, settings.new.suffix) for role in ("ingress", "apimembers")]

@@ -7,16 +7,35 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import NODES, PODS, Kind
+from migration.contracts.workers import (
+    AutoscalerHoldInputs,
+    AutoscalerHoldResult,
+    BlockDevice,
+    Ebs,
+    Group,
+    GroupNoteInputs,
+    GroupNoteResult,
+    GroupSize,
+    HeldBefore,
+    InstanceProfile,
+    TaintInputs,
+    TaintResult,
+    Template,
+    WorkerScaleInputs,
+    WorkerScaleResult,
+)
 from migration.drain.nodes import TAINT
 from migration.operations import hold, note, scale, taint
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
+from migration.workers.hold import suspended
+from tests.samples import COMMON
 from tests.unit.drain.world import Clock
 
 
@@ -146,6 +165,10 @@ class World:
         self.pods.append({"metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": "Running"}})
 
 
+def noted(**groups: str) -> GroupNoteInputs:
+    return GroupNoteInputs(**COMMON, side="legacy", groups=groups)
+
+
 def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags() -> None:
     tags = [
         {"Key": "Name", "Value": "worker", "PropagateAtLaunch": True},
@@ -153,33 +176,25 @@ def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags(
         {"Key": "own", "Value": "x", "PropagateAtLaunch": False},
     ]
     world = World({"a": group("a", Tags=tags)})
-    result = note.run({"groups": {"pool": "a"}}, None, world.context())
-    assert result == {
-        "groups": {
-            "pool": {
-                "group": "a",
-                "min": 1,
-                "max": 5,
-                "desired": 2,
-                "template": {
-                    "imageId": "ami-1",
-                    "userData": "I2Nsb3VkLWNvbmZpZw==",
-                    "iamInstanceProfile": {"name": "worker"},
-                    "blockDeviceMappings": [{"deviceName": "/dev/sda1", "ebs": {"volumeSize": 20}}],
-                },
-                "tags": {"Name": "worker"},
-            }
-        }
-    }
+    result = note.run(noted(pool="a"), None, world.context())
+    template = Template(
+        image_id="ami-1",
+        user_data="I2Nsb3VkLWNvbmZpZw==",
+        iam_instance_profile=InstanceProfile(name="worker"),
+        block_device_mappings=(BlockDevice(device_name="/dev/sda1", ebs=Ebs(volume_size=20)),),
+    )
+    seen = Group(group="a", min=1, max=5, desired=2, template=template, tags={"Name": "worker"})
+    assert result == GroupNoteResult(groups={"pool": seen})
     assert world.calls == [("versions", ("lt-1", "$Latest"))]
 
 
 def test_a_noted_group_is_never_read_again_and_only_new_keys_are() -> None:
     world = World({"a": group("a"), "b": group("b")})
-    first = note.run({"groups": {"one": "a"}}, None, world.context())
+    first = note.run(noted(one="a"), None, world.context())
     world.described["a"]["DesiredCapacity"] = 0
-    second = note.run({"groups": {"one": "a", "two": "b"}}, first, world.context())
-    assert (second["groups"]["one"], second["groups"]["two"]["group"]) == (first["groups"]["one"], "b")
+    second = note.run(noted(one="a", two="b"), first, world.context())
+    assert (second.groups["one"], second.groups["two"].group) == (first.groups["one"], "b")
+    assert second.groups["one"].desired == 2
 
 
 def test_a_mixed_policys_template_and_its_type_are_noted() -> None:
@@ -190,20 +205,21 @@ def test_a_mixed_policys_template_and_its_type_are_noted() -> None:
         }
     }
     world = World({"a": group("a", LaunchTemplate=None, MixedInstancesPolicy=mixed)})
-    result = note.run({"groups": {"one": "a"}}, None, world.context())
-    assert result["groups"]["one"]["template"]["instanceType"] == "m5.large"
+    result = note.run(noted(one="a"), None, world.context())
+    assert result.groups["one"].template.instance_type == "m5.large"
     assert world.calls == [("versions", ("lt-9", "4"))]
 
 
 def test_what_can_not_be_noted_is_refused_by_name() -> None:
     with pytest.raises(Permanent, match="gone don't exist"):
-        note.run({"groups": {"one": "gone"}}, None, World({}).context())
+        note.run(noted(one="gone"), None, World({}).context())
     with pytest.raises(Permanent, match="a uses a launch configuration"):
-        note.run({"groups": {"one": "a"}}, None, World({"a": group("a", LaunchTemplate=None)}).context())
+        note.run(noted(one="a"), None, World({"a": group("a", LaunchTemplate=None)}).context())
 
 
-SIZES = {"pool": {"group": "old", "min": 1, "max": 5, "desired": 2}}
-HOLD = {"oldGroups": ["old"], "newGroups": {"new": "pool"}, "sizes": SIZES}
+SIZE = GroupSize(group="old", min=1, max=5, desired=2)
+HELD = AutoscalerHoldInputs(**COMMON, wanted="held", old_groups=("old",), new_groups={"new": SIZE})
+RELEASED = HELD.model_copy(update={"wanted": "released"})
 
 
 def held_world(**old: Any) -> World:
@@ -212,20 +228,20 @@ def held_world(**old: Any) -> World:
 
 def test_held_the_old_group_can_not_grow_and_the_new_one_can_not_shrink() -> None:
     world = held_world()
-    result = hold.run({**HOLD, "wanted": "held"}, None, world.context())
+    result = hold.run(HELD, None, world.context())
     old, new = world.described["old"], world.described["new"]
     assert (old["MinSize"], old["MaxSize"], old["DesiredCapacity"]) == (1, 2, 2)
-    assert hold.suspended(old) == {"Launch", "AZRebalance"}
+    assert suspended(old) == {"Launch", "AZRebalance"}
     assert (new["MinSize"], new["MaxSize"], new["DesiredCapacity"]) == (2, 5, 2)
-    assert hold.suspended(new) == set()
-    assert result == {"wanted": "held", "old": {"old": {"max": 5, "suspended": []}}, "new": {"new": 2}}
+    assert suspended(new) == set()
+    assert result == AutoscalerHoldResult(wanted="held", old={"old": HeldBefore(max=5, suspended=())}, new={"new": 2})
 
 
 def test_holding_twice_changes_nothing_and_keeps_what_was() -> None:
     world = held_world()
-    first = hold.run({**HOLD, "wanted": "held"}, None, world.context())
+    first = hold.run(HELD, None, world.context())
     world.calls.clear()
-    assert hold.run({**HOLD, "wanted": "held"}, None, world.context()) == first
+    assert hold.run(HELD, None, world.context()) == first
     assert world.calls == []
 
 
@@ -243,34 +259,38 @@ def test_a_hold_killed_after_any_change_is_completed_and_still_gives_everything_
 
         killed = Context(log=context.log, deadline=context.deadline, clients=context.clients, alive=alive)
         with contextlib.suppress(KeyboardInterrupt):
-            hold.run({**HOLD, "wanted": "held"}, None, killed)
-        hold.run({**HOLD, "wanted": "held"}, None, world.context())
-        hold.run({**HOLD, "wanted": "released"}, None, world.context())
+            hold.run(HELD, None, killed)
+        hold.run(HELD, None, world.context())
+        hold.run(RELEASED, None, world.context())
         assert (world.described["old"]["MaxSize"], world.described["new"]["MinSize"]) == (5, 1)
-        assert hold.suspended(world.described["old"]) == set()
+        assert suspended(world.described["old"]) == set()
 
 
 def test_released_everything_is_as_it_was_and_no_tag_is_left() -> None:
     world = held_world(SuspendedProcesses=[{"ProcessName": "AZRebalance"}])
-    hold.run({**HOLD, "wanted": "held"}, None, world.context())
-    hold.run({**HOLD, "wanted": "released"}, None, world.context())
+    hold.run(HELD, None, world.context())
+    hold.run(RELEASED, None, world.context())
     old = world.described["old"]
-    assert (old["MaxSize"], hold.suspended(old), old["Tags"]) == (5, {"AZRebalance"}, [])
+    assert (old["MaxSize"], suspended(old), old["Tags"]) == (5, {"AZRebalance"}, [])
     assert world.described["new"]["MinSize"] == 1
     world.calls.clear()
-    hold.run({**HOLD, "wanted": "released"}, None, world.context())
+    hold.run(RELEASED, None, world.context())
     assert world.calls == []
 
 
 def test_an_emptied_old_group_stays_shut_when_released_and_a_deleted_one_is_no_error() -> None:
     world = held_world()
-    hold.run({**HOLD, "wanted": "held"}, None, world.context())
+    hold.run(HELD, None, world.context())
     world.described["old"].update(MinSize=0, DesiredCapacity=0)
-    hold.run({**HOLD, "wanted": "released"}, None, world.context())
-    assert hold.suspended(world.described["old"]) == {"Launch", "AZRebalance"}
+    hold.run(RELEASED, None, world.context())
+    assert suspended(world.described["old"]) == {"Launch", "AZRebalance"}
     assert json.loads(world.described["old"]["Tags"][0]["Value"])["max"] == 5
     del world.described["old"]
-    hold.run({**HOLD, "wanted": "released"}, None, world.context())
+    hold.run(RELEASED, None, world.context())
+
+
+ZERO = WorkerScaleInputs(**COMMON, wanted="zero", side="legacy", sizes=(SIZE,))
+RECORDED = ZERO.model_copy(update={"wanted": "recorded"})
 
 
 def scaled_world() -> World:
@@ -283,11 +303,11 @@ def scaled_world() -> World:
 def test_scaled_to_zero_the_groups_instances_are_gone_at_the_end() -> None:
     world = scaled_world()
     world.pod("ds", "n0", owner="DaemonSet")
-    result = scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, None, world.context())
-    assert result == {"wanted": "zero", "groups": {"old": 0}, "ended": 2}
+    result = scale.run(ZERO, None, world.context())
+    assert result == WorkerScaleResult(wanted="zero", groups={"old": 0}, ended=2)
     assert (world.described["old"]["MinSize"], world.described["old"]["Instances"]) == (0, [])
     world.calls.clear()
-    assert scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, result, world.context())["ended"] == 0
+    assert scale.run(ZERO, result, world.context()).ended == 0
     assert world.calls == []
 
 
@@ -295,14 +315,14 @@ def test_a_group_whose_nodes_hold_movable_pods_is_not_scaled() -> None:
     world = scaled_world()
     world.pod("web", "n1")
     with pytest.raises(Permanent, match=r"1 pods still run .*apps/web on n1.*drain them first"):
-        scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, None, world.context())
+        scale.run(ZERO, None, world.context())
     assert world.calls == []
 
 
 def test_instances_protected_from_scale_in_are_released_since_they_are_empty() -> None:
     world = scaled_world()
     world.described["old"]["Instances"][0]["ProtectedFromScaleIn"] = True
-    scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, None, world.context())
+    scale.run(ZERO, None, world.context())
     assert ("protection", ["i-old0"]) in world.calls
 
 
@@ -310,26 +330,30 @@ def test_a_group_that_may_not_terminate_is_refused() -> None:
     world = scaled_world()
     world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Terminate"}]
     with pytest.raises(Permanent, match="old have Terminate suspended"):
-        scale.run({"wanted": "zero", "groups": ["old"], "sizes": SIZES}, None, world.context())
+        scale.run(ZERO, None, world.context())
 
 
 def test_back_at_the_recorded_size_the_hold_still_stands() -> None:
     world = World({"old": group("old", MinSize=0, DesiredCapacity=0, MaxSize=2, Instances=[])})
     world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Launch"}]
-    result = scale.run({"wanted": "recorded", "groups": ["old"], "sizes": SIZES}, None, world.context())
-    assert (result["groups"], len(world.described["old"]["Instances"])) == ({"old": 2}, 2)
-    assert hold.suspended(world.described["old"]) == {"Launch"}
+    result = scale.run(RECORDED, None, world.context())
+    assert (result.groups, len(world.described["old"]["Instances"])) == ({"old": 2}, 2)
+    assert suspended(world.described["old"]) == {"Launch"}
+
+
+def tainting(wanted: Literal["tainted", "clear"], join_seconds: int = 120) -> TaintInputs:
+    return TaintInputs(**COMMON, wanted=wanted, groups=("old",), side="legacy", join_seconds=join_seconds)
 
 
 def test_every_node_of_the_groups_is_tainted_once_and_cleared_again() -> None:
     world = scaled_world()
     world.node("other", "i-else")
-    first = taint.run({"wanted": "tainted", "groups": ["old"]}, None, world.context())
-    assert (first["nodes"], first["changed"], first["missing"]) == (["n0", "n1"], 2, [])
+    first = taint.run(tainting("tainted"), None, world.context())
+    assert first == TaintResult(wanted="tainted", nodes=("n0", "n1"), changed=2, missing=())
     assert world.nodes["n0"]["spec"]["taints"] == [TAINT]
     assert "taints" not in world.nodes["other"]["spec"]
-    assert taint.run({"wanted": "tainted", "groups": ["old"]}, None, world.context())["changed"] == 0
-    taint.run({"wanted": "clear", "groups": ["old"]}, None, world.context())
+    assert taint.run(tainting("tainted"), None, world.context()).changed == 0
+    taint.run(tainting("clear"), None, world.context())
     assert world.nodes["n0"]["spec"]["taints"] == []
 
 
@@ -344,8 +368,8 @@ def test_a_node_that_joins_late_is_tainted_too_and_one_that_never_does_is_named(
             world.node("n1", "i-old1")
 
     world.sleep = joins
-    assert taint.run({"wanted": "tainted", "groups": ["old"]}, None, world.context())["nodes"] == ["n0", "n1"]
+    assert taint.run(tainting("tainted"), None, world.context()).nodes == ("n0", "n1")
     lonely = scaled_world()
     del lonely.nodes["n1"]
-    result = taint.run({"wanted": "tainted", "groups": ["old"], "joinSeconds": 5}, None, lonely.context())
-    assert (result["nodes"], result["missing"]) == (["n0"], ["i-old1"])
+    result = taint.run(tainting("tainted", join_seconds=5), None, lonely.context())
+    assert (result.nodes, result.missing) == (("n0",), ("i-old1",))

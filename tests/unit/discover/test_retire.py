@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import ValidationError
 
 from migration.clients import Clients
+from migration.contracts.gates import RetiredAndKept
+from migration.contracts.retirement import RetirementInputs, RetirementResult
+from migration.gates import Live
 from migration.gates.cleanup import retired
 from migration.operations import retire as operation
-from migration.retire.delete import ORDER, exists, ordered
+from migration.retire.delete import DELETIONS, LOOK, ORDER, exists, ordered
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
+from migration.settings.model import Kept, Retired
+from tests.samples import COMMON
 
 
 class Volumes:
@@ -44,8 +50,9 @@ def emptied(legacy: Any) -> dict[str, Any]:
     return found
 
 
-def inputs(found: dict[str, Any], wanted: str = "retired") -> dict[str, Any]:
-    return {"wanted": wanted, "items": found["retire"], "keep": found["keep"]}
+def inputs(found: dict[str, Any]) -> RetirementInputs:
+    items = tuple(Retired.model_validate(item) for item in found["retire"])
+    return RetirementInputs(**COMMON, items=items, keep=tuple(item["id"] for item in found["keep"]))
 
 
 def test_exactly_the_list_goes_and_a_second_run_changes_nothing(fresh: Any) -> None:
@@ -53,11 +60,12 @@ def test_exactly_the_list_goes_and_a_second_run_changes_nothing(fresh: Any) -> N
     found = emptied(legacy)
     ctx, told = context()
     done = operation.run(inputs(found), None, ctx)
-    assert len(done["deleted"]) == len(found["retire"]) == 39
-    detail = retired({"retire": found["retire"], "keep": found["keep"]}, ctx)
+    assert len(done.deleted) == len(found["retire"]) == 39
+    kept = tuple(Kept.model_validate(item) for item in found["keep"])
+    detail = retired(RetiredAndKept(retire=inputs(found).items, keep=kept), Live("pet", ctx))
     assert detail == f"39 objects are gone, {len(found['keep'])} were left alone"
     before = len(told)
-    assert operation.run(inputs(found), done, ctx)["deleted"] == done["deleted"]
+    assert operation.run(inputs(found), done, ctx) == done
     assert len(told) == before
 
 
@@ -98,9 +106,11 @@ def test_a_volume_that_holds_a_clusters_data_is_never_retired(fresh: Any) -> Non
     assert told == []
 
 
-def test_going_back_brings_nothing_back_and_deletes_nothing(legacy: Any) -> None:
-    ctx, _ = context()
-    assert operation.run(inputs(legacy.discover(), "present"), {"deleted": ["x"]}, ctx) == {"deleted": ["x"]}
+def test_what_earlier_runs_deleted_stays_named_when_nothing_is_left_to_delete(environment: str) -> None:
+    ctx, told = context()
+    before = RetirementResult(deleted=("x",))
+    assert operation.run(inputs({"retire": [], "keep": []}), before, ctx) == before
+    assert told == []
 
 
 def test_what_stands_in_both_lists_is_refused() -> None:
@@ -110,7 +120,11 @@ def test_what_stands_in_both_lists_is_refused() -> None:
 
 
 def test_things_go_in_the_order_in_which_they_hold_each_other() -> None:
-    items = [{"type": kind, "id": kind} for kind in reversed(ORDER)]
-    assert [item["type"] for item in ordered(items)] == list(ORDER)
-    with pytest.raises(Permanent, match="nat-gateway"):
-        ordered([{"type": "nat-gateway", "id": "x"}])
+    items = [Retired.model_validate({"type": kind, "id": kind}) for kind in reversed(ORDER)]
+    assert [item.type for item in ordered(items)] == list(ORDER)
+
+
+def test_a_type_that_can_be_listed_is_one_that_can_be_ordered_looked_at_and_deleted() -> None:
+    assert set(get_args(Retired.model_fields["type"].annotation)) == set(ORDER) == set(LOOK) == set(DELETIONS)
+    with pytest.raises(ValidationError, match="autoscaling-group"):
+        Retired.model_validate({"type": "nat-gateway", "id": "x"})

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
 from migration.clients import Clients
-from migration.dns.plan import Name, Target, batch
+from migration.contracts.traffic import DnsCutInputs, DnsCutResult, SideBalancers
+from migration.dns.plan import Form, RecordSet, batch, differing
+from migration.dns.wanted import FULL, Weights, weights_at
+from migration.dns.zone import zone_records
 from migration.operations import dns
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
+from migration.settings.model import DnsRecord
+from migration.stages import STAGES
+from tests.samples import COMMON
 
-API = Name(name="api.pet.internal", serves="api", ttl=10, value="api-old.elb")
-APPS = Name(name="*.apps.pet.internal", serves="ingress", ttl=60, value="in-old.elb")
-OLD = Target(side="legacy", balancers={"api": "api-old.elb", "ingress": "in-old.elb"})
-NEW = Target(side="main", balancers={"api": "api-new.elb", "ingress": "in-new.elb"})
+API = DnsRecord(name="api.pet.internal", serves="api", ttl=10, value="api-old.elb")
+APPS = DnsRecord(name="*.apps.pet.internal", serves="ingress", ttl=60, value="in-old.elb")
+OLD = SideBalancers(side="legacy", api="api-old.elb", ingress="in-old.elb")
+NEW = SideBalancers(side="main", api="api-new.elb", ingress="in-new.elb")
 
 
 def simple(name: str, value: str, ttl: int) -> dict[str, Any]:
@@ -28,8 +34,9 @@ def weighted(name: str, value: str, side: str, weight: int, ttl: int = 5) -> dic
     return {**simple(name, value, ttl), "SetIdentifier": side, "Weight": weight}
 
 
-def plan(present: list[dict[str, Any]], wanted: Any, *names: Name, percent: int = 30) -> list[tuple[str, Any]]:
-    found = batch(present, names or (API,), wanted, new_percent=percent, ttl=5, old=OLD, new=NEW)
+def plan(present: list[dict[str, Any]], form: Form, *names: DnsRecord, new: int = 0) -> list[tuple[str, Any]]:
+    weights = Weights(old=FULL - new, new=new)
+    found = batch(present, names or (API,), form, weights=weights, ttl=5, old=OLD, new=NEW)
     return [(change["Action"], change["ResourceRecordSet"]) for change in found]
 
 
@@ -37,7 +44,7 @@ PAIR = [weighted(API.name, "api-old.elb", "legacy", 100), weighted(API.name, "ap
 
 
 def test_a_simple_record_becomes_a_weighted_pair_in_one_batch() -> None:
-    assert plan([simple("api.pet.internal.", "api-old.elb", 10)], "old") == [
+    assert plan([simple("api.pet.internal.", "api-old.elb", 10)], "pair") == [
         ("DELETE", simple("api.pet.internal.", "api-old.elb", 10)),
         ("CREATE", PAIR[0]),
         ("CREATE", PAIR[1]),
@@ -45,23 +52,52 @@ def test_a_simple_record_becomes_a_weighted_pair_in_one_batch() -> None:
 
 
 def test_the_wildcard_is_recognized_as_route_53_writes_it() -> None:
-    found = plan([simple("\\052.apps.pet.internal.", "in-old.elb.", 60)], "old", APPS)
+    found = plan([simple("\\052.apps.pet.internal.", "in-old.elb.", 60)], "pair", APPS)
     assert [action for action, _ in found] == ["DELETE", "CREATE", "CREATE"]
 
 
-def test_weights_move_without_removing_anything() -> None:
-    assert plan(PAIR, "both") == [
-        ("UPSERT", weighted(API.name, "api-old.elb", "legacy", 70)),
-        ("UPSERT", weighted(API.name, "api-new.elb", "main", 30)),
+def test_a_pair_that_is_made_where_traffic_is_shared_begins_with_those_weights() -> None:
+    assert plan([simple(API.name, "api-old.elb", 10)], "pair", new=30)[1:] == [
+        ("CREATE", weighted(API.name, "api-old.elb", "legacy", 70)),
+        ("CREATE", weighted(API.name, "api-new.elb", "main", 30)),
     ]
-    assert plan(PAIR, "new") == [
-        ("UPSERT", weighted(API.name, "api-old.elb", "legacy", 0)),
-        ("UPSERT", weighted(API.name, "api-new.elb", "main", 100)),
+
+
+@pytest.mark.parametrize("weight", [0, 30, 100])
+def test_a_pair_that_is_there_keeps_its_weights_which_are_the_stacks_own_records(weight: int) -> None:
+    moved = [
+        weighted(API.name, "api-old.elb", "legacy", 100 - weight),
+        weighted(API.name, "api-new.elb", "main", weight),
     ]
+    assert plan(moved, "pair") == []
+    assert plan(moved, "pair", new=50) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "old", "new"), [(2, 100, 0), (3, 100, 0), (4, 70, 30), (5, 0, 100), (6, 0, 100), (7, 0, 100)]
+)
+def test_the_weights_are_the_placements_of_traffic(stage: int, old: int, new: int) -> None:
+    assert weights_at(STAGES[stage], 30) == Weights(old=old, new=new)
+
+
+def gate(present: Sequence[RecordSet], *, ttl: int = 5) -> list[str]:
+    return differing(present, [API], Weights(old=70, new=30), ttl=ttl, old=OLD, new=NEW)
+
+
+def test_a_name_is_in_sync_only_as_exactly_the_pair_that_is_wanted() -> None:
+    pair = [weighted(API.name, "api-old.elb.", "legacy", 70), weighted(API.name, "api-new.elb.", "main", 30)]
+    assert gate(pair) == []
+    assert gate(PAIR) == [API.name]  # other weights
+    assert gate(pair, ttl=60) == [API.name]  # another TTL
+    assert gate(pair[:1]) == [API.name]  # half of it
+    assert gate([simple(API.name, "api-old.elb", 5)]) == [API.name]
+    assert gate([]) == [API.name]
+    with pytest.raises(Permanent, match=r"leads to elsewhere\.example"):
+        gate([weighted(API.name, "elsewhere.example", "legacy", 70), pair[1]])
 
 
 def test_what_is_as_wanted_is_left_alone() -> None:
-    assert plan(PAIR, "old") == []
+    assert plan(PAIR, "pair") == []
     assert plan([simple("api.pet.internal.", "api-old.elb.", 10)], "original") == []
 
 
@@ -78,14 +114,14 @@ def test_the_end_leaves_a_simple_record_to_the_new_side() -> None:
 
 
 def test_half_a_pair_is_completed() -> None:
-    assert plan([PAIR[0]], "old") == [("CREATE", PAIR[1])]
+    assert plan([PAIR[0]], "pair") == [("CREATE", PAIR[1])]
 
 
 def test_a_record_somebody_else_changed_is_refused() -> None:
     with pytest.raises(Permanent, match=r"leads to elsewhere\.example"):
-        plan([simple(API.name, "elsewhere.example", 10)], "old")
+        plan([simple(API.name, "elsewhere.example", 10)], "pair")
     with pytest.raises(Permanent, match="type A"):
-        plan([{"Name": API.name, "Type": "A", "TTL": 1, "ResourceRecords": [{"Value": "10.0.0.1"}]}], "old")
+        plan([{"Name": API.name, "Type": "A", "TTL": 1, "ResourceRecords": [{"Value": "10.0.0.1"}]}], "pair")
 
 
 class Clock:
@@ -121,57 +157,58 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Context, str, Clock]
         yield Context(log=lambda _: None, deadline=deadline, clients=clients), zone_id, clock
 
 
-def inputs(zone_id: str, wanted: str) -> dict[str, Any]:
-    return {
-        "zoneId": zone_id,
-        "records": [vars(API), vars(APPS)],
-        "wanted": wanted,
-        "newPercent": 50,
-        "ttl": 5,
-        "oldName": "legacy",
-        "newName": "main",
-        "old": OLD.balancers,
-        "new": NEW.balancers,
-    }
+def inputs(zone_id: str, form: Form, new: int = 0) -> DnsCutInputs:
+    return DnsCutInputs(
+        **COMMON, zone_id=zone_id, records=(API, APPS), form=form, new_weight=new, ttl=5, old=OLD, new=NEW
+    )
 
 
 def seen(context: Context, zone_id: str) -> dict[tuple[str, str], int]:
     return {
         (record["Name"], record["SetIdentifier"]): record["Weight"]
-        for record in dns.zone_records(context.clients.aws, zone_id)
+        for record in zone_records(context.clients.aws, zone_id)
         if "SetIdentifier" in record
     }
 
 
 def test_lowering_the_ttl_waits_out_the_longest_old_one_once(zone: tuple[Context, str, Clock]) -> None:
     context, zone_id, clock = zone
-    first = dns.run(inputs(zone_id, "old"), None, context)
+    first = dns.run(inputs(zone_id, "pair"), None, context)
     assert clock.long_sleeps == [60]
-    second = dns.run(inputs(zone_id, "both"), first, context)
+    assert first == DnsCutResult(form="pair", ttl=5, changed=("*.apps.pet.internal", "api.pet.internal"))
+    second = dns.run(inputs(zone_id, "pair", 50), first, context)
     assert clock.long_sleeps == [60]
-    assert second["weights"] == {"legacy": 50, "main": 50}
+    assert second == first.model_copy(update={"changed": ()})
+
+
+def test_what_an_earlier_version_waited_out_is_not_waited_out_again(zone: tuple[Context, str, Clock]) -> None:
+    context, zone_id, clock = zone
+    dns.run(inputs(zone_id, "pair"), None, context)
+    kept = {"wanted": "new", "weights": {"legacy": 0, "main": 100}, "ttl": 5, "changed": ["api.pet.internal"]}
+    dns.run(inputs(zone_id, "pair"), DnsCutResult.model_validate(kept), context)
+    assert clock.long_sleeps == [60]
 
 
 def test_a_second_run_changes_nothing_and_a_killed_one_waits_again(zone: tuple[Context, str, Clock]) -> None:
     context, zone_id, clock = zone
-    dns.run(inputs(zone_id, "old"), None, context)
+    dns.run(inputs(zone_id, "pair"), None, context)
     before = clock.now
-    again = dns.run(inputs(zone_id, "old"), None, context)
-    assert again["changed"] == []
+    again = dns.run(inputs(zone_id, "pair"), None, context)
+    assert again.changed == ()
     assert clock.now - before >= 60
 
 
-def test_every_name_moves_and_ends_simple(zone: tuple[Context, str, Clock]) -> None:
+def test_every_name_is_a_pair_and_ends_simple(zone: tuple[Context, str, Clock]) -> None:
     context, zone_id, _ = zone
-    out: dict[str, Any] | None = None
-    for wanted in ("old", "both", "new"):
-        out = dns.run(inputs(zone_id, wanted), out, context)
+    out = dns.run(inputs(zone_id, "pair"), None, context)
     assert set(seen(context, zone_id).values()) == {0, 100}
-    dns.run(inputs(zone_id, "final"), out, context)
+    assert len(seen(context, zone_id)) == 4
+    ended = dns.run(inputs(zone_id, "final", 100), out, context)
+    assert (ended.form, ended.ttl) == ("final", None)
     assert seen(context, zone_id) == {}
     values = {
         value["Value"]
-        for record in dns.zone_records(context.clients.aws, zone_id)
+        for record in zone_records(context.clients.aws, zone_id)
         if record["Type"] == "CNAME"
         for value in record["ResourceRecords"]
     }

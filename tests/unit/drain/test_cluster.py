@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ from migration.clients.kubernetes import (
     Kind,
     Unreachable,
 )
+from migration.contracts.workers import DrainInputs, DrainResult, DrainRules
 from migration.drain.cluster import Cluster
 from migration.drain.model import pod_from
 from migration.drain.nodes import CORDONED, TAINT
@@ -24,6 +25,7 @@ from migration.drain.store import Store
 from migration.operations import drain
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
+from tests.samples import COMMON
 from tests.unit.drain.world import Clock
 
 
@@ -164,16 +166,30 @@ def test_a_broken_watch_goes_on_from_the_last_version_and_an_expired_one_lists_a
 
 
 class Aws:
-    def instances_of_groups(self, groups: list[str]) -> list[Instance]:
+    def instances_of_groups(self, groups: Sequence[str]) -> list[Instance]:
         return [Instance(id="i-1", ip="", zone="", vpc="", group=groups[0], state="running")]
 
 
-def run(api: Api, **inputs: Any) -> dict[str, Any]:
+RULES = DrainRules(
+    ingress_namespace="ingress",
+    ingress_service="ing",
+    ingress_selector={},
+    unprotected_max_unavailable="25%",
+    empty_dir=False,
+    bare_pods=False,
+    max_evictions_per_second=50,
+    rescan_seconds=5,
+    stall_seconds=900,
+    concurrency=4,
+)
+INPUTS = DrainInputs(**COMMON, wanted="drained", tier="rest", groups=("a",), side="legacy", vpc_id="vpc-1", rules=RULES)
+
+
+def run(api: Api, **changes: Any) -> DrainResult:
     clock = Clock()
     clients: Any = SimpleNamespace(aws=Aws(), kubernetes=api)
     context = Context(log=lambda text: None, deadline=Deadline(60, clock, clock.sleep), clients=clients)
-    wanted = {"wanted": "drained", "tier": "rest", "groups": ["a"], "vpcId": "vpc-1"}
-    return drain.run({**wanted, **inputs}, None, context)
+    return drain.run(INPUTS.model_copy(update=changes), None, context)
 
 
 def node(**spec: Any) -> dict[str, Any]:
@@ -185,7 +201,7 @@ def test_nodes_without_movable_pods_are_cordoned_and_nothing_else_happens() -> N
     result = run(api)
     assert [name for name, _ in api.patches] == ["n"]
     assert api.patches[0][1]["spec"] == {"taints": [TAINT], "unschedulable": True}
-    assert (result["nodes"], result["pods"], result["evictions"], result["blocked"]) == (1, 0, 0, [])
+    assert (result.nodes, result.pods, result.evictions, result.blocked) == (1, 0, 0, ())
 
 
 def test_the_way_back_takes_our_own_cordon_away() -> None:
@@ -205,4 +221,4 @@ def test_blocked_pods_end_the_operation_with_every_name() -> None:
 def test_ingress_pods_that_can_not_be_told_are_refused() -> None:
     api = Api(nodes=[node()])
     with pytest.raises(Permanent, match=r"migration:drain\.ingressSelector"):
-        run(api, tier="ingress", ingressNamespace="ingress", ingressService="ing")
+        run(api, tier="ingress")

@@ -61,13 +61,15 @@ def test_a_member_is_swapped_in_order_and_a_second_run_changes_nothing(world: Wo
     done = swap(world).advance()
     assert world.events == ORDER
     assert names(world) == ["b", "c", "d"]
-    assert done["members"] == ["b", "c", "d"]
-    assert Path(done["snapshot"]["path"]).stat().st_size == done["snapshot"]["bytes"] + 32
+    assert (done.state, done.name, done.members) == ("new", "d", ("b", "c", "d"))
+    assert done.snapshot is not None
+    assert Path(done.snapshot.path).stat().st_size == done.snapshot.bytes + 32
     assert world.targets == {"old": {"i-b", "i-c"}, "new": addresses(2, 3, 4)}
     assert world.endpoints == addresses(2, 3)
-    again = swap(world).advance()
+    again = swap(world).advance(done)
     assert world.events == ORDER
-    assert "snapshot" not in again
+    assert again == done
+    assert swap(world).advance().snapshot is None
 
 
 class Killed(BaseException):
@@ -130,7 +132,7 @@ def test_leadership_leaves_the_old_member_by_a_transfer(world: World) -> None:
         client.transfer_leadership(holder.client_urls[0], members["a"].id)
     told: list[str] = []
     done = swap(world, told.append).advance()
-    assert done["leaderChanges"] == 1
+    assert done.leader_changes == 1
     assert any("leadership handed to d" in line for line in told)
     client.close()
 

@@ -15,7 +15,8 @@ import msgspec
 
 from migration.clients.aws import Instance, Target
 from migration.clients.etcd import Direct, Etcd
-from migration.etcd.swap import NewMember, OldMember, Swap
+from migration.contracts.members import NewMember, OldMember
+from migration.etcd.swap import Swap
 from migration.runtime.deadline import Deadline, Permanent
 
 CLIENT, PEER = 32379, 32380

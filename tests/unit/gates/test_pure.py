@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from migration.clients.etcd import Member
-from migration.gates import CHECKS, run
+from migration.contracts.gates import CheckResult, GateInputs, Question, RetiredAndKept, TtlsLowered, questions
+from migration.gates import CHECKS, Live, run
 from migration.gates.cleanup import Old
 from migration.gates.cluster import continuous, managers
 from migration.gates.members import address_of, within
@@ -18,6 +20,7 @@ from migration.reachability import lacking, leads, peering_between, resolves_bot
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.stages import STAGES
+from tests.samples import COMMON, settings
 
 
 def test_every_gate_of_the_stage_table_exists_and_none_is_left_over() -> None:
@@ -167,28 +170,36 @@ class Time:
         self.now += seconds
 
 
-def gate(monkeypatch: pytest.MonkeyPatch, *names: str, **checks: Any) -> tuple[list[dict[str, Any]], list[str]]:
+TTLS = TtlsLowered(zone_id="Z1", names=(), ttl=5)
+GONE = RetiredAndKept(retire=(), keep=())
+
+
+def gate(
+    monkeypatch: pytest.MonkeyPatch, checks: dict[str, Any], *questions: Question
+) -> tuple[tuple[CheckResult, ...], list[str]]:
     told: list[str] = []
     time = Time()
     nothing: Any = None
     deadline = Deadline(10, clock=lambda: time.now, sleeper=time.sleep)
     monkeypatch.setattr(run, "CHECKS", checks)
-    monkeypatch.setattr(run, "completed", lambda facts, context, stage: {**facts, "stage": stage})
-    return run.run_checks(names, {}, Context(told.append, deadline, nothing), 3), told
+    return run.run_checks(questions, Live("pet", Context(told.append, deadline, nothing))), told
 
 
 def test_a_check_is_tried_until_it_holds_and_its_reason_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([Retryable("not yet"), Retryable("not yet"), "fine"])
+    asked: list[Any] = []
 
-    def check(*_: Any) -> str:
+    def check(question: Any, _: Live) -> str:
+        asked.append(question)
         answer = next(answers)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    results, told = gate(monkeypatch, "one", one=check)
-    assert results == [{"check": "one", "ok": True, "detail": "fine"}]
-    assert told == ["one: waiting: not yet", "one: fine"]
+    results, told = gate(monkeypatch, {"ttls-lowered": check}, TTLS)
+    assert results == (CheckResult(check="ttls-lowered", ok=True, detail="fine"),)
+    assert told == ["ttls-lowered: waiting: not yet", "ttls-lowered: fine"]
+    assert asked == [TTLS, TTLS, TTLS]
 
 
 def refuse(reason: str) -> Any:
@@ -199,10 +210,14 @@ def refuse(reason: str) -> Any:
 
 
 def test_all_refusals_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Permanent, match="one: no; two: never"):
-        gate(monkeypatch, "one", "two", one=refuse("no"), two=refuse("never"))
+    with pytest.raises(Permanent, match="ttls-lowered: no; retired: never"):
+        gate(monkeypatch, {"ttls-lowered": refuse("no"), "retired": refuse("never")}, TTLS, GONE)
 
 
-def test_a_gate_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Permanent, match="no gate three"):
-        gate(monkeypatch, "three", one=refuse("no"))
+def test_a_check_that_does_not_exist_is_no_question() -> None:
+    with pytest.raises(KeyError, match="three"):
+        questions(settings(3), ("three",))
+    with pytest.raises(ValidationError, match=r"Input tag 'three' .* does not match any of the expected tags"):
+        GateInputs.model_validate(
+            {**COMMON, "stage": 3, "position": "before", "questions": [{"check": "three", "zoneId": "Z1"}]}
+        )
