@@ -450,7 +450,7 @@ def test_a_region_that_is_only_spelled_alike_is_another_one(region: str) -> None
 def test_a_local_zone_belongs_to_its_region() -> None:
     values = configuration()
     new(values)["zones"].append("eu-central-1-ham-1a")
-    assert load(flat(values), "stage-3").new.zones[-1] == "eu-central-1-ham-1a"
+    assert "eu-central-1-ham-1a" in load(flat(values), "stage-3").new.zones
 
 
 def test_a_region_of_no_partition_is_refused() -> None:
