@@ -122,7 +122,6 @@ class NewMembers(Component):
             lambda groups: MemberSwapInputs(
                 **common,
                 wanted="new" if moved else "old",
-                side=new.name,
                 old=OldMember(name=member.name, group=member.group, address=member.address),
                 new=NewMember(name=name, group=physical_name(member.group, "", new.suffix)),
                 ticket_parameter=ticket_parameter(c.cluster, name),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
-from migration.settings.model import Etcd
+from migration.settings.model import Access, Etcd
 
 
 class OldMember(Contract):
@@ -26,7 +26,7 @@ class NewMember(Contract):
 class EtcdAccess(Contract):
     """How etcd is reached: directly or through the members' machines, with which certificate, on which ports."""
 
-    access: Manner[Literal["direct", "ssm"]]
+    access: Manner[Access]
     certificates: Manner[str]
     client_port: Wanted[int]
     peer_port: Wanted[int]
@@ -52,7 +52,6 @@ class MemberSwapInputs(Inputs):
     shown: ClassVar[str] = "member"
 
     wanted: Wanted[Literal["old", "new"]]
-    side: Manner[str]
     old: Wanted[OldMember]
     new: Wanted[NewMember]
     ticket_parameter: Wanted[str]

@@ -21,9 +21,10 @@ def run(inputs: MemberSwapInputs, previous: MemberSwapResult | None, context: Co
             )
         return MemberSwapResult(state="old")
     aws = context.clients.aws
-    if inputs.etcd.access != "direct":
+    if not inputs.etcd.access.takes_changes:
         raise Permanent(
-            "migration:etcd.access is 'ssm', which isn't there yet; use direct with migration:operatorNetworks"
+            f"migration:etcd.access is {inputs.etcd.access.value!r}, by which members can only be looked at; "
+            f"use direct with migration:operatorNetworks"
         )
     swap = Swap(
         cluster=inputs.cluster,
