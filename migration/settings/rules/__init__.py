@@ -18,7 +18,7 @@ _RULES: tuple[Rule, ...] = (
     networks.are_disjoint,
     networks.are_told_apart,
     networks.operators_are_named,
-    networks.etcd_is_reached_directly,
+    networks.etcd_can_be_changed,
     zones.are_covered,
     zones.are_named_once,
     machines.are_there,

@@ -51,7 +51,7 @@ def are_told_apart(c: Configuration) -> Iterator[Problem]:
 def operators_are_named(c: Configuration) -> Iterator[Problem]:
     """Somebody may reach etcd while members are swapped, and not everybody: it holds every Secret of the cluster."""
     key = "migration:operatorNetworks"
-    if c.etcd.access == "direct" and not c.operator_networks:
+    if c.etcd.access.by_port and not c.operator_networks:
         remedy = (
             "nobody could reach etcd to swap members (etcd.access is direct); name the range you work from: "
             "pulumi config set --path 'migration:operatorNetworks[0]' CIDR"
@@ -68,11 +68,11 @@ def operators_are_named(c: Configuration) -> Iterator[Problem]:
             yield Problem(key, cidr, remedy)
 
 
-def etcd_is_reached_directly(c: Configuration) -> Iterator[Problem]:
-    """`ssm` serves gates only: a swap through it isn't written, and stage 7 is too late to learn that."""
-    if c.etcd.access == "ssm":
+def etcd_can_be_changed(c: Configuration) -> Iterator[Problem]:
+    """Members can be swapped by the way that is chosen; stage 7 would be too late to learn that they can't."""
+    if not c.etcd.access.takes_changes:
         remedy = (
             "members can't be swapped through Systems Manager yet; set it to direct and name the ranges that operators "
             "work from in migration:operatorNetworks"
         )
-        yield Problem("migration:etcd.access", "ssm", remedy)
+        yield Problem("migration:etcd.access", c.etcd.access.value, remedy)

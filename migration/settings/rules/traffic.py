@@ -40,7 +40,7 @@ def leads_to_the_old_side(c: Configuration) -> Iterator[Problem]:
 
 
 def ports_fit(c: Configuration) -> Iterator[Problem]:
-    """A member's three ports differ, the check's listener has room, and clients find the ports that they had."""
+    """A member's three ports differ, and the check's listener has room."""
     if c.api.port > HIGHEST_API_PORT:
         remedy = f"the balancer's check listens one above it; give at most {HIGHEST_API_PORT}"
         yield Problem("migration:api.port", c.api.port, remedy)
@@ -51,20 +51,6 @@ def ports_fit(c: Configuration) -> Iterator[Problem]:
     for port, keys in users.items():
         for key in keys[1:]:
             remedy = f"is also migration:{keys[0]}, and both listen on a member's machine; give each its own"
-            yield Problem(f"migration:{key}", port, remedy)
-    old = c.sides.get(c.from_)
-    if not isinstance(old, ReferencedSide):
-        return
-    balancers = old.load_balancers
-    for key, port, role, there in (
-        ("api.port", c.api.port, "api", balancers.api.port),
-        ("ingress.listenerPort", c.ingress.listener_port, "ingress", balancers.ingress.port),
-    ):
-        if port != there:
-            remedy = (
-                f"is what the new balancer listens on, but clients use {there} (migration:sides.{c.from_}."
-                f"loadBalancers.{role}.port); make them agree"
-            )
             yield Problem(f"migration:{key}", port, remedy)
 
 
