@@ -203,7 +203,7 @@ def test_an_old_ttl_of_a_day_is_waited_out_for_a_day_and_whoever_waits_may_be_st
     )
     assert dns.run(inputs_of_a_day(zone_id), None, patient).ttl == 5
     assert clock.waited == pytest.approx(DAY)
-    assert max(later - earlier for earlier, later in pairwise(looks)) <= 10
+    assert max(later - earlier for earlier, later in pairwise(looks[1:])) <= 10  # the first is before the change
 
 
 def test_a_ttl_that_the_deadline_would_cut_is_not_said_to_be_waited_out(zone: tuple[Context, str, Clock]) -> None:
