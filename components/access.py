@@ -27,12 +27,13 @@ class MemberAccess(Component):
     def __init__(self, name: str, args: MemberAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("access:Member", name, args, opts)
         scope, c = args.scope, args.scope.settings.configuration
+        region = f"{scope.settings.partition}:ssm:{scope.settings.region}"
         owned = {"StringEquals": {"aws:ResourceTag/migration:cluster": c.cluster}}
         statements = [
             {
                 "Effect": "Allow",
                 "Action": ["ssm:GetParameter"],
-                "Resource": f"arn:aws:ssm:{scope.settings.region}:*:parameter/{c.cluster}/members/*",
+                "Resource": f"arn:{region}:*:parameter/{c.cluster}/members/*",
             },
             {"Effect": "Allow", "Action": ["ec2:DescribeVolumes", "ec2:DescribeInstances"], "Resource": "*"},
             {"Effect": "Allow", "Action": ["ec2:AttachVolume"], "Resource": "*", "Condition": owned},

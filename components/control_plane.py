@@ -79,6 +79,9 @@ class NewMembers(Component):
             member=name,
             region=self._scope.settings.region,
             ticket_parameter=ticket_parameter(c.cluster, name),
+            api_port=c.api.port,
+            client_port=c.etcd.client_port,
+            peer_port=c.etcd.peer_port,
             api_names=api_names(c.api.name, c.service_cidr),
         )
 

@@ -54,7 +54,13 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add("--to-cidr", metavar="CIDR", help="the new VPC's range (default: the next free /16)")
     add("--pod-cidr", metavar="CIDR", help="default: the controller manager's --cluster-cidr")
     add("--service-cidr", metavar="CIDR", help="default: the API server's --service-cluster-ip-range")
-    add("--operator-network", action="append", default=[], metavar="CIDR", help="where operators come from")
+    add(
+        "--operator-network",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="where operators come from: let in to etcd",
+    )
     add("--ingress-balancer", metavar="NAME", help="where several send to the workers")
     add("--ingress-service", metavar="NAMESPACE/NAME", help="where several Services have the node port")
     add("--zone", metavar="ID|NAME", help="the hosted zone, where several lead to the balancers")
@@ -154,7 +160,7 @@ def _discover(args: argparse.Namespace) -> None:
     )
     found = discover(Clients(region=region, kubeconfig=args.kubeconfig), options)
     path = args.output or STACKS / f"Pulumi.{args.stack}.yaml"
-    write(path, region, found, overwrite=args.overwrite)
+    unsaid = write(path, region, found, overwrite=args.overwrite)
     print(
         f"{path}: cluster {found['cluster']} in {args.vpc}: {len(found['pools'])} worker groups, "
         f"{len(found['members'])} members, {len(found['traffic']['records'])} names, "
@@ -162,6 +168,10 @@ def _discover(args: argparse.Namespace) -> None:
         f"{len(found['keep'])} to keep; from {found['from']} {found['sides'][found['from']]['cidr']} "
         f"to {found['to']} {found['sides'][found['to']]['cidr']}"
     )
+    for problem in unsaid:
+        print(f"no stage begins before this is said: {problem}")
+    if unsaid:
+        print("or discover again, with --operator-network CIDR --overwrite")
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -40,7 +40,6 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     zone_id, records = traffic.records(inventory, ingress["dnsName"], api["dnsName"], options.zone)
     node_port = traffic.node_port(inventory, ingress)
     service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
-    control_plane = groups.security_group(inventory, members, "control-plane")
     connected = network.connected(inventory)
     taken = [answers.pod_cidr, answers.service_cidr, *(one["cidr"] for one in connected)]
     zones = network.zones(inventory)
@@ -61,7 +60,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "routeTables": sorted(table["RouteTableId"] for table in inventory.route_tables),
                 "securityGroups": {
                     "nodes": groups.security_group(inventory, workers, "worker"),
-                    "controlPlane": control_plane,
+                    "controlPlane": groups.security_group(inventory, members, "control-plane"),
                 },
                 "loadBalancers": {"ingress": ingress, "api": api},
             },
@@ -76,8 +75,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "podCidr": answers.pod_cidr,
         "serviceCidr": answers.service_cidr,
         "connectedNetworks": connected,
-        "operatorNetworks": list(options.operator_networks)
-        or network.operator_networks(inventory, control_plane, connected),
+        # Never found out: whoever is let in to etcd can read every Secret, and that is for a person to say.
+        "operatorNetworks": list(options.operator_networks),
         "pools": groups.pools(inventory),
         "members": groups.members(inventory),
         "controlPlaneRole": groups.role_name(inventory, members, "control-plane"),

@@ -17,6 +17,7 @@ from typing import Any, cast
 import yaml
 
 from migration.clients.documents import Document, listed
+from migration.discover.cloud_config import flag, port_of
 from migration.runtime.deadline import Permanent
 
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -46,12 +47,18 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True, kw_only=True)
 class MemberIdentity:
-    """Who a new member is. `ticket_parameter` is the SSM parameter its join ticket appears in."""
+    """Who a new member is. `ticket_parameter` is the SSM parameter its join ticket appears in.
+
+    `client_port` and `peer_port` are etcd's.
+    """
 
     cluster: str
     member: str
     region: str
     ticket_parameter: str
+    api_port: int
+    client_port: int
+    peer_port: int
     api_names: tuple[str, ...] = ()
     """What the API server's certificate is for, where the old member's own file doesn't say."""
 
@@ -59,9 +66,11 @@ class MemberIdentity:
 def clone_user_data(original: str, identity: MemberIdentity) -> str:
     """The base64 user data of the new member, from the old member's base64 user data.
 
-    Raises `Permanent` with a sentence where the original isn't a cloud-config with the four units.
+    Raises `Permanent` with a sentence where the original isn't a cloud-config with the four units, or where those
+    listen elsewhere than the configuration says.
     """
-    document = _cloud_config(original)
+    before_text = _text(original)
+    document = _cloud_config(before_text)
     files = listed(document, "write_files")
     paths = {str(entry.get("path")) for entry in files}
     missing = [unit for unit in UNITS if f"/etc/systemd/system/{unit}.service" not in paths]
@@ -70,6 +79,7 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
             f"the old control plane's user data has no systemd unit for {', '.join(missing)}, so a new member can't be "
             f"made from it; docs/adopting.md says what a template must hold"
         )
+    _refuse_other_ports(before_text, identity)
     old_boot = _started(document)
     # What else the old member's file says, its own tooling may read.
     before = next((entry["content"] for entry in files if entry.get("path") == IDENTITY), "{}")
@@ -80,6 +90,7 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
         "member": identity.member,
         "region": identity.region,
         "ticket_parameter": identity.ticket_parameter,
+        "ports": {"api": identity.api_port, "clients": identity.client_port, "peers": identity.peer_port},
         "volume_tags": {"migration:cluster": identity.cluster, "migration:member": identity.member},
     }
     kept = [entry for entry in files if entry.get("path") not in {IDENTITY, *old_boot}]
@@ -99,9 +110,29 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
     return base64.b64encode(packed).decode()
 
 
-def _cloud_config(original: str) -> Document:
+def _text(original: str) -> str:
     raw = base64.b64decode(original)
-    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode(errors="replace")
+    return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode(errors="replace")
+
+
+def _refuse_other_ports(text: str, identity: MemberIdentity) -> None:
+    """The units stay as they are, so what they listen on is what the boot, the swap and the rules must go by."""
+    wanted = identity.api_port
+    ports = {
+        "api.port": (wanted, int(flag(text, "secure-port") or wanted)),
+        "etcd.clientPort": (identity.client_port, port_of(text, "listen-client-urls", identity.client_port)),
+        "etcd.peerPort": (identity.peer_port, port_of(text, "listen-peer-urls", identity.peer_port)),
+    }
+    wrong = [
+        f"migration:{key} is {port}, the unit says {there}" for key, (port, there) in ports.items() if port != there
+    ]
+    if wrong:
+        raise Permanent(
+            f"the old control plane's units listen elsewhere: {'; '.join(wrong)}; correct the configuration"
+        )
+
+
+def _cloud_config(text: str) -> Document:
     document: object = yaml.safe_load(text) if text.startswith("#cloud-config") else None
     if not isinstance(document, dict):
         raise Permanent(

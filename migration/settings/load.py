@@ -6,10 +6,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from botocore.exceptions import UnknownRegionError
+from botocore.session import get_session
 from pydantic import BaseModel, ValidationError
 
 from migration.settings.errors import ConfigurationError, Problem
@@ -50,6 +53,11 @@ class Settings:
         return len(self.configuration.members) if wanted is None else wanted
 
     @property
+    def partition(self) -> str:
+        """What ARNs of the region begin with after ``arn:``: aws, aws-cn, aws-us-gov, …"""
+        return partition_of(self.region)
+
+    @property
     def environment(self) -> str:
         """The part of the stack's name that stays when its stage changes; ``default`` where it has none."""
         named = _STACK_STAGE.match(self.stack)
@@ -63,6 +71,15 @@ class Settings:
             return "pulumi config set migration:stage {stage} && pulumi up"
         prefix = f"{named['environment']}." if named["environment"] else ""
         return f"pulumi stack rename {prefix}stage-{{stage}} && pulumi up -s {prefix}stage-{{stage}}"
+
+
+@cache
+def partition_of(region: str) -> str:
+    """The partition of a region, by botocore's own list and patterns: nothing is asked over the network.
+
+    Raises `UnknownRegionError` for what can't be a region of any.
+    """
+    return get_session().get_partition_for_region(region)
 
 
 def _parsed(text: str) -> Any:
@@ -151,15 +168,20 @@ def _settings(raw: dict[str, Any], region: str | None, stack: str, found: list[P
         found.extend(error.problems)
     if not region:
         found.append(Problem("aws:region", region, "is missing; set it: pulumi config set aws:region eu-central-1"))
+    else:
+        try:
+            partition_of(region)
+        except UnknownRegionError:
+            found.append(Problem("aws:region", region, "is a region of no AWS partition; correct it, or update boto3"))
     configuration: Configuration | None = None
     try:
         configuration = Configuration.model_validate({**raw, "stage": number})
     except ValidationError as error:
         errors = [dict(item) for item in error.errors()]
         found.extend(_problem(item, raw) for item in errors)
-        found.extend(judge(raw, errors))
+        found.extend(judge(raw, errors, region))
     else:
-        found.extend(problems(configuration))
+        found.extend(problems(configuration, region))
     if found or configuration is None or number is None or not region:
         raise ConfigurationError(found)
     return Settings(configuration=configuration, stage=stage(number), stack=stack, region=region)

@@ -6,21 +6,43 @@ Rules that compare several keys stand in `migration.settings.rules`.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 
 def _cidr(value: str) -> str:
-    IPv4Network(value)  # raises ValueError with a sentence of its own for host bits and nonsense
+    network = IPv4Network(value)  # raises ValueError with a sentence of its own for host bits and nonsense
+    if str(network) != value:
+        raise ValueError(f"AWS wants the range written as {network}")
+    return value
+
+
+def _address(value: str) -> str:
+    return str(IPv4Address(value))  # raises ValueError with a sentence of its own
+
+
+def _number_as_text(value: object) -> object:
+    # YAML has 3 for a number and "3" for a text; who writes 3 means the same.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _share(value: str) -> str:
+    found = re.fullmatch(r"([1-9]\d*)(%?)", value)
+    if not found or (found[2] and int(found[1]) > 100):
+        raise ValueError("is no number of pods from 1 up, nor a whole percentage from 1% to 100%")
     return value
 
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
+Address = Annotated[str, AfterValidator(_address)]
 Percent = Annotated[int, Field(ge=1, le=99)]
+Share = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_share)]
+"""A number of pods, or a whole percentage of them; never none."""
 
 
 class Model(BaseModel):
@@ -116,7 +138,7 @@ class Member(Model):
     name: str
     group: str
     zone: str
-    address: str
+    address: Address
     volume_size: Annotated[int, Field(ge=1)] = 20
     volume_type: str = "gp3"
 
@@ -264,7 +286,7 @@ class Drain(Model):
     """
 
     timeout_seconds: Annotated[int, Field(ge=1)] = 14400
-    unprotected_max_unavailable: str = "25%"
+    unprotected_max_unavailable: Share = "25%"
     empty_dir: bool = False
     bare_pods: bool = False
     host_path: bool = False
@@ -291,6 +313,10 @@ class Limits(Model):
     deregistration_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
     health_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 10
     join_seconds: Annotated[int, Field(ge=1)] = 120
+
+    def quiet_window(self, ttl: int) -> int:
+        """Seconds without a new flow that count as quiet, for names of a TTL of `ttl` seconds."""
+        return max(2 * ttl, self.quiet_periods * self.metric_period_seconds) + self.metric_period_seconds
 
 
 class Configuration(Model):

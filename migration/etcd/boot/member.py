@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 IDENTITY: dict[str, Any] = json.loads(pathlib.Path("/etc/kubernetes/member.json").read_text())
+PORTS: dict[str, int] = IDENTITY["ports"]
 ETC = pathlib.Path("/etc/kubernetes")
 PKI = ETC / "pki"
 ETCD = pathlib.Path("/var/lib/etcd")
@@ -206,7 +207,7 @@ def kubeconfig(address: str, authority: bytes, certificate: bytes, key: bytes) -
     """To this machine's own API server; JSON is YAML."""
     text = {name: base64.b64encode(value).decode() for name, value in
             (("ca", authority), ("certificate", certificate), ("key", key))}  # fmt: skip
-    server = {"server": f"https://{address}:6443", "certificate-authority-data": text["ca"]}
+    server = {"server": f"https://{address}:{PORTS['api']}", "certificate-authority-data": text["ca"]}
     user = {"client-certificate-data": text["certificate"], "client-key-data": text["key"]}
     return json.dumps({
         "apiVersion": "v1", "kind": "Config", "current-context": "own",
@@ -220,7 +221,8 @@ def votes(address: str) -> bool:
     """Whether this member is started and no learner any more; asked of its own etcd."""
     trust = ssl.create_default_context(cafile=str(PKI / "etcd/ca.crt"))
     trust.load_cert_chain(str(PKI / "apiserver-etcd-client.crt"), str(PKI / "apiserver-etcd-client.key"))
-    ask = urllib.request.Request(f"https://{address}:2379/v3/maintenance/status", data=b"{}", method="POST")
+    url = f"https://{address}:{PORTS['clients']}/v3/maintenance/status"
+    ask = urllib.request.Request(url, data=b"{}", method="POST")
     try:
         with urllib.request.urlopen(ask, timeout=3, context=trust) as answer:
             status = json.load(answer)
@@ -258,9 +260,9 @@ def join(ssm: Any, address: str) -> str:
     settings = {
         "PRIVATE_IP": address,
         "MEMBER_NAME": IDENTITY["member"],
-        "ETCD_INITIAL_CLUSTER": f"{IDENTITY['member']}=https://{address}:2380",
+        "ETCD_INITIAL_CLUSTER": f"{IDENTITY['member']}=https://{address}:{PORTS['peers']}",
         "ETCD_INITIAL_CLUSTER_STATE": "existing",
-        "API_ETCD_SERVERS": "https://127.0.0.1:2379",
+        "API_ETCD_SERVERS": f"https://127.0.0.1:{PORTS['clients']}",
     }
     found = wait_for("the tickets", lambda: (ticket(ssm),))[0]
     set_aside(found)

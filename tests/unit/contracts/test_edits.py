@@ -60,7 +60,7 @@ def test_without_an_edit_nothing_runs() -> None:
 
 MANNERS: dict[str, dict[str, Any]] = {
     "limits": {
-        "limits.gateSeconds": 60,
+        "limits.gateSeconds": 200,
         "limits.swapSeconds": 60,
         "limits.joinSeconds": 60,
         "limits.metricPeriodSeconds": 30,
@@ -80,13 +80,12 @@ MANNERS: dict[str, dict[str, Any]] = {
     "reach": {
         "etcd.snapshots": "/elsewhere",
         "etcd.certificates": "/elsewhere",
-        "etcd.access": "ssm",
         "kubeconfig": "/elsewhere",
         "traffic.newTrafficPercent": 10,
     },
     "what no operation of this stage is given": {
         "podCidr": "100.80.0.0/16",
-        "operatorNetworks": [],
+        "operatorNetworks": ["10.50.1.0/24"],
         "keep": [],
         "retire": [],
         "tags": {"Owner": "platform"},

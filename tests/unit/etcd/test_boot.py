@@ -39,6 +39,7 @@ class Ssm:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Ssm, Path, list[str]]]:
     """The script as it lies on a machine whose root is `tmp_path`."""
     facts = {"cluster": "pet", "member": "d", "region": "r", "ticket_parameter": "/pet/t", "api_names": []}
+    facts["ports"] = {"api": 8443, "clients": 4001, "peers": 7001}
     (tmp_path / "etc/kubernetes").mkdir(parents=True)
     (tmp_path / "var/lib/etcd/data").mkdir(parents=True)
     (tmp_path / "etc/kubernetes/member.json").write_text(json.dumps(facts))
@@ -70,6 +71,31 @@ def test_a_new_member_starts_with_exactly_its_ticket(machine: Any) -> None:
     assert found["ETCD_INITIAL_CLUSTER_STATE"] == "existing"
     assert found["MEMBER_NAME"] == "d"
     assert commands == ["systemctl daemon-reload", "systemctl start etcd"]
+
+
+def test_its_ports_are_those_of_its_identity_and_of_nothing_else(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, ssm, root, _ = machine
+    asked: list[str] = []
+
+    class Trust:
+        def load_cert_chain(self, *_: str) -> None: ...
+
+    def urlopen(request: Any, **_: Any) -> Any:
+        asked.append(request.full_url)
+        raise OSError
+
+    monkeypatch.setattr(module.ssl, "create_default_context", lambda **_: Trust())
+    monkeypatch.setattr(module.urllib.request, "urlopen", urlopen)
+    ssm.ticket("7")
+    module.join(ssm, "10.0.0.4")
+    started(root)
+    ssm.values.clear()
+    module.join(ssm, "10.0.0.4")  # its data knows the cluster, so the environment is its own
+    assert environment(root)["ETCD_INITIAL_CLUSTER"] == "d=https://10.0.0.4:7001"
+    assert environment(root)["API_ETCD_SERVERS"] == "https://127.0.0.1:4001"
+    assert "https://10.0.0.4:8443" in module.kubeconfig("10.0.0.4", b"ca", b"certificate", b"key")
+    assert not module.votes("10.0.0.4")
+    assert asked == ["https://10.0.0.4:4001/v3/maintenance/status"]
 
 
 def test_without_a_ticket_it_waits(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from migration.plan import at_stage, lines, plan
 from migration.plan.reading import NotReading, ReadingAws, ReadingKubernetes
 from migration.plan.text import LINES, seconds
 from migration.runtime.deadline import Permanent, Retryable
+from migration.settings.model import Access
 from migration.stages.moves import IllegalMove
 from tests.samples import settings
 from tests.unit.plan.world import (
@@ -171,7 +172,11 @@ def test_a_reached_stage_asks_no_gate_and_moves_nothing() -> None:
 
 
 def test_members_are_machines_where_etcd_is_asked_by_commands_only() -> None:
-    found = plan(settings(7, etcd={"certificates": "/pet", "access": "ssm"}), OWNER, world(7).clients)
+    # Settings refuse it as long as members can't be swapped that way; a plan only looks.
+    direct = settings(7)
+    etcd = direct.configuration.etcd.model_copy(update={"access": Access.SSM})
+    by_commands = replace(direct, configuration=direct.configuration.model_copy(update={"etcd": etcd}))
+    found = plan(by_commands, OWNER, world(7).clients)
     assert isinstance(found.voters, Unseen)
     assert [(gate.check, gate.state) for gate in found.gates_before] == [
         ("etcd-preflight", "unseen"),
