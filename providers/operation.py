@@ -105,6 +105,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
                     alive = stack.enter_context(
                         held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
                     ).check
+                    clients.fence = alive
                 deadline = Deadline(float(inputs.timeout_seconds))
                 result = run(inputs, previous, Context(log=log, deadline=deadline, clients=clients, alive=alive))
         except (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+from migration.names import member_name, physical_name
+from migration.settings import Settings
 from migration.settings.model import Etcd
 
 
@@ -21,6 +23,25 @@ class NewMember(Contract):
 
     name: str
     group: str
+
+
+class MemberPair(Contract):
+    """One configured member: what it is before, and what after its swap."""
+
+    old: OldMember
+    new: NewMember
+
+
+def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
+    """All configured members, old and new."""
+    suffix = settings.new.suffix
+    return tuple(
+        MemberPair(
+            old=OldMember(name=member.name, group=member.group, address=member.address),
+            new=NewMember(name=member_name(member.name, suffix), group=physical_name(member.group, "", suffix)),
+        )
+        for member in settings.configuration.members
+    )
 
 
 class EtcdAccess(Contract):
@@ -45,8 +66,8 @@ class EtcdAccess(Contract):
 class MemberSwapInputs(Inputs):
     """Which side a member shall be on, and what its move needs.
 
-    `ticket_parameter` is the SSM parameter its new machine waits for; `snapshots` a folder on the operator's machine;
-    target groups are ARNs.
+    `members` are all of them, this one too: etcd's list is matched as a whole. `ticket_parameter` is the SSM parameter
+    its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs.
     """
 
     shown: ClassVar[str] = "member"
@@ -55,6 +76,7 @@ class MemberSwapInputs(Inputs):
     side: Manner[str]
     old: Wanted[OldMember]
     new: Wanted[NewMember]
+    members: Manner[tuple[MemberPair, ...]]
     ticket_parameter: Wanted[str]
     etcd: Wanted[EtcdAccess]
     snapshots: Manner[str]
@@ -74,6 +96,16 @@ class MemberSwapInputs(Inputs):
         return f"{self.new.name} in place of {self.old.name}"
 
 
+class SwapNote(Contract):
+    """What is kept on an old member's group while it is swapped, as a tag: it outlives a killed run.
+
+    `member` is the old member's id in etcd's list, `suspended` what of its group's processes was suspended before.
+    """
+
+    member: str
+    suspended: tuple[str, ...]
+
+
 class SnapshotTaken(Contract):
     """The snapshot before a swap: where, how large (bytes), its digest, and etcd's raft index at that time."""
 
@@ -89,6 +121,7 @@ class MemberSwapResult(Result):
     state: Literal["old", "new"]
     name: str | None = None
     member_id: str | None = None
+    old_member_id: str | None = None
     members: tuple[str, ...] = ()
     leader_changes: int = 0
     snapshot: SnapshotTaken | None = None

@@ -22,6 +22,8 @@ from migration.runtime.deadline import Permanent
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 IDENTITY = "/etc/kubernetes/member.json"
 BOOT = "/usr/local/bin/member-boot"
+# The tag of a volume that this program made: the only kind that a member's boot may format, and only while blank.
+NEW_VOLUME = "migration:new-volume"
 # EC2 takes 16 KiB of user data before base64; cloud-init unpacks gzip by itself.
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
 MAX_BYTES = 16 * 1024
