@@ -46,6 +46,26 @@ WantedBy=multi-user.target
 """
 
 
+_RENEW_UNIT = f"""[Unit]
+Description=Renews this member's certificates when less than a third of their life is left
+
+[Service]
+Type=oneshot
+ExecStart={BOOT} renew
+"""
+_RENEW_TIMER = """[Unit]
+Description=Looks daily whether this member's certificates are to be renewed
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=6h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemberIdentity:
     """Who a new member is. `ticket_parameter` is the SSM parameter its join ticket appears in."""
@@ -90,8 +110,14 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
         {"path": IDENTITY, "permissions": "0644", "content": json.dumps(written, indent=1, sort_keys=True) + "\n"},
         {"path": BOOT, "permissions": "0755", "content": script},
         {"path": "/etc/systemd/system/member-boot.service", "permissions": "0644", "content": _BOOT_UNIT},
+        {"path": "/etc/systemd/system/member-renew.service", "permissions": "0644", "content": _RENEW_UNIT},
+        {"path": "/etc/systemd/system/member-renew.timer", "permissions": "0644", "content": _RENEW_TIMER},
     ]
-    commands = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "member-boot"]]
+    commands = [
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "enable", "--now", "member-boot"],
+        ["systemctl", "enable", "--now", "member-renew.timer"],
+    ]
     document = {**document, "write_files": [*kept, *added], "runcmd": commands}
     text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=200)
     # mtime 0: the same input gives the same bytes, or every preview would show a change.
