@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -322,6 +323,31 @@ def test_a_member_that_votes_on_the_new_side_is_not_given_back(world: World) -> 
     with pytest.raises(Permanent, match=r"d at .* votes already: set migration:controlPlaneMoved"):
         swap(world).give_back()
     assert world.suspended["group-a"] == {"Launch", "ReplaceUnhealthy", "HealthCheck"}
+
+
+def test_a_machine_that_was_replaced_after_its_promotion_writes_its_address_and_the_swap_goes_on(world: World) -> None:
+    kill_at(world, "register")
+    before = world.machines["group-d"]
+    before.stop()
+    after = world.machines["group-d"] = Machine(id="i-d2", ip=f"{NETWORK}.44", name="d", folder=world.folder)
+
+    def heal() -> None:
+        # As the boot of the new machine does, before its etcd starts.
+        client = plain_etcd([f"http://{NETWORK}.2:{CLIENT}"])
+        [own] = [member for member in client.members() if member.name == "d"]
+        client.call(client.endpoints[0], "cluster/member/update", {"ID": own.id, "peerURLs": [after.peer_url]})
+        client.close()
+        after.start("", "existing")
+
+    timer = threading.Timer(3, heal)
+    timer.start()
+    try:
+        done = swap(world).advance()
+    finally:
+        timer.join()
+        after.stop()
+    assert done.members == ("b", "c", "d")
+    assert world.targets["new"] == addresses(2, 3, 44)
 
 
 def test_a_machine_too_far_from_the_members_is_never_added(world: World) -> None:
