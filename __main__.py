@@ -13,25 +13,34 @@ from components.migration import Migration, MigrationArgs
 from migration.runtime.deadline import Permanent
 from migration.settings import ConfigurationError, Settings, load
 from migration.stages.admission import admit
-from migration.stages.moves import IllegalMove
+from migration.stages.moves import IllegalMove, Move
 
 
-def consented() -> tuple[Settings, str]:
-    """Settings and owner, once configuration and record allow this stage; otherwise one message and the end."""
+def consented() -> tuple[Settings, str, Move]:
+    """Settings, owner and move, once configuration and record allow this stage; otherwise one message and the end."""
     try:
         settings = load(get_config_env(), pulumi.get_stack())
         owner = f"{pulumi.get_project()}/{settings.environment}"
-        admit(settings, owner)
+        move = admit(settings, owner)
     except (ConfigurationError, IllegalMove, Permanent) as refusal:
         # Nothing has registered yet. A sentence for the operator; a traceback is for bugs.
         pulumi.log.error(str(refusal))
         sys.exit(1)
-    return settings, owner
+    return settings, owner, move
+
+
+def preview(settings: Settings, move: Move) -> None:
+    """What is about to move, as one message above the resources; nothing on the `up` itself."""
+    from migration.plan import lines, plan_of
+
+    pulumi.log.info("\n".join(lines(plan_of(settings, move))))
 
 
 # A short program whose objects all live to its end: looking for garbage took a fifth of its time.
 gc.disable()
-settings, owner = consented()
+settings, owner, move = consented()
+if pulumi.runtime.is_dry_run():
+    preview(settings, move)
 Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner=owner))
 pulumi.export("stage", settings.stage.number)
 pulumi.export("name", settings.stage.name)

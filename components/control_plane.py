@@ -113,7 +113,7 @@ class NewMembers(Component):
         )
 
     def _swap(self, pair: MemberPair, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
-        c, old, new = self._scope.settings.configuration, self._old, self._new
+        c, old = self._scope.settings.configuration, self._old
         common = self._scope.common(c.limits.swap_seconds)
         inputs = pulumi.Output.all(
             old=pulumi.Output.all(*old.balancer("api").target_groups), new=self._balancers.api_members.arn
@@ -121,7 +121,6 @@ class NewMembers(Component):
             lambda groups: MemberSwapInputs(
                 **common,
                 wanted="new" if moved else "old",
-                side=new.name,
                 old=pair.old,
                 new=pair.new,
                 members=member_pairs(self._scope.settings),

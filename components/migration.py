@@ -55,7 +55,7 @@ class Migration(Component):
         c, old, new = self.settings.configuration, self.settings.old, self.settings.new
         if not isinstance(old, ReferencedSide) or not isinstance(new, ManagedSide):
             raise NotImplementedError(
-                "migrations from a side made by this program come with the next issue; sides.<from> is referenced"
+                "migrations from a side that this program made aren't there yet: sides.<from> must be a referenced one"
             )
         self.steps.append(ClusterObjects("cluster-objects", Args(scope=self.scope), self._part()))
         referenced = ReferencedSideArgs(scope=self.scope, name=c.from_, side=old)
@@ -99,7 +99,7 @@ class Migration(Component):
             cross = CrossAccess(f"{new.name}-{old.name}-access", between, self._part())
             self.steps.append(cross)
             reach = reach.following(cross)
-        if stage.etcd_open and c.etcd.access == "direct":
+        if stage.etcd_open and c.etcd.access.by_port:
             self.steps.append(SwapAccess("swap-access", SwapAccessArgs(scope=reach, sides=(old, new)), self._part()))
         serving = ApiMembersArgs(scope=reach, target_group=balancers.api_members.arn)
         members = ApiMembers("api-members", serving, self._part())

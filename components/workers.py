@@ -116,7 +116,7 @@ class OldWorkersEnd(Component):
                     **common,
                     wanted="recorded" if settings.stage.workers.on_old else "zero",
                     side=old.name,
-                    sizes=tuple(seen.groups[pool.name].size() for pool in settings.configuration.pools),
+                    sizes=tuple(seen.groups[pool.name].own_size() for pool in settings.configuration.pools),
                 )
             ),
             self.child(),

@@ -28,6 +28,7 @@ class Workloads(Component):
     """Taint, drain of the ingress tier, policy, drain of the rest: in the order that drops no connection.
 
     On the way the policy is `Cluster` before the taint; once drained it goes back between the two drains.
+    (`rehearsal.sabotage` exchanges these steps, by the words in their lines, to see that the proof notices.)
     """
 
     def __init__(self, name: str, args: WorkloadsArgs, opts: pulumi.ResourceOptions | None = None) -> None:

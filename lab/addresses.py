@@ -87,11 +87,6 @@ class LabAddresses:
         return f"100.{64 + self.index}.0.0/16"
 
     @property
-    def service_cidr(self) -> str:
-        """Virtual: nobody dials it, API servers hand it to the network's CONNECT proxy."""
-        return "172.20.0.0/16"
-
-    @property
     def operator_ip(self) -> str:
         """Where a connection comes from that belongs to no machine: the operator's workstation."""
         return f"127.{50 + self.index}.0.10"
@@ -128,10 +123,6 @@ class LabAddresses:
     @property
     def network_port(self) -> int:
         return self.port(6)
-
-    @property
-    def connect_port(self) -> int:
-        return self.port(7)
 
     @property
     def legacy_api_port(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -220,9 +219,8 @@ def _up(directory: Path, say: Say, *, empty: bool) -> None:
         return
     run_step("lab.legacy", directory, environment)
     wait_healthy(directory, addresses, say, workload=False)
-    if importlib.util.find_spec("lab.workload.__main__") is not None:
-        run_step("lab.workload", directory, environment)
-        wait_healthy(directory, addresses, say, workload=True)
+    run_step("lab.workload", directory, environment)
+    wait_healthy(directory, addresses, say, workload=True)
 
 
 def stop_everything(directory: Path, say: Say) -> None:

@@ -1,4 +1,4 @@
-"""The command line beside `pulumi up`: discover, status, check, record, watch."""
+"""The command line beside `pulumi up`: discover, status, plan, check, record, watch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from migration.clients import Clients
 from migration.discover.options import DiscoveryOptions
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
+from migration.stages.moves import IllegalMove
+from migration.stages.table import LAST
 
 STACKS = Path("stacks")
 PROJECT = "migration"  # Pulumi.yaml's name: with the environment it makes the record's owner
@@ -75,6 +77,10 @@ def parser() -> argparse.ArgumentParser:
             action = command.add_mutually_exclusive_group()
             action.add_argument("--show", action="store_true", help="the default")
             action.add_argument("--take-over", action="store_true", help="let this stack drive the cluster")
+    plan = commands.add_parser("plan", help="what the next up would do, as far as it can be seen now; only reads")
+    plan.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
+    plan.add_argument("--stage", type=int, choices=range(LAST + 1), metavar="N", help="default: the stack's own")
+    plan.add_argument("--json", action="store_true", help="for machines")
     commands.add_parser("watch", help="probe the cluster from outside; arguments as in proof.watch", add_help=False)
     return top
 
@@ -154,6 +160,16 @@ def _status(args: argparse.Namespace) -> None:
     print(seen.model_dump_json(indent=1, by_alias=True) if args.json else "\n".join(lines(seen)))
 
 
+def _plan(args: argparse.Namespace) -> None:
+    from migration.plan import at_stage, lines, plan
+
+    settings, _ = _loaded(args.file)
+    if args.stage is not None:
+        settings = at_stage(settings, args.stage)
+    told = plan(settings, f"{PROJECT}/{settings.environment}")
+    print(told.model_dump_json(indent=1, by_alias=True) if args.json else "\n".join(lines(told)))
+
+
 def _record(args: argparse.Namespace) -> None:
     from migration.stages.record import read_record, take_over
 
@@ -182,10 +198,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return watch(arguments[1:])
     args = parser().parse_args(arguments)
-    command = {"discover": _discover, "check": _check, "status": _status, "record": _record}[args.command]
+    run = {"discover": _discover, "check": _check, "status": _status, "plan": _plan, "record": _record}[args.command]
     try:
-        command(args)
-    except (Permanent, Retryable, ConfigurationError) as refusal:
+        run(args)
+    except (Permanent, Retryable, ConfigurationError, IllegalMove) as refusal:
         print(f"{args.command}: {refusal}", file=sys.stderr)
         return EXIT_REFUSED
     except ClientError as error:

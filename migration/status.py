@@ -15,6 +15,7 @@ from migration.clients.kubernetes import NODES, ApiFailure
 from migration.contracts.base import Contract
 from migration.contracts.gates import MembersAllNew, worker_groups
 from migration.contracts.record import Record
+from migration.contracts.seen import MemberSeen, NameSeen, NodesSeen, Unseen
 from migration.dns.plan import present_sets
 from migration.dns.zone import zone_records
 from migration.drain.nodes import TAINT, instance_of, ready
@@ -34,38 +35,6 @@ UNSEEN = (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError)
 _PATIENCE = 60.0
 
 
-class MemberSeen(Contract):
-    """One member of etcd: on which side it is, and whether it votes."""
-
-    name: str
-    address: str
-    side: str
-    votes: bool
-
-
-class NodesSeen(Contract):
-    """A side's nodes, counted."""
-
-    side: str
-    nodes: int
-    ready: int
-    tainted: int
-
-
-class NameSeen(Contract):
-    """A name: its weight by set identifier (or value, where it is a simple record), and its TTL in seconds."""
-
-    name: str
-    leads: dict[str, int]
-    ttl: int
-
-
-class Unseen(Contract):
-    """Why a part can't be seen."""
-
-    unseen: str
-
-
 class Status(Contract):
     """Everything worth knowing of a migration; a part that can't be seen says why. `next` is the next command."""
 
@@ -81,7 +50,8 @@ class Status(Contract):
     names: tuple[NameSeen, ...] | Unseen
 
 
-def _members(settings: Settings, live: Live) -> tuple[MemberSeen, ...]:
+def members(settings: Settings, live: Live) -> tuple[MemberSeen, ...]:
+    """etcd's members, as etcd says."""
     q = MembersAllNew.of(settings, settings.stage)
 
     def question(etcd: Etcd) -> tuple[MemberSeen, ...]:
@@ -102,18 +72,20 @@ def _members(settings: Settings, live: Live) -> tuple[MemberSeen, ...]:
     return ask(q, live, question)
 
 
-def _nodes(settings: Settings, live: Live) -> tuple[NodesSeen, ...]:
-    nodes = {instance_of(node): node for node in live.kubernetes.list(NODES)}
+def nodes(settings: Settings, live: Live) -> tuple[NodesSeen, ...]:
+    """The nodes of both sides' worker groups."""
+    by_instance = {instance_of(node): node for node in live.kubernetes.list(NODES)}
     found: list[NodesSeen] = []
     for side in (settings.configuration.from_, settings.configuration.to):
         machines = [one.id for one in live.aws.instances_of_groups(worker_groups(settings, side))]
-        here = [nodes[one] for one in machines if one in nodes]
+        here = [by_instance[one] for one in machines if one in by_instance]
         taints = [any(t["key"] == TAINT["key"] for t in listed(n, "spec", "taints")) for n in here]
         found.append(NodesSeen(side=side, nodes=len(here), ready=sum(map(ready, here)), tainted=sum(taints)))
     return tuple(found)
 
 
-def _names(settings: Settings, live: Live) -> tuple[NameSeen, ...]:
+def names(settings: Settings, live: Live) -> tuple[NameSeen, ...]:
+    """The cluster's names, as the zone holds them."""
     traffic = settings.configuration.traffic
     records = zone_records(live.aws, traffic.zone_id)
     found: list[NameSeen] = []
@@ -144,9 +116,9 @@ def observe(settings: Settings, clients: Clients) -> Status:
         to_side=c.to,
         record=record,
         next=_next(record.reached if record else None, settings),
-        members=_seen(_members, settings, live),
-        nodes=_seen(_nodes, settings, live),
-        names=_seen(_names, settings, live),
+        members=_seen(members, settings, live),
+        nodes=_seen(nodes, settings, live),
+        names=_seen(names, settings, live),
     )
 
 

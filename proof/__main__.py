@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from proof import marks
 from proof.config import ConfigError, change_place, write_atomically
+from proof.model import Parts
 
 EXIT_NOT_OK = 1
 EXIT_USAGE = 2
@@ -58,11 +60,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from proof.run import run
+    from proof.run import SUMMARY, run
 
     summary = run(args.config, args.out)
-    failed = sum(kind["failed"] for part in ("probes", "idle") for kind in summary[part].values())
-    print(f"proof: {failed} failed probes, {summary['writes']}, {args.out / 'summary.json'}")
+    failed = sum(kind.failed for part in (summary.probes, summary.idle) for kind in part.values())
+    writes = summary.writes
+    print(f"proof: {failed} failed probes, {writes.lost} of {writes.acknowledged} writes lost, {args.out / SUMMARY}")
     return 0
 
 
@@ -98,7 +101,7 @@ def _status(args: argparse.Namespace) -> int:
 def _summary(args: argparse.Namespace) -> int:
     from proof.summary import summarize
 
-    text = json.dumps(summarize(args.out), indent=1)
+    text = summarize(args.out).model_dump_json(indent=1)
     write_atomically(args.out / "summary.json", text)
     print(text)
     return 0
@@ -109,16 +112,24 @@ def _report(args: argparse.Namespace) -> int:
     from proof.report import build
     from proof.summary import summarize
 
-    parts = json.loads(args.parts.read_text(encoding="utf-8")) if args.parts else {}
-    report = build(summarize(args.out), **parts)
+    report = build(summarize(args.out), _parts(args.parts))
     if args.json_file:
-        write_atomically(args.json_file, json.dumps(report, indent=1))
+        write_atomically(args.json_file, report.model_dump_json(indent=1))
     if args.html_file:
         write_html(report, args.out, args.html_file)
-    for reason in report["reasons"]:
+    for reason in report.reasons:
         print(reason)
-    print("ok" if report["ok"] else f"not ok: {len(report['reasons'])} reasons")
-    return 0 if report["ok"] else EXIT_NOT_OK
+    print("ok" if report.ok else f"not ok: {len(report.reasons)} reasons")
+    return 0 if report.ok else EXIT_NOT_OK
+
+
+def _parts(path: Path | None) -> Parts:
+    if path is None:
+        return Parts()
+    try:
+        return Parts.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ConfigError(f"--parts: {path} can't be used: {error}") from None
 
 
 _COMMANDS = {

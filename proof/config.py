@@ -11,8 +11,11 @@ import ipaddress
 import json
 import os
 import tempfile
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 import yaml
@@ -26,11 +29,13 @@ class ConfigError(Exception):
     """The configuration can't be used; the message names every key, its value and the remedy."""
 
 
-class _Model(BaseModel):
+class Model(BaseModel):
+    """Frozen, and refuses keys it doesn't know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Place(_Model):
+class Place(Model):
     """Where probes come from. `active: false` is a place that is not there yet: nothing is due from it."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -55,7 +60,7 @@ class Place(_Model):
         return value
 
 
-class Target(_Model):
+class Target(Model):
     """A URL to ask for. Only HTTP/1.1 without redirects: the status must be exactly `expect`."""
 
     url: str
@@ -76,13 +81,13 @@ class Target(_Model):
         return value
 
 
-class ProbeRate(_Model):
+class ProbeRate(Model):
     rate_hz: float = Field(default=10.0, gt=0, le=100)
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     """From the start of the request (name resolution, then connect) to the last byte of the answer."""
 
 
-class WriterConfig(_Model):
+class WriterConfig(Model):
     namespace: str = "proof"
     rate_hz: float = Field(default=12.0, gt=0, le=200)
     """A little above `min_rate`, so that the average stays above it when single writes are retried."""
@@ -91,7 +96,7 @@ class WriterConfig(_Model):
     """Leave the keys in the cluster after they were read back."""
 
 
-class EtcdConfig(_Model):
+class EtcdConfig(Model):
     endpoints: list[str] = Field(min_length=1)
     ca: str
     cert: str
@@ -102,16 +107,57 @@ class EtcdConfig(_Model):
     timeout_s: float = Field(default=2.0, gt=0, le=30)
 
 
-class ProcessGroup(_Model):
+class ProcessGroup(Model):
     """Processes whose CPU is counted together: by pid files (globs) with their children, or by words of the
     command line.
     """
 
-    pidfiles: list[str] = Field(default_factory=list)
-    match: list[str] = Field(default_factory=list)
+    pidfiles: list[str] = Field(default_factory=list[str])
+    match: list[str] = Field(default_factory=list[str])
 
 
-class ProofConfig(_Model):
+class Side(Model):
+    """One of the two networks between which the cluster moves: what an answer, a member or a pod is counted to."""
+
+    name: str = Field(min_length=1)
+    cidr: str
+    also: tuple[str, ...] = ()
+    """Further addresses and networks that are this side's: balancers with public addresses, nodes' addresses where
+    Kubernetes shows other ones."""
+
+    @field_validator("cidr")
+    @classmethod
+    def _network(cls, value: str) -> str:
+        ipaddress.IPv4Network(value)
+        return value
+
+    @field_validator("also")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            ipaddress.IPv4Network(one)
+        return value
+
+    @cached_property
+    def networks(self) -> tuple[ipaddress.IPv4Network, ...]:
+        """Everything that is this side's."""
+        return tuple(ipaddress.IPv4Network(one) for one in (self.cidr, *self.also))
+
+
+ELSEWHERE = "elsewhere"
+"""The side of an address that belongs to none."""
+
+
+def side_of(address: str, sides: Sequence[Side]) -> str:
+    """The name of the side that `address` (with or without a port) belongs to, or `ELSEWHERE`."""
+    try:
+        ip = ipaddress.IPv4Address(address.partition(":")[0])
+    except ValueError:
+        return ELSEWHERE
+    return next((side.name for side in sides if any(ip in network for network in side.networks)), ELSEWHERE)
+
+
+class ProofConfig(Model):
     """Everything a run needs. Either URL may be missing: then its kinds are not probed (and the verdict
     says so).
     """
@@ -125,7 +171,9 @@ class ProofConfig(_Model):
     """null: no writes. Needs `kubeconfig`."""
     budgets: bool = True
     etcd: EtcdConfig | None = None
-    cpu_groups: dict[str, ProcessGroup] = Field(default_factory=dict)
+    cpu_groups: dict[str, ProcessGroup] = Field(default_factory=dict[str, ProcessGroup])
+    sides: tuple[Side, ...] = ()
+    """In the report, answers, members and pods are told by side. With sides, pods are counted (needs `kubeconfig`)."""
 
     @model_validator(mode="after")
     def _whole(self) -> ProofConfig:
@@ -133,6 +181,11 @@ class ProofConfig(_Model):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"places: {', '.join(twice)} is there twice; give every place its own name")
+        for one, other in combinations(self.sides, 2):
+            if one.name == other.name or any(a.overlaps(b) for a in one.networks for b in other.networks):
+                raise ValueError(f"sides: {one.name} and {other.name} must have names and networks of their own")
+        if any(side.name == ELSEWHERE for side in self.sides):
+            raise ValueError(f"sides: {ELSEWHERE} is what belongs to no side; choose another name")
         return self
 
 
@@ -148,7 +201,7 @@ def parse(data: object, source: str) -> ProofConfig:
     try:
         return ProofConfig.model_validate(data)
     except ValidationError as error:
-        lines = []
+        lines: list[str] = []
         for item in error.errors():
             key = ".".join(str(part) for part in item["loc"]) or "(whole file)"
             value = "" if item["type"] in ("missing", "value_error") and not item["loc"] else f" (is {item['input']!r})"
@@ -181,14 +234,15 @@ def change_place(path: Path, name: str, **changes: Any) -> None:
     data = _read(path)
     if not isinstance(data, dict):
         raise ConfigError(f"{path} must hold a mapping with the key `places`")
-    places: list[dict[str, Any]] = data.setdefault("places", [])
+    whole = cast(dict[str, Any], data)
+    places: list[dict[str, Any]] = whole.setdefault("places", [])
     known = next((place for place in places if place.get("name") == name), None)
     if known is None:
         known = {"name": name}
         places.append(known)
     known.update(changes)
-    parse(data, str(path))
-    write_atomically(path, json.dumps(data, indent=2) if path.suffix == ".json" else yaml.safe_dump(data))
+    parse(whole, str(path))
+    write_atomically(path, json.dumps(whole, indent=2) if path.suffix == ".json" else yaml.safe_dump(whole))
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -12,7 +12,9 @@ import ssl
 from dataclasses import dataclass
 from typing import Literal
 
-from proof.http1 import Answer, AnswerParser, MalformedAnswer
+import h11
+
+from proof.http1 import Answer, Exchange, MalformedAnswer
 
 Phase = Literal["resolve", "connect", "tls", "answer", "body", "status", "prober"]
 
@@ -40,9 +42,9 @@ class NotProcessed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One GET, in the form each protocol sends it: bytes for HTTP/1.1, header fields for HTTP/2."""
+    """One GET, in the form each protocol takes it."""
 
-    http1: bytes
+    http1: h11.Request
     http2: tuple[tuple[str, str], ...]
 
 
@@ -154,26 +156,26 @@ class Http1Connection(Connection):
 
     def __init__(self) -> None:
         super().__init__()
-        self._parser: AnswerParser | None = None
+        self._exchange: Exchange | None = None
 
     def _send(self, request: Request) -> None:
         assert self._transport is not None
-        self._parser = AnswerParser()
-        self._transport.write(request.http1)
+        self._exchange = Exchange(request.http1)
+        self._transport.write(self._exchange.request)
 
     def _reached(self) -> Phase:
-        return "body" if self._parser is not None and self._parser.head_done else "answer"
+        return "body" if self._exchange is not None and self._exchange.head_done else "answer"
 
     def _started(self) -> bool:
-        return self._parser is not None and self._parser.started
+        return self._exchange is not None and self._exchange.started
 
     def data_received(self, data: bytes) -> None:
-        if self._parser is None or not self._waiting:
+        if self._exchange is None or not self._waiting:
             self.ended = True
             self.abort()
             return
         try:
-            whole = self._parser.feed(data)
+            whole = self._exchange.feed(data)
         except MalformedAnswer as error:
             self.ended = True
             self._fail(ProbeFailed("answer", f"malformed: {error}"))
@@ -182,13 +184,13 @@ class Http1Connection(Connection):
             self._finish()
 
     def eof_received(self) -> bool | None:
-        if self._parser is not None and self._waiting and self._parser.end():
+        if self._exchange is not None and self._waiting and self._exchange.end():
             self._finish()
         return super().eof_received()
 
     def _finish(self) -> None:
-        assert self._parser is not None and self._parser.answer is not None
-        self._succeed(self._parser.answer)
+        assert self._exchange is not None and self._exchange.answer is not None
+        self._succeed(self._exchange.answer)
 
 
 def describe(error: BaseException) -> str:

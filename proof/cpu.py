@@ -9,11 +9,11 @@ from __future__ import annotations
 import glob
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from proof.config import ProcessGroup
+from proof.model import CpuSecond, GroupUse
 
 SCAN_EVERY_S = 3.0
 
@@ -30,10 +30,8 @@ class CpuSampler:
         self._at: float | None = None
         self._system = psutil.cpu_times()
 
-    def sample(self) -> dict[str, Any]:
-        """{"machine": percent of all cores busy, "groups": {name: {"cpu": …, "rss_mb": …}}} since the last
-        call.
-        """
+    def sample(self) -> CpuSecond:
+        """What was used since the last call."""
         if time.monotonic() - self._scanned >= SCAN_EVERY_S:
             self._scan()
             self._scanned = time.monotonic()
@@ -41,7 +39,7 @@ class CpuSampler:
         now = time.monotonic()
         elapsed = None if self._at is None else max(now - self._at, 0.001)
         self._at = now
-        groups: dict[str, dict[str, float]] = {}
+        groups: dict[str, GroupUse] = {}
         total_mb = 0.0
         times: dict[tuple[int, float], float] = {}
         for name, members in self._members.items():
@@ -60,13 +58,12 @@ class CpuSampler:
                 used += times[key] - self._times.get(key, times[key])
             megabytes = rss / 2**20
             total_mb += megabytes
-            groups[name] = {
-                "cpu": 0.0 if elapsed is None else round(100 * used / elapsed, 1),
-                "rss_mb": round(megabytes),
-            }
+            groups[name] = GroupUse(
+                cpu=0.0 if elapsed is None else round(100 * used / elapsed, 1), rss_mb=round(megabytes)
+            )
         self._times = times
         self.peak_rss_mb = max(self.peak_rss_mb, total_mb)
-        return {"machine": self._machine(), "groups": groups}
+        return CpuSecond(machine=self._machine(), groups=groups)
 
     def _machine(self) -> float:
         before, self._system = self._system, psutil.cpu_times()

@@ -14,35 +14,20 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
+from urllib.parse import urlsplit
 
-import httpx2
-
+from migration.clients.asynchronous import AsyncEtcd
+from migration.clients.etcd import Member, Status
+from migration.runtime.deadline import Retryable
 from proof.config import EtcdConfig
+from proof.model import EtcdSeen, MemberSeen
 
-
-class EtcdUnreachable(Exception):
-    """One endpoint did not answer, or answered with an error."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    id: str
-    name: str
-    client_urls: tuple[str, ...]
-    learner: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    leader: str
-    """Member id of the leader as this member knows it; "0" when it knows none."""
-    term: int
-    errors: tuple[str, ...] = ()
+CHANGED = "etcd_changed"
 
 
 class EtcdClient(Protocol):
-    """What the sampler asks. Both raise EtcdUnreachable."""
+    """What the sampler asks (`migration.clients.asynchronous.AsyncEtcd`). Both raise Retryable."""
 
     async def members(self, endpoint: str) -> list[Member]: ...
     async def status(self, endpoint: str) -> Status: ...
@@ -50,14 +35,20 @@ class EtcdClient(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One look at the cluster; `healthy` is None when nobody answered."""
+    """One look at the cluster; `members` is None when nobody answered."""
 
-    healthy: int | None
-    voters: tuple[str, ...] = ()
-    learners: tuple[str, ...] = ()
-    unhealthy: tuple[str, ...] = ()
+    members: tuple[MemberSeen, ...] | None
     leader: str | None = None
     term: int = 0
+
+    @property
+    def voters(self) -> tuple[MemberSeen, ...]:
+        return tuple(member for member in self.members or () if not member.learner)
+
+    @property
+    def healthy(self) -> int | None:
+        """Voters that answer for themselves; None when nobody answered at all."""
+        return None if self.members is None else sum(member.healthy for member in self.voters)
 
 
 async def sample(client: EtcdClient, endpoints: list[str]) -> Sample:
@@ -67,25 +58,41 @@ async def sample(client: EtcdClient, endpoints: list[str]) -> Sample:
         try:
             members = await client.members(endpoint)
             break
-        except EtcdUnreachable:
+        except Retryable:
             continue
     if members is None:
-        return Sample(healthy=None)
+        return Sample(members=None)
     voters = [member for member in members if not member.learner]
-    states = await asyncio.gather(*(_state(client, member) for member in voters))
-    names = {member.id: member.name or member.id for member in members}
-    good = [state for state in states if state is not None]
-    newest = max(good, key=lambda state: state.term, default=None)
+    states = dict(zip((v.id for v in voters), await asyncio.gather(*(_state(client, v) for v in voters)), strict=True))
+    newest = max((state for state in states.values() if state is not None), key=lambda state: state.term, default=None)
+    names = {member.id: _name(member) for member in members}
     return Sample(
-        healthy=len(good),
-        voters=tuple(sorted(names[member.id] for member in voters)),
-        learners=tuple(sorted(names[member.id] for member in members if member.learner)),
-        unhealthy=tuple(
-            sorted(names[member.id] for member, state in zip(voters, states, strict=True) if state is None)
+        members=tuple(
+            sorted(
+                (
+                    MemberSeen(
+                        name=_name(member),
+                        address=_address(member),
+                        learner=member.learner,
+                        healthy=member.learner or states[member.id] is not None,
+                    )
+                    for member in members
+                ),
+                key=lambda member: member.name,
+            )
         ),
         leader=None if newest is None else names.get(newest.leader, newest.leader),
         term=0 if newest is None else newest.term,
     )
+
+
+def _name(member: Member) -> str:
+    return member.name or member.id
+
+
+def _address(member: Member) -> str:
+    """Where it can be reached; one that has not started yet has said where its peers will find it."""
+    return next((urlsplit(url).hostname or "" for url in (*member.client_urls, *member.peer_urls)), "")
 
 
 async def _state(client: EtcdClient, member: Member) -> Status | None:
@@ -93,7 +100,7 @@ async def _state(client: EtcdClient, member: Member) -> Status | None:
         for url in member.client_urls:
             try:
                 status = await client.status(url)
-            except EtcdUnreachable:
+            except Retryable:
                 continue
             if status.leader not in ("", "0") and not status.errors:
                 return status
@@ -116,97 +123,57 @@ class EtcdBook:
     longest_blind_s: float = 0.0
     _leader: tuple[str | None, int] | None = None
     _blind_since: float | None = None
-    _unhealthy: tuple[str, ...] = ()
+    _told: tuple[tuple[MemberSeen, ...] | None, str | None] | None = None
 
-    def add(self, seen: Sample, at: float) -> list[tuple[str, dict[str, Any]]]:
-        """Take one sample; returns what is worth an event."""
+    def add(self, seen: Sample, at: float) -> bool:
+        """Take one sample; true when it shows something else than the one before."""
         self.samples += 1
         if seen.healthy is None:
             self.blind_samples += 1
             self._blind_since = at if self._blind_since is None else self._blind_since
-            if self.healthy_at_start is not None:
-                self.longest_blind_s = max(self.longest_blind_s, at - self._blind_since)
-            return []
-        if self._blind_since is not None:
-            if self.healthy_at_start is not None:
-                self.longest_blind_s = max(self.longest_blind_s, at - self._blind_since)
+        if self._blind_since is not None and self.healthy_at_start is not None:
+            self.longest_blind_s = max(self.longest_blind_s, at - self._blind_since)
+        if seen.healthy is not None:
             self._blind_since = None
-        events: list[tuple[str, dict[str, Any]]] = []
+            self._count(seen, seen.healthy, at)
+        before, self._told = self._told, (seen.members, seen.leader)
+        return before != self._told
+
+    def _count(self, seen: Sample, healthy: int, at: float) -> None:
+        voters = tuple(member.name for member in seen.voters)
         if self.healthy_at_start is None:
-            self.healthy_at_start = seen.healthy
-            self.members_before = seen.voters
-        if (seen.voters, seen.learners) != (self.members_after, self.learners_after):
-            events.append(("etcd_members", {"voters": list(seen.voters), "learners": list(seen.learners)}))
-        self.members_after, self.learners_after = seen.voters, seen.learners
-        if self.min_healthy is None or seen.healthy < self.min_healthy:
-            self.min_healthy, self.min_healthy_at = seen.healthy, at
-        if seen.unhealthy != self._unhealthy:
-            self._unhealthy = seen.unhealthy
-            events.append(("etcd_health", {"healthy": seen.healthy, "unhealthy": list(seen.unhealthy)}))
+            self.healthy_at_start, self.members_before = healthy, voters
+        self.members_after = voters
+        self.learners_after = tuple(member.name for member in seen.members or () if member.learner)
+        if self.min_healthy is None or healthy < self.min_healthy:
+            self.min_healthy, self.min_healthy_at = healthy, at
         if seen.leader is not None:
             now = (seen.leader, seen.term)
             if self._leader is not None and now != self._leader and seen.term >= self._leader[1]:
                 self.leader_changes += 1
-                events.append(("etcd_leader", {"leader": seen.leader, "term": seen.term}))
             self._leader = now
-        return events
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "members_before": list(self.members_before),
-            "members_after": list(self.members_after),
-            "learners_after": list(self.learners_after),
-            "healthy_voters_at_start": self.healthy_at_start,
-            "min_healthy_voters": self.min_healthy,
-            "min_healthy_at": self.min_healthy_at,
-            "leader_changes": self.leader_changes,
-            "samples": self.samples,
-            "blind_samples": self.blind_samples,
-            "longest_blind_s": round(self.longest_blind_s, 1),
-        }
-
-
-class GatewayClient:
-    """etcd's JSON gateway over mutual TLS. Ids come as decimal strings."""
-
-    def __init__(self, config: EtcdConfig) -> None:
-        tls = ssl.create_default_context(cafile=config.ca)
-        tls.load_cert_chain(config.cert, config.key)
-        transport = httpx2.AsyncHTTPTransport(verify=tls, local_address=config.source_address)
-        self._client = httpx2.AsyncClient(transport=transport, timeout=config.timeout_s)
-
-    async def _post(self, endpoint: str, path: str) -> dict[str, Any]:
-        if self._client.is_closed:
-            raise EtcdUnreachable(f"{endpoint}: not asked any more")
-        try:
-            answer = await self._client.post(f"{endpoint.rstrip('/')}{path}", json={})
-            answer.raise_for_status()
-            return answer.json()
-        except (httpx2.HTTPError, OSError, ValueError) as error:
-            raise EtcdUnreachable(f"{endpoint}: {type(error).__name__} {error}".strip()) from None
-
-    async def members(self, endpoint: str) -> list[Member]:
-        answer = await self._post(endpoint, "/v3/cluster/member/list")
-        return [
-            Member(
-                id=str(item["ID"]),
-                name=item.get("name", ""),
-                client_urls=tuple(item.get("clientURLs", ())),
-                learner=bool(item.get("isLearner", False)),
-            )
-            for item in answer.get("members", [])
-        ]
-
-    async def status(self, endpoint: str) -> Status:
-        answer = await self._post(endpoint, "/v3/maintenance/status")
-        return Status(
-            leader=str(answer.get("leader", "0")),
-            term=int(answer.get("raftTerm", 0)),
-            errors=tuple(str(error) for error in answer.get("errors", ())),
+    def facts(self) -> EtcdSeen:
+        """What it adds up to so far."""
+        return EtcdSeen(
+            members_before=self.members_before,
+            members_after=self.members_after,
+            learners_after=self.learners_after,
+            healthy_voters_at_start=self.healthy_at_start,
+            min_healthy_voters=self.min_healthy,
+            min_healthy_at=self.min_healthy_at,
+            leader_changes=self.leader_changes,
+            samples=self.samples,
+            blind_samples=self.blind_samples,
+            longest_blind_s=round(self.longest_blind_s, 1),
         )
 
-    async def close(self) -> None:
-        await self._client.aclose()
+
+def connect(config: EtcdConfig) -> AsyncEtcd:
+    """A client with the configured certificates. Raises OSError."""
+    trust = ssl.create_default_context(cafile=config.ca)
+    trust.load_cert_chain(config.cert, config.key)
+    return AsyncEtcd(trust, timeout=config.timeout_s, source_address=config.source_address)
 
 
 class EtcdSampler:
@@ -230,6 +197,8 @@ class EtcdSampler:
             seen = await sample(client, self._endpoints) if client is not None else None
             # A look through a client that was exchanged, and closed, meanwhile says nothing about the voters.
             if seen is not None and client is self._client:
-                for kind, data in self.book.add(seen, time.time()):
-                    self._event(kind, time.time(), **data)
+                at = time.time()
+                if self.book.add(seen, at):
+                    members = None if seen.members is None else [member.model_dump() for member in seen.members]
+                    self._event(CHANGED, at, members=members, leader=seen.leader)
             await asyncio.sleep(max(0.05, self._period - (time.monotonic() - begun)))

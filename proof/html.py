@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from proof import charts
 from proof.config import KINDS, write_atomically
+from proof.drawing import Book, Plot
+from proof.model import IDLE, Cell, Report, Stage
+from proof.series import read_series
 
 TITLES = {
     "ingress_fresh": "Ingress, new connections",
@@ -17,34 +21,30 @@ TITLES = {
     "api_fresh": "API, new connections",
     "api_kept": "API, kept-alive",
 }
+CHANGES = (("create", "created"), ("update", "updated"), ("replace", "replaced"), ("delete", "deleted"))
 
 
-def write_html(report: dict[str, Any], out: Path, path: Path) -> None:
+def write_html(report: Report, out: Path, path: Path) -> None:
     """Write the page for `report` to `path`; the plots come from the run's files in `out`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, render(report, plots(report, out)))
 
 
-def plots(report: dict[str, Any], out: Path) -> list[tuple[str, str, str]]:
-    """(title, what it shows, SVG) for each plot that has data."""
-    series = charts.read_series(out)
+def plots(report: Report, out: Path) -> list[Plot]:
+    """Every plot that has data."""
+    series = read_series(out)
     if series is None:
         return []
-    windows = report.get("windows", [])
-    drawn = [
-        ("Latency and failures", "Each band is a stage; a red line is a request without its answer.",
-         charts.latency(series, windows)),
-        ("Who answered", "Share of answers by balancer address: this is the traffic moving.",
-         charts.answered_by(series, windows)),
-        ("Writes and budgets", "Keys acknowledged by the API; a red line is a budget below what it asks for.",
-         charts.writes(series, windows)),
-        ("CPU", "Where a slow answer comes from when it is the machine that is short of time.",
-         charts.cpu(series, windows)),
-    ]  # fmt: skip
-    return [(title, text, svg) for title, text, svg in drawn if svg is not None]
+    book = Book(
+        series=series,
+        windows=report.windows,
+        names={f"stage {stage.stage}": stage.name for stage in report.stages},
+        sides=report.watched.sides if report.watched else (),
+    )
+    return charts.plots(book, report.drain)
 
 
-def render(report: dict[str, Any], drawn: list[tuple[str, str, str]]) -> str:
+def render(report: Report, drawn: Sequence[Plot]) -> str:
     """The page as text."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -53,19 +53,46 @@ def render(report: dict[str, Any], drawn: list[tuple[str, str, str]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["ms"] = lambda value: "–" if value is None else f"{value:.1f}"
-    environment.filters["duration"] = duration
-    # Places in the order in which they first appear, the same in every row.
-    places = list(dict.fromkeys(p for kind in KINDS for p in report["probes"][kind].get("by_place", {})))
-    stage_labels = [window["label"] for window in report.get("windows", [])]
+    filters: dict[str, Callable[..., str]] = {
+        "ms": milliseconds,
+        "duration": duration,
+        "changes": changes,
+        "stage_label": stage_label,
+        # Our own SVG: nothing of it comes from the cluster unescaped (matplotlib escapes labels).
+        "svg": Markup,
+    }
+    cast(dict[str, Any], environment.filters).update(filters)
+    probes: list[Cell] = [*report.idle.values(), *report.probes.values()]
     return environment.get_template("report.html").render(
         report=report,
         kinds=[(kind, TITLES[kind]) for kind in KINDS],
-        places=places,
-        labels=list(dict.fromkeys(stage_labels)),
-        # Markup: our own SVG, nothing of it comes from the cluster unescaped (matplotlib escapes labels).
-        plots=[(title, text, Markup(svg)) for title, text, svg in drawn],
+        due=sum(cell.due for cell in probes),
+        failed=sum(cell.failed for cell in probes),
+        failed_at={stage.stage: failed_at(report, stage) for stage in report.stages},
+        groups=list(dict.fromkeys(name for cpu in report.cpu.values() for name in cpu.groups)),
+        plots=drawn,
     )
+
+
+def failed_at(report: Report, stage: Stage) -> int:
+    """Failed probes within one stage."""
+    return sum(cell.failed_by_window.get(f"stage {stage.stage}", 0) for cell in report.probes.values())
+
+
+def changes(stage: Stage) -> str:
+    """What the engine did, in words."""
+    told = [f"{stage.changes[key]} {done}" for key, done in CHANGES if stage.changes.get(key)]
+    return ", ".join(told) or "nothing changed"
+
+
+def stage_label(label: str) -> str:
+    """A window's label as people read it."""
+    return "at rest" if label == IDLE else label
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency, or a dash where there is none."""
+    return "–" if value is None else f"{value:.1f}"
 
 
 def duration(seconds: float | None) -> str:

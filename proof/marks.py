@@ -13,20 +13,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from proof.model import Window
+
 FILE = "marks.jsonl"
 _EDGE = re.compile(r"^(?P<label>.+?)\s+(?P<edge>begin|end)$")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Window:
-    """A named stretch of time, epoch seconds. `end` is None while it is open."""
+class Mark:
+    """A named moment, epoch seconds."""
 
-    label: str
-    begin: float
-    end: float | None
-
-    def holds(self, t: float) -> bool:
-        return self.begin <= t and (self.end is None or t < self.end)
+    t: float
+    text: str
 
 
 def add(out: Path, text: str, at: float | None = None) -> None:
@@ -41,22 +39,22 @@ def add(out: Path, text: str, at: float | None = None) -> None:
         os.close(handle)
 
 
-def read(out: Path) -> list[dict[str, object]]:
+def read(out: Path) -> list[Mark]:
     """All marks in order of time; a torn last line is left out."""
-    marks: list[dict[str, object]] = []
+    marks: list[Mark] = []
     try:
         text = (out / FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
         return marks
     for line in text.splitlines():
         try:
-            marks.append(json.loads(line))
+            marks.append(Mark(**json.loads(line)))
         except ValueError:
             continue
-    return sorted(marks, key=lambda mark: float(str(mark["t"])))
+    return sorted(marks, key=lambda mark: mark.t)
 
 
-def windows(marks: list[dict[str, object]]) -> list[Window]:
+def windows(marks: list[Mark]) -> list[Window]:
     """Windows in order of their beginning. The same label may come several times (a stage that was repeated).
 
     A `begin` while a window of that label is open ends the open one first (its process died before the end
@@ -65,19 +63,13 @@ def windows(marks: list[dict[str, object]]) -> list[Window]:
     done: list[Window] = []
     open_at: dict[str, float] = {}
     for mark in marks:
-        found = _EDGE.match(str(mark["text"]))
+        found = _EDGE.match(mark.text)
         if found is None:
             continue
-        label, at = found["label"], float(str(mark["t"]))
+        label = found["label"]
         if label in open_at:
-            done.append(Window(label=label, begin=open_at.pop(label), end=at))
+            done.append(Window(label=label, begin=open_at.pop(label), end=mark.t))
         if found["edge"] == "begin":
-            open_at[label] = at
+            open_at[label] = mark.t
     done += [Window(label=label, begin=at, end=None) for label, at in open_at.items()]
     return sorted(done, key=lambda window: window.begin)
-
-
-def label_at(all_windows: list[Window], t: float) -> str | None:
-    """The innermost (latest begun) window that holds `t`, or None between windows."""
-    holding = [window for window in all_windows if window.holds(t)]
-    return holding[-1].label if holding else None

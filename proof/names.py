@@ -11,11 +11,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import dns.exception
 import dns.rcode
 
+from proof.model import Asked
 from proof.resolver import Query, read_answer
 
 RATE_HZ = 2.0
@@ -24,8 +24,8 @@ change of a hosted zone takes to be seen in the lab (Route 53 takes far longer).
 
 
 @dataclass
-class Asked:
-    """Counts of one name at one place."""
+class Count:
+    """Running counts of one name at one place."""
 
     asked: int = 0
     empty: int = 0
@@ -39,7 +39,7 @@ class NameWatcher:
         self._names = names
         self._event = event
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self.counts: dict[str, Asked] = {}
+        self.counts: dict[str, Count] = {}
         self._started = 0
 
     def start(self, place: str, query: Query) -> None:
@@ -67,7 +67,7 @@ class NameWatcher:
             due = max(due + 1 / RATE_HZ, loop.time())
 
     async def _ask(self, place: str, name: str, query: Query) -> None:
-        counts = self.counts.setdefault(f"{place}/{name}", Asked())
+        counts = self.counts.setdefault(f"{place}/{name}", Count())
         counts.asked += 1
         at = time.time()
         try:
@@ -79,5 +79,6 @@ class NameWatcher:
             counts.empty += 1
             self._event("name_empty", at, place=place, name=name, answer=dns.rcode.to_text(message.rcode()))
 
-    def as_json(self) -> dict[str, Any]:
-        return {name: vars(counts) for name, counts in self.counts.items()}
+    def facts(self) -> dict[str, Asked]:
+        """Counts so far, by `place/name`."""
+        return {key: Asked(**vars(count)) for key, count in self.counts.items()}

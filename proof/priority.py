@@ -15,7 +15,7 @@ NICE = -5
 
 def prefer_this_process() -> list[str]:
     """Take a little more than the rest where that is allowed (it needs privileges); returns what was had."""
-    had = []
+    had: list[str] = []
     try:
         os.setpriority(os.PRIO_PROCESS, 0, NICE)
         had.append(f"nice {NICE}")

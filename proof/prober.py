@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from proof.config import KINDS, Kind, Place, ProofConfig, Target
 from proof.connect import open_connection
 from proof.connection import Connection, NotProcessed, Phase, ProbeFailed, Progress, Request
-from proof.http1 import Answer, request_bytes
+from proof.http1 import Answer, request_head
 from proof.http2 import request_fields
 from proof.resolver import StubResolver
 
@@ -90,8 +90,8 @@ def address_of(target: Target, tls: ssl.SSLContext | None, tls_kept: ssl.SSLCont
         tls=tls if parts.scheme == "https" else None,
         tls_kept=(tls_kept or tls) if parts.scheme == "https" else None,
         expect=target.expect,
-        fresh=Request(http1=request_bytes(host, path, keep=False), http2=fields),
-        kept=Request(http1=request_bytes(host, path, keep=True), http2=fields),
+        fresh=Request(http1=request_head(host, path, keep=False), http2=fields),
+        kept=Request(http1=request_head(host, path, keep=True), http2=fields),
     )
 
 
@@ -291,7 +291,7 @@ class Prober:
         # From the next whole second of the loop's clock on, each cell in a slot of its own: twelve probes
         # at one instant would measure each other.
         second = math.floor(asyncio.get_running_loop().time()) + 1
-        cells = []
+        cells: list[Cell] = []
         for kind in KINDS:
             address = self._addresses.get(kind.split("_")[0])
             if address is None:

@@ -34,10 +34,11 @@ class Bin:
     failed: int = 0
     reopened: int = 0
     late_ms: float = 0.0
-    ms: list[float] = field(default_factory=list)
-    peers: dict[str, int] = field(default_factory=dict)
+    ms: list[float] = field(default_factory=list[float])
+    peers: dict[str, int] = field(default_factory=dict[str, int])
 
     def as_json(self) -> dict[str, Any]:
+        """As `model.CellSecond` reads it; what is zero is left out of a file that has one of these for each second."""
         data: dict[str, Any] = {"due": self.due, "sent": self.sent}
         if self.failed:
             data["failed"] = self.failed
@@ -134,7 +135,7 @@ class DiskRecorder:
             for second in self._bins.keys() | self._extra.keys()
             if everything or second + 1 + (0 if self._settled(second) else self._settle) <= now
         )
-        lines = []
+        lines: list[str] = []
         for second in ready:
             cells = {name: bin_.as_json() for name, bin_ in self._bins.pop(second, {}).items()}
             lines.append(json.dumps({"t": second, "cells": cells, **self._extra.pop(second, {})}))

@@ -18,6 +18,7 @@ import dns.asyncquery
 import dns.exception
 import dns.message
 import dns.rcode
+import dns.rdata
 import dns.rdatatype
 import dns.resolver
 
@@ -51,8 +52,8 @@ class StubResolver:
     query: Query
     clock: Callable[[], float] = time.monotonic
     asked: int = 0
-    _cache: dict[str, _Entry] = field(default_factory=dict)
-    _under_way: dict[str, asyncio.Task[_Entry]] = field(default_factory=dict)
+    _cache: dict[str, _Entry] = field(default_factory=dict[str, _Entry])
+    _under_way: dict[str, asyncio.Task[_Entry]] = field(default_factory=dict[str, asyncio.Task[_Entry]])
 
     async def address(self, name: str) -> str:
         """One address of `name`, in turn when there are several. Raises ProbeFailed (phase resolve)."""
@@ -113,7 +114,8 @@ def read_answer(message: dns.message.Message) -> tuple[list[str], float]:
         if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.CNAME):
             ttls.append(rrset.ttl)
         if rrset.rdtype == dns.rdatatype.A:
-            addresses += [item.to_text() for item in rrset]
+            records: list[dns.rdata.Rdata] = list(rrset)
+            addresses += [record.to_text() for record in records]
     return addresses, float(min(ttls, default=0))
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import json
 import secrets
 import signal
 import ssl
@@ -22,29 +21,44 @@ from typing import Any
 
 from lightkube.config.kubeconfig import SingleConfig
 
-from proof import marks, writer
+from migration.clients.asynchronous import REFUSALS, AsyncEtcd, AsyncKubernetes
+from migration.clients.kubeconfig import KubeconfigError, client_identity, read_kubeconfig, server_trust
+from proof import etcd, marks, writer
 from proof.budgets import BudgetWatcher
 from proof.config import ConfigError, LiveConfig, Place, ProofConfig, Target, write_atomically
 from proof.cpu import CpuSampler
-from proof.etcd import EtcdSampler, GatewayClient
 from proof.http2 import PROTOCOL
-from proof.kube import Kube, KubeError, api_identity, api_trust, connect, read_kubeconfig
+from proof.model import (
+    Budgets,
+    BudgetsNow,
+    CellTotals,
+    CpuSecond,
+    End,
+    Meta,
+    Status,
+    Summary,
+    VotersNow,
+    Watched,
+    Writes,
+    WritesNow,
+    label_at,
+)
 from proof.names import NameWatcher
+from proof.pods import PodWatcher
 from proof.priority import prefer_this_process
 from proof.prober import Address, Prober, address_of
 from proof.recorder import SECONDS, DiskRecorder
 from proof.resolver import NoResolver, Query, StubResolver, is_address, server_query
-from proof.summary import summarize
+from proof.summary import END, META, summarize
 
 STOP = "stop"
 STATUS = "status.json"
-META = "meta.json"
 SUMMARY = "summary.json"
 
 
 def addresses(config: ProofConfig, single: SingleConfig | None) -> dict[str, Address]:
     """The probed targets with their TLS contexts. Raises ConfigError."""
-    found = {}
+    found: dict[str, Address] = {}
     if config.ingress is not None:
         found["ingress"] = _address("ingress", config.ingress, None)
     if config.api is not None:
@@ -65,7 +79,7 @@ def _tls(target: Target, single: SingleConfig | None) -> ssl.SSLContext | None:
     if not target.url.startswith("https:"):
         return None
     if target.ca is None and single is not None:
-        context = api_trust(single)
+        context = server_trust(single)
     else:
         context = ssl.create_default_context(cafile=target.ca)
     if target.client_cert is not None:
@@ -80,7 +94,7 @@ def _tls_kept(target: Target, single: SingleConfig | None) -> ssl.SSLContext | N
     if target.client_cert is not None:
         context = _tls(target, single)
     elif target.url.startswith("https:") and target.ca is None and single is not None:
-        context = api_identity(single)
+        context = client_identity(single)
     if context is not None:
         context.set_alpn_protocols([PROTOCOL, "http/1.1"])
     return context
@@ -96,7 +110,10 @@ class Run:
         self.out = out
         self.live = LiveConfig(config_path)
         config = self.live.current
-        self._single = read_kubeconfig(config.kubeconfig) if config.kubeconfig else None
+        try:
+            self._single = read_kubeconfig(config.kubeconfig) if config.kubeconfig else None
+        except KubeconfigError as error:
+            raise ConfigError(f"kubeconfig: {error}; name a file with a current context") from None
         self._addresses = addresses(config, self._single)
         if self._single is None and (config.writer is not None or config.budgets):
             raise ConfigError(
@@ -110,7 +127,7 @@ class Run:
     def stop(self) -> None:
         self._stop.set()
 
-    async def until_stopped(self) -> dict[str, Any]:
+    async def until_stopped(self) -> Summary:
         """Probe until SIGTERM, SIGINT or the file `stop` in the output directory; returns the summary."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -118,19 +135,19 @@ class Run:
         (self.out / STOP).unlink(missing_ok=True)
         config = self.live.current
         epoch, start = time.time(), loop.time()
-        self._wall = lambda at: epoch + (at - start)
-        self.recorder = DiskRecorder(self.out, self._wall, config.probe.timeout_s)
-        write_atomically(self.out / META, json.dumps({"run": self.name, "begin": epoch, "config": self._described()}))
+        self.recorder = DiskRecorder(self.out, lambda at: epoch + (at - start), config.probe.timeout_s)
+        write_atomically(self.out / META, Meta(run=self.name, begin=epoch, config=watched(config)).model_dump_json())
         self.recorder.event("run_begin", epoch, run=self.name)
         self.prober = Prober(config, self._addresses, self.recorder)
         names = dict.fromkeys(address.host for address in self._addresses.values() if not is_address(address.host))
         self.names = NameWatcher(list(names), self.recorder.event)
-        kube = connect(self._single) if self._single is not None else None
+        kube = AsyncKubernetes(self._single) if self._single is not None else None
         self.writer = self._make_writer(kube)
         self.budgets = BudgetWatcher(kube, self.recorder.event) if kube is not None and config.budgets else None
-        self.etcd = EtcdSampler(self.recorder.event)
+        self.pods = PodWatcher(kube, config.sides, self.recorder.event) if kube is not None and config.sides else None
+        self.etcd = etcd.EtcdSampler(self.recorder.event)
         self.cpu = CpuSampler(config.cpu_groups)
-        self._etcd_client: GatewayClient | None = None
+        self._etcd_client: AsyncEtcd | None = None
         await self._set_etcd()
         # What exists now lives as long as the run: a full collection must not walk it while a probe waits.
         gc.collect()
@@ -141,6 +158,7 @@ class Run:
             asyncio.create_task(self._guard(name, work))
             for name, work in (
                 ("budgets", self.budgets.run() if self.budgets else None),
+                ("pods", self.pods.run() if self.pods else None),
                 ("etcd", self.etcd.run()),
             )
             if work is not None
@@ -161,7 +179,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - see above
             self.recorder.event("watcher_died", time.time(), watcher=name, detail=f"{type(error).__name__}: {error}")
 
-    def _make_writer(self, kube: Kube | None) -> writer.Writer | None:
+    def _make_writer(self, kube: AsyncKubernetes | None) -> writer.Writer | None:
         config = self.live.current.writer
         if kube is None or config is None:
             return None
@@ -190,7 +208,7 @@ class Run:
         self._etcd_client = None
         if config is not None:
             try:
-                self._etcd_client = GatewayClient(config)
+                self._etcd_client = etcd.connect(config)
             except OSError as error:
                 self.recorder.event("config_refused", time.time(), detail=f"etcd: certificates can't be read: {error}")
             else:
@@ -226,40 +244,44 @@ class Run:
     async def _flush(self, *, everything: bool = False) -> None:
         now = time.time()
         if not everything:
-            self.recorder.sample(now, "writes", self._writes())
+            writes, pods = self._writes(), self._pods()
+            if writes is not None:
+                self.recorder.sample(now, "writes", writes.model_dump())
+            if pods is not None:
+                self.recorder.sample(now, "pods", pods)
         lines = self.recorder.take(now, everything=everything)
         status = self._status(now)
 
-        def write() -> dict[str, Any] | None:
+        def write() -> CpuSecond | None:
             self.recorder.write(lines)
             if self.writer is not None:
                 self.writer.journal.sync()
-            write_atomically(self.out / STATUS, json.dumps(status))
+            write_atomically(self.out / STATUS, status.model_dump_json())
             # The last flushes follow each other at once: no time in which CPU could be told.
             return None if everything else self.cpu.sample()
 
         sampled = await asyncio.get_running_loop().run_in_executor(self._threads, write)
         if sampled is not None:
-            self.recorder.sample(now, "cpu", sampled)
+            self.recorder.sample(now, "cpu", sampled.model_dump())
 
-    async def _finish(self, kube: Kube | None, writing: asyncio.Task[None] | None) -> dict[str, Any]:
+    async def _finish(self, kube: AsyncKubernetes | None, writing: asyncio.Task[None] | None) -> Summary:
         await self.prober.stop()
         self.names.stop_all()
         if self.writer is not None and writing is not None:
             self.writer.stop()
             await writing
         end = time.time()
-        facts: dict[str, Any] = {
-            "run": self.name,
-            "end": end,
-            "names": self.names.as_json(),
-            "budgets": self._budgets(),
-            "etcd": self.etcd.book.as_json() if self.etcd.book.samples else None,
-            "peak_rss_mb": round(self.cpu.peak_rss_mb),
-        }
         await self._flush(everything=True)
-        if self.writer is not None and kube is not None:
-            facts["writes"] = await self._read_back(kube, end)
+        writes = await self._read_back(kube, end) if kube is not None else None
+        facts = End(
+            run=self.name,
+            end=end,
+            names=self.names.facts(),
+            budgets=self.budgets.facts() if self.budgets else Budgets(),
+            etcd=self.etcd.book.facts() if self.etcd.book.samples else None,
+            peak_rss_mb=round(self.cpu.peak_rss_mb),
+            writes=writes,
+        )
         self.recorder.event("run_end", end)
         await self._flush(everything=True)
         self.recorder.close()
@@ -267,93 +289,88 @@ class Run:
             await kube.close()
         if self._etcd_client is not None:
             await self._etcd_client.close()
-        write_atomically(self.out / "end.json", json.dumps(facts))
+        write_atomically(self.out / END, facts.model_dump_json())
         summary = summarize(self.out)
-        write_atomically(self.out / SUMMARY, json.dumps(summary, indent=1))
+        write_atomically(self.out / SUMMARY, summary.model_dump_json(indent=1))
         self._threads.shutdown()
         return summary
 
-    async def _read_back(self, kube: Kube, end: float) -> dict[str, Any]:
-        assert self.writer is not None and self.live.current.writer is not None
+    async def _read_back(self, kube: AsyncKubernetes, end: float) -> Writes | None:
+        """What became of the writes; None where there was no writer."""
         config = self.live.current.writer
+        if self.writer is None or config is None:
+            return None
         _, numbers = writer.read_journal(self.out / writer.JOURNAL)
         result = await writer.read_back(kube, config.namespace, self.name, numbers)
         if not config.keep and result.complete:
             try:
                 await writer.remove(kube, config.namespace, self.name)
-            except KubeError as error:
+            except REFUSALS as error:
                 self.recorder.event("write_cleanup_failed", time.time(), detail=str(error))
         seconds = end - self.writer.started_at if self.writer.started_at is not None else 0.0
-        return {
-            "acknowledged": result.acknowledged,
-            "lost": len(result.lost),
-            "lost_keys": [writer.key_name(self.name, n) for n in result.lost[:100]],
-            "read_back": result.complete,
-            "problem": result.problem,
-            "longest_gap_s": round(self.writer.longest_gap_s, 2),
-            "retries": self.writer.errors,
-            "per_second": round(result.acknowledged / seconds, 1) if seconds > 0 else 0.0,
-            "min_per_second": config.min_rate,
-        }
+        return Writes(
+            acknowledged=result.acknowledged,
+            lost=len(result.lost),
+            lost_keys=tuple(writer.key_name(self.name, n) for n in result.lost[:100]),
+            read_back=result.complete,
+            problem=result.problem,
+            longest_gap_s=round(self.writer.longest_gap_s, 2),
+            retries=self.writer.errors,
+            per_second=round(result.acknowledged / seconds, 1) if seconds > 0 else 0.0,
+            min_per_second=config.min_rate,
+        )
 
-    def _writes(self) -> dict[str, Any]:
+    def _writes(self) -> WritesNow | None:
         if self.writer is None:
-            return {}
-        return {"acknowledged": self.writer.acknowledged, "gap_s": round(self.writer.gap_s, 2)}
+            return None
+        return WritesNow(acknowledged=self.writer.acknowledged, gap_s=round(self.writer.gap_s, 2))
 
-    def _budgets(self) -> dict[str, Any]:
-        if self.budgets is None:
-            return {"watched": 0, "violations": 0}
-        book = self.budgets.book
-        return {
-            "watched": book.watched,
-            "violations": len(book.violations),
-            "unmet_at_start": sorted(book.unmet_at_start),
-            "details": [violation.as_json() for violation in book.violations[:200]],
-            "relists": self.budgets.relists,
-        }
+    def _pods(self) -> dict[str, int] | None:
+        return None if self.pods is None else self.pods.counts()
 
-    def _status(self, now: float) -> dict[str, Any]:
-        cells = {name: vars(totals) for name, totals in self.recorder.totals.items()}
-        labels = marks.windows(marks.read(self.out))
+    def _status(self, now: float) -> Status:
+        cells = {name: CellTotals(**vars(totals)) for name, totals in self.recorder.totals.items()}
         book = self.etcd.book
-        return {
-            "t": round(now, 1),
-            "window": marks.label_at(labels, now),
-            "places": self.prober.active,
-            "due": sum(cell["due"] for cell in cells.values()),
-            "failed": sum(cell["failed"] for cell in cells.values()),
-            "not_sent": sum(cell["due"] - cell["sent"] for cell in cells.values()),
-            "reopened": sum(cell["reopened"] for cell in cells.values()),
-            "cells": cells,
-            "last_failure": self.recorder.last_failure,
-            "worst_late_ms": round(self.recorder.worst_late_ms, 1),
-            "writes": self._writes(),
-            "budgets": {
-                "watched": self.budgets.book.watched if self.budgets else 0,
-                "violations": len(self.budgets.book.violations) if self.budgets else 0,
-            },
-            "etcd": {"min_healthy_voters": book.min_healthy, "voters": list(book.members_after)},
-        }
-
-    def _described(self) -> dict[str, Any]:
-        config = self.live.current
-        return {
-            "ingress": config.ingress.url if config.ingress else None,
-            "api": config.api.url if config.api else None,
-            "rate_hz": config.probe.rate_hz,
-            "timeout_s": config.probe.timeout_s,
-            "places": [place.name for place in config.places],
-            "writer": config.writer.model_dump() if config.writer else None,
-            "budgets": config.budgets,
-            "etcd": config.etcd is not None,
-        }
+        return Status(
+            t=round(now, 1),
+            window=label_at(marks.windows(marks.read(self.out)), now),
+            places=tuple(self.prober.active),
+            due=sum(cell.due for cell in cells.values()),
+            failed=sum(cell.failed for cell in cells.values()),
+            not_sent=sum(cell.due - cell.sent for cell in cells.values()),
+            reopened=sum(cell.reopened for cell in cells.values()),
+            cells=cells,
+            last_failure=self.recorder.last_failure,
+            worst_late_ms=round(self.recorder.worst_late_ms, 1),
+            writes=self._writes(),
+            budgets=BudgetsNow(
+                watched=self.budgets.book.watched if self.budgets else 0,
+                violations=len(self.budgets.book.violations) if self.budgets else 0,
+            ),
+            etcd=VotersNow(min_healthy_voters=book.min_healthy, voters=book.members_after),
+            pods=self._pods(),
+        )
 
 
-def run(config_path: Path, out: Path) -> dict[str, Any]:
+def watched(config: ProofConfig) -> Watched:
+    """What the report says of the configuration."""
+    return Watched(
+        ingress=config.ingress.url if config.ingress else None,
+        api=config.api.url if config.api else None,
+        rate_hz=config.probe.rate_hz,
+        timeout_s=config.probe.timeout_s,
+        places=tuple(place.name for place in config.places),
+        writer=config.writer,
+        budgets=config.budgets,
+        etcd=config.etcd is not None,
+        sides=config.sides,
+    )
+
+
+def run(config_path: Path, out: Path) -> Summary:
     """Run until stopped; the summary. Raises ConfigError before anything is sent."""
 
-    async def main() -> dict[str, Any]:
+    async def main() -> Summary:
         one = Run(config_path, out)
         one.priority = prefer_this_process()
         return await one.until_stopped()

@@ -9,17 +9,43 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from proof import marks
-from proof.config import KINDS
+from proof.config import KINDS, ProbeRate
+from proof.model import (
+    BETWEEN,
+    IDLE,
+    Asked,
+    Budgets,
+    Cell,
+    CellSecond,
+    Cpu,
+    CpuSecond,
+    End,
+    Etcd,
+    FailedProbe,
+    GroupPeak,
+    Kinds,
+    Meta,
+    Name,
+    Note,
+    Probed,
+    Second,
+    Summary,
+    Window,
+    Writes,
+    clock,
+    label_at,
+)
 from proof.recorder import EVENTS, SECONDS
 from proof.writer import JOURNAL, read_journal
 
-IDLE = "idle"
-BETWEEN = "between stages"
+META = "meta.json"
+END = "end.json"
 MOST_FAILURES = 300
 """Single failures listed in the summary; the counts are always whole, and `events.jsonl` has every one."""
 
@@ -34,43 +60,54 @@ class Tally:
     failed: int = 0
     reopened: int = 0
     late_ms: float = 0.0
-    ms: list[float] = field(default_factory=list)
-    by_window: Counter[str] = field(default_factory=Counter)
-    why: Counter[str] = field(default_factory=Counter)
-    failed_at: list[float] = field(default_factory=list)
+    ms: list[float] = field(default_factory=list[float])
+    by_window: Counter[str] = field(default_factory=Counter[str])
+    why: Counter[str] = field(default_factory=Counter[str])
+    failed_at: list[float] = field(default_factory=list[float])
 
-    def add_second(self, cell: dict[str, Any]) -> None:
-        self.due += cell["due"]
-        self.sent += cell["sent"]
-        self.failed += cell.get("failed", 0)
-        self.reopened += cell.get("reopened", 0)
-        self.late_ms = max(self.late_ms, cell.get("late_ms", 0.0))
-        self.ms += cell.get("ms", ())
+    def add_second(self, cell: CellSecond) -> None:
+        self.due += cell.due
+        self.sent += cell.sent
+        self.failed += cell.failed
+        self.reopened += cell.reopened
+        self.late_ms = max(self.late_ms, cell.late_ms)
+        self.ms += cell.ms
 
-    def add_failure(self, event: dict[str, Any], window: str) -> None:
-        self.by_window[window] += 1
-        self.why[f"{event['phase']}: {event['detail']}"] += 1
-        self.failed_at.append(event["t"])
+    def add_failure(self, failure: FailedProbe) -> None:
+        self.by_window[failure.window] += 1
+        self.why[f"{failure.phase}: {failure.detail}"] += 1
+        self.failed_at.append(failure.t)
 
-    def as_json(self) -> dict[str, Any]:
-        # Neither answered nor failed: a fault of the prober's, or its death. It must not pass for an answer.
+    def add(self, other: Tally) -> None:
+        """The same kind at another place."""
+        self.due += other.due
+        self.sent += other.sent
+        self.failed += other.failed
+        self.reopened += other.reopened
+        self.late_ms = max(self.late_ms, other.late_ms)
+        self.ms += other.ms
+        self.by_window += other.by_window
+        self.why += other.why
+        self.failed_at += other.failed_at
+
+    def cell(self) -> Cell:
+        """The sums. What has neither answer nor failure (a fault of the prober's, or its death) counts as failed."""
         unknown = max(0, self.due - len(self.ms) - self.failed)
-        if unknown:
-            self.why["no result was recorded"] += unknown
-        return {
-            "due": self.due,
-            "sent": self.sent,
-            "failed": self.failed + unknown,
-            "longest_outage_s": longest_outage(self.failed_at, self.period_s),
-            "p50_ms": percentile(self.ms, 50),
-            "p99_ms": percentile(self.ms, 99),
-            "reopened": self.reopened,
-            "worst_late_ms": round(self.late_ms, 1),
-            "failed_by_window": dict(self.by_window),
-            "why": dict(self.why.most_common(5)),
-            "first_failure": clock(min(self.failed_at)) if self.failed_at else None,
-            "last_failure": clock(max(self.failed_at)) if self.failed_at else None,
-        }
+        why = self.why + Counter({"no result was recorded": unknown})
+        return Cell(
+            due=self.due,
+            sent=self.sent,
+            failed=self.failed + unknown,
+            longest_outage_s=longest_outage(self.failed_at, self.period_s),
+            p50_ms=percentile(self.ms, 50),
+            p99_ms=percentile(self.ms, 99),
+            reopened=self.reopened,
+            worst_late_ms=round(self.late_ms, 1),
+            failed_by_window=dict(self.by_window),
+            why=dict(why.most_common(5)),
+            first_failure=clock(min(self.failed_at)) if self.failed_at else None,
+            last_failure=clock(max(self.failed_at)) if self.failed_at else None,
+        )
 
 
 def percentile(values: list[float], percent: float) -> float | None:
@@ -96,11 +133,6 @@ def longest_outage(failed_at: list[float], period_s: float) -> float:
     return round(longest, 3)
 
 
-def clock(t: float) -> str:
-    """Epoch seconds as UTC text."""
-    return datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-4] + "Z"
-
-
 def lines(path: Path) -> Iterator[dict[str, Any]]:
     """Decoded lines of a file that may not exist or end in a torn line."""
     try:
@@ -115,11 +147,20 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def seconds(out: Path) -> Iterator[Second]:
+    """The run's seconds, one after the other."""
+    return (Second.model_validate(line) for line in lines(out / SECONDS))
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read(path: Path, model: type[M]) -> M | None:
+    """The model in a file; None for one that isn't there or was never written whole."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return {}
+        return model.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 class Part:
@@ -132,110 +173,148 @@ class Part:
     def cell(self, name: str) -> Tally:
         return self.cells.setdefault(name, Tally(self._period))
 
-    def as_json(self) -> dict[str, Any]:
-        kinds: dict[str, Any] = {}
+    def kinds(self) -> Kinds:
+        """Every kind that was probed."""
+        kinds: Kinds = {}
         for kind in KINDS:
             places = {name.split("/")[0]: tally for name, tally in self.cells.items() if name.split("/")[1] == kind}
             if not places:
                 continue
             whole = Tally(self._period)
             for tally in places.values():
-                whole.due += tally.due
-                whole.sent += tally.sent
-                whole.failed += tally.failed
-                whole.reopened += tally.reopened
-                whole.late_ms = max(whole.late_ms, tally.late_ms)
-                whole.ms += tally.ms
-                whole.by_window += tally.by_window
-                whole.why += tally.why
-                whole.failed_at += tally.failed_at
-            by_place = {place: tally.as_json() for place, tally in places.items()}
+                whole.add(tally)
+            by_place = {place: tally.cell() for place, tally in places.items()}
             # An outage is one place's: failures of two places one after the other are two outages.
-            longest = max(item["longest_outage_s"] for item in by_place.values())
-            kinds[kind] = whole.as_json() | {"longest_outage_s": longest, "by_place": by_place}
+            longest = max(cell.longest_outage_s for cell in by_place.values())
+            total: dict[str, Any] = dict(whole.cell())
+            kinds[kind] = Probed.model_validate(total | {"longest_outage_s": longest, "by_place": by_place})
         return kinds
 
 
-def summarize(out: Path) -> dict[str, Any]:
+NOTED = ("watcher_died", "config_refused", "budgets_relisted", "pods_relisted", "write_cleanup_failed")
+
+
+def summarize(out: Path) -> Summary:
     """Sum up the directory of a run, finished or not."""
-    meta, end = read_json(out / "meta.json"), read_json(out / "end.json")
-    config = meta.get("config", {})
-    period = 1 / config.get("rate_hz", 10.0)
+    meta, end = read(out / META, Meta), read(out / END, End)
+    period = 1 / (meta.config.rate_hz if meta else ProbeRate().rate_hz)
     windows = marks.windows(marks.read(out))
     parts = {True: Part(period), False: Part(period)}
     cpu: dict[str, _Cpu] = {}
-    last = meta.get("begin")
-    for line in lines(out / SECONDS):
-        last = max(last or 0, line["t"])
-        label = marks.label_at(windows, line["t"] + 0.5)
-        for name, cell in line["cells"].items():
+    last = meta.begin if meta else None
+    for second in seconds(out):
+        last = max(last or 0.0, second.t)
+        label = label_at(windows, second.t + 0.5)
+        for name, cell in second.cells.items():
             parts[label == IDLE].cell(name).add_second(cell)
-        if "cpu" in line:
-            cpu.setdefault(label or BETWEEN, _Cpu()).add(line["cpu"])
-    failures, notes, names = [], [], Names(end.get("names", {}))
+        if second.cpu is not None:
+            cpu.setdefault(label or BETWEEN, _Cpu()).add(second.cpu)
+    failures: list[FailedProbe] = []
+    notes: list[Note] = []
+    names = Names(end.names if end else {})
     for event in lines(out / EVENTS):
         if event["event"] == "probe_failed":
             # By whole seconds, as the counts are.
-            label = marks.label_at(windows, math.floor(event["t"]) + 0.5)
-            parts[label == IDLE].cell(event["cell"]).add_failure(event, label or BETWEEN)
+            label = label_at(windows, math.floor(event["t"]) + 0.5) or BETWEEN
+            failure = FailedProbe(**event, window=label, at=clock(event["t"]))
+            parts[label == IDLE].cell(failure.cell).add_failure(failure)
             if len(failures) < MOST_FAILURES:
-                failures.append(event | {"window": label or BETWEEN, "at": clock(event["t"])})
+                failures.append(failure)
         elif event["event"] == "name_empty":
-            names.add(event, marks.label_at(windows, event["t"]) or BETWEEN)
-        elif event["event"] in ("watcher_died", "config_refused", "budgets_relisted", "write_cleanup_failed"):
-            notes.append({"at": clock(event["t"]), "event": event["event"], "detail": event.get("detail", ""),
-                          "watcher": event.get("watcher")})  # fmt: skip
-    return {
-        "run": meta.get("run"),
-        "begin": meta.get("begin"),
-        "end": end.get("end", last),
-        "finished": bool(end),
-        "config": config,
-        "windows": [{"label": w.label, "begin": w.begin, "end": w.end} for w in windows],
-        "probes": parts[False].as_json(),
-        "idle": parts[True].as_json(),
-        "writes": end.get("writes", _unread(out)),
-        "budgets": end.get("budgets", {"watched": 0, "violations": 0}),
-        "etcd": end.get("etcd"),
-        "names": names.as_json(),
-        "cpu": {label: sums.as_json() for label, sums in cpu.items()},
-        "peak_rss_mb": end.get("peak_rss_mb", 0),
-        "failures": failures,
-        "notes": notes,
-    }
+            names.add(event, label_at(windows, event["t"]) or BETWEEN)
+        elif event["event"] in NOTED:
+            notes.append(
+                Note(
+                    at=clock(event["t"]),
+                    event=event["event"],
+                    detail=event.get("detail", ""),
+                    watcher=event.get("watcher"),
+                )
+            )
+    return Summary(
+        run=meta.run if meta else None,
+        begin=meta.begin if meta else None,
+        end=end.end if end else last,
+        finished=end is not None,
+        config=meta.config if meta else None,
+        windows=tuple(windows),
+        probes=parts[False].kinds(),
+        idle=parts[True].kinds(),
+        writes=_writes(out, end),
+        budgets=_budgets(end, windows),
+        etcd=_etcd(end, windows),
+        names=names.facts(),
+        cpu={label: sums.facts() for label, sums in cpu.items()},
+        peak_rss_mb=end.peak_rss_mb if end else 0,
+        failures=tuple(failures),
+        notes=tuple(notes),
+    )
 
 
-def _unread(out: Path) -> dict[str, Any]:
+def _writes(out: Path, end: End | None) -> Writes:
+    if end is not None:
+        return end.writes or Writes()
     _, numbers = read_journal(out / JOURNAL)
-    return {"acknowledged": len(numbers), "lost": 0, "read_back": False, "longest_gap_s": 0.0,
-            "problem": "the run did not end in order"}  # fmt: skip
+    return Writes(acknowledged=len(numbers), problem="the run did not end in order")
+
+
+def _budgets(end: End | None, windows: list[Window]) -> Budgets:
+    """With when and in which window each violation began."""
+    if end is None:
+        return Budgets()
+    told = tuple(
+        item.model_copy(update={"window": label_at(windows, item.begin) or BETWEEN, "at": clock(item.begin)})
+        for item in end.budgets.details
+    )
+    return end.budgets.model_copy(update={"details": told})
+
+
+def _etcd(end: End | None, windows: list[Window]) -> Etcd:
+    if end is None or end.etcd is None:
+        return Etcd()
+    at = end.etcd.min_healthy_at
+    known: dict[str, Any] = dict(end.etcd) | {"min_healthy_at": None}
+    if at is not None:
+        known |= {"min_healthy_at": clock(at), "min_healthy_window": label_at(windows, at) or BETWEEN}
+    return Etcd.model_validate(known)
+
+
+@dataclass
+class _Empty:
+    """Answers without an address: how many, where, from when (epoch seconds) to when, and the last one's code."""
+
+    first: float
+    last: float
+    answer: str
+    by_window: Counter[str] = field(default_factory=Counter[str])
 
 
 class Names:
     """How often a name had no address, by place and window. `counted` is what the watcher counted in all."""
 
-    def __init__(self, counted: dict[str, Any]) -> None:
+    def __init__(self, counted: dict[str, Asked]) -> None:
         self._counted = counted
-        self._empty: dict[str, dict[str, Any]] = {}
+        self._empty: dict[str, _Empty] = {}
 
     def add(self, event: dict[str, Any], window: str) -> None:
-        found = self._empty.setdefault(
-            f"{event['place']}/{event['name']}", {"empty": 0, "by_window": Counter(), "first": event["t"]}
-        )
-        found["empty"] += 1
-        found["by_window"][window] += 1
-        found["last"] = event["t"]
-        found["answer"] = event["answer"]
+        at, answer = event["t"], event["answer"]
+        found = self._empty.setdefault(f"{event['place']}/{event['name']}", _Empty(at, at, answer))
+        found.by_window[window] += 1
+        found.last, found.answer = at, answer
 
-    def as_json(self) -> dict[str, Any]:
-        everything = {key: {"asked": 0, "empty": 0} | counts for key, counts in self._counted.items()}
+    def facts(self) -> dict[str, Name]:
+        everything = {key: Name(**dict(counts)) for key, counts in self._counted.items()}
         for key, found in self._empty.items():
-            everything[key] = everything.get(key, {"asked": found["empty"]}) | {
-                **found,
-                "by_window": dict(found["by_window"]),
-                "first": clock(found["first"]),
-                "last": clock(found["last"]),
-            }
+            empty = found.by_window.total()
+            # A run that was killed left its events, but not its counts.
+            counted = dict(self._counted.get(key, Asked(asked=empty))) | {"empty": empty}
+            everything[key] = Name(
+                **counted,
+                by_window=dict(found.by_window),
+                first=clock(found.first),
+                last=clock(found.last),
+                answer=found.answer,
+            )
         return everything
 
 
@@ -244,22 +323,22 @@ class _Cpu:
     seconds: int = 0
     machine: float = 0.0
     machine_peak: float = 0.0
-    groups: dict[str, list[float]] = field(default_factory=dict)
+    groups: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
 
-    def add(self, sampled: dict[str, Any]) -> None:
+    def add(self, sampled: CpuSecond) -> None:
         self.seconds += 1
-        self.machine += sampled["machine"]
-        self.machine_peak = max(self.machine_peak, sampled["machine"])
-        for name, group in sampled["groups"].items():
-            self.groups.setdefault(name, []).append(group["cpu"])
+        self.machine += sampled.machine
+        self.machine_peak = max(self.machine_peak, sampled.machine)
+        for name, group in sampled.groups.items():
+            self.groups.setdefault(name, []).append(group.cpu)
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "seconds": self.seconds,
-            "machine": round(self.machine / self.seconds, 1),
-            "machine_peak": self.machine_peak,
-            "groups": {
-                name: {"cpu": round(sum(values) / self.seconds, 1), "peak": max(values)}
+    def facts(self) -> Cpu:
+        return Cpu(
+            seconds=self.seconds,
+            machine=round(self.machine / self.seconds, 1),
+            machine_peak=self.machine_peak,
+            groups={
+                name: GroupPeak(cpu=round(sum(values) / self.seconds, 1), peak=max(values))
                 for name, values in self.groups.items()
             },
-        }
+        )

@@ -1,13 +1,13 @@
-"""When a report is ok: one pure function over the report's JSON, a sentence for every breach.
+"""When a report is ok: one pure function over the report, a sentence for every breach.
 
-What was not measured is a breach as well: a proof that can pass by not looking is none.
+What was due and not measured is a breach as well: a proof that can pass by not looking is none. What was not due
+(`Report.due`) is not judged.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
-from proof.config import KINDS
+from proof.config import KINDS, Kind
+from proof.model import Budgets, Cell, Etcd, Kinds, Name, Probed, Report, Stage, Writes
 
 MAX_BLIND_S = 15.0
 """How long etcd may be out of the sampler's sight, for instance while its endpoints change, before nobody
@@ -16,185 +16,178 @@ can say that a voter was never missing. Well under the time a member swap takes.
 MAX_REOPENED = 0.5
 """Share of requests that may find their kept connection ended. A server that ends every one leaves none to watch."""
 
+MOST_DETAILS = 20
 
-def judge(report: dict[str, Any]) -> list[str]:
+
+def judge(report: Report) -> list[str]:
     """All breaches, as sentences; an empty list means ok."""
+    due = report.due
+    wanted: list[Kind] = [kind for kind in KINDS if due.kind(kind)]
+    idle: Kinds = {kind: report.idle.get(kind, Probed()) for kind in wanted if due.idle}
+    probes: Kinds = {kind: report.probes.get(kind, Probed()) for kind in wanted}
     return [
         *_errors(report),
-        *_probes("idle", report.get("idle") or {}),
-        *_probes("probes", report.get("probes") or {}),
-        *_names(report.get("names") or {}),
-        *_writes(report.get("writes") or {}),
-        *_budgets(report.get("budgets") or {}),
-        *_etcd(report.get("etcd") or {}),
-        *_stages(report.get("stages") or []),
-        *_leftovers(report.get("leftovers")),
+        *_probes("Before stage 0 (idle), ", idle),
+        *_probes("", probes),
+        *_names(report.names),
+        *(_writes(report.writes) if due.writer else ()),
+        *(_budgets(report.budgets) if due.budgets else ()),
+        *(_etcd(report.etcd) if due.etcd else ()),
+        *(_stages(report.stages) if due.stages else ()),
+        *(_leftovers(report) if due.leftovers else ()),
     ]
 
 
-def _errors(report: dict[str, Any]) -> list[str]:
-    found = [str(error) for error in report.get("errors", [])]
-    if not report.get("finished", True):
+def _errors(report: Report) -> list[str]:
+    found = list(report.errors)
+    if not report.finished:
         found.append("The proof did not end in order, so what happened after its last line on disk is not known.")
-    for note in report.get("notes", []):
-        if note.get("event") == "watcher_died":
-            found.append(f"The {note['watcher']} watcher died at {note['at']}: {note['detail']}.")
+    for note in report.notes:
+        if note.event == "watcher_died":
+            found.append(f"The {note.watcher} watcher died at {note.at}: {note.detail}.")
     return found
 
 
-def _probes(part: str, kinds: dict[str, Any]) -> list[str]:
-    where = "Before stage 0 (idle), " if part == "idle" else ""
-    found = []
-    for kind in KINDS:
-        numbers = kinds.get(kind) or {}
-        if not numbers.get("due"):
+def _probes(where: str, kinds: Kinds) -> list[str]:
+    found: list[str] = []
+    for kind, numbers in kinds.items():
+        if not numbers.due:
             found.append(f"{where}{kind} was never probed.")
             continue
-        places = numbers.get("by_place") or {"": numbers}
-        for place, cell in places.items():
-            name = f"{kind} from {place}" if place else kind
+        for place, cell in numbers.by_place.items():
+            name = f"{kind} from {place}"
             found += _cell(where, name, cell)
-            if cell.get("reopened", 0) > MAX_REOPENED * cell.get("sent", 0):
+            if cell.reopened > MAX_REOPENED * cell.sent:
                 found.append(
-                    f"{where}{name}: {cell['reopened']} of {cell['sent']} requests found their kept connection ended: "
+                    f"{where}{name}: {cell.reopened} of {cell.sent} requests found their kept connection ended: "
                     f"kept connections were not watched."
                 )
         # Totals that disagree with their places would hide a breach.
-        if not any(_broken(cell) for cell in places.values()) and _broken(numbers):
+        if not any(_broken(cell) for cell in numbers.by_place.values()) and _broken(numbers):
             found += _cell(where, kind, numbers)
     return found
 
 
-def _broken(cell: dict[str, Any]) -> bool:
-    return cell.get("failed", 0) > 0 or cell.get("sent") != cell.get("due")
+def _broken(cell: Cell) -> bool:
+    return cell.failed > 0 or cell.sent != cell.due
 
 
-def _cell(where: str, name: str, cell: dict[str, Any]) -> list[str]:
-    found = []
-    due, sent, failed = cell.get("due", 0), cell.get("sent", 0), cell.get("failed", 0)
-    if failed:
-        found.append(f"{where}{name}: {failed} of {due} requests failed{_when(cell)}{_longest(cell)}{_why(cell)}.")
-    if sent != due:
-        late = cell.get("worst_late_ms")
+def _cell(where: str, name: str, cell: Cell) -> list[str]:
+    found: list[str] = []
+    if cell.failed:
+        told = f"{_when(cell)}{_longest(cell)}{_why(cell)}"
+        found.append(f"{where}{name}: {cell.failed} of {cell.due} requests failed{told}.")
+    if cell.sent != cell.due:
+        late = cell.worst_late_ms
         starved = f"; the prober itself was up to {late:.0f} ms late" if late else ""
-        found.append(f"{where}{name}: {due - sent} of {due} requests that were due were not sent{starved}.")
+        found.append(
+            f"{where}{name}: {cell.due - cell.sent} of {cell.due} requests that were due were not sent{starved}."
+        )
     return found
 
 
-def _when(cell: dict[str, Any]) -> str:
+def _when(cell: Cell) -> str:
     text = ""
-    if cell.get("failed_by_window"):
-        text += " (" + ", ".join(f"{label}: {count}" for label, count in cell["failed_by_window"].items()) + ")"
-    first, last = cell.get("first_failure"), cell.get("last_failure")
+    if cell.failed_by_window:
+        text += " (" + ", ".join(f"{label}: {count}" for label, count in cell.failed_by_window.items()) + ")"
+    first, last = cell.first_failure, cell.last_failure
     if first:
         text += f" at {first}" if first == last else f" between {first} and {last}"
     return text
 
 
-def _longest(cell: dict[str, Any]) -> str:
-    outage = cell.get("longest_outage_s")
-    return f", longest outage {outage:g} s" if outage else ""
+def _longest(cell: Cell) -> str:
+    return f", longest outage {cell.longest_outage_s:g} s" if cell.longest_outage_s else ""
 
 
-def _why(cell: dict[str, Any]) -> str:
-    why = cell.get("why") or {}
-    return ", mostly " + max(why, key=lambda reason: why[reason]) if why else ""
+def _why(cell: Cell) -> str:
+    return ", mostly " + max(cell.why, key=lambda reason: cell.why[reason]) if cell.why else ""
 
 
-def _names(names: dict[str, Any]) -> list[str]:
-    found = []
+def _names(names: dict[str, Name]) -> list[str]:
+    found: list[str] = []
     for key, counts in names.items():
-        if counts.get("empty"):
+        if counts.empty:
             place, name = key.split("/", 1)
-            where = ", ".join(f"{label}: {count}" for label, count in counts.get("by_window", {}).items())
+            where = ", ".join(f"{label}: {count}" for label, count in counts.by_window.items())
             found.append(
-                f"{name} had no address for {counts['empty']} of {counts.get('asked', 0)} queries from {place} "
-                f"({where}) between {counts.get('first')} and {counts.get('last')}: {counts.get('answer')}."
+                f"{name} had no address for {counts.empty} of {counts.asked} queries from {place} "
+                f"({where}) between {counts.first} and {counts.last}: {counts.answer}."
             )
     return found
 
 
-def _writes(writes: dict[str, Any]) -> list[str]:
-    found = []
-    acknowledged, lost = writes.get("acknowledged", 0), writes.get("lost", 0)
-    if not acknowledged:
-        found.append("No write was acknowledged.")
-    if not writes.get("read_back", True):
-        found.append(f"The writes could not be read back: {writes.get('problem') or 'no reason given'}.")
-    if lost:
-        keys = ", ".join(writes.get("lost_keys", [])[:5])
-        found.append(f"{lost} of {acknowledged} acknowledged writes are lost{': ' + keys if keys else ''}.")
-    rate, wanted = writes.get("per_second"), writes.get("min_per_second")
-    if acknowledged and rate is not None and wanted is not None and rate < wanted:
+def _writes(writes: Writes) -> list[str]:
+    if not writes.acknowledged:
+        return ["No write was acknowledged."]
+    found: list[str] = []
+    if not writes.read_back:
+        found.append(f"The writes could not be read back: {writes.problem or 'no reason given'}.")
+    if writes.lost:
+        keys = ", ".join(writes.lost_keys[:5])
+        named = f": {keys}" if keys else ""
+        found.append(f"{writes.lost} of {writes.acknowledged} acknowledged writes are lost{named}.")
+    rate, wanted = writes.per_second, writes.min_per_second
+    if rate is not None and wanted is not None and rate < wanted:
         found.append(
             f"Only {rate:g} writes a second were acknowledged; the proof needs {wanted:g} "
-            f"(longest gap {writes.get('longest_gap_s', 0):g} s)."
+            f"(longest gap {writes.longest_gap_s:g} s)."
         )
     return found
 
 
-def _budgets(budgets: dict[str, Any]) -> list[str]:
-    found = []
-    if not budgets.get("watched"):
+def _budgets(budgets: Budgets) -> list[str]:
+    found: list[str] = []
+    if not budgets.watched:
         found.append("No PodDisruptionBudget was watched.")
-    count, details = budgets.get("violations", 0), budgets.get("details", [])
-    for detail in details[:20]:
-        stage = f" ({detail['window']})" if detail.get("window") else ""
-        when = f" at {detail['at']}" if detail.get("at") else ""
-        if detail.get("removed"):
-            found.append(f"The budget {detail['budget']} was removed{when}{stage}.")
+    for detail in budgets.details[:MOST_DETAILS]:
+        when = (f" at {detail.at}" if detail.at else "") + (f" ({detail.window})" if detail.window else "")
+        if detail.removed:
+            found.append(f"The budget {detail.budget} was removed{when}.")
         else:
             found.append(
-                f"The budget {detail['budget']} was violated{when}{stage}: {detail['current']} healthy pods "
-                f"where {detail['desired']} are wanted."
+                f"The budget {detail.budget} was violated{when}: {detail.current} healthy pods "
+                f"where {detail.desired} are wanted."
             )
-    if count > len(found) and count > min(len(details), 20):
-        found.append(f"{count} violations of budgets in all.")
+    if budgets.violations > min(len(budgets.details), MOST_DETAILS):
+        found.append(f"{budgets.violations} violations of budgets in all.")
     return found
 
 
-def _etcd(etcd: dict[str, Any]) -> list[str]:
-    lowest = etcd.get("min_healthy_voters")
+def _etcd(etcd: Etcd) -> list[str]:
+    lowest = etcd.min_healthy_voters
     if lowest is None:
         return ["etcd's healthy voters were never counted."]
-    found = []
-    before = etcd.get("healthy_voters_at_start")
+    found: list[str] = []
+    before = etcd.healthy_voters_at_start
     if before is None:
-        before = len(etcd.get("members_before", []))
+        before = len(etcd.members_before)
     if lowest < before:
-        when = f" at {etcd['min_healthy_at']}" if isinstance(etcd.get("min_healthy_at"), str) else ""
-        stage = f" ({etcd['min_healthy_window']})" if etcd.get("min_healthy_window") else ""
+        when = f" at {etcd.min_healthy_at}" if etcd.min_healthy_at else ""
+        stage = f" ({etcd.min_healthy_window})" if etcd.min_healthy_window else ""
         found.append(f"etcd was down to {lowest} healthy voters{when}{stage}; it had {before} at stage 0.")
-    if etcd.get("learners_after"):
-        found.append(f"etcd is left with a learner: {', '.join(etcd['learners_after'])}.")
-    blind = etcd.get("longest_blind_s", 0.0)
-    if blind > MAX_BLIND_S:
-        found.append(f"etcd's voters could not be counted for {blind:g} s (limit {MAX_BLIND_S:g} s).")
+    if etcd.learners_after:
+        found.append(f"etcd is left with a learner: {', '.join(etcd.learners_after)}.")
+    if etcd.longest_blind_s > MAX_BLIND_S:
+        found.append(f"etcd's voters could not be counted for {etcd.longest_blind_s:g} s (limit {MAX_BLIND_S:g} s).")
     return found
 
 
-def _stages(stages: list[dict[str, Any]]) -> list[str]:
+def _stages(stages: tuple[Stage, ...]) -> list[str]:
     found = [] if stages else ["No stage was run."]
     for stage in stages:
-        name = f"Stage {stage.get('stage')} ({stage.get('name', 'unnamed')})"
-        changes = stage.get("second_up_changes")
-        if changes is None:
+        name = f"Stage {stage.stage} ({stage.name})"
+        if stage.second_up_changes is None:
             found.append(f"{name}: no second up was made, so its changes are not known.")
-        elif changes:
-            found.append(f"{name}: a second up changed {changes} resources; it must change none.")
-        for gate in stage.get("gates", []):
-            if isinstance(gate, dict) and gate.get("ok") is False:
-                found.append(f"{name}: the gate {gate.get('name', 'without name')} did not hold.")
+        elif stage.second_up_changes:
+            found.append(f"{name}: a second up changed {stage.second_up_changes} resources; it must change none.")
+        for gate in stage.gates:
+            if not gate.ok:
+                found.append(f"{name}: the gate {gate.check} did not hold {gate.position} it: {gate.detail}.")
     return found
 
 
-def _leftovers(leftovers: list[Any] | None) -> list[str]:
-    if leftovers is None:
+def _leftovers(report: Report) -> list[str]:
+    if not report.leftovers_looked_for:
         return ["Leftovers were not looked for."]
-    return [f"Left over: {item if isinstance(item, str) else _named(item)}." for item in leftovers]
-
-
-def _named(item: Any) -> str:
-    if isinstance(item, dict):
-        return " ".join(str(value) for value in item.values())
-    return str(item)
+    return [f"Left over: {item}." for item in report.leftovers]

@@ -6,51 +6,56 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from proof.config import ConfigError, write_atomically
 from proof.html import write_html
+from proof.model import Due, Parts, Status, Summary
 from proof.priority import prefer_this_process
 from proof.report import build
 from proof.run import STATUS, Run
+from proof.summary import read
 
 EXIT_OK, EXIT_NOT_OK, EXIT_USAGE = 0, 1, 2
 
 
-def line(status: dict[str, Any]) -> str:
+def line(status: Status) -> str:
     """One second of a run in one line."""
-    writes, budgets, etcd = status["writes"], status["budgets"], status["etcd"]
     parts = [
-        status["window"] or "-",
-        f"places {','.join(status['places']) or 'none'}",
-        f"due {status['due']}",
-        f"failed {status['failed']}",
+        status.window or "-",
+        f"places {','.join(status.places) or 'none'}",
+        f"due {status.due}",
+        f"failed {status.failed}",
     ]
-    if status["not_sent"]:
-        parts.append(f"not sent {status['not_sent']}")
-    if writes:
-        parts.append(f"writes {writes['acknowledged']} (gap {writes['gap_s']:.1f} s)")
-    parts.append(f"budgets {budgets['violations']} of {budgets['watched']} violated")
-    if etcd["min_healthy_voters"] is not None:
-        parts.append(f"etcd min {etcd['min_healthy_voters']}")
-    if status["last_failure"]:
-        parts.append(f"last: {status['last_failure']}")
+    if status.not_sent:
+        parts.append(f"not sent {status.not_sent}")
+    if status.writes:
+        parts.append(f"writes {status.writes.acknowledged} (gap {status.writes.gap_s:.1f} s)")
+    parts.append(f"budgets {status.budgets.violations} of {status.budgets.watched} violated")
+    if status.etcd.min_healthy_voters is not None:
+        parts.append(f"etcd min {status.etcd.min_healthy_voters}")
+    if status.pods:
+        parts.append("pods " + ", ".join(f"{count} on {side}" for side, count in status.pods.items()))
+    if status.last_failure:
+        parts.append(f"last: {status.last_failure}")
     return "  ".join(parts)
 
 
-async def _watch(config: Path, out: Path, seconds: float | None, every: float, show: Any) -> dict[str, Any]:
+async def _watch(
+    config: Path, out: Path, seconds: float | None, every: float, show: Callable[[Status], None]
+) -> Summary:
     run = Run(config, out)
     run.priority = prefer_this_process()
 
     async def display() -> None:
         while True:
             await asyncio.sleep(every)
-            if (out / STATUS).exists():
-                show(json.loads((out / STATUS).read_text(encoding="utf-8")))
+            status = read(out / STATUS, Status)
+            if status is not None:
+                show(status)
 
     display_task = asyncio.create_task(display())
     if seconds is not None:
@@ -73,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     out = args.out or Path(f"proof-{datetime.now():%Y%m%d-%H%M%S}")
 
-    def show(status: dict[str, Any]) -> None:
+    def show(status: Status) -> None:
         print(f"{datetime.now():%H:%M:%S}  {line(status)}", flush=True)
 
     try:
@@ -81,13 +86,13 @@ def main(argv: list[str] | None = None) -> int:
     except (ConfigError, OSError) as error:
         print(f"watch: {error}", file=sys.stderr)
         return EXIT_USAGE
-    report = build(summary, profile="watch", rehearsal=False)
-    write_atomically(out / "report.json", json.dumps(report, indent=1))
+    report = build(summary, Parts(profile="watch", due=Due.of(summary)))
+    write_atomically(out / "report.json", report.model_dump_json(indent=1))
     write_html(report, out, out / "report.html")
-    for reason in report["reasons"]:
+    for reason in report.reasons:
         print(reason)
-    print(f"{'ok' if report['ok'] else 'not ok'}: {out / 'report.html'}")
-    return EXIT_OK if report["ok"] else EXIT_NOT_OK
+    print(f"{'ok' if report.ok else 'not ok'}: {out / 'report.html'}")
+    return EXIT_OK if report.ok else EXIT_NOT_OK
 
 
 if __name__ == "__main__":

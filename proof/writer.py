@@ -18,12 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from migration.clients.asynchronous import REFUSALS, AsyncKubernetes
+from migration.clients.kubernetes import CONFIG_MAPS, NAMESPACES, Conflict
 from proof.config import WriterConfig
-from proof.kube import Kube, KubeError
 
 JOURNAL = "writes.journal"
 LABEL = "proof.kube-vpc-migration/run"
 REQUEST_TIMEOUT_S = 2.0
+LIST_TIMEOUT_S = 30.0
+DELETE_TIMEOUT_S = 60.0
 RETRY_PAUSE_S = 0.1
 
 Event = Callable[..., None]
@@ -74,7 +77,8 @@ class Journal:
 
 def read_journal(path: Path) -> tuple[str | None, list[int]]:
     """(run, acknowledged numbers). A torn last line does not count: it was never counted either."""
-    run, numbers = None, []
+    run: str | None = None
+    numbers: list[int] = []
     try:
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
@@ -93,12 +97,11 @@ class Writer:
     """Writes until stopped. One number at a time, each until it is acknowledged; the schedule is absolute,
     so the average rate recovers after a stall."""
 
-    def __init__(self, kube: Kube, config: WriterConfig, run: str, out: Path, event: Event) -> None:
+    def __init__(self, kube: AsyncKubernetes, config: WriterConfig, run: str, out: Path, event: Event) -> None:
         self._kube = kube
         self._config = config
         self._run = run
         self._event = event
-        self._path = f"/api/v1/namespaces/{config.namespace}/configmaps"
         self.journal = Journal(out / JOURNAL, run)
         self.acknowledged = 0
         self.longest_gap_s = 0.0
@@ -135,11 +138,11 @@ class Writer:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._config.namespace}}
         while not self._stopping.is_set():
             try:
-                await self._kube.call("POST", "/api/v1/namespaces", body)
+                await self._kube.create(NAMESPACES, body)
                 return
-            except KubeError as error:
-                if error.status == 409:
-                    return
+            except Conflict:
+                return
+            except REFUSALS as error:
                 self._failed(-1, error)
                 await self._pause(1.0)
 
@@ -148,12 +151,12 @@ class Writer:
         body = config_map(self._config.namespace, self._run, n)
         while True:
             try:
-                await self._kube.call("POST", self._path, body, timeout_s=REQUEST_TIMEOUT_S)
+                await self._kube.create(CONFIG_MAPS, body, self._config.namespace, timeout=REQUEST_TIMEOUT_S)
                 break
-            except KubeError as error:
+            except REFUSALS as error:
                 # The answer to an earlier try may have been lost after the commit: then the key is there,
                 # and reading it back through the API is the acknowledgement.
-                if error.status == 409 and await self._holds(n):
+                if isinstance(error, Conflict) and await self._holds(n):
                     break
                 self._failed(n, error)
             if self._stopping.is_set():
@@ -172,12 +175,14 @@ class Writer:
 
     async def _holds(self, n: int) -> bool:
         try:
-            found = await self._kube.call("GET", f"{self._path}/{key_name(self._run, n)}", timeout_s=REQUEST_TIMEOUT_S)
-        except KubeError:
+            found = await self._kube.get(
+                CONFIG_MAPS, key_name(self._run, n), self._config.namespace, timeout=REQUEST_TIMEOUT_S
+            )
+        except REFUSALS:
             return False
         return found.get("data", {}).get("value") == key_value(self._run, n)
 
-    def _failed(self, n: int, error: KubeError) -> None:
+    def _failed(self, n: int, error: Exception) -> None:
         self.errors += 1
         self._event("write_failed", time.time(), n=n, detail=str(error))
 
@@ -201,21 +206,20 @@ class ReadBack:
 
 
 async def read_back(
-    kube: Kube, namespace: str, run: str, acknowledged: list[int], *, patience_s: float = 60.0
+    kube: AsyncKubernetes, namespace: str, run: str, acknowledged: list[int], *, patience_s: float = 60.0
 ) -> ReadBack:
     """List every key of the run, page by page, and compare with the acknowledged numbers. Repeats an
     interrupted list.
     """
-    path = f"/api/v1/namespaces/{namespace}/configmaps"
     until = time.monotonic() + patience_s
     while True:
         try:
-            found = {
-                item["metadata"]["name"]: item.get("data", {}).get("value")
-                async for item in kube.pages(path, selector=f"{LABEL}={run}")
-            }
+            found: dict[str, str | None] = {}
+            pages = kube.pages(CONFIG_MAPS, namespace, labels=f"{LABEL}={run}", timeout=LIST_TIMEOUT_S)
+            async for items, _ in pages:
+                found |= {item["metadata"]["name"]: item.get("data", {}).get("value") for item in items}
             break
-        except KubeError as error:
+        except REFUSALS as error:
             if time.monotonic() >= until:
                 return ReadBack(acknowledged=len(acknowledged), lost=[], complete=False, problem=str(error))
             await asyncio.sleep(1.0)
@@ -227,11 +231,6 @@ def compare(run: str, acknowledged: list[int], found: dict[str, str | None]) -> 
     return [n for n in acknowledged if found.get(key_name(run, n)) != key_value(run, n)]
 
 
-async def remove(kube: Kube, namespace: str, run: str) -> None:
-    """Delete the run's keys (the namespace stays: it may be somebody's). Raises KubeError."""
-    await kube.call(
-        "DELETE",
-        f"/api/v1/namespaces/{namespace}/configmaps",
-        params={"labelSelector": f"{LABEL}={run}"},
-        timeout_s=60.0,
-    )
+async def remove(kube: AsyncKubernetes, namespace: str, run: str) -> None:
+    """Delete the run's keys (the namespace stays: it may be somebody's). Raises one of `REFUSALS`."""
+    await kube.delete_all(CONFIG_MAPS, namespace, labels=f"{LABEL}={run}", timeout=DELETE_TIMEOUT_S)

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 from pulumi.runtime import rpc
+from pydantic import ValidationError
 
 from migration.contracts.base import Inputs, Result
 
@@ -63,7 +64,15 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Run towards the new wanted state, with what the last run gave at hand."""
         before = _olds.get(_RESULT)
-        previous = self.result_type.model_validate(before) if before else None
+        try:
+            previous = self.result_type.model_validate(before) if before else None
+        except ValidationError as error:
+            # Where and why, but no value: it may be somebody's user data.
+            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise Exception(
+                f"{self.operation}: what the last run left in the state can't be read by this version ({wrong}); "
+                f"run the version that wrote it, or look at the stack's state"
+            ) from None
         return UpdateResult(outs=self._run(self.inputs_type.model_validate(_news[_INPUTS]), previous))
 
     def _asked(self, props: Mapping[str, Any]) -> I | None:
@@ -74,7 +83,11 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
     def _asked_before(self, olds: Mapping[str, Any], new: I) -> bool:
         """Whether what is wanted was wanted by the last run as well."""
         if _INPUTS in olds:
-            old = self._asked(olds)
+            try:
+                old = self._asked(olds)
+            except ValidationError:
+                # Another version's, which asked for something else: the operation looks again and says what is missing.
+                return False
             return old is not None and old.wanted_part() == new.wanted_part()
         # Written by a version whose inputs stood side by side: those that are wanted, by the names they still have.
         wanted = new.model_dump(mode="json", by_alias=True, include=set(new.wanted_part()))

@@ -55,10 +55,10 @@ def _rehearse(last: int) -> int:
     rehearsal = Rehearsal(last=last, say=say)
     report = rehearsal.go()
     say("")
-    for reason in report["reasons"]:
+    for reason in report.reasons:
         say(f"not ok: {reason}")
-    say(f"{'ok' if report['ok'] else 'NOT OK'} after {report['seconds']:.0f} s: {rehearsal.reports / 'rehearsal.html'}")
-    return 0 if report["ok"] else 1
+    say(f"{'ok' if report.ok else 'NOT OK'} after {report.seconds:.0f} s: {rehearsal.reports / 'rehearsal.html'}")
+    return 0 if report.ok else 1
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from lab import toolchain, up
 from lab.addresses import REGION, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.settings import LabSettings
+from migration.contracts.gates import GateResult
+from migration.contracts.workers import DrainResult
 from migration.stages import LAST, STAGES, emptied
 from proof.html import write_html
+from proof.model import Drain, Gate, Parts, Report, Stage, Summary
 from proof.report import build
 from rehearsal.engine import Engine, EngineError, Outcome
 from rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
@@ -41,7 +44,7 @@ class Rehearsal:
     last: int
     say: Say
     idle_s: float = IDLE_S
-    stages: list[dict[str, Any]] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list[Stage])
     errors: list[str] = field(default_factory=list)
     leftovers: list[str] | None = None
     program: Path = REPOSITORY
@@ -76,7 +79,7 @@ class Rehearsal:
 
     # The whole way
 
-    def go(self) -> dict[str, Any]:
+    def go(self) -> Report:
         """Rehearse and return the report; it is written whatever happens, and says what did."""
         self.fresh_lab()
         self.engine = Engine(self.program, self.environment, self.directory / "log" / "engine", self._detail)
@@ -93,7 +96,7 @@ class Rehearsal:
             self.errors.append("interrupted by the operator")
             self.say("interrupted: writing what was seen so far; `make lab-down` ends the lab")
         report = self.report(watch.stop())
-        (self.reports / "rehearsal.json").write_text(json.dumps(report, indent=1) + "\n")
+        (self.reports / "rehearsal.json").write_text(report.model_dump_json(indent=1) + "\n")
         write_html(report, watch.out, self.reports / "rehearsal.html")
         return report
 
@@ -113,34 +116,50 @@ class Rehearsal:
         if number:
             self.engine.plain("stack", "rename", stack, "-s", f"stage-{number - 1}")
         watch.mark(f"stage {number} begin")
-        row: dict[str, Any] = {"stage": number, "name": stage.name}
-        self.stages.append(row)
+        self.stages.append(Stage(stage=number, name=stage.name))
         preview = self.engine.run("preview", stack, "--diff")
-        shutil.copyfile(preview.log, self._previews() / f"{stack}.txt")
+        self._keep(number, preview)
         self._detail(f"preview: {_counts(preview)} ({preview.seconds:.0f} s)")
         if stage.finished:
             watch.leave_old_side()
         done = self.engine.run("up", stack)
-        row["changes"] = done.changes
+        self._know(changes=done.changes)
         self._detail(f"up: {_counts(done)} ({done.seconds:.0f} s)")
         if stage.network.on_new and STAGES[number - 1].starting:
             watch.see_new_side()
-        row["gates"] = _gates(self.engine.resources(stack), number)
-        for gate in row["gates"]:
-            self._detail(f"gate {gate['position']}: {gate['check']}: {gate['detail']}")
+        gates = _gates(self.engine.resources(stack))
+        self._know(gates=gates)
+        for gate in gates:
+            self._detail(f"gate {gate.position}: {gate.check}: {gate.detail}")
         again = self.engine.run("up", stack)
-        row["second_up_changes"] = again.changed
+        self._know(second_up_changes=again.changed)
         self._detail(f"second up: {_counts(again)}")
         watch.mark(f"stage {number} end")
-        row["seconds"] = round(time.monotonic() - began, 1)
-        row["failed_probes_so_far"] = watch.failed()
-        self._detail(f"{row['seconds']:.0f} s; failed probes so far: {row['failed_probes_so_far']}")
+        seconds, failed = round(time.monotonic() - began, 1), watch.failed()
+        self._know(seconds=seconds, failed_probes_so_far=failed)
+        self._detail(f"{seconds:.0f} s; failed probes so far: {failed}")
 
-    def _previews(self) -> Path:
-        """Where each stage's preview is kept, as an operator sees it."""
+    def _know(self, **known: Any) -> None:
+        """More of the stage under way: the report has what was known, also when the stage fails."""
+        self.stages[-1] = self.stages[-1].but(**known)
+
+    def _keep(self, number: int, preview: Outcome) -> None:
+        """The stage's preview as an operator sees it, and what `python -m migration plan` says beside it."""
         folder = self.reports / "previews"
         folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        shutil.copyfile(preview.log, folder / f"stage-{number}.txt")
+        file = Path("stacks", f"Pulumi.stage-{number}.yaml")
+        plan = subprocess.run(
+            [sys.executable, "-m", "migration", "plan", "--file", str(file)],
+            cwd=self.program,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        (folder / f"plan-{number}.txt").write_text(plan.stdout or plan.stderr)
+        if plan.returncode:
+            self.errors.append(f"python -m migration plan failed at stage {number}: {plan.stderr.strip()}")
 
     def look_for_leftovers(self) -> list[str]:
         """Orphaned processes always; objects of the old side once the clean-up was rehearsed."""
@@ -153,18 +172,18 @@ class Rehearsal:
             self._detail(f"left over: {item}")
         return found
 
-    def report(self, summary: dict[str, Any]) -> dict[str, Any]:
-        """The fixed JSON out of what the proof, the engine and this rehearsal know."""
-        return build(
-            summary,
+    def report(self, summary: Summary) -> Report:
+        """What the proof, the engine and this rehearsal know; everything was due."""
+        parts = Parts(
             profile=self.settings.profile,
             versions=self._versions(),
             seconds=time.monotonic() - self.began,
-            stages=self.stages,
+            stages=tuple(self.stages),
             drain=self._drain(),
-            leftovers=self.leftovers,
-            errors=self.errors,
+            leftovers=None if self.leftovers is None else tuple(self.leftovers),
+            errors=tuple(self.errors),
         )
+        return build(summary, parts)
 
     def _versions(self) -> dict[str, str]:
         return {tool.name: tool.version for tool in toolchain.TOOLS} | {
@@ -172,19 +191,32 @@ class Rehearsal:
             "python": sys.version.split()[0],
         }
 
-    def _drain(self) -> dict[str, Any]:
+    def _drain(self) -> Drain:
         """Both tiers' drains, added up, as their resources' outputs have them."""
-        total = {"nodes": 0, "pods": 0, "evictions": 0, "rejected_429": 0, "seconds": 0.0}
         if len(self.stages) <= emptied().number or self.errors:
-            return total
-        for resource in self.engine.resources(f"stage-{self.last}"):
-            if resource["type"].endswith(":Drain"):
-                result = resource.get("outputs", {}).get("result") or {}
-                total["nodes"] = max(total["nodes"], int(result.get("nodes", 0)))
-                for key, name in (("pods", "pods"), ("evictions", "evictions"), ("rejected_429", "rejected429")):
-                    total[key] += int(result.get(name, 0))
-                total["seconds"] = round(total["seconds"] + float(result.get("seconds", 0)), 1)
-        return total
+            return Drain()
+        return _added_up(
+            DrainResult.model_validate(resource["outputs"]["result"])
+            for resource in self.engine.resources(f"stage-{self.last}")
+            if resource["type"].endswith(":Drain")
+        )
+
+
+def _added_up(results: Iterable[DrainResult]) -> Drain:
+    """The tiers run one after the other, over the same nodes: times add up, and so do their lower bounds."""
+    total = Drain()
+    for one in results:
+        bound = total.lower_bound_s
+        total = Drain(
+            nodes=max(total.nodes, one.nodes),
+            pods=total.pods + one.pods,
+            evictions=total.evictions + one.evictions,
+            rejected_429=total.rejected_429 + one.rejected429,
+            seconds=round(total.seconds + one.seconds, 1),
+            lower_bound_s=bound if one.bound_seconds is None else round((bound or 0.0) + one.bound_seconds, 1),
+            terms="; ".join(text for text in (total.terms, one.bound) if text),
+        )
+    return total
 
 
 def _counts(outcome: Outcome) -> str:
@@ -192,13 +224,16 @@ def _counts(outcome: Outcome) -> str:
     return ", ".join(told) or "nothing"
 
 
-def _gates(resources: list[dict[str, Any]], stage: int) -> list[dict[str, Any]]:
-    found = []
-    for resource in resources:
-        if resource["type"].endswith(":Gate"):
-            gate = resource.get("outputs", {}).get("result") or {}
-            found += [{"position": gate["position"], **result} for result in gate.get("results", [])]
-    return found
+def _gates(resources: list[dict[str, Any]]) -> tuple[Gate, ...]:
+    results = [
+        resource.get("outputs", {}).get("result") for resource in resources if resource["type"].endswith(":Gate")
+    ]
+    gates = [GateResult.model_validate(result) for result in results if result]
+    return tuple(
+        Gate(position=gate.position, check=one.check, ok=one.ok, detail=one.detail)
+        for gate in gates
+        for one in gate.results
+    )
 
 
 def parse_stages(text: str) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
 from migration.stages import emptied
+from proof.model import Due, Parts, Report, Summary
 from proof.report import build
 from rehearsal.breaks import AT_REST, Break, World
 from rehearsal.leftovers import orphaned_processes, running_instances
@@ -73,23 +74,28 @@ def _at_rest(rehearsal: Rehearsal, item: Break) -> dict[str, Any]:
         left = orphaned_processes(rehearsal.directory, running_instances(REGION))
         if item.name == "learner-left-behind":
             # It must still be there when the proof looks for the last time.
-            return _row(item, build(watch.stop(), leftovers=left, rehearsal=False))
+            return _row(item, _judged(watch.stop(), left))
     finally:
         for undo in reversed(world.undo):
             undo()
     time.sleep(AFTER_S)
-    return _row(item, build(watch.stop(), leftovers=left, rehearsal=False))
+    return _row(item, _judged(watch.stop(), left))
 
 
-def _named(report: dict[str, Any], words: tuple[str, ...]) -> bool:
+def _judged(summary: Summary, left: list[str]) -> Report:
+    """No stage is run, but what is left behind counts."""
+    return build(summary, Parts(leftovers=tuple(left), due=Due.of(summary, leftovers=True)))
+
+
+def _named(report: Report, words: tuple[str, ...]) -> bool:
     """Whether a reason holds one of the words; a prober without time names no break."""
-    return any(word in reason and "prober" not in reason for reason in report["reasons"] for word in words)
+    return any(word in reason and "prober" not in reason for reason in report.reasons for word in words)
 
 
-def _row(item: Break, report: dict[str, Any]) -> dict[str, Any]:
+def _row(item: Break, report: Report) -> dict[str, Any]:
     named = _named(report, item.named)
-    caught = report["ok"] if item.name == CONTROL else named and not report["ok"]
-    return {"break": item.name, "caught": caught, "ok": report["ok"], "reasons": report["reasons"]}
+    caught = report.ok if item.name == CONTROL else named and not report.ok
+    return {"break": item.name, "caught": caught, "ok": report.ok, "reasons": list(report.reasons)}
 
 
 def _ingress_last(say: Say) -> dict[str, Any]:
@@ -100,9 +106,9 @@ def _ingress_last(say: Say) -> dict[str, Any]:
     named = _named(report, ("ingress",))
     return {
         "break": INGRESS_LAST,
-        "caught": named and not report["ok"],
-        "ok": report["ok"],
-        "reasons": report["reasons"],
+        "caught": named and not report.ok,
+        "ok": report.ok,
+        "reasons": list(report.reasons),
     }
 
 

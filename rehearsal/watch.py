@@ -16,11 +16,14 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab import processes
-from lab.addresses import ETCD_CLIENT_PORT, LabAddresses
+from lab.addresses import ETCD_CLIENT_PORT, LabAddresses, alias
 from lab.environment import REPOSITORY
 from lab.settings import LabSettings
 from proof import marks
 from proof.config import change_place, write_atomically
+from proof.model import Status, Summary
+from proof.run import STATUS, SUMMARY
+from proof.summary import read
 
 NAME = "proof"
 POLL_S = 1.0
@@ -53,7 +56,7 @@ class Watch:
             cwd=REPOSITORY,
         )
         deadline = time.monotonic() + 30
-        while not (self.out / "status.json").exists():
+        while not (self.out / STATUS).exists():
             if processes.find(self._directory, NAME) is None or time.monotonic() > deadline:
                 raise WatchError(f"the proof did not start: see {processes.log_path(self._directory, NAME)}")
             time.sleep(0.2)
@@ -72,18 +75,12 @@ class Watch:
         change_place(self.config, "old", active=False)
         time.sleep(2 * POLL_S)  # until the proof has read it
 
-    def status(self) -> dict[str, Any]:
-        """The live numbers; empty while a file is being replaced."""
-        try:
-            return json.loads((self.out / "status.json").read_text())
-        except (OSError, ValueError):
-            return {}
-
     def failed(self) -> int:
         """Failed probes so far."""
-        return int(self.status().get("failed", 0))
+        status = read(self.out / STATUS, Status)
+        return status.failed if status else 0
 
-    def stop(self) -> dict[str, Any]:
+    def stop(self) -> Summary:
         """End the proof in order and return its summary; raises `WatchError` if it doesn't end."""
         if self._follower:
             self._follower.end()
@@ -94,10 +91,10 @@ class Watch:
             check=False,
             cwd=REPOSITORY,
         )
-        summary = self.out / "summary.json"
-        if not summary.exists():
+        summary = read(self.out / SUMMARY, Summary)
+        if summary is None:
             raise WatchError(f"the proof left no summary ({ended.stderr.strip() or 'it said nothing'})")
-        return json.loads(summary.read_text())
+        return summary
 
     def _configuration(self) -> dict[str, Any]:
         lab, settings = self._lab, self._settings
@@ -123,6 +120,11 @@ class Watch:
             "api": {"url": f"https://{settings.api_name}:6443/livez"},
             "kubeconfig": str(self._directory / "kubeconfig"),
             "cpu_groups": groups,
+            # Kubernetes shows the nodes' addresses under another first octet, since it refuses loopback.
+            "sides": [
+                {"name": name, "cidr": cidr, "also": [alias(cidr)]}
+                for name, cidr in (("legacy", lab.legacy_cidr), ("main", lab.main_cidr))
+            ],
         }
 
 

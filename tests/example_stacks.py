@@ -20,9 +20,6 @@ REGION = "eu-central-1"
 ACCOUNT = "111122223333"
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
 MARKETS = ("on-demand", "spot")
-# The hosted zone of every network load balancer of the region.
-# https://docs.aws.amazon.com/general/latest/gr/elb.html
-BALANCER_ZONE = "Z3F0SRJ5LGBH90"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,14 +217,12 @@ def _subnets(cidr: str) -> list[IPv4Network]:
     return list(IPv4Network(cidr).subnets(new_prefix=20))[: len(ZONES)]
 
 
-def _balancer(e: Example, role: str, port: int) -> dict[str, Any]:
+def _balancer(e: Example, role: str) -> dict[str, Any]:
     name = f"{role}-{e.cluster}"
     arn = e.arn("loadbalancer/net", name)
     return {
         "arn": arn,
         "dnsName": f"{name}-{arn.rsplit('/', 1)[1]}.elb.{REGION}.amazonaws.com",
-        "zoneId": BALANCER_ZONE,
-        "port": port,
         "targetGroups": [e.arn("targetgroup", name)],
     }
 
@@ -239,13 +234,10 @@ def _legacy(e: Example) -> dict[str, Any]:
         "vpcId": e.id("vpc", "legacy"),
         "cidr": e.old_cidr,
         "suffix": "",
-        "zones": {
-            zone: {"private": e.id("subnet", f"private {zone}"), "public": e.id("subnet", f"public {zone}")}
-            for zone in ZONES
-        },
+        "zones": {zone: {"private": e.id("subnet", f"private {zone}")} for zone in ZONES},
         "routeTables": sorted(e.id("rtb", table) for table in tables),
         "securityGroups": {"nodes": e.id("sg", "nodes"), "controlPlane": e.id("sg", "masters")},
-        "loadBalancers": {"ingress": _balancer(e, "ingress", 443), "api": _balancer(e, "api", 6443)},
+        "loadBalancers": {"ingress": _balancer(e, "ingress"), "api": _balancer(e, "api")},
     }
 
 
@@ -291,7 +283,7 @@ def kept(e: Example) -> list[dict[str, str]]:
         ("nat-gateway", e.id("nat", "public"), ""),
         ("vpc-endpoint", e.id("vpce", "s3"), ""),
         ("internet-gateway", e.id("igw", "legacy"), ""),
-        *(("subnet", id_, "") for zone in side["zones"].values() for id_ in zone.values()),
+        *(("subnet", e.id("subnet", f"{kind} {zone}"), "") for zone in ZONES for kind in ("private", "public")),
         *(("route-table", id_, "") for id_ in side["routeTables"]),
         *(("peering", e.id("pcx", network["name"]), "network-team") for network in e.connected if "vpcId" in network),
         ("vpc", side["vpcId"], ""),

@@ -21,12 +21,10 @@ COMMON: dict[str, Any] = {
 _ARN = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:"
 
 
-def _balancer(role: str, port: int) -> dict[str, Any]:
+def _balancer(role: str) -> dict[str, Any]:
     return {
         "arn": f"{_ARN}loadbalancer/net/{role}-pet/1",
         "dnsName": f"{role}-pet.elb.example",
-        "zoneId": "Z3F0SRJ5LGBH90",
-        "port": port,
         "targetGroups": [f"{_ARN}targetgroup/{role}-pet/1"],
     }
 
@@ -44,7 +42,7 @@ _SAMPLE: dict[str, Any] = {
             "zones": {zone: {"private": f"subnet-{zone[-1]}"} for zone in ZONES},
             "routeTables": ["rtb-1", "rtb-2"],
             "securityGroups": {"nodes": "sg-nodes", "controlPlane": "sg-masters"},
-            "loadBalancers": {"ingress": _balancer("ingress", 8080), "api": _balancer("api", 6443)},
+            "loadBalancers": {"ingress": _balancer("ingress"), "api": _balancer("api")},
         },
         "main": {"kind": "managed", "cidr": "10.1.0.0/16", "suffix": "-main", "zones": list(ZONES)},
     },

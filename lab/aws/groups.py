@@ -7,7 +7,6 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
-from moto.ec2.responses import EC2Response
 from moto.ec2.responses.security_groups import SecurityGroups
 
 from lab.aws.hooks import Refused, define, instead, rule
@@ -103,63 +102,6 @@ def user_of(backend: EC2Backend, group: SecurityGroup) -> str | None:
         ):
             return other.id
     return None
-
-
-def _stale(response: EC2Response) -> ActionResult:
-    """DescribeStaleSecurityGroups: rules that name a group of a VPC no active peering leads to (any more).
-
-    Source: API reference, DescribeStaleSecurityGroups.
-    """
-    backend: EC2Backend = response.ec2_backend
-    vpc_id = response._get_param("VpcId")
-    found: list[dict[str, Any]] = []
-    for group in list(backend.groups.get(vpc_id, {}).values()):
-        ingress = [p for r in group.ingress_rules if (p := _stale_permission(backend, group, r))]
-        egress = [p for r in group.egress_rules if (p := _stale_permission(backend, group, r))]
-        if ingress or egress:
-            found.append(
-                {
-                    "GroupId": group.id,
-                    "GroupName": group.name,
-                    "VpcId": vpc_id,
-                    "Description": group.description,
-                    "StaleIpPermissions": ingress,
-                    "StaleIpPermissionsEgress": egress,
-                }
-            )
-    return ActionResult({"StaleSecurityGroupSet": found})
-
-
-def _stale_permission(backend: EC2Backend, group: SecurityGroup, security_rule: Any) -> dict[str, Any] | None:
-    named = security_rule.source_group.get("GroupId")
-    if not named or named in backend.groups.get(group.vpc_id or "", {}):
-        return None
-    other = backend.get_security_group_from_id(named)
-    if other is not None and active_peering(group.vpc_id, other.vpc_id):
-        return None
-    peering = next(
-        (
-            p
-            for p in backend.vpc_pcxs.values()
-            if group.vpc_id in (p.vpc.id, p.peer_vpc.id)
-            and (other is None or other.vpc_id in (p.vpc.id, p.peer_vpc.id))
-        ),
-        None,
-    )
-    pair = {"GroupId": named, "UserId": backend.account_id}
-    if other is not None and other.vpc_id:
-        pair["VpcId"] = other.vpc_id
-    if peering is not None:
-        pair |= {"VpcPeeringConnectionId": peering.id, "PeeringStatus": peering._status.code}
-    return {
-        "IpProtocol": security_rule.ip_protocol,
-        "FromPort": security_rule.from_port,
-        "ToPort": security_rule.to_port,
-        "UserIdGroupPairs": [pair],
-    }
-
-
-define(EC2Response, "describe_stale_security_groups", _stale)
 
 
 @instead(SecurityGroupRule, "__init__")

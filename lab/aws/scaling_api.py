@@ -348,16 +348,6 @@ def keep_every_parameter(original: Any, response: AutoScalingResponse) -> EmptyR
     return answer
 
 
-def _disable_metrics(response: AutoScalingResponse) -> EmptyResult:
-    group = the_group(response._get_param("AutoScalingGroupName"))
-    off = response._get_param("Metrics", [])
-    group.metrics = [m for m in group.metrics if off and m not in off]
-    return EmptyResult()
-
-
-define(AutoScalingResponse, "disable_metrics_collection", _disable_metrics)
-
-
 def _account_limits(_response: AutoScalingResponse) -> ActionResult:
     return ActionResult(
         {

@@ -18,8 +18,6 @@ ATTACHED = "volumes.kubernetes.io/controller-managed-attach-detach"
 """Set by a kubelet that leaves attaching to the controller manager; without it nothing is ever attached."""
 SHAPES = {"medium": (2, 4), "large": (2, 8), "xlarge": (4, 16), "2xlarge": (8, 32), "4xlarge": (16, 64)}
 """vCPU and GiB by size of a general-purpose type (close enough for scheduling)."""
-RESERVED = frozenset({"node-labels", "register-with-taints", "hostname-override"})
-"""The kubelet flags that end in the Node; https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet/"""
 GONE = frozenset({"shutting-down", "terminated", "stopped", "stopping"})
 
 

@@ -174,7 +174,7 @@ def _zone(raw: Mapping[str, Any]) -> Zone:
             alias = alias.get("DNSName") or alias.get("dns_name") or alias.get("name")
         record = Record(
             name_key(item["name"]), item["type"], int(item.get("ttl") or 0), tuple(item.get("values") or ()),
-            name_key(alias) if alias else None, item.get("weight"), item.get("set_id"),
+            name_key(alias) if alias else None, item.get("weight"),
         )  # fmt: skip
         grouped.setdefault((record.name, record.type), []).append(record)
         name = record.name

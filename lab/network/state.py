@@ -205,7 +205,6 @@ class Record:
     values: tuple[str, ...]
     alias: str | None
     weight: int | None
-    set_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,9 +265,6 @@ class State:
         subnet = self.subnet_of(ip)
         vpc = subnet.vpc if subnet else self.vpc_of(ip)
         return Host(ip, vpc, subnet.id if subnet else None, (), False, "client") if vpc else None
-
-    def instance_at(self, ip: str) -> Instance | None:
-        return next((i for i in self.instances.values() if i.ip == ip and i.alive), None)
 
     def table_of(self, host: Host) -> RouteTable | None:
         """The route table that applies to a host: its subnet's, else its VPC's main one."""

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lab.plugins.host import Change, Difference, Failure, Props, Request
 from lab.plugins.schema import Kind, Prop, ResourceType, canonical
-from lab.plugins.wire import UNKNOWN, Unknown, has_unknown
-
-DEFAULTED = "__defaults"  # the bridge's own mark for names it made up; the engine hides keys that start with "__"
+from lab.plugins.wire import UNKNOWN, Unknown
 
 
 def check(row: ResourceType[Any], request: Request) -> tuple[Props, list[Failure]]:
-    """Inputs with defaults and a generated name filled in, and everything wrong with them at once."""
-    news, olds = dict(request.inputs), request.old_inputs
-    news.pop(DEFAULTED, None)
+    """Inputs with defaults filled in, and everything wrong with them at once."""
+    news = {k: v for k, v in request.inputs.items() if not k.startswith("__")}
     failures = list(_unsuitable(row.props, news, ""))
     for name, prop in row.props.items():
         if news.get(name) is None and prop.default is not None:
             news[name] = prop.default
-    if row.generated and not news.get(row.generated) and not news.get(f"{row.generated}Prefix"):
-        kept = olds.get(row.generated) if row.generated in olds.get(DEFAULTED, ()) else None
-        news[row.generated] = kept or _generate(request, row.longest)
-        news[DEFAULTED] = [row.generated]
     if row.validate is not None and not failures:
         failures += [Failure(name, reason) for name, reason in row.validate(news)]
     return news, failures
-
-
-def _generate(request: Request, longest: int) -> str:
-    suffix = hashlib.sha256(request.seed).hexdigest()[:7] if request.seed else secrets.token_hex(4)[:7]
-    return f"{request.name[: longest - 8]}-{suffix}"
 
 
 def _unsuitable(props: Mapping[str, Prop], values: Mapping[str, Any], under: str) -> Iterator[Failure]:
@@ -56,7 +42,7 @@ def _unsuitable(props: Mapping[str, Prop], values: Mapping[str, Any], under: str
                 yield from _unsuitable(prop.fields, value, f"{path}.")
             else:
                 yield Failure(path, f"'{path}' is {value!r}; expected an object")
-        elif prop.kind in (Kind.BLOCKS, Kind.LISTED, Kind.LIST, Kind.SET):
+        elif prop.kind in (Kind.BLOCKS, Kind.LISTED, Kind.SET):
             if not isinstance(value, list):
                 yield Failure(path, f"'{path}' is {value!r}; expected a list")
             elif prop.fields:
@@ -78,16 +64,12 @@ def _is_number(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
-def diff(row: ResourceType[Any], request: Request, default_tags: Mapping[str, str]) -> Difference:
+def diff(row: ResourceType[Any], request: Request) -> Difference:
     """What applying the inputs would change about the recorded outputs."""
     news = with_ignored(request.inputs, request.old_outputs, request.ignore)
     changes: list[Change] = []
     for name, prop in row.props.items():
         changes += compare(prop, name, request.old_outputs.get(name), news.get(name))
-    if has_tags(row) and not any(c.top == "tags" for c in changes) and "tags" not in request.ignore:
-        wanted = tags_all(news, default_tags)
-        if not has_unknown(wanted):
-            changes += compare(Prop(kind=Kind.MAP), "tagsAll", request.old_outputs.get("tagsAll"), wanted)
     if row.also_replaces is not None:
         more = row.also_replaces(request.old_outputs, news)
         changes = [Change(c.path, c.kind, c.replace or c.top in more) for c in changes]
@@ -100,20 +82,7 @@ def _delete_first(row: ResourceType[Any], changes: Sequence[Change], request: Re
     if not any(c.replace for c in changes):
         return False
     # pulumi-terraform-bridge, nameRequiresDeleteBeforeReplace: a name the program chose can't exist twice.
-    chosen = row.unique and row.unique not in request.inputs.get(DEFAULTED, ())
-    kept = chosen and request.inputs.get(row.unique) == request.old_outputs.get(row.unique)
-    return row.delete_first or bool(kept and request.inputs.get(row.unique))
-
-
-def has_tags(row: ResourceType[Any]) -> bool:
-    """Whether the provider's default tags apply (an Auto Scaling group's `tags` are another thing)."""
-    return "tags" in row.props and row.props["tags"].kind is Kind.MAP
-
-
-def tags_all(inputs: Mapping[str, Any], default_tags: Mapping[str, str]) -> Any:
-    """The provider's default tags with the resource's own over them; unknown if the tags are."""
-    own = inputs.get("tags") or {}
-    return own if isinstance(own, Unknown) else {**default_tags, **own}
+    return bool(row.unique) and request.inputs.get(row.unique) == request.old_outputs.get(row.unique)
 
 
 def compare(prop: Prop, path: str, old: Any, new: Any) -> list[Change]:
@@ -219,9 +188,9 @@ def _set_back(news: Props, olds: Mapping[str, Any], parts: Sequence[str]) -> Non
         news.pop(head, None)
 
 
-def preview_outputs(row: ResourceType[Any], request: Request, default_tags: Mapping[str, str]) -> Props:
+def preview_outputs(row: ResourceType[Any], request: Request) -> Props:
     """Outputs as far as a preview can know them; the rest is unknown."""
-    outputs: Props = {k: v for k, v in request.inputs.items() if k != DEFAULTED}
+    outputs: Props = dict(request.inputs)
     creating = not request.id
     news = with_ignored(request.inputs, request.old_outputs, request.ignore)
     changed = {n for n, p in row.props.items() if compare(p, n, request.old_outputs.get(n), news.get(n))}
@@ -232,6 +201,4 @@ def preview_outputs(row: ResourceType[Any], request: Request, default_tags: Mapp
         inputs = row.recomputed.get(name)
         stale = inputs is not None and bool(changed & set(inputs) if inputs else changed)
         outputs[name] = UNKNOWN if creating or stale else request.old_outputs.get(name)
-    if has_tags(row):
-        outputs["tagsAll"] = tags_all(news, default_tags)
     return outputs

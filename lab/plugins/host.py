@@ -66,7 +66,6 @@ class Request:
     old_inputs: Props = field(default_factory=dict)
     old_outputs: Props = field(default_factory=dict)
     ignore: Sequence[str] = ()
-    seed: bytes = b""
     preview: bool = False
     timeout: float = 0.0
 
@@ -79,7 +78,6 @@ class Plugin(Protocol):
     def check_config(self, config: Props) -> Sequence[Failure]: ...
     def diff_config(self, old: Props, new: Props) -> Difference: ...
     def configure(self, config: Props) -> None: ...
-    def invoke(self, token: str, args: Props) -> Props: ...
     def check(self, request: Request) -> tuple[Props, Sequence[Failure]]: ...
     def diff(self, request: Request) -> Difference: ...
     def create(self, request: Request) -> tuple[str, Props]: ...
@@ -153,13 +151,6 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
             self._plugin.configure(config)
             return provider_pb2.ConfigureResponse(supportsPreview=True)
 
-    def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with _Sentence(context, f"function {request.tok}"):
-            response = provider_pb2.InvokeResponse()
-            answer = to_struct(self._plugin.invoke(request.tok, from_struct(request.args)))
-            getattr(response, "return").CopyFrom(answer)  # the field's name is a keyword
-            return response
-
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:
         kind, name = _type_and_name(request)
         with _Sentence(context, f"{kind} '{name}': checking"):
@@ -169,7 +160,6 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                     name=name,
                     inputs=from_struct(request.news),
                     old_inputs=from_struct(request.olds),
-                    seed=request.randomSeed,
                 )
             )
             return provider_pb2.CheckResponse(inputs=to_struct(inputs), failures=_failures(failures))

@@ -20,7 +20,6 @@ class Kind(enum.Enum):
     TEXT = "text"
     NUMBER = "number"
     FLAG = "flag"
-    LIST = "list"  # of plain values, order counts
     SET = "set"  # of plain values, order doesn't
     MAP = "map"
     JSON = "json"  # a document, compared by meaning
@@ -109,13 +108,9 @@ class ResourceType(Generic[CallT]):
     delete: Callable[[CallT], None]
     update: Callable[[CallT], object] | None = None
     computed: tuple[str, ...] = ()
-    derived: tuple[str, ...] = ()  # inputs that AWS answers beside another that says the same; not for an import
     recomputed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # output → inputs; () = any input
     gone: tuple[str, ...] = ()
     unique: str = ""  # a name that can't exist twice: a replacement that keeps it deletes first
-    generated: str = ""  # the property that gets `<name>-<7 hex digits>` if neither it nor its prefix is given
-    longest: int = 255  # of a generated name
-    delete_first: bool = False
     validate: Callable[[Mapping[str, Any]], list[tuple[str, str]]] | None = None
     # An import id to the resource's id, and what `read` then finds in `old`.
     identify: Callable[[str], tuple[str, dict[str, Any]]] = lambda given: (given, {})
@@ -137,8 +132,6 @@ def canonical(prop: Prop, value: Any) -> Any:
         return int(real) if real.is_integer() else real
     if prop.kind is Kind.FLAG:
         return value in (True, "true", "True", "1", 1)
-    if prop.kind is Kind.LIST:
-        return [v if isinstance(v, Unknown) else _plain_text(v) for v in value]
     if prop.kind is Kind.SET:
         return sorted((v if isinstance(v, Unknown) else _plain_text(v) for v in value), key=str)
     if prop.kind is Kind.MAP:

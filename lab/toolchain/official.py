@@ -23,7 +23,7 @@ from typing import IO
 
 from lab.toolchain.cache import Cache, Log
 from lab.toolchain.errors import MissingTool
-from lab.toolchain.pins import BY_NAME, ETCD, KUBERNETES, PULUMI, Tool
+from lab.toolchain.pins import BY_NAME, ETCD, KUBERNETES, PULUMI
 
 TIMEOUT_S = 60
 CHUNK = 1 << 20
@@ -91,11 +91,6 @@ RELEASES: tuple[Official, ...] = (
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
 )
-
-
-def release_of(tool: Tool) -> Official | None:
-    """The release that holds a tool, None if upstream publishes none with checksums."""
-    return next((release for release in RELEASES if tool.name in release.tools), None)
 
 
 def _open(url: str) -> AbstractContextManager[IO[bytes]]:

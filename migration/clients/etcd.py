@@ -50,6 +50,7 @@ class Status:
     version: str
     leader: str
     learner: bool
+    term: int
     raft_index: int
     errors: tuple[str, ...]
 
@@ -117,7 +118,7 @@ class Direct:
             with self._http.stream("POST", f"{endpoint}/v3/{path}", json=dict(body)) as answer:
                 if answer.status_code != 200:
                     answer.read()
-                    raise Retryable(f"etcd at {endpoint} says: {_message(answer)}")
+                    raise Retryable(f"etcd at {endpoint} says: {message_of(answer)}")
                 for line in answer.iter_lines():
                     if not line:
                         continue
@@ -137,7 +138,7 @@ class Direct:
         except httpx2.HTTPError as error:
             raise Retryable(f"etcd at {endpoint} doesn't answer: {error!r}") from error
         if answer.status_code != 200:
-            raise Retryable(f"etcd at {endpoint} says: {_message(answer)}")
+            raise Retryable(f"etcd at {endpoint} says: {message_of(answer)}")
         return answer
 
 
@@ -184,7 +185,7 @@ class Etcd:
     def members(self) -> list[Member]:
         """The member list, linearizable: from a member that has a leader. Learns further endpoints from it."""
         answer = self.anywhere(lambda at: self.call(at, MEMBERS, {"linearizable": True}))
-        members = [_member(item) for item in answer.get("members", [])]
+        members = [member_of(item) for item in answer.get("members", [])]
         # Started members are endpoints too: of a swap's two, one is gone at the end. What isn't in the list comes last,
         # since a list of host names needn't be reachable from here.
         urls = [url for member in members if not member.learner for url in member.client_urls]
@@ -194,15 +195,7 @@ class Etcd:
 
     def status(self, endpoint: str) -> Status:
         """One endpoint's view of itself. Raises `Retryable` when it doesn't answer."""
-        answer = self.call(endpoint, STATUS)
-        return Status(
-            id=answer["header"]["member_id"],
-            version=answer.get("version", ""),
-            leader=answer.get("leader", "0"),
-            learner=bool(answer.get("isLearner", False)),
-            raft_index=int(answer.get("raftIndex", 0)),
-            errors=tuple(answer.get("errors", [])),
-        )
+        return status_of(self.call(endpoint, STATUS))
 
     def metrics(self, endpoint: str, name: str) -> list[str]:
         """One endpoint's Prometheus samples whose name starts with `name`; raises as `call`."""
@@ -216,7 +209,7 @@ class Etcd:
     def add_learner(self, peer_url: str) -> Member:
         """Add a member that doesn't vote yet."""
         body = {"peerURLs": [peer_url], "isLearner": True}
-        return _member(self.anywhere(lambda at: self.call(at, "cluster/member/add", body))["member"])
+        return member_of(self.anywhere(lambda at: self.call(at, "cluster/member/add", body))["member"])
 
     def promote(self, member: str) -> None:
         """Give a learner its vote. Raises `Retryable` while it isn't in sync with the leader."""
@@ -256,20 +249,35 @@ class Etcd:
                 sink.write(base64.b64decode(part.get("blob", "")))
 
 
-def _message(answer: httpx2.Response) -> str:
+def message_of(answer: httpx2.Response) -> str:
+    """etcd's own words in an answer that is no success."""
     try:
         return str(answer.json().get("message", answer.text))
     except ValueError:
         return f"HTTP {answer.status_code}"
 
 
-def _member(item: dict[str, Any]) -> Member:
+def member_of(item: Mapping[str, Any]) -> Member:
+    """One entry of a member list, as the gateway writes it."""
     return Member(
         id=item["ID"],
         name=item.get("name", ""),
         peer_urls=tuple(item.get("peerURLs", [])),
         client_urls=tuple(url.rstrip("/") for url in item.get("clientURLs", [])),
         learner=bool(item.get("isLearner", False)),
+    )
+
+
+def status_of(answer: Mapping[str, Any]) -> Status:
+    """An answer to `maintenance/status`; what is zero the gateway leaves out."""
+    return Status(
+        id=answer["header"]["member_id"],
+        version=answer.get("version", ""),
+        leader=answer.get("leader", "0"),
+        learner=bool(answer.get("isLearner", False)),
+        term=int(answer.get("raftTerm", 0)),
+        raft_index=int(answer.get("raftIndex", 0)),
+        errors=tuple(answer.get("errors", [])),
     )
 
 

@@ -13,18 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlparse
 
 import httpx2
 import msgspec
-import yaml
 from lightkube.config.client_adapter import Client, ConnectionParams
-from lightkube.config.kubeconfig import KubeConfig, SingleConfig
+from lightkube.config.kubeconfig import SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
+from migration.clients.kubeconfig import KubeconfigError, is_loopback, read_kubeconfig
 from migration.runtime.deadline import Permanent, Retryable
 
 # Objects a list answers at once; what kubectl uses.
@@ -89,32 +87,6 @@ class Conflict(ApiFailure):
     """409: the object changed meanwhile, exists already, or a precondition doesn't hold."""
 
 
-def _single_config(kubeconfig: str | None) -> SingleConfig:
-    """`kubeconfig` is a path or the YAML itself; None means in-cluster, then KUBECONFIG, then ~/.kube/config."""
-    try:
-        if kubeconfig is None:
-            config = KubeConfig.from_env()
-        elif "\n" in kubeconfig or kubeconfig.lstrip().startswith("{"):
-            # lightkube says "a dict" and not of what.
-            config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
-        else:
-            config = KubeConfig.from_file(kubeconfig)
-        single = config.get()
-    except (ConfigError, KeyError, TypeError, OSError, yaml.YAMLError, msgspec.ValidationError) as error:
-        shown = "from the environment" if kubeconfig is None else repr(kubeconfig.splitlines()[0][:80])
-        raise Permanent(f"the kubeconfig {shown} can't be used ({error}); set migration:kubeconfig") from error
-    assert single is not None  # only with a default, which isn't given, is there no context
-    return single
-
-
-def _is_loopback(server: str) -> bool:
-    host = urlparse(server).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 class Kubernetes:
     """One cluster's API. Safe to use from several threads. Times in seconds."""
 
@@ -149,7 +121,10 @@ class Kubernetes:
     @cached_property
     def config(self) -> SingleConfig:
         """The kubeconfig's current context."""
-        return _single_config(self._kubeconfig)
+        try:
+            return read_kubeconfig(self._kubeconfig)
+        except KubeconfigError as error:
+            raise Permanent(f"{error}; set migration:kubeconfig") from error
 
     def at(self, server: str, *, token: str | None = None, patience: float = 3.0) -> Kubernetes:
         """One API server by its own URL, with these credentials, or as whoever a bearer `token` says."""
@@ -170,7 +145,7 @@ class Kubernetes:
         # As kubectl does, a server on loopback is reached without the environment's proxy.
         params = ConnectionParams(
             timeout=httpx2.Timeout(self._timeout),
-            trust_env=not _is_loopback(self.config.cluster.server),
+            trust_env=not is_loopback(self.config.cluster.server),
             transport=self._transport,
         )
         try:
@@ -206,7 +181,7 @@ class Kubernetes:
             else:
                 if response.is_success:
                     return msgspec.json.decode(response.content) if response.content else None
-                failure = _failure(response, f"{method} {path}")
+                failure = failure_of(response, f"{method} {path}")
                 passing = failure.code in repeat or (failure.code == 429 and not failure.causes and 429 in repeat)
                 if not passing or self._clock() >= end:
                     raise failure
@@ -215,7 +190,7 @@ class Kubernetes:
 
     def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
         """One object; raises `NotFound`."""
-        return self.request("GET", _path(kind, namespace, name))
+        return self.request("GET", path_of(kind, namespace, name))
 
     def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """One object, or None where there is none."""
@@ -248,7 +223,7 @@ class Kubernetes:
         params: dict[str, Any] = {"limit": CHUNK, "labelSelector": labels}
         accept = METADATA_ONLY if metadata_only else "application/json"
         while True:
-            page = self.request("GET", _path(kind, namespace), params=params, accept=accept)
+            page = self.request("GET", path_of(kind, namespace), params=params, accept=accept)
             items += page.get("items") or []
             metadata: Mapping[str, Any] = page.get("metadata") or {}
             if not metadata.get("continue"):
@@ -257,13 +232,13 @@ class Kubernetes:
 
     def create(self, kind: Kind, body: Mapping[str, Any], namespace: str | None = None) -> dict[str, Any]:
         """Create; raises `Conflict` when it exists."""
-        path = _path(kind, namespace or body["metadata"].get("namespace"))
+        path = path_of(kind, namespace or body["metadata"].get("namespace"))
         return self.request("POST", path, body=body, params={"fieldManager": FIELD_MANAGER})
 
     def replace(self, kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
         """Put the whole object back; raises `Conflict` when its resourceVersion is not the current one."""
         metadata = body["metadata"]
-        path = _path(kind, metadata.get("namespace"), metadata["name"])
+        path = path_of(kind, metadata.get("namespace"), metadata["name"])
         return self.request("PUT", path, body=body, params={"fieldManager": FIELD_MANAGER})
 
     def patch(
@@ -276,7 +251,7 @@ class Kubernetes:
         """A merge patch. With ``metadata.resourceVersion`` in `body` it raises `Conflict` on any change meanwhile."""
         return self.request(
             "PATCH",
-            _path(kind, namespace, name),
+            path_of(kind, namespace, name),
             body=body,
             content_type="application/merge-patch+json",
             params={"fieldManager": FIELD_MANAGER},
@@ -285,7 +260,7 @@ class Kubernetes:
     def delete(self, kind: Kind, name: str, namespace: str | None = None) -> None:
         """Delete; nothing to delete is no error."""
         try:
-            self.request("DELETE", _path(kind, namespace, name))
+            self.request("DELETE", path_of(kind, namespace, name))
         except NotFound:
             return
 
@@ -301,7 +276,7 @@ class Kubernetes:
             "metadata": {"name": name, "namespace": namespace},
             "deleteOptions": {"preconditions": {"uid": uid}},
         }
-        self.request("POST", _path(PODS, namespace, name) + "/eviction", body=body, repeat=frozenset())
+        self.request("POST", path_of(PODS, namespace, name) + "/eviction", body=body, repeat=frozenset())
 
     def watch(
         self,
@@ -315,34 +290,28 @@ class Kubernetes:
 
         Raises `ApiFailure` (410: list again) or `Unreachable`; the caller goes on from the last version it saw.
         """
-        params = {
-            "watch": "true",
-            "resourceVersion": version,
-            "timeoutSeconds": str(seconds),
-            "allowWatchBookmarks": "true",
-        }
+        params = watch_params(version, seconds)
         # Silence longer than the server's own end means that the connection leads nowhere any more.
         timeout = httpx2.Timeout(self._timeout, read=seconds + 5.0)
         try:
-            with self._http.stream("GET", _path(kind, namespace), params=params, timeout=timeout) as response:
+            with self._http.stream("GET", path_of(kind, namespace), params=params, timeout=timeout) as response:
                 if not response.is_success:
                     response.read()
-                    raise _failure(response, f"watch {kind.plural}")
+                    raise failure_of(response, f"watch {kind.plural}")
                 for line in response.iter_lines():
-                    event = msgspec.json.decode(line)
-                    if event["type"] == "ERROR":
-                        raise ApiFailure(int(event["object"].get("code") or 500), event["object"], "watch")
-                    yield event["type"], event["object"]
+                    yield event_of(line)
         except httpx2.TransportError as error:
             raise Unreachable(f"the watch of {kind.plural} ended ({error!r})") from error
 
 
-def _path(kind: Kind, namespace: str | None, name: str | None = None) -> str:
+def path_of(kind: Kind, namespace: str | None, name: str | None = None) -> str:
+    """The path of one object, or of a list; all namespaces when none is named."""
     middle = f"/namespaces/{namespace}" if kind.namespaced and namespace else ""
     return f"/{kind.prefix}{middle}/{kind.plural}" + (f"/{name}" if name else "")
 
 
-def _failure(response: httpx2.Response, what: str) -> ApiFailure:
+def failure_of(response: httpx2.Response, what: str) -> ApiFailure:
+    """What an answer that is no success says; `response` must have been read."""
     try:
         body = msgspec.json.decode(response.content, type=dict[str, Any])
     except msgspec.DecodeError:
@@ -351,3 +320,22 @@ def _failure(response: httpx2.Response, what: str) -> ApiFailure:
     retry_after = float(header) if header.isdigit() else None
     kind = {404: NotFound, 409: Conflict}.get(response.status_code, ApiFailure)
     return kind(response.status_code, body, what, retry_after)
+
+
+def watch_params(version: str, seconds: int, fields: str | None = None) -> dict[str, str]:
+    """The query of a watch from `version` on, which the server ends after `seconds`."""
+    return {
+        "watch": "true",
+        "resourceVersion": version,
+        "timeoutSeconds": str(seconds),
+        "allowWatchBookmarks": "true",
+        **({"fieldSelector": fields} if fields else {}),
+    }
+
+
+def event_of(line: str) -> tuple[str, dict[str, Any]]:
+    """One line of a watch: what happened, and the object. Raises `ApiFailure` (410: list again)."""
+    event = msgspec.json.decode(line)
+    if event["type"] == "ERROR":
+        raise ApiFailure(int(event["object"].get("code") or 500), event["object"], "watch")
+    return event["type"], event["object"]

@@ -1,7 +1,7 @@
 """What gates read: one question a check, with exactly what that check needs, taken from the settings.
 
 Ids of a side that this program makes aren't in a question: a gate before a stage can't depend on the stage's own
-resources, since those wait for the gate. Such a side is found by its tags when the gate asks (`migration.gates.world`).
+resources, since those wait for the gate. Such a side is found by its tags when the gate asks (`migration.gates.live`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from migration.contracts.members import EtcdAccess, MemberPair, member_pairs
 from migration.dns.wanted import weights_at
 from migration.names import physical_name
 from migration.settings import Settings
-from migration.settings.model import DnsRecord, Kept, ReferencedSide, Retired
+from migration.settings.model import Name, ReferencedSide, Retired
 from migration.stages.table import Stage, stage
 
 
@@ -259,7 +259,7 @@ class RecordsInSync(Contract):
     old: SideRef
     new: SideRef
     zone_id: str
-    records: tuple[DnsRecord, ...]
+    records: tuple[Name, ...]
     ttl: int
     old_weight: int
     new_weight: int
@@ -273,7 +273,7 @@ class RecordsInSync(Contract):
             old=old,
             new=new,
             zone_id=traffic.zone_id,
-            records=traffic.records,
+            records=tuple(Name(name=one.name, serves=one.serves, value=one.value) for one in traffic.records),
             ttl=traffic.ttl,
             old_weight=weights.old,
             new_weight=weights.new,
@@ -399,17 +399,25 @@ class ApiGroupHealthy(Contract):
         return cls(new=SideRef.of(s, name), member_groups=member_groups(s, name))
 
 
+class Item(Contract):
+    """An object that is left alone: its type, as the configuration calls it, and its id."""
+
+    type: str
+    id: str
+
+
 class RetiredAndKept(Contract):
     """Is everything on the retire list gone, and everything to keep still there?"""
 
     check: Literal["retired"] = "retired"
     retire: tuple[Retired, ...]
-    keep: tuple[Kept, ...]
+    keep: tuple[Item, ...]
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls(retire=s.configuration.retire, keep=s.configuration.keep)
+        c = s.configuration
+        return cls(retire=c.retire, keep=tuple(Item(type=one.type, id=one.id) for one in c.keep))
 
 
 Question = (

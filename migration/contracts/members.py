@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.names import member_name, physical_name
 from migration.settings import Settings
-from migration.settings.model import Etcd
+from migration.settings.model import Access, Etcd
 
 
 class OldMember(Contract):
@@ -47,7 +47,7 @@ def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
 class EtcdAccess(Contract):
     """How etcd is reached: directly or through the members' machines, with which certificate, on which ports."""
 
-    access: Manner[Literal["direct", "ssm"]]
+    access: Manner[Access]
     certificates: Manner[str]
     client_port: Wanted[int]
     peer_port: Wanted[int]
@@ -73,7 +73,6 @@ class MemberSwapInputs(Inputs):
     shown: ClassVar[str] = "member"
 
     wanted: Wanted[Literal["old", "new"]]
-    side: Manner[str]
     old: Wanted[OldMember]
     new: Wanted[NewMember]
     members: Manner[tuple[MemberPair, ...]]

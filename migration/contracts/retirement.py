@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from migration.contracts.base import Inputs, Manner, Result, Wanted
 from migration.settings.model import Retired
+
+
+def counted(items: Iterable[Retired]) -> str:
+    """How many objects, by type."""
+    types = [item.type for item in items]
+    return ", ".join(f"{types.count(one)} {one}" for one in dict.fromkeys(types)) or "nothing"
 
 
 class RetirementInputs(Inputs):
@@ -18,9 +25,7 @@ class RetirementInputs(Inputs):
 
     def say(self) -> str:
         """How many objects, by type."""
-        types = dict.fromkeys(item.type for item in self.items)
-        counts = [f"{sum(item.type == one for item in self.items)} {one}" for one in types]
-        return f"deleted for good: {', '.join(counts) or 'nothing'}"
+        return f"deleted for good: {counted(self.items)}"
 
 
 class RetirementResult(Result):

@@ -28,6 +28,7 @@ class Ebs(Contract):
     throughput: int | None = None
     snapshot_id: str | None = None
     volume_initialization_rate: int | None = None
+    ebs_card_index: int | None = None
 
 
 class BlockDevice(Contract):
@@ -77,24 +78,33 @@ class Template(Contract):
     dropped: ClassVar[frozenset[str]] = frozenset({"monitoring", "creditSpecification", "tagSpecifications"})
 
 
-class GroupSize(Contract):
-    """An Auto Scaling group's sizes, in instances."""
+class Size(Contract):
+    """The least and the wanted size of an Auto Scaling group, in instances."""
+
+    min: int
+    desired: int
+
+
+class GroupSize(Size):
+    """A group by name, with its size."""
 
     group: str
-    min: int
-    max: int
-    desired: int
 
 
 class Group(GroupSize):
     """One Auto Scaling group as it was: sizes, launch template, and the tags it propagates."""
 
+    max: int
     template: Template
     tags: dict[str, str]
 
-    def size(self) -> GroupSize:
-        """The sizes alone."""
-        return GroupSize(group=self.group, min=self.min, max=self.max, desired=self.desired)
+    def size(self) -> Size:
+        """The size, for a group of another name."""
+        return Size(min=self.min, desired=self.desired)
+
+    def own_size(self) -> GroupSize:
+        """The size, with the group it is of."""
+        return GroupSize(group=self.group, min=self.min, desired=self.desired)
 
 
 class GroupNoteInputs(Inputs):
@@ -128,7 +138,7 @@ class AutoscalerHoldInputs(Inputs):
 
     wanted: Wanted[Literal["held", "released"]]
     old_groups: Wanted[tuple[str, ...]]
-    new_groups: Wanted[dict[str, GroupSize]]
+    new_groups: Wanted[dict[str, Size]]
 
     def say(self) -> str:
         """Whether groups are held, and how many."""

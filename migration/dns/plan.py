@@ -14,7 +14,7 @@ from typing import Any, Literal
 from migration.contracts.traffic import SideBalancers
 from migration.dns.wanted import Weights
 from migration.runtime.deadline import Permanent
-from migration.settings.model import DnsRecord
+from migration.settings.model import DnsRecord, Name
 
 Form = Literal["pair", "original", "final"]
 RecordSet = Mapping[str, Any]
@@ -30,7 +30,7 @@ def simple_set(name: DnsRecord, form: Form, old: SideBalancers, new: SideBalance
     return [_record(name.name, name.ttl, name.value if form == "original" else new.of(name.serves))]
 
 
-def pair_sets(name: DnsRecord, weights: Weights, ttl: int, old: SideBalancers, new: SideBalancers) -> list[RecordSet]:
+def pair_sets(name: Name, weights: Weights, ttl: int, old: SideBalancers, new: SideBalancers) -> list[RecordSet]:
     """The weighted pair of a name. `ttl` (seconds) is the lowered one, used as long as the pair stands."""
     return [
         {**_record(name.name, ttl, side.of(name.serves)), "SetIdentifier": side.side, "Weight": weight}
@@ -59,7 +59,7 @@ def present_sets(records: Iterable[RecordSet], name: str) -> list[RecordSet]:
     return [record for record in records if plain(record["Name"]) == plain(name)]
 
 
-def _refuse_strangers(name: DnsRecord, present: Sequence[RecordSet], old: SideBalancers, new: SideBalancers) -> None:
+def _refuse_strangers(name: Name, present: Sequence[RecordSet], old: SideBalancers, new: SideBalancers) -> None:
     """Raise `Permanent` for a record that leads to neither side's balancer: somebody else changed it."""
     allowed = {plain(value) for value in (old.of(name.serves), new.of(name.serves), name.value)}
     for record in present:
@@ -133,7 +133,7 @@ def _exchange(present: Sequence[RecordSet], target: Sequence[RecordSet]) -> list
 
 def differing(
     records: Iterable[RecordSet],
-    names: Iterable[DnsRecord],
+    names: Iterable[Name],
     weights: Weights,
     *,
     ttl: int,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from migration.clients.etcd import Direct, Etcd, client_trust
 from migration.etcd.over_ssm import OverSsm
 from migration.runtime.deadline import Deadline, Retryable
+from migration.settings.model import Access
 
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
-
-Access = Literal["direct", "ssm"]
 
 
 def direct(aws: Aws, certificates: str, alive: Callable[[], None]) -> Callable[[Iterable[str]], Etcd]:
@@ -45,7 +44,7 @@ def reach(
     if not running:
         raise Retryable("no member's machine is running")
     endpoints = [f"https://{one.ip}:{client_port}" for one in running]
-    if access == "direct":
+    if access.by_port:
         etcd = direct(aws, certificates, alive)(endpoints)
         try:
             etcd.members()

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from migration.clients.documents import mapping
 from migration.clients.kubernetes import SERVICES
 from migration.contracts.workers import DrainInputs, DrainResult
+from migration.drain.bound import Bound, lower_bound
 from migration.drain.cluster import Cluster
 from migration.drain.executor import Drainer, Pace, Tally
 from migration.drain.nodes import change_nodes, cordoned, name_of, nodes_of, uncordoned
@@ -28,9 +29,9 @@ def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> 
         context.log(
             f"{changed} of {len(nodes)} nodes {'cordoned and tainted' if wanted == 'drained' else 'uncordoned'}"
         )
-    tally = Tally()
+    tally, bound = Tally(), None
     if wanted == "drained" and nodes:
-        tally = _drain(inputs, frozenset(name_of(node) for node in nodes), context)
+        tally, bound = _drain(inputs, frozenset(name_of(node) for node in nodes), context)
     return DrainResult(
         wanted=wanted,
         tier=inputs.tier,
@@ -41,6 +42,8 @@ def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> 
         rejected429=tally.rejected,
         seconds=round(context.deadline.clock() - began, 1),
         blocked=(),
+        bound_seconds=round(bound.seconds, 1) if bound else None,
+        bound=bound.sentence if bound else "",
     )
 
 
@@ -66,7 +69,7 @@ def rules_of(inputs: DrainInputs, context: Context) -> Rules:
     )
 
 
-def _drain(inputs: DrainInputs, nodes: frozenset[str], context: Context) -> Tally:
+def _drain(inputs: DrainInputs, nodes: frozenset[str], context: Context) -> tuple[Tally, Bound]:
     pace = Pace(
         per_second=float(inputs.rules.max_evictions_per_second),
         rescan=inputs.rules.rescan_seconds,
@@ -74,6 +77,8 @@ def _drain(inputs: DrainInputs, nodes: frozenset[str], context: Context) -> Tall
     )
     cluster = Cluster(context.clients.kubernetes, nodes, context.deadline.clock)
     rules = rules_of(inputs, context)
+    bound = lower_bound(cluster.exact(), rules, per_second=pace.per_second)
+    context.log(bound.sentence)
     cluster.start()
     try:
         with ThreadPoolExecutor(inputs.rules.concurrency, thread_name_prefix="evict") as pool:
@@ -98,4 +103,4 @@ def _drain(inputs: DrainInputs, nodes: frozenset[str], context: Context) -> Tall
             f"again:\n{listed}"
         )
     context.log(f"done: {tally.evictions} evicted, {tally.restarts} rolling restarts, {tally.rejected} refusals (429)")
-    return tally
+    return tally, bound

@@ -31,9 +31,10 @@ def run(inputs: MemberSwapInputs, previous: MemberSwapResult | None, context: Co
 
 def _swap(inputs: MemberSwapInputs, context: Context) -> Swap:
     aws = context.clients.aws
-    if inputs.etcd.access != "direct":
+    if not inputs.etcd.access.takes_changes:
         raise Permanent(
-            "migration:etcd.access is 'ssm', which isn't there yet; use direct with migration:operatorNetworks"
+            f"migration:etcd.access is {inputs.etcd.access.value!r}, by which members can only be looked at; "
+            f"use direct with migration:operatorNetworks"
         )
     return Swap(
         cluster=inputs.cluster,

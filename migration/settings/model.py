@@ -6,6 +6,7 @@ Rules that compare several keys stand in `migration.settings.rules`.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -39,10 +40,11 @@ class Model(BaseModel):
 
 
 class ReferencedSubnets(Model):
-    """One zone of a referenced side: subnet ids that are already there."""
+    """One zone of a referenced side: the id of the subnet that its machines are in."""
+
+    dropped: ClassVar[frozenset[str]] = frozenset({"public"})
 
     private: str
-    public: str | None = None
 
 
 class SecurityGroups(Model):
@@ -55,10 +57,10 @@ class SecurityGroups(Model):
 class Balancer(Model):
     """A network load balancer that is already there. `target_groups` are ARNs."""
 
+    dropped: ClassVar[frozenset[str]] = frozenset({"zoneId", "port"})
+
     arn: str
     dns_name: str
-    zone_id: str
-    port: Annotated[int, Field(ge=1, le=65535)]
     target_groups: tuple[str, ...]
 
 
@@ -119,13 +121,18 @@ class Member(Model):
     volume_type: str = "gp3"
 
 
-class DnsRecord(Model):
-    """A name that clients use: `serves` says which balancer answers; `ttl` and `value` as they were before."""
+class Name(Model):
+    """A name that clients use: `serves` says which balancer answers; `value` is what it led to before."""
 
     name: str
     serves: Literal["ingress", "api"]
-    ttl: Annotated[int, Field(ge=1)]
     value: str
+
+
+class DnsRecord(Name):
+    """A name with its record's `ttl` (seconds) as it was before."""
+
+    ttl: Annotated[int, Field(ge=1)]
 
 
 class Traffic(Model):
@@ -147,13 +154,30 @@ class Ingress(Model):
     external_traffic_policy: Literal["Local", "Cluster"] = "Local"
 
 
+class Access(StrEnum):
+    """A way to reach etcd: by its client port from the operator's networks, or on the members' machines."""
+
+    DIRECT = "direct"
+    SSM = "ssm"
+
+    @property
+    def by_port(self) -> bool:
+        """Whether the operator's networks must be let in to the client port."""
+        return self is Access.DIRECT
+
+    @property
+    def takes_changes(self) -> bool:
+        """Whether members can be swapped by it; the others only look."""
+        return self is Access.DIRECT
+
+
 class Etcd(Model):
     """How this program reaches etcd. `certificates` is the SSM prefix that holds ca.crt, client.crt, client.key.
 
     `snapshots` is the folder, on the operator's machine, that a snapshot goes to before each swap.
     """
 
-    access: Literal["direct", "ssm"] = "direct"
+    access: Access = Access.DIRECT
     certificates: str
     snapshots: str = ".migration/snapshots"
     client_port: Annotated[int, Field(ge=1, le=65535)] = 2379

@@ -17,13 +17,13 @@ from migration.stages.table import Back, stage
 _PATIENCE = 60.0
 
 
-def admit(settings: Settings, owner: str) -> Move:
-    """The legal move to the settings' stage.
+def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Move:
+    """The legal move to the settings' stage, as `clients` (default: the settings') see the world.
 
     Raises `migration.stages.moves.IllegalMove` naming the next legal command, or `Permanent` when AWS can't be asked.
     """
     c = settings.configuration
-    clients = Clients(region=settings.region, kubeconfig=c.kubeconfig)
+    clients = clients or Clients(region=settings.region, kubeconfig=c.kubeconfig)
     try:
         record = read_record(clients.aws, c.cluster)
     except (BotoCoreError, ClientError) as error:

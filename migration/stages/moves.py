@@ -19,11 +19,12 @@ class Direction(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """A legal move: from where, to where, in which direction."""
+    """A legal move: from where, to where, in which direction. `settled`: there already, with nothing under way."""
 
     origin: int
     target: int
     direction: Direction
+    settled: bool = False
 
 
 class IllegalMove(ValueError):
@@ -70,7 +71,7 @@ def plan_move(
             f"at stage {record.reached}. They may be exchanged only from stage {LAST}, beginning at 0"
         )
     if target == record.tried == record.reached:
-        return Move(origin=target, target=target, direction=Direction.STAY)
+        return Move(origin=target, target=target, direction=Direction.STAY, settled=True)
     if target == record.tried and record.tried > record.reached:
         return Move(origin=record.reached, target=target, direction=Direction.FORWARD)
     if target == record.tried and record.tried < record.reached:

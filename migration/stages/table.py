@@ -191,6 +191,16 @@ def stage(number: int) -> Stage:
     return STAGES[number]
 
 
+def entered(origin: int, target: int) -> tuple[Stage, ...]:
+    """The rows that an `up` from `origin` to `target` enters, in order; going back or staying enters none."""
+    return STAGES[origin + 1 : target + 1]
+
+
+def before(row: Stage) -> Stage:
+    """The row before; the first one's is itself."""
+    return STAGES[max(0, row.number - 1)]
+
+
 def last_before_traffic() -> Stage:
     """The last stage that moves neither traffic nor data: a cluster without a record may begin at up to this one."""
     return next(row for row in reversed(STAGES) if not row.moves_traffic)

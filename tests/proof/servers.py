@@ -194,11 +194,25 @@ def budget(name: str, current: int, desired: int, version: int = 1) -> dict[str,
     }
 
 
+def pod(
+    name: str, node: str, host_ip: str = "", *, owner: str = "ReplicaSet", phase: str = "Running", version: int = 1
+) -> dict[str, Any]:
+    owners = [{"kind": owner, "name": "x", "controller": True}] if owner else []
+    return {
+        "metadata": {"uid": name, "name": name, "resourceVersion": str(version), "ownerReferences": owners},
+        "spec": {"nodeName": node} if node else {},
+        "status": {"phase": phase} | ({"hostIP": host_ip} if host_ip else {}),
+    }
+
+
 class FakeKube:
-    """As much of the Kubernetes API as the proof uses: namespaces, ConfigMaps with pages, budgets with a watch."""
+    """As much of the Kubernetes API as the proof uses: namespaces, ConfigMaps with pages, budgets and pods with a
+    watch each."""
 
     def __init__(self) -> None:
         self.keys: dict[str, dict[str, Any]] = {}
+        self.pods: list[dict[str, Any]] = []
+        self.pod_events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.budgets: list[dict[str, Any]] = []
         self.events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.watched_from: list[str] = []
@@ -216,6 +230,7 @@ class FakeKube:
         app.router.add_delete("/api/v1/namespaces/proof/configmaps", self._delete)
         app.router.add_get("/api/v1/namespaces/proof/configmaps/{name}", self._get)
         app.router.add_get("/apis/policy/v1/poddisruptionbudgets", self._budgets)
+        app.router.add_get("/api/v1/pods", self._pods)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -280,8 +295,21 @@ class FakeKube:
         if request.query.get("watch") != "true":
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self.budgets})
         self.watched_from.append(request.query["resourceVersion"])
-        stream = web.StreamResponse()
-        await stream.prepare(request)
-        while (event := await self.events.get()) is not None:
-            await stream.write(json.dumps(event).encode() + b"\n")
-        return stream
+        return await _stream(request, self.events)
+
+    async def _pods(self, request: web.Request) -> web.StreamResponse:
+        if request.query.get("watch") == "true":
+            return await _stream(request, self.pod_events)
+        at, size = int(request.query.get("continue") or 0), int(request.query["limit"])
+        more = str(at + size) if at + size < len(self.pods) else ""
+        metadata = {"resourceVersion": "1", "continue": more}
+        return web.json_response({"metadata": metadata, "items": self.pods[at : at + size]})
+
+
+async def _stream(request: web.Request, events: asyncio.Queue[dict[str, Any] | None]) -> web.StreamResponse:
+    """A watch: what is put into the queue, until None."""
+    stream = web.StreamResponse()
+    await stream.prepare(request)
+    while (event := await events.get()) is not None:
+        await stream.write(json.dumps(event).encode() + b"\n")
+    return stream

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from proof.etcd import EtcdSampler, EtcdUnreachable, Member, Status
+from migration.clients.etcd import Member, Status
+from migration.runtime.deadline import Retryable
+from proof.etcd import EtcdSampler
 
-VOTERS = [Member(id=str(n), name=f"m{n}", client_urls=(f"https://m{n}",), learner=False) for n in range(3)]
+VOTERS = [
+    Member(id=str(n), name=f"m{n}", peer_urls=(), client_urls=(f"https://m{n}",), learner=False) for n in range(3)
+]
 
 
 class Client:
@@ -22,8 +26,9 @@ class Client:
     async def status(self, endpoint: str) -> Status:
         await asyncio.sleep(0.05)
         if self.closed:
-            raise EtcdUnreachable("closed")
-        return Status(leader="0" if self.closed else "1", term=1)
+            raise Retryable("closed")
+        leader = "0" if self.closed else "1"
+        return Status(id="1", leader=leader, learner=False, term=1, raft_index=1, errors=())
 
 
 def test_a_look_through_a_client_that_was_exchanged_counts_no_voter_as_missing() -> None:

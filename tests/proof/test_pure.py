@@ -9,21 +9,36 @@ from typing import Any
 
 import pytest
 
+from migration.clients.etcd import Member, Status
+from migration.runtime.deadline import Retryable
 from proof import marks
-from proof.budgets import BudgetBook
+from proof.budgets import BudgetBook, read_budget
 from proof.config import ConfigError, LiveConfig, change_place, load, parse
-from proof.etcd import EtcdBook, EtcdUnreachable, Member, Sample, Status, sample
-from proof.http1 import AnswerParser, MalformedAnswer
+from proof.etcd import EtcdBook, Sample, sample
+from proof.http1 import Exchange, MalformedAnswer, request_head
+from proof.model import CellSecond, MemberSeen, label_at
 from proof.summary import Tally, longest_outage, percentile
 from proof.writer import Journal, compare, key_name, key_value, read_journal
 from tests.proof.servers import budget
 
 
-def parsed(data: bytes, step: int = 1) -> AnswerParser:
-    parser = AnswerParser()
+def asked() -> Exchange:
+    return Exchange(request_head("shop.example:8080", "/?q", keep=True))
+
+
+def parsed(data: bytes, step: int = 1) -> Exchange:
+    exchange = asked()
     for at in range(0, len(data), step):
-        parser.feed(data[at : at + step])
-    return parser
+        exchange.feed(data[at : at + step])
+    return exchange
+
+
+@pytest.mark.parametrize(("keep", "connection"), [(True, "keep-alive"), (False, "close")])
+def test_a_probe_sends_this_request_and_nothing_else(keep: bool, connection: str) -> None:
+    assert Exchange(request_head("shop.example:8080", "/?q", keep=keep)).request.decode() == (
+        f"GET /?q HTTP/1.1\r\nHost: shop.example:8080\r\nUser-Agent: proof\r\nAccept: */*\r\n"
+        f"Connection: {connection}\r\n\r\n"
+    )
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
@@ -44,7 +59,7 @@ def parsed(data: bytes, step: int = 1) -> AnswerParser:
     ],
 )
 def test_an_answer_is_whole_with_its_last_byte(step: int, data: bytes, body: bytes, closes: bool) -> None:
-    early = AnswerParser()
+    early = asked()
     early.feed(data[:-1])
     assert early.answer is None
     answer = parsed(data, step).answer
@@ -70,11 +85,14 @@ def test_an_end_within_a_body_is_no_answer() -> None:
         b"SSH-2.0-x\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nnocolon\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok, and more",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
     ],
 )
 def test_what_is_no_http_answer_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedAnswer):
-        parsed(data)
+        parsed(data, 1000)
 
 
 @pytest.mark.parametrize(
@@ -94,9 +112,9 @@ def test_an_outage_lasts_from_the_first_failure_to_the_next_success(failed_at: l
 
 def test_a_request_without_any_result_counts_as_failed() -> None:
     tally = Tally(0.1)
-    tally.add_second({"due": 10, "sent": 10, "failed": 1, "ms": [1.0] * 7})
-    assert tally.as_json()["failed"] == 3
-    assert tally.as_json()["why"]["no result was recorded"] > 0
+    tally.add_second(CellSecond(due=10, sent=10, failed=1, ms=(1.0,) * 7))
+    assert tally.cell().failed == 3
+    assert tally.cell().why == {"no result was recorded": 2}
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
@@ -123,7 +141,7 @@ def test_marks_delimit_windows_and_the_latest_begun_counts(tmp_path: Path) -> No
         ("stage 0", 50, 70),
         ("stage 1", 71, None),
     ]
-    assert [marks.label_at(found, t) for t in (5, 10, 39, 45, 69.9, 80)] == [
+    assert [label_at(found, t) for t in (5, 10, 39, 45, 69.9, 80)] == [
         None,
         "idle",
         "idle",
@@ -134,40 +152,44 @@ def test_marks_delimit_windows_and_the_latest_begun_counts(tmp_path: Path) -> No
 
 
 def test_a_stage_begun_again_after_a_crash_is_two_windows() -> None:
-    found = marks.windows([{"t": 1, "text": "stage 3 begin"}, {"t": 5, "text": "stage 3 begin"}])
+    found = marks.windows([marks.Mark(t=1, text="stage 3 begin"), marks.Mark(t=5, text="stage 3 begin")])
     assert [(w.begin, w.end) for w in found] == [(1, 5), (5, None)]
 
 
 def started(*items: dict[str, Any]) -> BudgetBook:
     book = BudgetBook()
-    book.listed(list(items), 0)
+    book.listed([read_budget(item) for item in items], 0)
     return book
 
 
 def test_a_budget_met_at_the_start_and_below_later_is_one_violation_with_its_worst_numbers() -> None:
     book = started(budget("web", 3, 3))
-    assert [v.budget for v in book.seen("MODIFIED", budget("web", 2, 3), 5)] == ["shop/web"]
-    assert book.seen("MODIFIED", budget("web", 1, 3), 6) == []
-    book.seen("MODIFIED", budget("web", 3, 3), 8)
+    assert [v.budget for v in book.seen("MODIFIED", read_budget(budget("web", 2, 3)), 5)] == ["shop/web"]
+    assert book.seen("MODIFIED", read_budget(budget("web", 1, 3)), 6) == []
+    book.seen("MODIFIED", read_budget(budget("web", 3, 3)), 8)
     assert [(v.begin, v.end, v.current, v.desired) for v in book.violations] == [(5, 8, 1, 3)]
-    book.seen("MODIFIED", budget("web", 2, 3), 9)
+    book.seen("MODIFIED", read_budget(budget("web", 2, 3)), 9)
     assert len(book.violations) == 2
 
 
 def test_a_budget_unmet_at_the_start_or_made_later_is_not_judged() -> None:
     book = started(budget("bad", 0, 1), budget("web", 3, 3))
-    book.seen("ADDED", budget("later", 0, 1), 1)
-    book.seen("MODIFIED", budget("bad", 0, 1), 1)
+    book.seen("ADDED", read_budget(budget("later", 0, 1)), 1)
+    book.seen("MODIFIED", read_budget(budget("bad", 0, 1)), 1)
     assert (book.watched, book.violations, book.unmet_at_start) == (1, [], {"shop/bad"})
 
 
 def test_a_removed_budget_is_a_violation_whether_the_watch_or_a_new_list_tells() -> None:
     watched, listed = started(budget("web", 3, 3)), started(budget("web", 3, 3))
-    watched.seen("DELETED", budget("web", 3, 3), 4)
+    watched.seen("DELETED", read_budget(budget("web", 3, 3)), 4)
     watched.listed([], 5)
     listed.listed([], 5)
     assert [v.removed for v in watched.violations] == [True]
     assert [v.removed for v in listed.violations] == [True]
+
+
+def url(member: str) -> str:
+    return f"https://{member}:2379"
 
 
 class Members:
@@ -179,32 +201,39 @@ class Members:
 
     async def members(self, endpoint: str) -> list[Member]:
         if endpoint in self.down:
-            raise EtcdUnreachable(endpoint)
-        return [Member(id=n, name=f"m{n}", client_urls=(n,), learner=n == "4") for n in "1234"]
+            raise Retryable(endpoint)
+        return [Member(id=n, name=f"m{n}", peer_urls=(), client_urls=(url(n),), learner=n == "4") for n in "1234"]
 
     async def status(self, endpoint: str) -> Status:
         self.asked.append(endpoint)
         if endpoint in self.down:
-            raise EtcdUnreachable(endpoint)
-        return Status(leader="0" if endpoint == "lost" else "1", term=7)
+            raise Retryable(endpoint)
+        return Status(id="1", leader="1", learner=False, term=7, raft_index=1, errors=())
 
 
 def test_every_voter_is_asked_itself_and_learners_do_not_count() -> None:
     client = Members()
-    client.down = {"2"}
-    seen = asyncio.run(sample(client, ["2", "1"]))
-    assert (seen.healthy, seen.unhealthy, seen.learners, seen.leader) == (2, ("m2",), ("m4",), "m1")
-    assert client.asked.count("2") == 2
+    client.down = {url("2")}
+    seen = asyncio.run(sample(client, [url("2"), url("1")]))
+    assert (seen.healthy, seen.leader) == (2, "m1")
+    assert seen.members == tuple(
+        MemberSeen(name=f"m{n}", address=n, learner=n == "4", healthy=n != "2") for n in "1234"
+    )
+    assert client.asked.count(url("2")) == 2
 
 
 def test_no_answer_at_all_is_blind_not_zero() -> None:
     client = Members()
-    client.down = {"1"}
-    assert asyncio.run(sample(client, ["1"])).healthy is None
+    client.down = {url("1")}
+    assert asyncio.run(sample(client, [url("1")])).healthy is None
 
 
 def seen_etcd(healthy: int | None, leader: str = "a", term: int = 2, voters: str = "abc") -> Sample:
-    return Sample(healthy=healthy, voters=tuple(voters), leader=leader, term=term)
+    """The last of the voters are those that aren't healthy."""
+    if healthy is None:
+        return Sample(members=None)
+    members = (MemberSeen(name=name, address="", healthy=at < healthy) for at, name in enumerate(voters))
+    return Sample(members=tuple(members), leader=leader, term=term)
 
 
 def test_etcd_keeps_the_minimum_the_leaders_and_how_long_it_was_blind() -> None:
@@ -215,11 +244,11 @@ def test_etcd_keeps_the_minimum_the_leaders_and_how_long_it_was_blind() -> None:
         seen_etcd(None),
         seen_etcd(None),
         seen_etcd(2, "b", 3),
-        seen_etcd(4, "b", 3, "bcd"),
+        seen_etcd(3, "b", 3, "bcd"),
     ]
     for at, one in enumerate(samples):
         book.add(one, float(at))
-    assert book.as_json() == {
+    assert book.facts().model_dump(mode="json") == {
         "members_before": ["a", "b", "c"],
         "members_after": ["b", "c", "d"],
         "learners_after": [],

@@ -10,20 +10,22 @@ from typing import Any
 
 import pytest
 
+from migration.clients.asynchronous import AsyncKubernetes
+from migration.clients.kubeconfig import read_kubeconfig
 from proof import __main__ as cli
 from proof import marks
 from proof.budgets import BudgetWatcher
 from proof.config import ConfigError, WriterConfig
 from proof.html import write_html
-from proof.kube import connect, read_kubeconfig
+from proof.model import Due, Parts, Report, Stage, Status, Summary
 from proof.names import NameWatcher
 from proof.report import build
 from proof.resolver import server_query
 from proof.run import Run
-from proof.summary import lines, summarize
+from proof.summary import lines, read, summarize
 from proof.watch import line
 from proof.writer import Writer, key_name, key_value, read_back, read_journal
-from tests.proof.servers import DnsServer, FakeKube, HttpServer, budget, certificates
+from tests.proof.servers import DnsServer, FakeKube, HttpServer, budget, certificates, pod
 from tests.proof.test_probes import until
 
 INGRESS, API = "shop.apps.pet.lab.internal", "api.pet.lab.internal"
@@ -38,7 +40,7 @@ def with_writer(tmp_path: Path, act: Callable[[FakeKube, Writer], Any]) -> tuple
     async def main() -> tuple[FakeKube, Writer, Events]:
         events = Events()
         api = await FakeKube().start()
-        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
         writer = Writer(kube, WriterConfig(rate_hz=200), "r", tmp_path, events)
         task = asyncio.create_task(writer.run())
         await act(api, writer)
@@ -81,7 +83,7 @@ def test_a_write_that_fails_is_tried_again_under_its_own_number(tmp_path: Path, 
 def test_the_read_back_goes_through_all_pages_and_finds_what_is_lost(tmp_path: Path) -> None:
     async def main() -> None:
         api = await FakeKube().start()
-        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
         for n in range(1203):
             name = key_name("r", n)
             api.keys[name] = {
@@ -101,7 +103,7 @@ def test_the_read_back_goes_through_all_pages_and_finds_what_is_lost(tmp_path: P
 def test_an_api_that_can_not_be_listed_is_not_taken_for_no_loss(tmp_path: Path) -> None:
     async def main() -> None:
         api = await FakeKube().start()
-        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
         await api.stop()
         result = await read_back(kube, "proof", "r", [1], patience_s=0)
         assert not result.complete
@@ -116,7 +118,7 @@ def test_the_watch_goes_on_from_the_last_event_when_its_connection_ends(tmp_path
         api = FakeKube()
         api.budgets = [budget("web", 3, 3)]
         await api.start()
-        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
         watcher = BudgetWatcher(kube, events)
         task = asyncio.create_task(watcher.run())
         await watcher.ready.wait()
@@ -139,14 +141,14 @@ def test_a_version_that_is_too_old_means_a_new_list_which_is_counted(tmp_path: P
         api = FakeKube()
         api.budgets = [budget("web", 3, 3)]
         await api.start()
-        kube = connect(read_kubeconfig(api.kubeconfig(tmp_path)))
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
         watcher = BudgetWatcher(kube, Events())
         task = asyncio.create_task(watcher.run())
         await watcher.ready.wait()
         api.budgets = [budget("web", 1, 3)]
         await api.events.put({"type": "ERROR", "object": {"code": 410, "message": "too old"}})
         await until(lambda: len(watcher.book.violations) == 1)
-        assert watcher.relists == 1
+        assert watcher.facts().relists == 1
         task.cancel()
         await api.events.put(None)
         await kube.close()
@@ -174,13 +176,14 @@ def test_a_record_missing_between_two_looks_of_the_cache_is_seen(tmp_path: Path)
     assert events[0] == ("name_empty", {"place": "old", "name": INGRESS, "answer": "NXDOMAIN"})
 
 
-def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]) -> dict[str, Any]:
-    async def main() -> dict[str, Any]:
+def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]) -> Summary:
+    async def main() -> Summary:
         ca, tls = certificates(tmp_path, API)
         ingress, server = await HttpServer().start(), await HttpServer(tls=tls).start()
         dns = await DnsServer({INGRESS: (["127.0.0.1"], 1), API: (["127.0.0.1"], 1)}).start()
         api = FakeKube()
         api.budgets = [budget("web", 3, 3)]
+        api.pods = [pod(f"p{n}", "n1", "127.0.0.9") for n in range(3)]
         await api.start()
         config = {
             "places": [{"name": "old", "source_address": "127.10.0.10", "resolver": dns.address}],
@@ -191,6 +194,7 @@ def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]
             "probe": {"rate_hz": 2, "timeout_s": 20},
             "writer": {"rate_hz": 50, "min_rate": 0},
             "cpu_groups": {"tests": {"match": ["pytest"]}},
+            "sides": [{"name": "legacy", "cidr": "127.0.0.0/16"}, {"name": "main", "cidr": "127.30.0.0/16"}],
         }
         path = tmp_path / "proof.json"
         path.write_text(json.dumps(config))
@@ -201,6 +205,7 @@ def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]
         if not task.done():
             (tmp_path / "out/stop").touch()
         await api.events.put(None)
+        await api.pod_events.put(None)
         summary = await task
         for stop in (ingress.stop(), server.stop(), api.stop()):
             await stop
@@ -210,25 +215,23 @@ def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]
     return asyncio.run(main())
 
 
-def status(tmp_path: Path) -> dict[str, Any]:
-    return json.loads((tmp_path / "out/status.json").read_text())
+def status(tmp_path: Path) -> Status:
+    found = read(tmp_path / "out/status.json", Status)
+    assert found is not None
+    return found
 
 
-def judged(summary: dict[str, Any]) -> dict[str, Any]:
-    return build(
-        summary,
-        stages=[{"stage": 0, "name": "baseline", "second_up_changes": 0}],
-        leftovers=[],
-        etcd={"min_healthy_voters": 3, "healthy_voters_at_start": 3},
-    )
+def judged(summary: Summary) -> Report:
+    stages = (Stage(stage=0, name="baseline", second_up_changes=0),)
+    return build(summary, Parts(stages=stages, leftovers=(), due=Due(etcd=False)))
 
 
 async def idle_and_stage_0(tmp_path: Path) -> None:
     """Both windows last until each has seen a few requests of every cell."""
 
     async def more() -> None:
-        wanted = status(tmp_path)["due"] + 24
-        await until(lambda: status(tmp_path)["due"] >= wanted)
+        wanted = status(tmp_path).due + 24
+        await until(lambda: status(tmp_path).due >= wanted)
 
     marks.add(tmp_path / "out", "idle begin")
     await more()
@@ -243,16 +246,17 @@ def test_a_run_where_nothing_happens_is_ok_and_its_page_stands_alone(tmp_path: P
 
     summary = whole_run(tmp_path, during)
     report = judged(summary)
-    assert report["reasons"] == []
-    assert report["ok"]
-    for part in ("probes", "idle"):
-        for numbers in report[part].values():
-            assert numbers["due"] == numbers["sent"] > 0
-            assert list(numbers["by_place"]) == ["old"]
-    assert report["writes"]["acknowledged"] > 0
-    assert report["budgets"]["watched"] == 1
-    assert summary == summarize(tmp_path / "out")
-    json.dumps(report)
+    assert report.reasons == ()
+    assert report.ok
+    for part in (report.probes, report.idle):
+        for numbers in part.values():
+            assert numbers.due == numbers.sent > 0
+            assert list(numbers.by_place) == ["old"]
+    assert report.writes.acknowledged > 0
+    assert report.budgets.watched == 1
+    assert status(tmp_path).pods == {"legacy": 3, "main": 0}
+    assert summary == summarize(tmp_path / "out") == read(tmp_path / "out/summary.json", Summary)
+    assert Report.model_validate_json(report.model_dump_json()) == report
     write_html(report, tmp_path / "out", tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") >= 3
@@ -263,14 +267,14 @@ def test_a_run_where_nothing_happens_is_ok_and_its_page_stands_alone(tmp_path: P
 def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Path) -> None:
     async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
         await idle_and_stage_0(tmp_path)
-        await until(lambda: status(tmp_path)["writes"]["acknowledged"] >= 5)
+        await until(lambda: (now := status(tmp_path).writes) is not None and now.acknowledged >= 5)
         await api.events.put({"type": "MODIFIED", "object": budget("web", 1, 3, 9)})
         del api.keys[sorted(api.keys)[0]]
         await ingress.stop()
-        await until(lambda: status(tmp_path)["failed"] >= 3)
+        await until(lambda: status(tmp_path).failed >= 3)
         assert "refused" in line(status(tmp_path))
 
-    reasons = "\n".join(judged(whole_run(tmp_path, during))["reasons"])
+    reasons = "\n".join(judged(whole_run(tmp_path, during)).reasons)
     assert "ingress_fresh from old: " in reasons
     assert "(stage 0: " in reasons
     assert "refused" in reasons
@@ -282,15 +286,15 @@ def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Pa
 
 def test_a_killed_run_can_be_summed_up_but_is_not_ok(tmp_path: Path) -> None:
     async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
-        await until(lambda: status(tmp_path)["due"] >= 16 and any(lines(tmp_path / "out/seconds.jsonl")))
+        await until(lambda: status(tmp_path).due >= 16 and any(lines(tmp_path / "out/seconds.jsonl")))
 
     whole_run(tmp_path, during)
     (tmp_path / "out/end.json").unlink()
     report = judged(summarize(tmp_path / "out"))
-    assert not report["ok"]
-    assert report["probes"]["api_kept"]["due"] > 0
-    assert any("did not end in order" in reason for reason in report["reasons"])
-    assert any("could not be read back" in reason for reason in report["reasons"])
+    assert not report.ok
+    assert report.probes["api_kept"].due > 0
+    assert any("did not end in order" in reason for reason in report.reasons)
+    assert any("could not be read back" in reason for reason in report.reasons)
 
 
 def test_a_directory_that_holds_a_run_is_refused(tmp_path: Path) -> None:
@@ -308,7 +312,7 @@ def test_commands_tell_what_is_wrong_in_a_sentence(tmp_path: Path, capsys: pytes
     assert cli.main(["run", *config, "--out", str(tmp_path / "o")]) == 2
     assert "kubeconfig: is missing" in capsys.readouterr().err
     assert cli.main(["mark", "--out", str(tmp_path / "o"), "stage", "3", "begin"]) == 0
-    assert marks.read(tmp_path / "o")[0]["text"] == "stage 3 begin"
+    assert marks.read(tmp_path / "o")[0].text == "stage 3 begin"
     assert cli.main(["place", *config, "new", "--source", "127.30.0.10"]) == 0
     assert json.loads((tmp_path / "none.json").read_text())["places"][0]["source_address"] == "127.30.0.10"
     assert cli.main(["report", "--out", str(tmp_path / "o"), "--json", str(tmp_path / "r.json")]) == 1

@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from migration.clients.etcd import Member
+from migration.runtime.deadline import Retryable
 from proof.config import EtcdConfig, ProcessGroup
 from proof.cpu import CpuSampler
-from proof.etcd import EtcdSampler, EtcdUnreachable, GatewayClient, Member
+from proof.etcd import EtcdSampler, connect
+from proof.model import GroupUse
 from tests.proof.servers import certificates
 from tests.proof.test_probes import until
 
@@ -26,10 +29,12 @@ async def gateway(folder: Path, term: list[int]) -> tuple[web.AppRunner, EtcdCon
 
     async def members(_: web.Request) -> web.Response:
         voter = {"ID": "7", "name": "a", "clientURLs": [url]}
-        return web.json_response({"members": [voter, {"ID": "8", "name": "", "isLearner": True}]})
+        return web.json_response(
+            {"members": [voter, {"ID": "8", "isLearner": True, "peerURLs": ["https://127.0.0.8:2380"]}]}
+        )
 
     async def status(_: web.Request) -> web.Response:
-        return web.json_response({"leader": "7", "raftTerm": str(term[0])})
+        return web.json_response({"header": {"member_id": "7"}, "leader": "7", "raftTerm": str(term[0])})
 
     app = web.Application()
     app.router.add_post("/v3/cluster/member/list", members)
@@ -49,8 +54,10 @@ def test_the_gateway_is_read_and_a_server_that_is_gone_is_unreachable(tmp_path: 
         events: list[tuple[str, dict[str, Any]]] = []
         term = [2]
         runner, config = await gateway(tmp_path, term)
-        client = GatewayClient(config)
-        assert (await client.members(config.endpoints[0]))[1] == Member(id="8", name="", client_urls=(), learner=True)
+        client = connect(config)
+        assert (await client.members(config.endpoints[0]))[1] == Member(
+            id="8", name="", peer_urls=("https://127.0.0.8:2380",), client_urls=(), learner=True
+        )
         sampler = EtcdSampler(lambda kind, at, **data: events.append((kind, data)))
         sampler.use(client, config.endpoints, config.rate_hz)
         task = asyncio.create_task(sampler.run())
@@ -63,10 +70,17 @@ def test_the_gateway_is_read_and_a_server_that_is_gone_is_unreachable(tmp_path: 
             ("8",),
         )
         await runner.cleanup()
-        with pytest.raises(EtcdUnreachable):
+        with pytest.raises(Retryable):
             await client.status(config.endpoints[0])
         await until(lambda: sampler.book.blind_samples >= 1)
         assert sampler.book.min_healthy == 1
+        voter = {"name": "a", "address": "localhost", "learner": False, "healthy": True}
+        learner = {"name": "8", "address": "127.0.0.8", "learner": True, "healthy": True}
+        # Told once for each change: the same members after a new term are no change.
+        assert events == [
+            ("etcd_changed", {"members": [learner, voter], "leader": "a"}),
+            ("etcd_changed", {"members": None, "leader": None}),
+        ]
         task.cancel()
         await client.close()
 
@@ -85,11 +99,11 @@ def test_cpu_is_counted_for_the_process_of_a_pid_file_with_its_children(tmp_path
         }
         sampler = CpuSampler(groups)
         seen = sampler.sample()
-        while not seen["groups"]["busy"]["cpu"]:
+        while not seen.groups["busy"].cpu:
             sampler._scanned = 0.0  # look for members again: the child takes a moment to be there
             seen = sampler.sample()
-        assert seen["groups"]["busy"]["rss_mb"] > 0
-        assert seen["groups"]["nobody"] == {"cpu": 0.0, "rss_mb": 0}
+        assert seen.groups["busy"].rss_mb > 0
+        assert seen.groups["nobody"] == GroupUse()
         assert sampler.peak_rss_mb > 0
     finally:
         os.killpg(parent.pid, 9)

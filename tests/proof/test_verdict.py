@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from proof.config import KINDS
+from proof.model import Due, Gate, Parts, Report, Summary, Watched, Window
+from proof.report import build
 from proof.verdict import judge
 
 
@@ -17,27 +19,31 @@ def cell(**changes: Any) -> dict[str, Any]:
 
 
 def good() -> dict[str, Any]:
+    """A good report as its JSON has it; each test breaks one thing in it."""
+
     def kinds() -> dict[str, Any]:
         return {kind: cell(due=200, sent=200, by_place={"old": cell(), "new": cell()}) for kind in KINDS}
 
+    held = {"position": "after", "check": "reachable", "ok": True, "detail": "both ways"}
     return {
         "stages": [
             {"stage": 0, "name": "baseline", "second_up_changes": 0, "gates": []},
-            {
-                "stage": 1,
-                "name": "network",
-                "second_up_changes": 0,
-                "gates": [{"name": "reachable", "ok": True}],
-            },
+            {"stage": 1, "name": "network", "second_up_changes": 0, "gates": [held]},
         ],
         "probes": kinds(),
         "idle": kinds(),
-        "writes": {"acknowledged": 1000, "lost": 0, "longest_gap_s": 0.4},
+        "writes": {"acknowledged": 1000, "lost": 0, "read_back": True, "longest_gap_s": 0.4},
         "budgets": {"watched": 18, "violations": 0},
         "drain": {"nodes": 12, "pods": 240, "evictions": 240, "rejected_429": 0, "seconds": 60},
         "etcd": {"members_before": ["a", "b", "c"], "members_after": ["d", "e", "f"], "min_healthy_voters": 3},
         "leftovers": [],
+        "leftovers_looked_for": True,
+        "finished": True,
     }
+
+
+def judged(report: dict[str, Any]) -> list[str]:
+    return judge(Report.model_validate(report))
 
 
 def one_failed(report: dict[str, Any]) -> None:
@@ -63,6 +69,10 @@ def set_at(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
         at[path[-1]] = value
 
     return change
+
+
+def violation(**changes: Any) -> dict[str, Any]:
+    return {"budget": "shop/web", "begin": 5.0, "end": None, "current": 1, "desired": 3} | changes
 
 
 BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
@@ -118,7 +128,7 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
     ),
     (
         "a lost write",
-        set_at("writes", value={"acknowledged": 1000, "lost": 2, "lost_keys": ["w-x-4", "w-x-5"]}),
+        set_at("writes", value={"acknowledged": 1000, "lost": 2, "read_back": True, "lost_keys": ["w-x-4", "w-x-5"]}),
         ["2 of 1000 acknowledged writes are lost: w-x-4, w-x-5."],
     ),
     ("no write", set_at("writes", "acknowledged", value=0), ["No write was acknowledged."]),
@@ -134,6 +144,7 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
             value={
                 "acknowledged": 9,
                 "lost": 0,
+                "read_back": True,
                 "per_second": 4.5,
                 "min_per_second": 10.0,
                 "longest_gap_s": 20,
@@ -148,15 +159,7 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
             value={
                 "watched": 18,
                 "violations": 1,
-                "details": [
-                    {
-                        "budget": "shop/web",
-                        "current": 1,
-                        "desired": 3,
-                        "window": "stage 6",
-                        "at": "2026-11-22T10:00:00.00Z",
-                    }
-                ],
+                "details": [violation(window="stage 6", at="2026-11-22T10:00:00.00Z")],
             },
         ),
         ["The budget shop/web was violated at 2026-11-22T10:00:00.00Z (stage 6): 1 healthy pods where 3 are wanted."],
@@ -173,7 +176,7 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
             value={
                 "watched": 1,
                 "violations": 1,
-                "details": [{"budget": "shop/web", "current": 0, "desired": 0, "removed": True}],
+                "details": [violation(current=0, desired=0, removed=True)],
             },
         ),
         ["The budget shop/web was removed."],
@@ -212,16 +215,16 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
     ),
     (
         "a gate that did not hold",
-        set_at("stages", 1, "gates", value=[{"name": "reachable", "ok": False}]),
-        ["Stage 1 (network): the gate reachable did not hold."],
+        set_at("stages", 1, "gates", 0, "ok", value=False),
+        ["Stage 1 (network): the gate reachable did not hold after it: both ways."],
     ),
     ("no stage", set_at("stages", value=[]), ["No stage was run."]),
     (
         "leftovers",
-        set_at("leftovers", value=["sg-1 in the old VPC", {"kind": "process", "id": "etcd of i-1"}]),
-        ["Left over: sg-1 in the old VPC.", "Left over: process etcd of i-1."],
+        set_at("leftovers", value=["sg-1 in the old VPC"]),
+        ["Left over: sg-1 in the old VPC."],
     ),
-    ("leftovers not looked for", set_at("leftovers", value=None), ["Leftovers were not looked for."]),
+    ("leftovers not looked for", set_at("leftovers_looked_for", value=False), ["Leftovers were not looked for."]),
     ("an error of the rehearsal", set_at("errors", value=["Stage 4 failed."]), ["Stage 4 failed."]),
     (
         "a proof that was killed",
@@ -237,15 +240,83 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
 
 
 def test_a_good_report_has_no_breach() -> None:
-    assert judge(good()) == []
+    assert judged(good()) == []
 
 
 @pytest.mark.parametrize(("change", "reasons"), [row[1:] for row in BREAKS], ids=[row[0] for row in BREAKS])
 def test_each_breach_is_named_and_nothing_else(change: Callable[[dict[str, Any]], None], reasons: list[str]) -> None:
-    report = copy.deepcopy(good())
+    report = good()
     change(report)
-    assert judge(report) == reasons
+    assert judged(report) == reasons
 
 
 def test_an_empty_report_is_not_ok() -> None:
-    assert len(judge({})) > 10
+    assert len(judge(Report())) == 4 + 4 + 6
+
+
+MISSING: list[tuple[str, str, Any, str]] = [
+    ("ingress", "probes", {}, "ingress_fresh was never probed."),
+    ("api", "probes", {}, "api_kept was never probed."),
+    ("writer", "writes", {}, "No write was acknowledged."),
+    ("budgets", "budgets", {}, "No PodDisruptionBudget was watched."),
+    ("etcd", "etcd", {}, "etcd's healthy voters were never counted."),
+    ("idle", "idle", {}, "Before stage 0 (idle), api_fresh was never probed."),
+    ("stages", "stages", [], "No stage was run."),
+    ("leftovers", "leftovers_looked_for", False, "Leftovers were not looked for."),
+]
+
+
+@pytest.mark.parametrize(("part", "key", "nothing", "reason"), MISSING, ids=[row[0] for row in MISSING])
+def test_what_was_due_and_is_missing_is_a_breach_and_what_was_not_due_is_none(
+    part: str, key: str, nothing: Any, reason: str
+) -> None:
+    report = good() | {key: nothing}
+    assert reason in judged(report)
+    assert reason not in judged(report | {"due": {part: False}})
+
+
+def summary_of(**config: Any) -> Summary:
+    told = {
+        "ingress": "http://shop/",
+        "api": None,
+        "rate_hz": 10,
+        "timeout_s": 1,
+        "places": ["here"],
+        "writer": None,
+        "budgets": True,
+        "etcd": False,
+    }
+    return Summary(config=Watched.model_validate(told | config))
+
+
+def test_a_watch_owes_what_it_was_configured_to_watch() -> None:
+    due = Due.of(summary_of())
+    assert due == Due(
+        ingress=True, api=False, writer=False, budgets=True, etcd=False, idle=False, stages=False, leftovers=False
+    )
+    assert Due.of(summary_of(api="https://api/livez", etcd=True)) == due.model_copy(update={"api": True, "etcd": True})
+    rested = summary_of().model_copy(update={"windows": (Window(label="idle", begin=1, end=2),)})
+    assert Due.of(rested, leftovers=True) == due.model_copy(update={"idle": True, "leftovers": True})
+
+
+def test_of_a_run_whose_configuration_is_lost_everything_is_due() -> None:
+    assert Due.of(Summary()) == Due()
+
+
+def test_a_watch_without_writer_is_not_told_that_it_lost_or_had_writes() -> None:
+    report = build(summary_of(), Parts(due=Due.of(summary_of())))
+    assert not any("write" in reason for reason in report.reasons)
+    assert (report.writes.acknowledged, report.writes.read_back) == (0, False)
+
+
+@pytest.mark.parametrize("key", ["name", "seconds"])
+def test_a_gate_holds_what_its_operation_tells_and_nothing_else(key: str) -> None:
+    with pytest.raises(ValidationError, match=key):
+        Gate.model_validate({"position": "before", "check": "x", "ok": True, "detail": "y", key: "z"})
+
+
+def test_leftovers_that_nobody_looked_for_are_not_taken_for_none() -> None:
+    told = "Leftovers were not looked for."
+    assert told in build(Summary(), Parts()).reasons
+    assert told not in build(Summary(), Parts(leftovers=())).reasons
+    assert "Left over: sg-1." in build(Summary(), Parts(leftovers=("sg-1",))).reasons

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from components.cluster_objects import OPERATOR_RULES
 from migration.gates.permissions import ACTIONS
 from migration.settings import ConfigurationError, load
-from migration.settings.model import Configuration
+from migration.settings.model import Configuration, Model
 from migration.stages import STAGES, Stage
 from migration.stages.moves import IllegalMove, Record, plan_move
 from tests.samples import configuration, flat
@@ -56,12 +56,13 @@ def models(kind: Any) -> Iterator[tuple[str, type[BaseModel]]]:
             yield from models(argument)
 
 
-def every_model(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+def every_model(model: type[Model]) -> Iterator[tuple[str, type[Model]]]:
     """A model and those inside of it, each with the path of its keys."""
     yield "", model
     for name, field in model.model_fields.items():
         for more, inner in models(field.annotation):
-            yield from ((f"{field.alias or name}{more}.{path}", found) for path, found in every_model(inner))
+            if issubclass(inner, Model):
+                yield from ((f"{field.alias or name}{more}.{path}", found) for path, found in every_model(inner))
 
 
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:

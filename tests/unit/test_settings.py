@@ -132,6 +132,10 @@ def test_a_rule_whose_key_is_itself_wrong_says_nothing() -> None:
 def earlier(c: dict[str, Any]) -> None:
     """What stack files of earlier versions say besides."""
     c["workerRole"] = "nodes.pet"
+    for zone in c["sides"]["legacy"]["zones"].values():
+        zone["public"] = "subnet-1"
+    for balancer in c["sides"]["legacy"]["loadBalancers"].values():
+        balancer.update(zoneId="Z3F0SRJ5LGBH90", port=443)
     for pool in c["pools"]:
         pool.update(launchTemplate="lt-1", instanceType="m5.large", market="on-demand")
     for member in c["members"]:

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
+from botocore.session import get_session
+from pydantic.alias_generators import to_snake
 
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import NODES, PODS, Kind
@@ -24,6 +26,7 @@ from migration.contracts.workers import (
     GroupSize,
     HeldBefore,
     InstanceProfile,
+    Size,
     TaintInputs,
     TaintResult,
     Template,
@@ -35,7 +38,9 @@ from migration.operations import hold, note, scale, taint
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
 from migration.workers.hold import suspended
+from migration.workers.snapshot import KEPT
 from tests.samples import COMMON
+from tests.unit.contracts.shapes import models
 from tests.unit.drain.world import Clock
 
 
@@ -217,8 +222,35 @@ def test_what_can_not_be_noted_is_refused_by_name() -> None:
         note.run(noted(one="a"), None, World({"a": group("a", LaunchTemplate=None)}).context())
 
 
-SIZE = GroupSize(group="old", min=1, max=5, desired=2)
-HELD = AutoscalerHoldInputs(**COMMON, wanted="held", old_groups=("old",), new_groups={"new": SIZE})
+def lower(name: str) -> str:
+    return name[:1].lower() + name[1:]
+
+
+def said(shape: Any) -> set[str]:
+    """The keys of a structure that AWS answers with, first letter lower, with those inside."""
+    if shape.type_name == "list":
+        return said(shape.member)
+    if shape.type_name != "structure":
+        return set()
+    return {key for name, member in shape.members.items() for key in {lower(name), *said(member)}}
+
+
+def held(kind: Any) -> set[str]:
+    """The keys of the models in a field's type, with those inside."""
+    fields = [item for model in models(kind) for item in model.model_fields.items()]
+    return {key for name, field in fields for key in {field.alias or name, *held(field.annotation)}}
+
+
+@pytest.mark.parametrize("key", KEPT)
+def test_a_template_holds_whatever_aws_says_of_one(key: str) -> None:
+    service: Any = get_session().get_service_model("ec2")
+    answered = said(service.shape_for("ResponseLaunchTemplateData").members[key])
+    if key == "InstanceMarketOptions":
+        answered -= said(service.shape_for("LaunchTemplateSpotMarketOptions"))  # kept as they are
+    assert answered == held(Template.model_fields[to_snake(key)].annotation)
+
+
+HELD = AutoscalerHoldInputs(**COMMON, wanted="held", old_groups=("old",), new_groups={"new": Size(min=1, desired=2)})
 RELEASED = HELD.model_copy(update={"wanted": "released"})
 
 
@@ -289,7 +321,7 @@ def test_an_emptied_old_group_stays_shut_when_released_and_a_deleted_one_is_no_e
     hold.run(RELEASED, None, world.context())
 
 
-ZERO = WorkerScaleInputs(**COMMON, wanted="zero", side="legacy", sizes=(SIZE,))
+ZERO = WorkerScaleInputs(**COMMON, wanted="zero", side="legacy", sizes=(GroupSize(group="old", min=1, desired=2),))
 RECORDED = ZERO.model_copy(update={"wanted": "recorded"})
 
 

@@ -1,24 +1,21 @@
 """Auto Scaling groups.
 
 Source: registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/autoscaling_group: only the name replaces;
-waits for capacity after create and update; empties a group before deleting it, unless forced. The provider's default
-tags don't reach a group (its tags carry `propagateAtLaunch`).
+waits for capacity after create and update; empties a group before deleting it.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from lab.plugins.aws import mixed_instances
 from lab.plugins.aws.call import Call
-from lab.plugins.aws.naming import name_wanted
-from lab.plugins.aws.vpc import DOCS, REGION
+from lab.plugins.aws.vpc import DOCS
 from lab.plugins.errors import PluginError
-from lab.plugins.schema import Kind, Prop, ResourceType, block, blocks, flag, number, text, texts
+from lab.plugins.schema import ResourceType, block, blocks, flag, number, text, texts
 
 _BUSY = ("ResourceInUse", "ResourceInUseFault", "ScalingActivityInProgress", "ScalingActivityInProgressFault")
+_CAPACITY_S = 600.0
 _LAGS = ("ValidationError",)  # a role, profile or template that AWS doesn't see yet
 
 # Wire name → argument of Create/UpdateAutoScalingGroup, plain values.
@@ -26,29 +23,8 @@ _PLAIN = {
     "minSize": "MinSize",
     "maxSize": "MaxSize",
     "desiredCapacity": "DesiredCapacity",
-    "desiredCapacityType": "DesiredCapacityType",
-    "defaultCooldown": "DefaultCooldown",
-    "defaultInstanceWarmup": "DefaultInstanceWarmup",
-    "healthCheckType": "HealthCheckType",
     "healthCheckGracePeriod": "HealthCheckGracePeriod",
-    "placementGroup": "PlacementGroup",
-    "terminationPolicies": "TerminationPolicies",
-    "protectFromScaleIn": "NewInstancesProtectedFromScaleIn",
-    "capacityRebalance": "CapacityRebalance",
-    "maxInstanceLifetime": "MaxInstanceLifetime",
-    "serviceLinkedRoleArn": "ServiceLinkedRoleARN",
-    "context": "Context",
 }
-
-
-def seconds(duration: str) -> float:
-    """A Go duration such as `10m`, `90s` or `1h30m`, in seconds. "0" is none."""
-    if duration == "0":
-        return 0.0
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|h|m|s)", duration)
-    if not parts or "".join(n + u for n, u in parts) != duration:
-        raise PluginError(f"'{duration}' is not a duration such as 10m")
-    return sum(float(n) * {"h": 3600, "m": 60, "s": 1, "ms": 0.001}[u] for n, u in parts)
 
 
 def _group(call: Call) -> dict[str, Any] | None:
@@ -76,20 +52,12 @@ def _tags(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-def _where(call: Call) -> dict[str, Any]:
-    if call.new.get("vpcZoneIdentifiers"):
-        return {"VPCZoneIdentifier": ",".join(sorted(call.new["vpcZoneIdentifiers"]))}
-    return call.given(AvailabilityZones="availabilityZones")
-
-
-def _what(call: Call) -> dict[str, Any]:
-    if call.new.get("mixedInstancesPolicy"):
-        return {"MixedInstancesPolicy": mixed_instances.to_aws(call, call.new["mixedInstancesPolicy"])}
-    return {"LaunchTemplate": _template(call.new["launchTemplate"])}
+def _subnets(call: Call) -> str:
+    return ",".join(sorted(call.new["vpcZoneIdentifiers"]))
 
 
 def _create(call: Call) -> str:
-    client, name = call.client("autoscaling"), name_wanted(call)
+    client, name = call.client("autoscaling"), call.new["name"]
     if client.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]:
         raise PluginError(f"AlreadyExists: an Auto Scaling group named '{name}' already exists; import it")
     call.id = name  # the tags name it
@@ -101,8 +69,8 @@ def _create(call: Call) -> str:
             AutoScalingGroupName=name,
             **call.given(**{argument: prop for prop, argument in _PLAIN.items()}),
             **call.given(TargetGroupARNs="targetGroupArns"),
-            **_where(call),
-            **_what(call),
+            VPCZoneIdentifier=_subnets(call),
+            LaunchTemplate=_template(call.new["launchTemplate"]),
             **({"Tags": tags} if tags else {}),
         ),
         timeout_s=15,
@@ -111,19 +79,10 @@ def _create(call: Call) -> str:
     _wait_for_capacity(call, exact=False)
     if call.new.get("suspendedProcesses"):
         client.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=sorted(call.new["suspendedProcesses"]))
-    if call.new.get("enabledMetrics"):
-        client.enable_metrics_collection(
-            AutoScalingGroupName=name,
-            Granularity=call.new["metricsGranularity"],
-            Metrics=sorted(call.new["enabledMetrics"]),
-        )
     return call.id
 
 
 def _wait_for_capacity(call: Call, *, exact: bool) -> None:
-    limit = seconds(str(call.new.get("waitForCapacityTimeout") or "10m"))
-    if limit == 0:
-        return
     wanted = call.new.get("desiredCapacity")
     least = int(wanted if wanted is not None else call.new["minSize"])
     most = int(wanted) if wanted is not None and exact else None
@@ -135,7 +94,7 @@ def _wait_for_capacity(call: Call, *, exact: bool) -> None:
         there = [i for i in group["Instances"] if i["LifecycleState"] == "InService" and i["HealthStatus"] == "Healthy"]
         return len(there) >= least and (most is None or len(there) <= most)
 
-    call.wait(f"group {call.id} at {least} healthy instances", enough, timeout_s=limit)
+    call.wait(f"group {call.id} at {least} healthy instances", enough, timeout_s=_CAPACITY_S)
 
 
 def _read(call: Call) -> dict[str, Any] | None:
@@ -143,8 +102,6 @@ def _read(call: Call) -> dict[str, Any] | None:
     if group is None:
         return None
     values = {prop: group[argument] for prop, argument in _PLAIN.items() if group.get(argument) is not None}
-    if values.get("terminationPolicies") == ["Default"]:
-        values["terminationPolicies"] = []  # what AWS answers where nothing was said
     template = group.get("LaunchTemplate")
     if template:
         values["launchTemplate"] = {
@@ -152,17 +109,13 @@ def _read(call: Call) -> dict[str, Any] | None:
             "name": template.get("LaunchTemplateName"),
             "version": template.get("Version") or "$Default",
         }
-    if group.get("MixedInstancesPolicy"):
-        values["mixedInstancesPolicy"] = mixed_instances.from_aws(call, group["MixedInstancesPolicy"])
     return {
         **values,
         "name": group["AutoScalingGroupName"],
         "arn": group["AutoScalingGroupARN"],
-        "availabilityZones": sorted(group.get("AvailabilityZones", [])),
         "vpcZoneIdentifiers": sorted(v for v in group.get("VPCZoneIdentifier", "").split(",") if v),
         "targetGroupArns": sorted(group.get("TargetGroupARNs", [])),
         "suspendedProcesses": sorted(p["ProcessName"] for p in group.get("SuspendedProcesses", [])),
-        "enabledMetrics": sorted(m["Metric"] for m in group.get("EnabledMetrics", [])),
         "tags": sorted(
             (
                 {"key": t["Key"], "value": t["Value"], "propagateAtLaunch": bool(t["PropagateAtLaunch"])}
@@ -178,14 +131,10 @@ def _update(call: Call) -> None:
     client = call.client("autoscaling")
     plain = {argument: prop for prop, argument in _PLAIN.items() if call.changed(prop)}
     arguments = call.given(**plain)
-    if call.changed("protectFromScaleIn"):
-        arguments["NewInstancesProtectedFromScaleIn"] = bool(call.new.get("protectFromScaleIn"))
-    if call.changed("terminationPolicies"):
-        arguments["TerminationPolicies"] = call.new.get("terminationPolicies") or ["Default"]
-    if call.changed("launchTemplate", "mixedInstancesPolicy"):
-        arguments |= _what(call)
-    if call.changed("vpcZoneIdentifiers", "availabilityZones"):
-        arguments |= _where(call)
+    if call.changed("launchTemplate"):
+        arguments["LaunchTemplate"] = _template(call.new["launchTemplate"])
+    if call.changed("vpcZoneIdentifiers"):
+        arguments["VPCZoneIdentifier"] = _subnets(call)
     if arguments:
         # Only what changed: sizes that somebody else owns since (`ignoreChanges`) are not to be set back.
         client.update_auto_scaling_group(AutoScalingGroupName=call.id, **arguments)
@@ -193,7 +142,6 @@ def _update(call: Call) -> None:
         _update_tags(call)
     _update_target_groups(call)
     _update_processes(call)
-    _update_metrics(call)
     if call.changed("desiredCapacity", "minSize"):
         _wait_for_capacity(call, exact=True)
 
@@ -237,24 +185,12 @@ def _update_processes(call: Call) -> None:
         client.suspend_processes(AutoScalingGroupName=call.id, ScalingProcesses=added)
 
 
-def _update_metrics(call: Call) -> None:
-    client = call.client("autoscaling")
-    added, removed = _added_and_removed(call, "enabledMetrics")
-    if removed:
-        client.disable_metrics_collection(AutoScalingGroupName=call.id, Metrics=removed)
-    if added:
-        client.enable_metrics_collection(
-            AutoScalingGroupName=call.id, Granularity=call.new["metricsGranularity"], Metrics=added
-        )
-
-
 def _delete(call: Call) -> None:
     client = call.client("autoscaling")
     group = _group(call)
     if group is None:
         return
-    forced = bool(call.old.get("forceDelete"))
-    if not forced and (group["Instances"] or group["DesiredCapacity"]):
+    if group["Instances"] or group["DesiredCapacity"]:
         client.update_auto_scaling_group(AutoScalingGroupName=call.id, MinSize=0, MaxSize=0, DesiredCapacity=0)
 
         def empty() -> bool:
@@ -262,25 +198,13 @@ def _delete(call: Call) -> None:
             return live is None or not live["Instances"]
 
         call.wait(f"group {call.id} empty", empty)
-    call.retry(_BUSY, lambda: client.delete_auto_scaling_group(AutoScalingGroupName=call.id, ForceDelete=forced))
+    call.retry(_BUSY, lambda: client.delete_auto_scaling_group(AutoScalingGroupName=call.id))
 
     def gone() -> bool:
         found = client.describe_auto_scaling_groups(AutoScalingGroupNames=[call.id])
         return not found["AutoScalingGroups"]
 
     call.wait(f"group {call.id} deleted", gone)
-
-
-def _suitable(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    if bool(values.get("launchTemplate")) == bool(values.get("mixedInstancesPolicy")):
-        found.append(("launchTemplate", "a group needs either launchTemplate or mixedInstancesPolicy"))
-    template = values.get("launchTemplate")
-    if isinstance(template, Mapping) and not (template.get("id") or template.get("name")):
-        found.append(("launchTemplate", "launchTemplate needs an id or a name"))
-    if not values.get("vpcZoneIdentifiers") and not values.get("availabilityZones"):
-        found.append(("vpcZoneIdentifiers", "a group needs vpcZoneIdentifiers or availabilityZones"))
-    return found
 
 
 TEMPLATE = {"id": text(computed=True), "name": text(computed=True), "version": text(default="$Default")}
@@ -290,45 +214,22 @@ ROWS: tuple[ResourceType[Call], ...] = (
         token="aws:autoscaling/group:Group",
         source=DOCS + "autoscaling_group",
         props={
-            "name": text(computed=True, replace=True),
-            "namePrefix": text(replace=True, unreadable=True),
+            "name": text(required=True, replace=True),
             "minSize": number(required=True),
             "maxSize": number(required=True),
             "desiredCapacity": number(computed=True),
-            "desiredCapacityType": text(computed=True),
-            "vpcZoneIdentifiers": texts(computed=True),
-            "availabilityZones": texts(computed=True),
-            "launchTemplate": block(TEMPLATE),
-            "mixedInstancesPolicy": block(mixed_instances.FIELDS),
-            "healthCheckType": text(computed=True, choices=("EC2", "ELB", "EBS", "VPC_LATTICE")),
+            "vpcZoneIdentifiers": texts(required=True),
+            "launchTemplate": block(TEMPLATE, required=True),
             "healthCheckGracePeriod": number(default=300),
-            "defaultCooldown": number(computed=True),
-            "defaultInstanceWarmup": number(),
             "tags": blocks(
                 {"key": text(required=True), "value": text(required=True), "propagateAtLaunch": flag(required=True)}
             ),
             "targetGroupArns": texts(computed=True),
-            "terminationPolicies": Prop(kind=Kind.LIST),
             "suspendedProcesses": texts(),
-            "protectFromScaleIn": flag(default=False),
-            "capacityRebalance": flag(),
-            "maxInstanceLifetime": number(),
-            "placementGroup": text(),
-            "serviceLinkedRoleArn": text(computed=True),
-            "context": text(),
-            "enabledMetrics": texts(),
-            "metricsGranularity": text(default="1Minute", unreadable=True),
-            "forceDelete": flag(default=False, unreadable=True),
-            "forceDeleteWarmPool": flag(default=False, unreadable=True),
-            "waitForCapacityTimeout": text(default="10m", unreadable=True),
-            "ignoreFailedScalingActivities": flag(default=False, unreadable=True),
-            **REGION,
+            "metricsGranularity": text(default="1Minute", unreadable=True),  # the SDK fills it in by itself
         },
         computed=("arn",),
-        derived=("availabilityZones",),
-        generated="name",
         unique="name",
-        validate=_suitable,
         create=_create,
         read=_read,
         update=_update,

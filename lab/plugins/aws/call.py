@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lab.plugins.diffing import compare, tags_all
+from lab.plugins.diffing import compare
 from lab.plugins.errors import Cancelled, PluginError, TimedOut
 from lab.plugins.host import Props
 from lab.plugins.schema import ResourceType
@@ -32,35 +32,25 @@ def told(error: ClientError) -> str:
 
 
 class Clients:
-    """boto3 clients by service and region, made when first asked for: `ec2` alone takes a third of a second."""
+    """boto3 clients by service, made when first asked for: `ec2` alone takes a third of a second."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._session_args = {
-            "aws_access_key_id": config.get("accessKey"),
-            "aws_secret_access_key": config.get("secretKey"),
-            "aws_session_token": config.get("token"),
-            "profile_name": config.get("profile"),
-        }
-        self._endpoints: Mapping[str, str] = config.get("endpoint_urls") or {}
-        self.region: str | None = config.get("region")
+    def __init__(self, region: str | None) -> None:
+        self._region = region
         self._lock = threading.Lock()
         self._session: boto3.Session | None = None
-        self._made: dict[tuple[str, str | None], Any] = {}
+        self._made: dict[str, Any] = {}
         self._account: str | None = None
 
-    def get(self, service: str, region: str | None = None) -> Any:
-        """The client of a service; `AWS_ENDPOINT_URL` and its kin are honoured by boto3 itself."""
-        key = (service, region or self.region)
+    def get(self, service: str) -> Any:
+        """The client of a service; `AWS_ENDPOINT_URL`, credentials and their kin are honoured by boto3 itself."""
         with self._lock:  # sessions are not made for threads
-            if key not in self._made:
-                self._session = self._session or boto3.Session(**self._session_args)
-                self._made[key] = self._session.client(
+            if service not in self._made:
+                self._session = self._session or boto3.Session(region_name=self._region)
+                self._made[service] = self._session.client(
                     service,  # pyright: ignore[reportCallIssue, reportArgumentType]
-                    region_name=key[1],
-                    endpoint_url=self._endpoints.get(service),
                     config=Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32),
                 )
-            return self._made[key]
+            return self._made[service]
 
     @property
     def account(self) -> str:
@@ -97,13 +87,11 @@ class Call:
     new: Props = field(default_factory=dict)  # wanted inputs, defaults filled
     old: Props = field(default_factory=dict)  # recorded outputs; empty on import
     old_inputs: Props = field(default_factory=dict)
-    default_tags: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = DEFAULT_TIMEOUT_S
     clock: Clock = field(default_factory=Clock)
 
     def client(self, service: str) -> Any:
-        """The service's client in the resource's region (`region` is an argument of every resource since v7)."""
-        return self.clients.get(service, self.new.get("region") or self.old.get("region"))
+        return self.clients.get(service)
 
     @property
     def ec2(self) -> Any:
@@ -129,17 +117,11 @@ class Call:
 
     @property
     def tags_wanted(self) -> dict[str, str]:
-        """The resource's tags over the provider's default tags."""
-        return {k: str(v) for k, v in tags_all(self.new, self.default_tags).items()}
+        return {k: str(v) for k, v in (self.new.get("tags") or {}).items()}
 
     def tags_read(self, live: Mapping[str, str]) -> Props:
-        """`tags` and `tagsAll` of live tags. AWS's own (`aws:`) are nobody's to manage; a default tag belongs to the
-        provider unless the resource names it itself.
-        """
-        everything = {k: v for k, v in live.items() if not k.startswith("aws:")}
-        own = (self.new or self.old_inputs or {}).get("tags") or {}
-        mine = {k: v for k, v in everything.items() if k in own or self.default_tags.get(k) != v}
-        return {"tags": mine, "tagsAll": everything}
+        """The output of live tags. AWS's own (`aws:`) are nobody's to manage."""
+        return {"tags": {k: v for k, v in live.items() if not k.startswith("aws:")}}
 
     def wait(
         self, what: str, probe: Callable[[], T | None], *, timeout_s: float | None = None, every_s: float = 0.1

@@ -45,18 +45,8 @@ def _record(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
         record["SetIdentifier"] = values["setIdentifier"]
     if values.get("weightedRoutingPolicies"):
         record["Weight"] = int(values["weightedRoutingPolicies"][0]["weight"])
-    if values.get("healthCheckId"):
-        record["HealthCheckId"] = values["healthCheckId"]
-    if values.get("aliases"):
-        alias = values["aliases"][0]
-        record["AliasTarget"] = {
-            "HostedZoneId": alias["zoneId"],
-            "DNSName": alias["name"],
-            "EvaluateTargetHealth": bool(alias["evaluateTargetHealth"]),
-        }
-    else:
-        record["TTL"] = int(values["ttl"])
-        record["ResourceRecords"] = [{"Value": v} for v in sorted(values["records"])]
+    record["TTL"] = int(values["ttl"])
+    record["ResourceRecords"] = [{"Value": v} for v in sorted(values["records"])]
     return record
 
 
@@ -95,25 +85,14 @@ def _read_record(call: Call) -> dict[str, Any] | None:
     record = _find_record(call, known)
     if record is None:
         return None
-    alias = record.get("AliasTarget")
     return {
         "zoneId": known["zoneId"],
         "name": known["name"],
         "type": record["Type"],
         "setIdentifier": record.get("SetIdentifier"),
         "ttl": record.get("TTL"),
-        "records": None if alias else sorted(r["Value"] for r in record.get("ResourceRecords", [])),
+        "records": sorted(r["Value"] for r in record.get("ResourceRecords", [])),
         "weightedRoutingPolicies": [{"weight": record["Weight"]}] if record.get("Weight") is not None else None,
-        "healthCheckId": record.get("HealthCheckId"),
-        "aliases": [
-            {
-                "zoneId": alias["HostedZoneId"],
-                "name": alias["DNSName"].rstrip("."),
-                "evaluateTargetHealth": bool(alias["EvaluateTargetHealth"]),
-            }
-        ]
-        if alias
-        else None,
         "fqdn": _full_name(call, known),
     }
 
@@ -144,71 +123,46 @@ def _identify_record(given: str) -> tuple[str, dict[str, Any]]:
 
 
 def _suitable_record(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    if bool(values.get("records")) == bool(values.get("aliases")):
-        found.append(("records", "a record needs either records or aliases"))
-    if values.get("records") and values.get("ttl") is None:
-        found.append(("ttl", "records need a ttl"))
     if values.get("weightedRoutingPolicies") and not values.get("setIdentifier"):
-        found.append(("setIdentifier", "a weighted record needs a setIdentifier"))
-    return found
+        return [("setIdentifier", "a weighted record needs a setIdentifier")]
+    return []
 
 
 # --- Zone association
 
 
-def _vpcs(call: Call, values: Mapping[str, Any]) -> tuple[list[dict[str, str]], str]:
-    answer = _client(call).get_hosted_zone(Id=_zone(values))
-    return answer.get("VPCs", []), answer["HostedZone"].get("Owner", {}).get("OwningAccount", "")
-
-
 def _create_association(call: Call) -> str:
-    region = call.new.get("vpcRegion") or call.region
     info = _client(call).associate_vpc_with_hosted_zone(
-        HostedZoneId=_zone(call.new), VPC={"VPCId": call.new["vpcId"], "VPCRegion": region}
+        HostedZoneId=_zone(call.new), VPC={"VPCId": call.new["vpcId"], "VPCRegion": call.region}
     )["ChangeInfo"]
-    own = call.new.get("vpcRegion")
-    call.made(f"{_zone(call.new)}:{call.new['vpcId']}" + (f":{own}" if own else ""))
+    call.made(f"{_zone(call.new)}:{call.new['vpcId']}")
     _wait_in_sync(call, info["Id"])
     return call.id
 
 
 def _read_association(call: Call) -> dict[str, Any] | None:
     known = call.new or call.old_inputs or call.old
-    vpcs, owner = _vpcs(call, known)
-    vpc = next((v for v in vpcs if v["VPCId"] == known["vpcId"]), None)
-    if vpc is None:
+    vpcs = _client(call).get_hosted_zone(Id=_zone(known)).get("VPCs", [])
+    if known["vpcId"] not in {vpc["VPCId"] for vpc in vpcs}:
         return None
-    return {
-        "zoneId": known["zoneId"],
-        "vpcId": known["vpcId"],
-        "vpcRegion": vpc.get("VPCRegion") or call.region,
-        "owningAccount": owner or call.clients.account,
-    }
+    return {"zoneId": known["zoneId"], "vpcId": known["vpcId"]}
 
 
 def _delete_association(call: Call) -> None:
     if _read_association(call) is None:
         return
-    region = call.old.get("vpcRegion") or call.region
     info = _client(call).disassociate_vpc_from_hosted_zone(
-        HostedZoneId=_zone(call.old), VPC={"VPCId": call.old["vpcId"], "VPCRegion": region}
+        HostedZoneId=_zone(call.old), VPC={"VPCId": call.old["vpcId"], "VPCRegion": call.region}
     )["ChangeInfo"]
     _wait_in_sync(call, info["Id"])
 
 
 def _identify_association(given: str) -> tuple[str, dict[str, Any]]:
-    parts = given.split(":")
-    if len(parts) not in (2, 3):
-        raise PluginError(f"a zone association is imported as <zone>:<vpc>[:<region>]; '{given}' isn't that")
-    return given, dict(zip(("zoneId", "vpcId", "vpcRegion"), parts, strict=False))
+    zone, _, vpc = given.partition(":")
+    if not vpc:
+        raise PluginError(f"a zone association is imported as <zone>:<vpc>; '{given}' isn't that")
+    return given, {"zoneId": zone, "vpcId": vpc}
 
-
-_ALIAS = {
-    "zoneId": text(required=True),
-    "name": text(required=True),
-    "evaluateTargetHealth": flag(required=True),
-}
 
 ROWS: tuple[ResourceType[Call], ...] = (
     ResourceType(
@@ -218,12 +172,10 @@ ROWS: tuple[ResourceType[Call], ...] = (
             "zoneId": text(required=True, replace=True),
             "name": text(required=True, replace=True),
             "type": text(required=True),
-            "ttl": number(),
-            "records": texts(),
+            "ttl": number(required=True),
+            "records": texts(required=True),
             "setIdentifier": text(),
             "weightedRoutingPolicies": listed({"weight": number(required=True)}),
-            "aliases": listed(_ALIAS),
-            "healthCheckId": text(),
             "allowOverwrite": flag(unreadable=True, computed=True),
         },
         computed=("fqdn",),
@@ -241,9 +193,7 @@ ROWS: tuple[ResourceType[Call], ...] = (
         props={
             "zoneId": text(required=True, replace=True),
             "vpcId": text(required=True, replace=True),
-            "vpcRegion": text(computed=True, replace=True),
         },
-        computed=("owningAccount",),
         create=_create_association,
         read=_read_association,
         delete=_delete_association,

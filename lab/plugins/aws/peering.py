@@ -1,7 +1,6 @@
-"""VPC peering: the connection, its accepter's side, and the DNS options of both.
+"""VPC peering: the connection, and the DNS options of both its sides.
 
-Sources as in `vpc.py`. As with the provider, deleting the accepter or the options changes nothing in AWS: the
-connection goes with its requester.
+Sources as in `vpc.py`. As with the provider, deleting the options changes nothing in AWS.
 """
 
 from __future__ import annotations
@@ -9,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from lab.plugins.aws.call import Call
-from lab.plugins.aws.tags import TAGS, as_dict, as_list, specification, sync_ec2
-from lab.plugins.aws.vpc import DOCS, REGION, first
+from lab.plugins.aws.tags import TAGS, as_dict, specification, sync_ec2
+from lab.plugins.aws.vpc import DOCS, first
 from lab.plugins.schema import ResourceType, block, flag, text
 
 _GONE = ("InvalidVpcPeeringConnectionID.NotFound", "InvalidVpcPeeringConnectionId.NotFound")
@@ -44,9 +43,9 @@ def _accept(call: Call) -> None:
     _wait_for(call, "active")
 
 
-def _set_options(call: Call, *sides: str) -> None:
+def _set_options(call: Call) -> None:
     arguments: dict[str, Any] = {}
-    for side in sides:
+    for side in ("accepter", "requester"):
         options = call.new.get(side)
         if options is not None and (not call.old or call.changed(side)):
             argument = "AccepterPeeringConnectionOptions" if side == "accepter" else "RequesterPeeringConnectionOptions"
@@ -75,14 +74,12 @@ def _create(call: Call) -> str:
     made = call.ec2.create_vpc_peering_connection(
         VpcId=call.new["vpcId"],
         PeerVpcId=call.new["peerVpcId"],
-        **call.given(PeerOwnerId="peerOwnerId", PeerRegion="peerRegion"),
         **specification(call, "vpc-peering-connection"),
     )["VpcPeeringConnection"]
     call.made(made["VpcPeeringConnectionId"])
     _wait_for(call, "pending-acceptance", "active")
     if call.new.get("autoAccept"):
         _accept(call)
-    _set_options(call, "accepter", "requester")
     return call.id
 
 
@@ -90,14 +87,10 @@ def _read(call: Call) -> dict[str, Any] | None:
     found = _peering(call)
     if found is None:
         return None
-    requester, accepter = found["RequesterVpcInfo"], found["AccepterVpcInfo"]
     return {
-        "vpcId": requester["VpcId"],
-        "peerVpcId": accepter["VpcId"],
-        "peerOwnerId": accepter.get("OwnerId"),
-        "peerRegion": accepter.get("Region"),
+        "vpcId": found["RequesterVpcInfo"]["VpcId"],
+        "peerVpcId": found["AccepterVpcInfo"]["VpcId"],
         "acceptStatus": found["Status"]["Code"],
-        **_options_of(found),
         **call.tags_read(as_dict(found.get("Tags"))),
     }
 
@@ -105,7 +98,6 @@ def _read(call: Call) -> dict[str, Any] | None:
 def _update(call: Call) -> None:
     if call.new.get("autoAccept") and call.old.get("acceptStatus") != "active":
         _accept(call)
-    _set_options(call, "accepter", "requester")
     sync_ec2(call)
 
 
@@ -120,50 +112,12 @@ def _delete(call: Call) -> None:
     call.wait(f"{call.id} deleted", gone)
 
 
-# --- The accepter's side
-
-
-def _create_accepter(call: Call) -> str:
-    call.made(call.new["vpcPeeringConnectionId"])
-    if _peering(call) is None:
-        gone, call.id = call.id, ""
-        raise call.refuse(f"{gone} isn't there to be accepted")
-    if call.new.get("autoAccept"):
-        _accept(call)
-    _set_options(call, "accepter", "requester")
-    if call.tags_wanted:
-        call.ec2.create_tags(Resources=[call.id], Tags=as_list(call.tags_wanted))
-    return call.id
-
-
-def _read_accepter(call: Call) -> dict[str, Any] | None:
-    found = _read(call)
-    if found is None:
-        return None
-    requester = (_peering(call) or {}).get("RequesterVpcInfo", {})
-    return {
-        **found,
-        "vpcPeeringConnectionId": call.id,
-        "vpcId": found["peerVpcId"],
-        "peerVpcId": found["vpcId"],
-        "peerOwnerId": requester.get("OwnerId"),
-        "peerRegion": requester.get("Region"),
-    }
-
-
-def _update_accepter(call: Call) -> None:
-    if call.new.get("autoAccept") and call.old.get("acceptStatus") != "active":
-        _accept(call)
-    _set_options(call, "accepter", "requester")
-    sync_ec2(call)
-
-
 # --- The options
 
 
 def _create_options(call: Call) -> str:
     call.made(call.new["vpcPeeringConnectionId"])
-    _set_options(call, "accepter", "requester")
+    _set_options(call)
     return call.id
 
 
@@ -183,13 +137,8 @@ ROWS: tuple[ResourceType[Call], ...] = (
         props={
             "vpcId": text(required=True, replace=True),
             "peerVpcId": text(required=True, replace=True),
-            "peerOwnerId": text(computed=True, replace=True),
-            "peerRegion": text(computed=True, replace=True),
             "autoAccept": flag(unreadable=True),
-            "accepter": _DNS,
-            "requester": _DNS,
             **TAGS,
-            **REGION,
         },
         computed=("acceptStatus",),
         recomputed={"acceptStatus": ("autoAccept",)},
@@ -200,36 +149,16 @@ ROWS: tuple[ResourceType[Call], ...] = (
         gone=_GONE,
     ),
     ResourceType(
-        token="aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter",
-        source=DOCS + "vpc_peering_connection_accepter",
-        props={
-            "vpcPeeringConnectionId": text(required=True, replace=True),
-            "autoAccept": flag(unreadable=True),
-            "accepter": _DNS,
-            "requester": _DNS,
-            **TAGS,
-            **REGION,
-        },
-        computed=("acceptStatus", "vpcId", "peerVpcId", "peerOwnerId", "peerRegion"),
-        recomputed={"acceptStatus": ("autoAccept",)},
-        create=_create_accepter,
-        read=_read_accepter,
-        update=_update_accepter,
-        delete=_nothing,
-        gone=_GONE,
-    ),
-    ResourceType(
         token="aws:ec2/peeringConnectionOptions:PeeringConnectionOptions",
         source=DOCS + "vpc_peering_connection_options",
         props={
             "vpcPeeringConnectionId": text(required=True, replace=True),
             "accepter": _DNS,
             "requester": _DNS,
-            **REGION,
         },
         create=_create_options,
         read=_read_options,
-        update=lambda call: _set_options(call, "accepter", "requester"),
+        update=_set_options,
         delete=_nothing,
         gone=_GONE,
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,28 +9,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.plugins import diffing
 from lab.plugins.aws.call import DEFAULT_TIMEOUT_S, Call, Clients, Clock, code_of, told
-from lab.plugins.aws.functions import FUNCTIONS
 from lab.plugins.aws.table import TABLE
 from lab.plugins.errors import HalfMade, PluginError, UnknownType
 from lab.plugins.host import Change, Difference, Failure, Props, Request
 from lab.plugins.schema import Prop, ResourceType
 
-# Settings that mean something here; the skip* ones switch off look-ups that this plugin never makes.
+# Settings that mean something here; the skip* ones, which the SDK sends, switch off look-ups that this plugin never
+# makes. Credentials and endpoints are the environment's.
 _CONFIG = {
-    "region", "accessKey", "secretKey", "token", "profile", "defaultTags", "endpoints", "allowedAccountIds",
-    "skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "skipRequestingAccountId",
-    "s3UsePathStyle", "maxRetries", "version", "pluginDownloadURL",
+    "region", "skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation", "version",
+    "pluginDownloadURL",
 }  # fmt: skip
-
-
-def _decoded(config: Mapping[str, Any]) -> Props:
-    """Provider configuration travels with everything but text JSON-encoded."""
-    result: Props = {}
-    for key, value in config.items():
-        if isinstance(value, str) and value[:1] in ("{", "["):
-            value = json.loads(value)
-        result[key] = value
-    return result
 
 
 class AwsPlugin:
@@ -41,8 +29,7 @@ class AwsPlugin:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or Clock()
-        self._clients = Clients({})
-        self._default_tags: dict[str, str] = {}
+        self._clients = Clients(None)
 
     @property
     def clients(self) -> Clients:
@@ -68,31 +55,18 @@ class AwsPlugin:
         return Difference([Change(k, "update", k == "region") for k in keys])
 
     def configure(self, config: Props) -> None:
-        settings = _decoded(config)
-        endpoints = settings.get("endpoints") or []
-        settings["endpoint_urls"] = {k: v for e in endpoints for k, v in e.items() if v}
-        self._clients = Clients(settings)
-        self._default_tags = dict((settings.get("defaultTags") or {}).get("tags") or {})
-        if allowed := settings.get("allowedAccountIds"):
-            account = self._clients.account
-            if account not in allowed:
-                raise PluginError(f"account {account} is not in allowedAccountIds ({', '.join(allowed)})")
-
-    def invoke(self, token: str, args: Props) -> Props:
-        if token not in FUNCTIONS:
-            raise UnknownType("the lab's aws plugin doesn't know this function")
-        return _told(lambda: FUNCTIONS[token](self._clients, args))
+        self._clients = Clients(config.get("region"))
 
     def check(self, request: Request) -> tuple[Props, Sequence[Failure]]:
         return diffing.check(self.row(request.type), request)
 
     def diff(self, request: Request) -> Difference:
-        return diffing.diff(self.row(request.type), request, self._default_tags)
+        return diffing.diff(self.row(request.type), request)
 
     def create(self, request: Request) -> tuple[str, Props]:
         row = self.row(request.type)
         if request.preview:
-            return "", diffing.preview_outputs(row, request, self._default_tags)
+            return "", diffing.preview_outputs(row, request)
         call = self._call(row, request, new=request.inputs)
         try:
             call.id = row.create(call)
@@ -120,7 +94,7 @@ class AwsPlugin:
     def update(self, request: Request) -> Props:
         row = self.row(request.type)
         if request.preview:
-            return diffing.preview_outputs(row, request, self._default_tags)
+            return diffing.preview_outputs(row, request)
         inputs = diffing.with_ignored(request.inputs, request.old_outputs, request.ignore)
         call = self._call(row, request, old=request.old_outputs, new=inputs)
         if row.update is None:
@@ -161,7 +135,6 @@ class AwsPlugin:
             new=new or {},
             old=old or {},
             old_inputs=request.old_inputs,
-            default_tags=self._default_tags,
             timeout_s=request.timeout or DEFAULT_TIMEOUT_S,
             clock=self._clock,
         )
@@ -184,8 +157,6 @@ class AwsPlugin:
                 known = inputs if name in inputs or not call.old else call.old
                 found[name] = known.get(name, prop.default)
         outputs.update({k: v for k, v in found.items() if v is not None})
-        if "region" in call.row.props:
-            outputs.setdefault("region", call.region)
         return outputs
 
     def _outputs_or_none(self, call: Call) -> Props | None:
@@ -203,16 +174,12 @@ def _inputs_of(
     After a refresh, those that were given, with what changed taken over, and whatever else drifted away from
     nothing or a default; on import, everything that isn't nothing or a default.
     """
-    inputs = {k: v for k, v in old_inputs.items() if k == diffing.DEFAULTED}
+    inputs: Props = {}
     for name, prop in row.props.items():
         value = outputs.get(name)
         given = name in old_inputs
         if importing:
-            if (
-                value is not None
-                and name not in row.derived
-                and diffing.compare(prop.but(computed=False), name, value, None)
-            ):
+            if value is not None and diffing.compare(prop.but(computed=False), name, value, None):
                 inputs[name] = value
         elif given and not diffing.compare(prop, name, value, old_inputs[name]):
             inputs[name] = old_inputs[name]
@@ -231,10 +198,3 @@ def _as_plugin_error(error: Exception) -> Exception:
     if isinstance(error, BotoCoreError):
         return PluginError(f"{type(error).__name__}: {error}")
     return error
-
-
-def _told(work: Any) -> Any:
-    try:
-        return work()
-    except (ClientError, BotoCoreError) as error:
-        raise _as_plugin_error(error) from error

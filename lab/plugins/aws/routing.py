@@ -10,9 +10,9 @@ from typing import Any
 
 from lab.plugins.aws.call import Call
 from lab.plugins.aws.tags import TAGS, as_dict, specification, sync_ec2
-from lab.plugins.aws.vpc import DOCS, REGION, arn, first
+from lab.plugins.aws.vpc import DOCS, arn, first
 from lab.plugins.errors import PluginError
-from lab.plugins.schema import ResourceType, document, flag, text, texts
+from lab.plugins.schema import ResourceType, text, texts
 
 # --- Route table
 
@@ -33,7 +33,6 @@ def _read_table(call: Call) -> dict[str, Any] | None:
     return {
         "vpcId": table["VpcId"],
         "arn": arn(call, f"route-table/{call.id}", table.get("OwnerId")),
-        "ownerId": table.get("OwnerId") or call.clients.account,
         **call.tags_read(as_dict(table.get("Tags"))),
     }
 
@@ -51,42 +50,29 @@ def _delete_table(call: Call) -> None:
 _TARGETS = {
     "gatewayId": "GatewayId",
     "natGatewayId": "NatGatewayId",
-    "networkInterfaceId": "NetworkInterfaceId",
-    "transitGatewayId": "TransitGatewayId",
     "vpcPeeringConnectionId": "VpcPeeringConnectionId",
-    "vpcEndpointId": "VpcEndpointId",
 }
-_DESTINATIONS = {"destinationCidrBlock": "DestinationCidrBlock", "destinationPrefixListId": "DestinationPrefixListId"}
-
-
-def _destination(values: dict[str, Any]) -> tuple[str, str]:
-    for name in _DESTINATIONS:
-        if values.get(name):
-            return name, values[name]
-    raise PluginError("a route needs destinationCidrBlock or destinationPrefixListId")
 
 
 def _find_route(call: Call, values: dict[str, Any]) -> dict[str, Any] | None:
-    name, destination = _destination(values)
     routes = (_table(call, values["routeTableId"]) or {}).get("Routes", [])
-    return next((r for r in routes if r.get(_DESTINATIONS[name]) == destination), None)
+    return next((r for r in routes if r.get("DestinationCidrBlock") == values["destinationCidrBlock"]), None)
 
 
 def _route_arguments(call: Call) -> dict[str, Any]:
-    name, destination = _destination(call.new)
     return {
         "RouteTableId": call.new["routeTableId"],
-        _DESTINATIONS[name]: destination,
+        "DestinationCidrBlock": call.new["destinationCidrBlock"],
         **{argument: call.new[prop] for prop, argument in _TARGETS.items() if call.new.get(prop)},
     }
 
 
 def _create_route(call: Call) -> str:
-    table, (_, destination) = call.new["routeTableId"], _destination(call.new)
+    table, destination = call.new["routeTableId"], call.new["destinationCidrBlock"]
     if (there := _find_route(call, call.new)) and there.get("Origin") != "CreateRouteTable":
         raise PluginError(f"RouteAlreadyExists: route table {table} already has a route to {destination}; import it")
     # A route may be asked for in the same moment as what it leads to.
-    lags = ("InvalidParameterException", "InvalidTransitGatewayID.NotFound", "InvalidNatGatewayID.NotFound")
+    lags = ("InvalidParameterException", "InvalidNatGatewayID.NotFound")
     call.retry(lags, lambda: call.ec2.create_route(**_route_arguments(call)), timeout_s=60)
     return call.made(f"r-{table}{zlib.crc32(destination.encode())}")
 
@@ -96,14 +82,10 @@ def _read_route(call: Call) -> dict[str, Any] | None:
     route = _find_route(call, known)
     if route is None:
         return None
-    values = {prop: route[argument] for prop, argument in _TARGETS.items() if route.get(argument)}
-    if values.get("gatewayId", "").startswith("vpce-"):  # AWS answers an endpoint's route under another name
-        values = {"vpcEndpointId": values["gatewayId"]}
-    name, destination = _destination(known)
     return {
         "routeTableId": known["routeTableId"],
-        name: destination,
-        **values,
+        "destinationCidrBlock": known["destinationCidrBlock"],
+        **{prop: route[argument] for prop, argument in _TARGETS.items() if route.get(argument)},
         "state": route.get("State"),
         "origin": route.get("Origin"),
     }
@@ -114,16 +96,15 @@ def _update_route(call: Call) -> None:
 
 
 def _delete_route(call: Call) -> None:
-    name, destination = _destination(call.old)
-    call.ec2.delete_route(RouteTableId=call.old["routeTableId"], **{_DESTINATIONS[name]: destination})
+    call.ec2.delete_route(RouteTableId=call.old["routeTableId"], DestinationCidrBlock=call.old["destinationCidrBlock"])
 
 
 def _identify_route(given: str) -> tuple[str, dict[str, Any]]:
     table, _, destination = given.partition("_")
     if not destination:
         raise PluginError(f"a route is imported as <route table id>_<destination>; '{given}' isn't that")
-    name = "destinationPrefixListId" if destination.startswith("pl-") else "destinationCidrBlock"
-    return f"r-{table}{zlib.crc32(destination.encode())}", {"routeTableId": table, name: destination}
+    known = {"routeTableId": table, "destinationCidrBlock": destination}
+    return f"r-{table}{zlib.crc32(destination.encode())}", known
 
 
 def _one_target(values: Any) -> list[tuple[str, str]]:
@@ -197,7 +178,7 @@ def _create_endpoint(call: Call) -> str:
         VpcId=call.new["vpcId"],
         ServiceName=call.new["serviceName"],
         VpcEndpointType=call.new["vpcEndpointType"],
-        **call.given(RouteTableIds="routeTableIds", PolicyDocument="policy"),
+        **call.given(RouteTableIds="routeTableIds"),
         **specification(call, "vpc-endpoint"),
     )["VpcEndpoint"]
     call.made(made["VpcEndpointId"])
@@ -211,35 +192,21 @@ def _read_endpoint(call: Call) -> dict[str, Any] | None:
     endpoint = _endpoint(call)
     if endpoint is None:
         return None
-    prefix = first(
-        call.ec2.describe_prefix_lists(Filters=[{"Name": "prefix-list-name", "Values": [endpoint["ServiceName"]]}])[
-            "PrefixLists"
-        ]
-    )
     return {
         "vpcId": endpoint["VpcId"],
         "serviceName": endpoint["ServiceName"],
         "vpcEndpointType": endpoint.get("VpcEndpointType", "Gateway"),
         "routeTableIds": sorted(endpoint.get("RouteTableIds", [])),
-        "policy": endpoint.get("PolicyDocument"),
         "state": endpoint["State"].lower(),
         "arn": arn(call, f"vpc-endpoint/{call.id}", endpoint.get("OwnerId")),
-        "ownerId": endpoint.get("OwnerId") or call.clients.account,
-        "requesterManaged": bool(endpoint.get("RequesterManaged")),
-        "prefixListId": prefix["PrefixListId"] if prefix else None,
-        "cidrBlocks": prefix.get("Cidrs", []) if prefix else None,
         **call.tags_read(as_dict(endpoint.get("Tags"))),
     }
 
 
 def _update_endpoint(call: Call) -> None:
-    arguments: dict[str, Any] = {}
-    if call.changed("routeTableIds"):
-        was, wanted = set(call.old.get("routeTableIds") or ()), set(call.new.get("routeTableIds") or ())
-        arguments = {"AddRouteTableIds": sorted(wanted - was), "RemoveRouteTableIds": sorted(was - wanted)}
-    if call.changed("policy"):
-        arguments["PolicyDocument"] = call.new["policy"]
-    if given := {k: v for k, v in arguments.items() if v}:
+    was, wanted = set(call.old.get("routeTableIds") or ()), set(call.new.get("routeTableIds") or ())
+    arguments = {"AddRouteTableIds": sorted(wanted - was), "RemoveRouteTableIds": sorted(was - wanted)}
+    if given := {k: v for k, v in arguments.items() if v and call.changed("routeTableIds")}:
         call.ec2.modify_vpc_endpoint(VpcEndpointId=call.id, **given)
     sync_ec2(call)
 
@@ -255,8 +222,8 @@ ROWS: tuple[ResourceType[Call], ...] = (
     ResourceType(
         token="aws:ec2/routeTable:RouteTable",
         source=DOCS + "route_table",
-        props={"vpcId": text(required=True, replace=True), **TAGS, **REGION},
-        computed=("arn", "ownerId"),
+        props={"vpcId": text(required=True, replace=True), **TAGS},
+        computed=("arn",),
         create=_create_table,
         read=_read_table,
         update=sync_ec2,
@@ -268,11 +235,8 @@ ROWS: tuple[ResourceType[Call], ...] = (
         source=DOCS + "route",
         props={
             "routeTableId": text(required=True, replace=True),
-            "destinationCidrBlock": text(replace=True),
-            "destinationPrefixListId": text(replace=True),
+            "destinationCidrBlock": text(required=True, replace=True),
             **{name: text() for name in _TARGETS},
-            "networkInterfaceId": text(computed=True),  # AWS fills it for an instance's route
-            **REGION,
         },
         computed=("state", "origin"),
         validate=_one_target,
@@ -286,7 +250,7 @@ ROWS: tuple[ResourceType[Call], ...] = (
     ResourceType(
         token="aws:ec2/routeTableAssociation:RouteTableAssociation",
         source=DOCS + "route_table_association",
-        props={"subnetId": text(required=True, replace=True), "routeTableId": text(required=True), **REGION},
+        props={"subnetId": text(required=True, replace=True), "routeTableId": text(required=True)},
         create=_create_association,
         read=_read_association,
         update=_update_association,
@@ -302,12 +266,9 @@ ROWS: tuple[ResourceType[Call], ...] = (
             "serviceName": text(required=True, replace=True),
             "vpcEndpointType": text(default="Gateway", choices=("Gateway",), replace=True),
             "routeTableIds": texts(computed=True),
-            "policy": document(computed=True),
-            "autoAccept": flag(unreadable=True),
             **TAGS,
-            **REGION,
         },
-        computed=("state", "arn", "ownerId", "requesterManaged", "prefixListId", "cidrBlocks"),
+        computed=("state", "arn"),
         create=_create_endpoint,
         read=_read_endpoint,
         update=_update_endpoint,

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.plugins.aws.call import Call
-from lab.plugins.aws.naming import name_wanted
 from lab.plugins.aws.tags import TAGS, as_dict, as_list, specification, sync_ec2
-from lab.plugins.aws.vpc import DOCS, REGION, arn, first
-from lab.plugins.schema import ResourceType, flag, number, text
+from lab.plugins.aws.vpc import DOCS, arn, first
+from lab.plugins.schema import ResourceType, number, text
 
 _GONE = (
     "InvalidGroup.NotFound",
@@ -29,7 +28,7 @@ _LAGS = ("DependencyViolation", "InvalidGroup.InUse")
 
 def _create_group(call: Call) -> str:
     made = call.ec2.create_security_group(
-        GroupName=name_wanted(call),
+        GroupName=call.new["name"],
         Description=call.new["description"],
         **call.given(VpcId="vpcId"),
         **specification(call, "security-group"),
@@ -61,24 +60,12 @@ def _read_group(call: Call) -> dict[str, Any] | None:
 
 
 def _delete_group(call: Call) -> None:
-    if call.old.get("revokeRulesOnDelete") and (group := _group(call)):
-        for permissions, revoke in (
-            (group.get("IpPermissions"), call.ec2.revoke_security_group_ingress),
-            (group.get("IpPermissionsEgress"), call.ec2.revoke_security_group_egress),
-        ):
-            if permissions:
-                revoke(GroupId=call.id, IpPermissions=permissions)
     call.retry(_LAGS, lambda: call.ec2.delete_security_group(GroupId=call.id), timeout_s=min(call.timeout_s, 300))
 
 
 # --- Rule
 
-_SOURCES = {
-    "cidrIpv4": "CidrIpv4",
-    "cidrIpv6": "CidrIpv6",
-    "prefixListId": "PrefixListId",
-    "referencedSecurityGroupId": "ReferencedGroupId",
-}
+_SOURCES = {"cidrIpv4": "CidrIpv4", "referencedSecurityGroupId": "ReferencedGroupId"}
 _PROTOCOLS = {"all": "-1", "6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 
 
@@ -97,13 +84,8 @@ def _permission(call: Call) -> dict[str, Any]:
     source = _source(new)
     if source == "cidrIpv4":
         permission["IpRanges"] = [{"CidrIp": new[source], **note}]
-    elif source == "cidrIpv6":
-        permission["Ipv6Ranges"] = [{"CidrIpv6": new[source], **note}]
-    elif source == "prefixListId":
-        permission["PrefixListIds"] = [{"PrefixListId": new[source], **note}]
     elif source == "referencedSecurityGroupId":
-        owner, _, group = str(new[source]).rpartition("/")  # another account's is written <account>/<group>
-        permission["UserIdGroupPairs"] = [{"GroupId": group, **({"UserId": owner} if owner else {}), **note}]
+        permission["UserIdGroupPairs"] = [{"GroupId": new[source], **note}]
     return permission
 
 
@@ -127,10 +109,6 @@ def _read_rule(call: Call) -> dict[str, Any] | None:
     if rule is None:
         return None
     known = call.new or call.old_inputs or call.old
-    group = (rule.get("ReferencedGroupInfo") or {}).get("GroupId")
-    given = known.get("referencedSecurityGroupId")
-    if group and isinstance(given, str) and given.endswith(f"/{group}"):
-        group = given
     protocol = rule["IpProtocol"]
     # The provider keeps the protocol as it was written, and a port of -1 that nobody wrote is none.
     if known.get("ipProtocol") is not None and _protocol(known) == protocol:
@@ -146,10 +124,8 @@ def _read_rule(call: Call) -> dict[str, Any] | None:
         "fromPort": port("FromPort", "fromPort"),
         "toPort": port("ToPort", "toPort"),
         "cidrIpv4": rule.get("CidrIpv4"),
-        "cidrIpv6": rule.get("CidrIpv6"),
-        "prefixListId": rule.get("PrefixListId"),
-        "referencedSecurityGroupId": group,
-        # moto (5.2.5) forgets the description of a rule that names a group or a prefix list; AWS doesn't.
+        "referencedSecurityGroupId": (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
+        # moto (5.2.5) forgets the description of a rule that names a group; AWS doesn't.
         "description": rule.get("Description") or (known.get("description") if not rule.get("CidrIpv4") else None),
         "securityGroupRuleId": call.id,
         "arn": arn(call, f"security-group-rule/{call.id}"),
@@ -164,9 +140,8 @@ def _update_rule(call: Call) -> None:
             "IpProtocol": _protocol(call.new),
             **({"FromPort": -1, "ToPort": -1} if _protocol(call.new) == "-1" else {}),
             **call.given(FromPort="fromPort", ToPort="toPort", Description="description"),
-            **({_SOURCES[source]: str(call.new[source]).rpartition("/")[2] if "Group" in source else call.new[source]}
-               if source else {}),
-        }  # fmt: skip
+            **({_SOURCES[source]: call.new[source]} if source else {}),
+        }
         call.ec2.modify_security_group_rules(
             GroupId=call.new["securityGroupId"],
             SecurityGroupRules=[{"SecurityGroupRuleId": call.id, "SecurityGroupRule": rule}],
@@ -206,7 +181,6 @@ def _rule_row(token: str, page: str) -> ResourceType[Call]:
             **{name: text() for name in _SOURCES},
             "description": text(),
             **TAGS,
-            **REGION,
         },
         computed=("arn", "securityGroupRuleId"),
         validate=_suitable_rule,
@@ -224,16 +198,12 @@ ROWS: tuple[ResourceType[Call], ...] = (
         token="aws:ec2/securityGroup:SecurityGroup",
         source=DOCS + "security_group",
         props={
-            "name": text(computed=True, replace=True),
-            "namePrefix": text(replace=True, unreadable=True),
+            "name": text(required=True, replace=True),
             "description": text(default="Managed by Pulumi", replace=True),
             "vpcId": text(computed=True, replace=True),
-            "revokeRulesOnDelete": flag(default=False, unreadable=True),
             **TAGS,
-            **REGION,
         },
         computed=("arn", "ownerId"),
-        generated="name",
         unique="name",
         create=_create_group,
         read=_read_group,

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.plugins.aws.tags import as_dict, as_list
 from lab.plugins.errors import PluginError
 from lab.plugins.schema import Kind, Prop
 
 # Where the provider's name isn't AWS's with a small first letter.
-_ALIASES = {"vpcSecurityGroupIds": "SecurityGroupIds", "securityGroups": "Groups"}
+_ALIASES = {"vpcSecurityGroupIds": "SecurityGroupIds"}
 
 
 def _aws_name(name: str, shape: Any) -> str:
@@ -32,21 +31,15 @@ def to_aws(fields: Mapping[str, Prop], values: Mapping[str, Any], shape: Any) ->
 
 
 def _value_to_aws(prop: Prop, value: Any, shape: Any) -> Any:
-    if prop.kind is Kind.MAP:
-        return as_list(value)
     if prop.kind is Kind.BLOCK:
         return to_aws(prop.fields, value, shape)
-    if prop.kind in (Kind.BLOCKS, Kind.LISTED):
+    if prop.kind is Kind.LISTED:
         return [to_aws(prop.fields, v, shape.member) for v in value]
     if shape.type_name == "list":
         return [str(v) for v in value]
     if shape.type_name == "boolean":
         return value in (True, "true", "True", "1")
-    if shape.type_name in ("integer", "long"):
-        return int(value)
-    if shape.type_name in ("float", "double"):
-        return float(value)
-    return str(value)
+    return int(value) if shape.type_name == "integer" else str(value)
 
 
 def from_aws(fields: Mapping[str, Prop], found: Mapping[str, Any], shape: Any) -> dict[str, Any]:
@@ -60,14 +53,10 @@ def from_aws(fields: Mapping[str, Prop], found: Mapping[str, Any], shape: Any) -
 
 
 def _value_from_aws(prop: Prop, value: Any, shape: Any) -> Any:
-    if prop.kind is Kind.MAP:
-        return as_dict(value)
     if prop.kind is Kind.BLOCK:
         return from_aws(prop.fields, value, shape)
-    if prop.kind in (Kind.BLOCKS, Kind.LISTED):
+    if prop.kind is Kind.LISTED:
         return [from_aws(prop.fields, v, shape.member) for v in value]
     if prop.kind is Kind.TEXT and isinstance(value, bool):
         return "true" if value else "false"
-    if prop.kind is Kind.TEXT and not isinstance(value, str):
-        return value.isoformat() if hasattr(value, "isoformat") else str(value)
     return value

@@ -29,7 +29,7 @@ def specification(call: Call, kind: str) -> dict[str, Any]:
 
 def sync_ec2(call: Call) -> None:
     """Makes the tags of an EC2 resource the wanted ones; tags that were never recorded are left alone."""
-    wanted, recorded = call.tags_wanted, call.old.get("tagsAll") or {}
+    wanted, recorded = call.tags_wanted, call.old.get("tags") or {}
     if gone := [k for k in recorded if k not in wanted]:
         call.ec2.delete_tags(Resources=[call.id], Tags=[{"Key": k} for k in sorted(gone)])
     if fresh := {k: v for k, v in wanted.items() if recorded.get(k) != v}:

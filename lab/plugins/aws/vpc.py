@@ -14,7 +14,6 @@ from lab.plugins.aws.tags import TAGS, as_dict, specification, sync_ec2
 from lab.plugins.schema import ResourceType, flag, text
 
 DOCS = "registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/"
-REGION = {"region": text(replace=True, computed=True)}
 _LAGS = ("DependencyViolation",)  # a dependent that is on its way out
 
 
@@ -34,11 +33,7 @@ _VPC_FLAGS = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "Ena
 
 
 def _create_vpc(call: Call) -> str:
-    made = call.ec2.create_vpc(
-        CidrBlock=call.new["cidrBlock"],
-        InstanceTenancy=call.new["instanceTenancy"],
-        **specification(call, "vpc"),
-    )["Vpc"]
+    made = call.ec2.create_vpc(CidrBlock=call.new["cidrBlock"], **specification(call, "vpc"))["Vpc"]
     call.made(made["VpcId"])
     call.wait("VPC available", lambda: first(call.ec2.describe_vpcs(VpcIds=[call.id])["Vpcs"]))
     _set_vpc_flags(call)
@@ -65,34 +60,15 @@ def _read_vpc(call: Call) -> dict[str, Any] | None:
     vpc = first(call.ec2.describe_vpcs(VpcIds=[call.id])["Vpcs"])
     if vpc is None:
         return None
-
-    def main(operation: str, answer: str, key: str, extra: str, value: str) -> str | None:
-        found = getattr(call.ec2, operation)(
-            Filters=[{"Name": "vpc-id", "Values": [call.id]}, {"Name": extra, "Values": [value]}]
-        )[answer]
-        return found[0][key] if found else None
-
-    table = main("describe_route_tables", "RouteTables", "RouteTableId", "association.main", "true")
     return {
         "cidrBlock": vpc["CidrBlock"],
-        "instanceTenancy": vpc.get("InstanceTenancy", "default"),
         **_vpc_flags(call),
         "arn": arn(call, f"vpc/{call.id}", vpc.get("OwnerId")),
-        "ownerId": vpc.get("OwnerId") or call.clients.account,
-        "dhcpOptionsId": vpc.get("DhcpOptionsId"),
-        "defaultSecurityGroupId": main(
-            "describe_security_groups", "SecurityGroups", "GroupId", "group-name", "default"
-        ),
-        "defaultNetworkAclId": main("describe_network_acls", "NetworkAcls", "NetworkAclId", "default", "true"),
-        "defaultRouteTableId": table,
-        "mainRouteTableId": table,
         **call.tags_read(as_dict(vpc.get("Tags"))),
     }
 
 
 def _update_vpc(call: Call) -> None:
-    if call.changed("instanceTenancy"):
-        call.ec2.modify_vpc_tenancy(VpcId=call.id, InstanceTenancy="default")
     _set_vpc_flags(call)
     sync_ec2(call)
 
@@ -108,7 +84,7 @@ def _create_subnet(call: Call) -> str:
     made = call.ec2.create_subnet(
         VpcId=call.new["vpcId"],
         CidrBlock=call.new["cidrBlock"],
-        **call.given(AvailabilityZone="availabilityZone", AvailabilityZoneId="availabilityZoneId"),
+        AvailabilityZone=call.new["availabilityZone"],
         **specification(call, "subnet"),
     )["Subnet"]
     call.made(made["SubnetId"])
@@ -116,15 +92,7 @@ def _create_subnet(call: Call) -> str:
         "subnet available",
         lambda: any(s["State"] == "available" for s in call.ec2.describe_subnets(SubnetIds=[call.id])["Subnets"]),
     )
-    if call.new.get("mapPublicIpOnLaunch"):
-        _set_public(call)
     return call.id
-
-
-def _set_public(call: Call) -> None:
-    call.ec2.modify_subnet_attribute(
-        SubnetId=call.id, MapPublicIpOnLaunch={"Value": bool(call.new.get("mapPublicIpOnLaunch"))}
-    )
 
 
 def _read_subnet(call: Call) -> dict[str, Any] | None:
@@ -135,18 +103,9 @@ def _read_subnet(call: Call) -> dict[str, Any] | None:
         "vpcId": subnet["VpcId"],
         "cidrBlock": subnet["CidrBlock"],
         "availabilityZone": subnet["AvailabilityZone"],
-        "availabilityZoneId": subnet.get("AvailabilityZoneId"),
-        "mapPublicIpOnLaunch": bool(subnet.get("MapPublicIpOnLaunch")),
         "arn": subnet.get("SubnetArn") or arn(call, f"subnet/{call.id}"),
-        "ownerId": subnet.get("OwnerId") or call.clients.account,
         **call.tags_read(as_dict(subnet.get("Tags"))),
     }
-
-
-def _update_subnet(call: Call) -> None:
-    if call.changed("mapPublicIpOnLaunch"):
-        _set_public(call)
-    sync_ec2(call)
 
 
 def _delete_subnet(call: Call) -> None:
@@ -172,7 +131,6 @@ def _read_internet_gateway(call: Call) -> dict[str, Any] | None:
     return {
         "vpcId": attached[0] if attached else "",
         "arn": arn(call, f"internet-gateway/{call.id}", gateway.get("OwnerId")),
-        "ownerId": gateway.get("OwnerId") or call.clients.account,
         **call.tags_read(as_dict(gateway.get("Tags"))),
     }
 
@@ -234,8 +192,7 @@ def _nat(call: Call) -> dict[str, Any] | None:
 def _create_nat(call: Call) -> str:
     made = call.ec2.create_nat_gateway(
         SubnetId=call.new["subnetId"],
-        ConnectivityType=call.new["connectivityType"],
-        **call.given(AllocationId="allocationId", PrivateIpAddress="privateIp"),
+        AllocationId=call.new["allocationId"],
         **specification(call, "natgateway"),
     )["NatGateway"]
     call.made(made["NatGatewayId"])
@@ -257,12 +214,8 @@ def _read_nat(call: Call) -> dict[str, Any] | None:
     address = (nat.get("NatGatewayAddresses") or [{}])[0]
     return {
         "subnetId": nat["SubnetId"],
-        "connectivityType": nat.get("ConnectivityType", "public"),
         "allocationId": address.get("AllocationId"),
-        "privateIp": address.get("PrivateIp"),
         "publicIp": address.get("PublicIp"),
-        "networkInterfaceId": address.get("NetworkInterfaceId"),
-        "associationId": address.get("AssociationId"),
         **call.tags_read(as_dict(nat.get("Tags"))),
     }
 
@@ -285,17 +238,11 @@ ROWS: tuple[ResourceType[Call], ...] = (
         source=DOCS + "vpc",
         props={
             "cidrBlock": text(required=True, replace=True),
-            # The page: only a change to `dedicated` makes a new VPC; AWS allows the way back to `default`.
-            "instanceTenancy": text(default="default", choices=("default", "dedicated"), replace=True),
             "enableDnsSupport": flag(default=True),
             "enableDnsHostnames": flag(),
             **TAGS,
-            **REGION,
         },
-        computed=(
-            "arn", "ownerId", "dhcpOptionsId", "defaultSecurityGroupId", "defaultNetworkAclId", "defaultRouteTableId",
-            "mainRouteTableId",
-        ),
+        computed=("arn",),
         create=_create_vpc,
         read=_read_vpc,
         update=_update_vpc,
@@ -308,25 +255,21 @@ ROWS: tuple[ResourceType[Call], ...] = (
         props={
             "vpcId": text(required=True, replace=True),
             "cidrBlock": text(required=True, replace=True),
-            "availabilityZone": text(computed=True, replace=True),
-            "availabilityZoneId": text(computed=True, replace=True),
-            "mapPublicIpOnLaunch": flag(),
+            "availabilityZone": text(required=True, replace=True),
             **TAGS,
-            **REGION,
         },
-        computed=("arn", "ownerId"),
-        derived=("availabilityZoneId",),
+        computed=("arn",),
         create=_create_subnet,
         read=_read_subnet,
-        update=_update_subnet,
+        update=sync_ec2,
         delete=_delete_subnet,
         gone=("InvalidSubnetID.NotFound",),
     ),
     ResourceType(
         token="aws:ec2/internetGateway:InternetGateway",
         source=DOCS + "internet_gateway",
-        props={"vpcId": text(computed=True), **TAGS, **REGION},
-        computed=("arn", "ownerId"),
+        props={"vpcId": text(computed=True), **TAGS},
+        computed=("arn",),
         create=_create_internet_gateway,
         read=_read_internet_gateway,
         update=_update_internet_gateway,
@@ -336,7 +279,7 @@ ROWS: tuple[ResourceType[Call], ...] = (
     ResourceType(
         token="aws:ec2/eip:Eip",
         source=DOCS + "eip",
-        props={"domain": text(default="vpc", choices=("vpc",), replace=True), **TAGS, **REGION},
+        props={"domain": text(default="vpc", choices=("vpc",), replace=True), **TAGS},
         computed=("allocationId", "publicIp", "arn"),
         create=_create_eip,
         read=_read_eip,
@@ -349,17 +292,14 @@ ROWS: tuple[ResourceType[Call], ...] = (
         source=DOCS + "nat_gateway",
         props={
             "subnetId": text(required=True, replace=True),
-            "allocationId": text(replace=True, computed=True),
-            "connectivityType": text(default="public", choices=("public", "private"), replace=True),
-            "privateIp": text(replace=True, computed=True),
+            "allocationId": text(required=True, replace=True),
             **TAGS,
-            **REGION,
         },
-        computed=("publicIp", "networkInterfaceId", "associationId"),
+        computed=("publicIp",),
         create=_create_nat,
         read=_read_nat,
         update=sync_ec2,
         delete=_delete_nat,
         gone=("NatGatewayNotFound", "InvalidNatGatewayID.NotFound"),
     ),
-)  # fmt: skip
+)

@@ -78,9 +78,6 @@ class KubernetesPlugin:
     def cancel(self) -> None:
         """Nothing here waits longer than its own bound."""
 
-    def invoke(self, token: str, args: Props) -> Props:
-        raise UnknownType("the lab's kubernetes plugin has no functions")
-
     @property
     def _cluster(self) -> Cluster:
         with self._lock:

@@ -261,11 +261,6 @@ def test_a_groups_plain_parameters_are_kept_and_updated(aws: Any, old: Any) -> N
     )
     assert (group()["DefaultCooldown"], group()["TerminationPolicies"]) == (7, ["OldestInstance"])
     assert (group()["HealthCheckGracePeriod"], group()["CapacityRebalance"]) == (30, True)
-    aws.asg.enable_metrics_collection(
-        AutoScalingGroupName="workers", Granularity="1Minute", Metrics=["GroupMinSize", "GroupMaxSize"]
-    )
-    aws.asg.disable_metrics_collection(AutoScalingGroupName="workers", Metrics=["GroupMinSize"])
-    assert [m["Metric"] for m in group()["EnabledMetrics"]] == ["GroupMaxSize"]
 
 
 def test_a_balancers_security_groups_reach_its_interfaces(aws: Any, old: Any) -> None:

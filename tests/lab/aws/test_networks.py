@@ -45,15 +45,11 @@ def test_naming_a_group_of_an_unpeered_vpc_is_refused(aws: Any, old: Any, new: A
     refuses("InvalidGroup.NotFound", "group_of_an_unpeered_vpc", lambda: allow_from(aws, old.group, new.group))
 
 
-def test_naming_a_group_over_an_active_peering_is_fine_and_stale_without_it(
-    aws: Any, old: Any, new: Any, peering: str
-) -> None:
+def test_naming_a_group_over_an_active_peering_is_fine(aws: Any, old: Any, new: Any, peering: str) -> None:
     allow_from(aws, old.group, new.group)
-    assert aws.ec2.describe_stale_security_groups(VpcId=old.vpc)["StaleSecurityGroupSet"] == []
-    aws.ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering)
-    stale = aws.ec2.describe_stale_security_groups(VpcId=old.vpc)["StaleSecurityGroupSet"]
-    pair = stale[0]["StaleIpPermissions"][0]["UserIdGroupPairs"][0]
-    assert (stale[0]["GroupId"], pair["GroupId"], pair["PeeringStatus"]) == (old.group, new.group, "deleted")
+    by_group = [{"Name": "group-id", "Values": [old.group]}]
+    rules = aws.ec2.describe_security_group_rules(Filters=by_group)["SecurityGroupRules"]
+    assert [r["ReferencedGroupInfo"]["GroupId"] for r in rules if "ReferencedGroupInfo" in r] == [new.group]
 
 
 def test_several_permissions_are_authorized_whole_and_each_has_its_rule_id(aws: Any, old: Any, new: Any) -> None:
@@ -105,7 +101,8 @@ def test_a_group_another_rule_of_its_vpc_names_is_not_deleted(aws: Any, old: Any
 def test_a_group_only_a_peer_vpc_names_is_deleted(aws: Any, old: Any, new: Any, peering: str) -> None:
     allow_from(aws, new.group, old.group)
     aws.ec2.delete_security_group(GroupId=old.group)
-    assert aws.ec2.describe_stale_security_groups(VpcId=new.vpc)["StaleSecurityGroupSet"]
+    groups = aws.ec2.describe_security_groups()["SecurityGroups"]
+    assert old.group not in {g["GroupId"] for g in groups}
 
 
 def test_a_vpcs_default_group_is_not_deleted(aws: Any, old: Any, refuses: Any) -> None:

@@ -7,7 +7,7 @@ import copy
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from lab.addresses import LabAddresses
@@ -25,7 +25,7 @@ from lab.toolchain import tool_path
 ADDRESSES = LabAddresses(index=7)
 OPERATOR = ADDRESSES.operator_ip
 ANY = "0.0.0.0/0"
-QUICK = replace(LabSettings(), health_interval_s=0.05, health_timeout_s=0.3, refuse_after_s=0.2, metric_period_s=0.2)
+QUICK = LabSettings(health_interval_s=0.05, health_timeout_s=0.3, refuse_after_s=0.2, metric_period_s=0.2)
 
 
 def rule(port: int | None = None, *, cidrs: tuple[str, ...] = (), groups: tuple[str, ...] = ()) -> dict[str, Any]:

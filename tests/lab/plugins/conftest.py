@@ -37,7 +37,7 @@ def plugin(lab_aws: LabAws) -> Iterator[AwsPlugin]:
             patch.setenv(name, value)
         patch.delenv("AWS_PROFILE", raising=False)
         made = AwsPlugin()
-        made.configure({"region": REGION, "defaultTags": '{"tags": {"owner": "lab"}}'})
+        made.configure({"region": REGION})
         yield made
 
 

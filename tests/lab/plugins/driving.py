@@ -132,6 +132,15 @@ class Engine:
 
 def engine_in(folder: Path, program: str, extra: dict[str, str]) -> Engine:
     """An engine with one stack named `t` for a Python program. Skips where the tools aren't built."""
+    engine = bare_engine(folder, extra)
+    (engine.folder / "Pulumi.yaml").write_text("name: plugins\nruntime: python\n")
+    (engine.folder / "__main__.py").write_text(program)
+    engine.run("stack", "init", "t")
+    return engine
+
+
+def bare_engine(folder: Path, extra: dict[str, str]) -> Engine:
+    """An engine with a folder for a program, a home and a backend of its own, all empty. Skips without the tools."""
     try:
         folders = toolchain.tool_dirs()
         toolchain.tool_path("pulumi")
@@ -141,23 +150,19 @@ def engine_in(folder: Path, program: str, extra: dict[str, str]) -> Engine:
     for made in (work, home, state):
         made.mkdir()
     install.link(home, VENV)
-    (work / "Pulumi.yaml").write_text("name: plugins\nruntime: python\n")
-    (work / "__main__.py").write_text(program)
     path = os.pathsep.join([str(VENV / "bin"), *(str(f) for f in folders), os.environ["PATH"]])
-    engine = Engine(
+    return Engine(
         work,
         {
             **{k: v for k, v in os.environ.items() if not k.startswith("AWS_")},
+            "PULUMI_CONFIG_PASSPHRASE": "test",
             **extra,
             "PATH": path,
             "PULUMI_HOME": str(home),
             "PULUMI_BACKEND_URL": f"file://{state}",
-            "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_PYTHON_CMD": str(VENV / "bin" / "python"),
         },
     )
-    engine.run("stack", "init", "t")
-    return engine

@@ -128,7 +128,6 @@ def template(ground: Ground) -> Made:
         blockDeviceMappings=[
             {"deviceName": "/dev/xvda", "ebs": {"volumeSize": 20, "encrypted": "true", "deleteOnTermination": "true"}}
         ],
-        tagSpecifications=[{"resourceType": "instance", "tags": {"Name": "n"}}],
         tags={"Name": "u"},
     )
 
@@ -151,16 +150,6 @@ def targets(ground: Ground) -> Made:
             "healthyThreshold": 2,
             "unhealthyThreshold": 2,
         },
-    )
-
-
-def target(ground: Ground) -> Made:
-    return ground.driver.create(
-        "aws:lb/targetGroupAttachment:TargetGroupAttachment",
-        "t",
-        targetGroupArn=targets(ground).id,
-        targetId="127.30.0.9",
-        port=6443,
     )
 
 
@@ -199,7 +188,6 @@ def workers(ground: Ground, **more: Any) -> Made:
         launchTemplate={"id": ground.template, "version": "1"},
         tags=[{"key": "Name", "value": "w", "propagateAtLaunch": True}],
         suspendedProcesses=["AZRebalance"],
-        waitForCapacityTimeout="20s",
         **more,
     )
 
@@ -239,6 +227,7 @@ def policy(ground: Ground) -> Made:
     return ground.driver.create(
         "aws:iam/rolePolicy:RolePolicy",
         "p",
+        name="member",
         role="member",
         policy=json.dumps({"Version": "2012-10-17", "Statement": [ALLOW]}),
     )
@@ -250,30 +239,6 @@ def volume(ground: Ground) -> Made:
     )
 
 
-def parameter(ground: Ground) -> Made:
-    return ground.driver.create(
-        "aws:ssm/parameter:Parameter", "p", name="/pet/x", type="SecureString", value="hidden", tags={"a": "b"}
-    )
-
-
-def alarm(ground: Ground) -> Made:
-    return ground.driver.create(
-        "aws:cloudwatch/metricAlarm:MetricAlarm",
-        "a",
-        comparisonOperator="GreaterThanThreshold",
-        evaluationPeriods=1,
-        metricName="NewFlowCount",
-        namespace="AWS/NetworkELB",
-        period=60,
-        statistic="Sum",
-        threshold=1,
-    )
-
-
-def tag(ground: Ground) -> Made:
-    return ground.driver.create("aws:ec2/tag:Tag", "t", resourceId=ground.other.id, key="shared", value="yes")
-
-
 def options(ground: Ground) -> Made:
     return ground.driver.create(
         "aws:ec2/peeringConnectionOptions:PeeringConnectionOptions",
@@ -281,17 +246,4 @@ def options(ground: Ground) -> Made:
         vpcPeeringConnectionId=peering(ground).id,
         requester={"allowRemoteVpcDnsResolution": True},
         accepter={"allowRemoteVpcDnsResolution": True},
-    )
-
-
-def accepter(ground: Ground) -> Made:
-    asked = ground.driver.create(
-        "aws:ec2/vpcPeeringConnection:VpcPeeringConnection", "p", vpcId=ground.vpc.id, peerVpcId=ground.other.id
-    )
-    assert asked.outputs["acceptStatus"] == "pending-acceptance"
-    return ground.driver.create(
-        "aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter",
-        "p",
-        vpcPeeringConnectionId=asked.id,
-        autoAccept=True,
     )

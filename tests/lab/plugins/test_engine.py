@@ -15,12 +15,13 @@ from tests.lab.plugins.driving import engine_in, environment
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(300)]
 
 PROGRAM = """
+import json
 import os
 import pulumi
 import pulumi_aws as aws
 
 step = os.environ["STEP"]
-provider = aws.Provider("lab", region="eu-central-1", default_tags={"tags": {"owner": "lab"}})
+provider = aws.Provider("lab", region="eu-central-1")
 
 
 def opts(**more):
@@ -43,6 +44,7 @@ aws.vpc.SecurityGroupIngressRule(
 )
 template = aws.ec2.LaunchTemplate(
     "workers",
+    name="workers",
     image_id="ami-12c6146b",
     instance_type="m5.large",
     user_data="YQ==" if step == "first" else "Yg==",
@@ -51,6 +53,7 @@ template = aws.ec2.LaunchTemplate(
 )
 aws.autoscaling.Group(
     "workers",
+    name="workers",
     min_size=1,
     max_size=2,
     desired_capacity=1,
@@ -58,7 +61,9 @@ aws.autoscaling.Group(
     launch_template={"id": template.id, "version": template.latest_version.apply(str)},
     opts=opts(ignore_changes=["desiredCapacity"]),
 )
-aws.ssm.Parameter("secret", name="/pet/secret", type="SecureString", value=pulumi.Output.secret("hidden"), opts=opts())
+allow = [{"Sid": "hidden", "Effect": "Allow", "Action": "*", "Resource": "*"}]
+policy = pulumi.Output.secret(json.dumps({"Version": "2012-10-17", "Statement": allow}))
+aws.iam.RolePolicy("secret", name="secret", role="member", policy=policy, opts=opts())
 if os.environ.get("IMPORT"):
     aws.ec2.Vpc("found", cidr_block="127.50.0.0/16", tags={"Name": "found"}, opts=opts(import_=os.environ["IMPORT"]))
 if step == "wrong":
@@ -69,9 +74,10 @@ pulumi.export("vpc", vpc.id)
 
 def test_a_stack_goes_up_stays_changes_imports_and_comes_down(tmp_path: Path, aws_url: str) -> None:
     engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), "STEP": "first"})
-    ec2: Any = boto3.client(
-        "ec2", region_name=REGION, endpoint_url=aws_url, aws_access_key_id="lab", aws_secret_access_key="lab"
-    )
+    login: Any = {"aws_access_key_id": "lab", "aws_secret_access_key": "lab"}
+    clients: Any = (boto3.client(name, region_name=REGION, endpoint_url=aws_url, **login) for name in ("ec2", "iam"))
+    ec2, iam = clients
+    iam.create_role(RoleName="member", AssumeRolePolicyDocument="{}")
 
     said = engine.run("up", "--yes", "--skip-preview")
     assert "+ 9 created" in said
@@ -91,8 +97,7 @@ def test_a_stack_goes_up_stays_changes_imports_and_comes_down(tmp_path: Path, aw
     assert "replace" not in said
 
     made = ec2.create_vpc(CidrBlock="127.50.0.0/16")["Vpc"]["VpcId"]
-    tags = [{"Key": "Name", "Value": "found"}, {"Key": "owner", "Value": "lab"}]
-    ec2.create_tags(Resources=[made], Tags=tags)
+    ec2.create_tags(Resources=[made], Tags=[{"Key": "Name", "Value": "found"}])
     said = engine.run("up", "--yes", "--skip-preview", STEP="protected", IMPORT=made)
     assert "= 1 imported" in said
 

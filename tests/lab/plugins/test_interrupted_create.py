@@ -22,16 +22,18 @@ pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
 
 PROGRAM = """
 import os
+from migration.contracts.base import Connection
+from migration.contracts.traffic import ApiTargetsInputs, MemberAddress
 from providers.operations import ApiTargets
 
-ApiTargets("api-targets", {
-    "cluster": "pet",
-    "connection": {"region": "eu-central-1", "kubeconfig": None},
-    "timeoutSeconds": 90,
-    "targetGroup": os.environ["TARGET_GROUP"],
-    "port": 6443,
-    "members": [{"name": "master-a", "address": "127.30.0.9"}],
-})
+ApiTargets("api-targets", ApiTargetsInputs(
+    cluster="pet",
+    connection=Connection(region="eu-central-1"),
+    timeout_seconds=int(os.environ["SECONDS_EACH"]),
+    target_group=os.environ["TARGET_GROUP"],
+    port=int(os.environ["PORT"]),
+    members=(MemberAddress(name="master-a", address="127.30.0.9"),),
+))
 """
 
 
@@ -63,7 +65,8 @@ def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twic
         for name in ("ec2", "elbv2")
     )
     arn = target_group(elb, ec2)
-    engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), "TARGET_GROUP": arn, "PYTHONPATH": str(REPOSITORY)})
+    asked = {"TARGET_GROUP": arn, "SECONDS_EACH": "90", "PORT": "6443"}
+    engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), **asked, "PYTHONPATH": str(REPOSITORY)})
     first = subprocess.Popen(
         ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
         cwd=engine.folder,
@@ -96,6 +99,16 @@ def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twic
         assert not deployment.get("pending_operations")
         assert [r["id"] for r in deployment["resources"] if r["type"].endswith(":ApiTargets")] == ["api_targets/pet"]
         assert "2 unchanged" in engine.run("preview", "--expect-no-changes")
+        # How long it may take is no reason to run it; where targets listen is, and a line says so in words.
+        assert "2 unchanged" in engine.run("preview", "--expect-no-changes", SECONDS_EACH="30")
+        told = engine.run("preview", "--diff", PORT="7443")
+        shown = told[told.index("ApiTargets: (update)") : told.index("Resources:")].splitlines()[1:]
+        assert [" ".join(line.split()) for line in shown] == [
+            "[id=api_targets/pet]",
+            "[urn=urn:pulumi:t::plugins::pulumi-python:dynamic/migration:ApiTargets::api-targets]",
+            "inputs : [secret]",
+            '~ targets: "master-a 127.30.0.9:6443" => "master-a 127.30.0.9:7443"',
+        ]
     finally:
         for orphan in orphans:
             if orphan.is_running():

@@ -30,7 +30,7 @@ class FakeTime:
 
 
 def call_with(clock: Clock) -> Call:
-    return Call(clients=Clients({}), row=TABLE["aws:ec2/vpc:Vpc"], name="x", timeout_s=60, clock=clock)
+    return Call(clients=Clients(None), row=TABLE["aws:ec2/vpc:Vpc"], name="x", timeout_s=60, clock=clock)
 
 
 def refused(code: str) -> ClientError:

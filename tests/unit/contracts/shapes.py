@@ -17,12 +17,10 @@ for _module in pkgutil.iter_modules(contracts.__path__):
     importlib.import_module(f"{contracts.__name__}.{_module.name}")
 
 
-def every(base: type[T]) -> Iterator[type[T]]:
+def every(base: type[T]) -> list[type[T]]:
     """All classes of the contracts that are made from `base`, none of them made further from."""
-    for made in base.__subclasses__():
-        if made.__module__.startswith(contracts.__name__):
-            further = list(every(made))
-            yield from further or [made]
+    made = [one for one in base.__subclasses__() if one.__module__.startswith(contracts.__name__)]
+    return [last for one in made for last in every(one) or [one]]
 
 
 def models(kind: Any) -> Iterator[type[BaseModel]]:

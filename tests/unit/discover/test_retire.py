@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from migration.clients import Clients
-from migration.contracts.gates import RetiredAndKept
+from migration.contracts.gates import Item, RetiredAndKept
 from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.gates import Live
 from migration.gates.cleanup import retired
@@ -16,7 +16,7 @@ from migration.operations import retire as operation
 from migration.retire.delete import DELETIONS, LOOK, ORDER, exists, ordered
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
-from migration.settings.model import Kept, Retired
+from migration.settings.model import Retired
 from tests.samples import COMMON
 
 
@@ -61,7 +61,7 @@ def test_exactly_the_list_goes_and_a_second_run_changes_nothing(fresh: Any) -> N
     ctx, told = context()
     done = operation.run(inputs(found), None, ctx)
     assert len(done.deleted) == len(found["retire"]) == 39
-    kept = tuple(Kept.model_validate(item) for item in found["keep"])
+    kept = tuple(Item(type=item["type"], id=item["id"]) for item in found["keep"])
     detail = retired(RetiredAndKept(retire=inputs(found).items, keep=kept), Live("pet", ctx))
     assert detail == f"39 objects are gone, {len(found['keep'])} were left alone"
     before = len(told)

@@ -74,7 +74,7 @@ def test_a_round_trip_between_members_is_refused_however_near_the_operator_is() 
 
 def test_a_hundredth_of_long_round_trips_is_not_hidden_by_the_mean() -> None:
     seconds = [0.002] * 95 + [0.9] * 5
-    assert parsed(histogram(10, seconds)) == {"10": RoundTrip(observations=100, mean=pytest.approx(0.0469), p99=0.8192)}
+    assert parsed(histogram(10, seconds)) == {"10": RoundTrip(observations=100, mean=sum(seconds) / 100, p99=0.8192)}
     with pytest.raises(Retryable, match="takes 819 ms"):
         asked(Voters(seconds={10: [0.002] * 20, 11: seconds}))
 

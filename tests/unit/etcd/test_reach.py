@@ -15,8 +15,9 @@ from migration.clients.aws import Instance
 from migration.clients.etcd import Etcd
 from migration.etcd import reach as room
 from migration.etcd.over_ssm import OverSsm
-from migration.etcd.reach import Access, reach
+from migration.etcd.reach import reach
 from migration.runtime.deadline import Deadline, Permanent, Retryable
+from migration.settings.model import Access
 
 MACHINES = {"10.0.0.1": "i-a", "10.0.0.2": "i-b"}
 MEMBERS = {"members": [{"ID": "7", "name": "a", "clientURLs": ["https://10.0.0.1:2379"], "peerURLs": []}]}
@@ -138,24 +139,24 @@ def test_what_a_machine_says_instead_of_an_answer_passes(aws: Machines, said: st
 
 def test_where_the_client_port_answers_no_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     aws = Machines()
-    monkeypatch.setattr(room, "direct", lambda *_: lambda endpoints: Etcd(endpoints, Answering()))
-    assert [member.name for member in reached(aws, "direct").members()] == ["a"]
+    monkeypatch.setattr(room, Access.DIRECT, lambda *_: lambda endpoints: Etcd(endpoints, Answering()))
+    assert [member.name for member in reached(aws, Access.DIRECT).members()] == ["a"]
     assert aws.asked == []
 
 
 def test_where_the_client_port_is_closed_the_machines_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     aws, refusing = Machines(), Refusing()
-    monkeypatch.setattr(room, "direct", lambda *_: lambda endpoints: Etcd(endpoints, refusing))
-    with reached(aws, "direct") as etcd:
+    monkeypatch.setattr(room, Access.DIRECT, lambda *_: lambda endpoints: Etcd(endpoints, refusing))
+    with reached(aws, Access.DIRECT) as etcd:
         assert [member.name for member in etcd.members()] == ["a"]
     assert refusing.closed
     assert [question[2] for _, question in aws.asked] == ["POST"]
 
 
 def test_with_access_ssm_no_certificate_is_needed() -> None:
-    assert [member.name for member in reached(Machines(), "ssm").members()] == ["a"]
+    assert [member.name for member in reached(Machines(), Access.SSM).members()] == ["a"]
 
 
 def test_without_a_running_machine_there_is_nobody_to_ask() -> None:
     with pytest.raises(Retryable, match="no member's machine is running"):
-        reached(Machines(state="pending"), "ssm")
+        reached(Machines(state="pending"), Access.SSM)

@@ -83,7 +83,8 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         clients = Clients(region=REGION, kubeconfig=None)
-        ec2, route53 = clients.aws.ec2, clients.aws.route53
+        ec2: Any = clients.aws.ec2
+        route53 = clients.aws.route53
 
         def side(name: str, suffix: str, cidr: str) -> SideRef:
             vpc = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
@@ -100,7 +101,7 @@ def sides(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sides]:
         zone = route53.create_hosted_zone(
             Name="pet.internal",
             CallerReference="1",
-            VPC={"VPCRegion": REGION, "VPCId": old.vpc_id},
+            VPC={"VPCRegion": REGION, "VPCId": old.vpc_id or ""},
             HostedZoneConfig={"PrivateZone": True},
         )["HostedZone"]["Id"]
         context = Context(log=lambda _: None, deadline=Deadline(5), clients=clients)
@@ -113,7 +114,7 @@ def connected(sides: Sides) -> str:
     sides.route(sides.old, new.cidr, VpcPeeringConnectionId=peering)
     sides.route(sides.new, old.cidr, VpcPeeringConnectionId=peering)
     sides.context.clients.aws.route53.associate_vpc_with_hosted_zone(
-        HostedZoneId=sides.zone_id, VPC={"VPCRegion": REGION, "VPCId": new.vpc_id}
+        HostedZoneId=sides.zone_id, VPC={"VPCRegion": REGION, "VPCId": new.vpc_id or ""}
     )
     return peering
 

@@ -1,0 +1,263 @@
+"""Looking at everything that the next `up` would move. Only reads, all parts side by side, bounded in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from migration import status
+from migration.clients import Clients
+from migration.clients.kubernetes import Unreachable
+from migration.contracts.gates import (
+    QUESTIONS,
+    EtcdPreflight,
+    MembersAllNew,
+    Question,
+    member_groups,
+    questions,
+    worker_groups,
+)
+from migration.contracts.plan import (
+    GateAhead,
+    GateNow,
+    MembersMove,
+    NameForm,
+    NameMove,
+    NodesMove,
+    Plan,
+    PodsMove,
+    WayBack,
+    WorkersMove,
+)
+from migration.contracts.retirement import counted
+from migration.contracts.seen import NodesSeen, Unseen
+from migration.dns.wanted import FULL, weights_at
+from migration.gates import Live, look
+from migration.plan import pods
+from migration.plan.looks import Look, words
+from migration.plan.reading import NotReading, ReadingClients
+from migration.runtime.context import Context
+from migration.runtime.deadline import Deadline, Permanent, Retryable
+from migration.settings import Settings
+from migration.settings.model import ReferencedSide
+from migration.stages.admission import admit
+from migration.stages.moves import Direction, IllegalMove, Move
+from migration.stages.table import LAST, Back, Names, Stage, before, entered, stage
+
+# Seconds for everything together, and of these for the record, which everything else begins with.
+SECONDS = 14.0
+RECORD_SECONDS = 5.0
+
+
+def at_stage(settings: Settings, number: int) -> Settings:
+    """The same settings at another stage."""
+    return replace(settings, stage=stage(number))
+
+
+def plan(settings: Settings, owner: str, clients: Clients | None = None, seconds: float = SECONDS) -> Plan:
+    """The plan of the settings' stage. Raises `IllegalMove` where the record doesn't allow it."""
+    clients = clients or ReadingClients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
+    deadline = Deadline(seconds)
+
+    def allowed() -> Move | IllegalMove:
+        try:
+            return admit(settings, owner, clients)
+        except IllegalMove as refusal:
+            return refusal
+
+    move = Look(allowed).seen(Deadline(min(RECORD_SECONDS, seconds)))
+    if isinstance(move, IllegalMove):
+        raise move
+    return plan_of(settings, move, clients, deadline)
+
+
+def plan_of(
+    settings: Settings, move: Move | Unseen, clients: Clients | None = None, deadline: Deadline | None = None
+) -> Plan:
+    """The plan of a move that is legal (or whose record can't be seen), as far as it shows until the deadline."""
+    clients = clients or ReadingClients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
+    return _Observer(settings, move, clients, deadline or Deadline(SECONDS)).plan()
+
+
+class _Observer:
+    def __init__(self, settings: Settings, move: Move | Unseen, clients: Clients, deadline: Deadline) -> None:
+        self._settings, self._row, self._move, self._deadline = settings, settings.stage, move, deadline
+        self._left = before(self._row) if isinstance(move, Unseen) else stage(move.origin)
+        self._settled = isinstance(move, Move) and move.settled
+        self._live = Live(
+            settings.configuration.cluster, Context(log=lambda _: None, deadline=deadline, clients=clients)
+        )
+
+    def plan(self) -> Plan:
+        """Begin every look, then collect them."""
+        s, c, row, left, deadline = self._settings, self._settings.configuration, self._row, self._left, self._deadline
+        moving = left.workers is not row.workers or left.workloads is not row.workloads
+        swapping = row.control_plane.on_new and not row.finished
+        named = (left.names, row.names) != (Names.FOUND, Names.FOUND)
+        drains = row.moving_pods or (row.drained and not left.drained)
+        names = Look(self._names) if named else None
+        workers, nodes = (Look(self._workers), Look(self._nodes)) if moving else (None, None)
+        pods_left = Look(self._pods) if drains else None
+        members, voters = (Look(self._members), Look(self._voters)) if swapping else (None, None)
+        asked = () if self._settled else questions(s, row.gates_before)
+        gates = [Look(lambda one=one: self._gate(one)) for one in asked]
+        return Plan(
+            cluster=c.cluster,
+            stack=s.stack,
+            from_side=c.from_,
+            to_side=c.to,
+            stage=row.number,
+            name=row.name,
+            origin=self._move if isinstance(self._move, Unseen) else self._move.origin,
+            direction="forward" if isinstance(self._move, Unseen) else self._move.direction.value,
+            settled=self._settled,
+            moves=self._moves(),
+            declared=tuple(self._declared()),
+            names=names and names.seen(deadline),
+            workers=workers and workers.seen(deadline),
+            nodes=nodes and nodes.seen(deadline),
+            pods=pods_left and pods_left.seen(deadline),
+            members=members and members.seen(deadline),
+            voters=voters and voters.seen(deadline),
+            gates_before=tuple(_judged(one, gate.seen(deadline)) for one, gate in zip(asked, gates, strict=True)),
+            gates_after=() if self._settled else _ahead(row),
+            back=way_back(row),
+            command=s.command.format(stage=row.number) if c.stage != row.number else None,
+            next=s.command.format(stage=row.number + 1) if row.number < LAST else None,
+        )
+
+    def _moves(self) -> tuple[str, ...]:
+        if isinstance(self._move, Move) and self._move.direction is Direction.BACK:
+            return (self._left.undo,)
+        rows = entered(self._left.number, self._row.number) or (self._row,)
+        return () if self._settled else tuple(row.moves for row in rows)
+
+    def _declared(self) -> list[str]:
+        s, c, row, left = self._settings, self._settings.configuration, self._row, self._left
+        found: list[str] = []
+        if left.starting and not row.starting:
+            tables = len(s.old.route_tables) if isinstance(s.old, ReferencedSide) else 0
+            peered = sum(1 for one in c.connected_networks if one.vpc_id)
+            found.append(
+                f"network: VPC {c.to} {s.new.cidr} in {len(s.new.zones)} zones, peered with {c.from_} {s.old.cidr}; "
+                f"a route in {tables} old route tables; {peered} of {len(c.connected_networks)} connected networks "
+                f"peered as well"
+            )
+        if not left.shared.on_new and row.shared.on_new:
+            found.append(
+                f"balancers: one for ingress and one for the API in {c.to}; {len(c.members)} members of {c.from_} "
+                f"become targets of the latter"
+            )
+        if row.finished and not left.finished:
+            peering = "peering stays (retainPeering)" if c.retain_peering else "peering and its routes go"
+            found.append(f"deleted for good: {counted(c.retire)}; {len(c.keep)} to keep; {peering}")
+        return found
+
+    def _names(self) -> tuple[NameMove, ...]:
+        s, row = self._settings, self._row
+        c, weights = s.configuration, weights_at(row, s.configuration.traffic.new_traffic_percent)
+        found: list[NameMove] = []
+        for seen, record in zip(status.names(s, self._live), c.traffic.records, strict=True):
+            pair = set(seen.leads) <= {c.from_, c.to}
+            leads = seen.leads if pair else {c.from_ if lead == record.value else lead: FULL for lead in seen.leads}
+            then = {
+                Names.FOUND: NameForm(pair=False, weights={c.from_: FULL}, ttl=record.ttl),
+                Names.PAIR: NameForm(pair=True, weights={c.from_: weights.old, c.to: weights.new}, ttl=c.traffic.ttl),
+                Names.FINAL: NameForm(pair=False, weights={c.to: FULL}, ttl=record.ttl),
+            }[row.names]
+            found.append(NameMove(name=seen.name, now=NameForm(pair=pair, weights=leads, ttl=seen.ttl), then=then))
+        return tuple(found)
+
+    def _workers(self) -> tuple[WorkersMove, ...]:
+        s, c, row = self._settings, self._settings.configuration, self._row
+        sizes: dict[str, list[int]] = {}
+        for side in (c.from_, c.to):
+            groups = self._live.aws.groups(worker_groups(s, side))
+            sizes[side] = [int(group["DesiredCapacity"]) for group in groups.values()]
+        old, new = sizes[c.from_], sizes[c.to]
+        # A copy begins with its original's size, and is scaled by others from then on.
+        coming = sum(new) if len(new) == len(c.pools) else sum(old)
+        return (
+            WorkersMove(
+                side=c.from_,
+                groups=len(old),
+                groups_then=0 if row.finished else len(old),
+                instances=sum(old),
+                instances_then=sum(old) if row.workers.on_old else 0,
+            ),
+            WorkersMove(
+                side=c.to,
+                groups=len(new),
+                groups_then=len(c.pools) if row.workers.on_new else 0,
+                instances=sum(new),
+                instances_then=coming if row.workers.on_new else 0,
+            ),
+        )
+
+    def _nodes(self) -> tuple[NodesMove, ...]:
+        def then(one: NodesSeen) -> int:
+            return one.nodes if self._row.workloads.on_new and one.side == self._settings.configuration.from_ else 0
+
+        return tuple(NodesMove(**dict(one), tainted_then=then(one)) for one in status.nodes(self._settings, self._live))
+
+    def _pods(self) -> PodsMove:
+        return pods.pods(self._settings, self._live)
+
+    def _members(self) -> tuple[MembersMove, ...]:
+        s, c = self._settings, self._settings.configuration
+        moved = s.moved_members
+        found: list[MembersMove] = []
+        # New machines all start at once and wait; old ones go with their members.
+        for side, voters, machines_then in (
+            (c.from_, len(c.members) - moved, len(c.members) - moved),
+            (c.to, moved, len(c.members)),
+        ):
+            machines = self._live.aws.instances_of_groups(member_groups(s, side))
+            running = sum(1 for one in machines if one.state == "running")
+            found.append(MembersMove(side=side, machines=running, machines_then=machines_then, voters_then=voters))
+        return tuple(found)
+
+    def _voters(self) -> dict[str, int]:
+        self._etcd_is_open()
+        seen = status.members(self._settings, self._live)
+        c = self._settings.configuration
+        return {side: sum(1 for one in seen if one.votes and one.side == side) for side in (c.from_, c.to)}
+
+    def _etcd_is_open(self) -> None:
+        """Raise `NotReading` where etcd could only be asked by commands on its machines."""
+        if not self._settings.configuration.etcd.access.by_port or not self._left.etcd_open:
+            raise NotReading(
+                "etcd isn't open to this machine, and asking it through Systems Manager is a command, not a read"
+            )
+
+    def _gate(self, question: Question) -> GateNow:
+        try:
+            if isinstance(question, EtcdPreflight | MembersAllNew):
+                self._etcd_is_open()
+            return GateNow(check=question.check, state="holds", detail=look(question, self._live))
+        except Unreachable as reason:
+            return GateNow(check=question.check, state="unseen", detail=words(reason))
+        except (Permanent, Retryable) as reason:
+            return GateNow(check=question.check, state="refuses", detail=str(reason))
+
+
+def _judged(question: Question, seen: GateNow | Unseen) -> GateNow:
+    if isinstance(seen, Unseen):
+        return GateNow(check=question.check, state="unseen", detail=seen.unseen)
+    return seen
+
+
+def _ahead(row: Stage) -> tuple[GateAhead, ...]:
+    return tuple(GateAhead(check=name, asks=_question(QUESTIONS[name].__doc__ or name)) for name in row.gates_after)
+
+
+def _question(sentence: str) -> str:
+    """A question's first sentence, to stand within another."""
+    first = sentence.partition("?")[0].replace("`", "")
+    return f"{first[:1].lower()}{first[1:]}?"
+
+
+def way_back(row: Stage) -> WayBack:
+    """Whether an `up` may go back from a stage, and how, or why not."""
+    if row.back in (Back.OPEN, Back.UNLESS_VOTERS):
+        return WayBack(to=before(row).number, how=row.undo)
+    return WayBack(to=None, how=row.undo)

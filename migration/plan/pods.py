@@ -1,0 +1,69 @@
+"""The pods that a drain would move, from what the cluster shows: the drain's own planner and bound, asked before."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from migration.contracts.gates import worker_groups
+from migration.contracts.plan import Blocked, DrainBound, DrainTerm, Limit, PodsMove
+from migration.drain.bound import lower_bound
+from migration.drain.cluster import Cluster
+from migration.drain.nodes import name_of, nodes_of
+from migration.drain.plan import Rules, View, movable, plan_drain
+from migration.gates import Live
+from migration.runtime.deadline import Retryable
+from migration.settings import Settings
+from migration.stages.table import emptied
+
+
+def pods(settings: Settings, live: Live) -> PodsMove:
+    """What a drain of the old side's nodes would find now. Raises `Retryable` where machines run that aren't nodes."""
+    c = settings.configuration
+    instances = live.aws.instances_of_groups(worker_groups(settings, c.from_))
+    nodes = frozenset(name_of(node) for node in nodes_of(live.kubernetes, [one.id for one in instances]))
+    if instances and not nodes:
+        raise Retryable(f"{len(instances)} instances of {c.from_} run, but none is a node of this cluster")
+    rules = Rules(
+        tier="rest",
+        unprotected=c.drain.unprotected_max_unavailable,
+        empty_dir=c.drain.empty_dir,
+        bare_pods=c.drain.bare_pods,
+    )
+    return told(Cluster(live.kubernetes, nodes).exact(), rules, c.drain.max_evictions_per_second)
+
+
+def told(view: View, rules: Rules, per_second: int) -> PodsMove:
+    """What a drain would do with the pods of a view, and the least that takes."""
+    plan = plan_drain(view, rules)
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for one in plan.blocked:
+        reasons[(f"budget {one.budget}: " if one.budget else "") + one.reason].append(one.pod)
+    return PodsMove(
+        stage=emptied().number,
+        nodes=len(view.nodes),
+        pods=len(movable(view, rules)),
+        limits=tuple(
+            Limit(key=lane.key, protected=lane.budget is not None, pods=len(lane.pods), allowed=lane.allowed)
+            for lane in plan.lanes
+            if lane.pods
+        ),
+        restarts=tuple(restart.owner.key for restart in plan.restarts),
+        blocked=tuple(Blocked(reason=reason, pods=tuple(names)) for reason, names in reasons.items()),
+        bound=drain_bound(view, rules, per_second),
+    )
+
+
+def drain_bound(view: View, rules: Rules, per_second: int) -> DrainBound | None:
+    """The least a drain of the view can take, with its longest terms; None where nothing has to be evicted."""
+    bound = lower_bound(view, rules, per_second=per_second)
+    if not bound.pods:
+        return None
+    return DrainBound(
+        seconds=bound.seconds,
+        evictions=bound.pods,
+        per_second=per_second,
+        terms=tuple(
+            DrainTerm(limit=term.limit, pods=term.pods, at_once=term.at_once, round_seconds=term.round_seconds)
+            for term in bound.terms
+        ),
+    )

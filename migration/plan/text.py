@@ -1,0 +1,225 @@
+"""A plan in an operator's words: at most 20 lines."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from migration.contracts.plan import (
+    DrainBound,
+    Limit,
+    MembersMove,
+    NameForm,
+    NameMove,
+    NodesMove,
+    Plan,
+    PodsMove,
+    WorkersMove,
+)
+from migration.contracts.seen import Unseen
+from migration.stages.table import stage
+
+LINES, WIDTH = 20, 110
+# What is listed before "and n more".
+SHOWN = 3
+_BLOCKED = 3
+
+
+def lines(plan: Plan) -> list[str]:
+    """The plan for people. Long sentences are cut before any is left out; JSON has everything."""
+    told = list(_told(plan))
+    for most in (3, 2, 1):
+        text = [line for one in told for line in _wrapped(one, most)]
+        if len(text) <= LINES:
+            return text
+    return [*text[: LINES - 1], f"… {len(text) - LINES + 1} more lines: python -m migration plan --json has all"]
+
+
+def _wrapped(sentence: str, most: int) -> list[str]:
+    return textwrap.wrap(
+        sentence,
+        WIDTH,
+        subsequent_indent="    ",
+        max_lines=most,
+        placeholder=" …",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _told(plan: Plan) -> Iterator[str]:
+    yield f"stage {plan.stage} ({plan.name}) of cluster {plan.cluster}, {plan.from_side} → {plan.to_side}: {_way(plan)}"
+    if plan.moves:
+        yield f"moves: {'; '.join(plan.moves)}"
+    yield from plan.declared
+    if not isinstance(plan.names, Unseen | None):
+        yield from _names(plan.names)
+    if not isinstance(plan.workers, Unseen | None):
+        yield f"workers: {'; '.join(map(_workers, plan.workers))}"
+    if not isinstance(plan.nodes, Unseen | None):
+        yield f"nodes: {'; '.join(map(_nodes, plan.nodes))}"
+    if not isinstance(plan.members, Unseen | None):
+        yield _members(plan.members, plan.voters)
+    if not isinstance(plan.pods, Unseen | None):
+        yield from _pods(plan.pods, ahead=plan.pods.stage != plan.stage)
+    for gate in plan.gates_before:
+        if gate.state == "refuses":
+            yield f"gate {gate.check} would refuse now: {gate.detail}"
+        elif gate.state == "holds":
+            yield f"gate {gate.check} holds now: {gate.detail}"
+    yield from _unseen(plan)
+    if plan.back.to is not None:
+        yield f"way back: to stage {plan.back.to}: {plan.back.how}"
+    else:
+        yield f"no way back from here: {plan.back.how}"
+    for ahead in plan.gates_after:
+        yield f"gate {ahead.check}, afterwards: {ahead.asks}"
+    if plan.command:
+        yield f"to do it: {plan.command}"
+    elif plan.next:
+        yield f"after it: {plan.next}"
+
+
+def _way(plan: Plan) -> str:
+    if plan.settled:
+        return "reached; only what the configuration changed is done"
+    if plan.direction == "stay":
+        return "the migration begins"
+    if isinstance(plan.origin, Unseen):
+        return "where the migration is can't be seen"
+    return f"{plan.direction} from stage {plan.origin} ({stage(plan.origin).name})"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def _change(now: int, then: int) -> str:
+    return f"{now} → {then}" if now != then else str(now)
+
+
+def seconds(number: float) -> str:
+    """A time as people say it: ``45 s``, ``2 min 5 s``, ``1 h 10 min``."""
+    whole = max(1, round(number))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min" + (f" {rest} s" if rest else "")
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h" + (f" {minutes} min" if minutes else "")
+
+
+def _names(moves: Iterable[NameMove]) -> Iterator[str]:
+    together: dict[str, list[str]] = {}
+    for move in moves:
+        if move.now != move.then:
+            together.setdefault(_name(move.now, move.then), []).append(move.name)
+    for change, names in together.items():
+        yield f"names: {some(names)}: {change}"
+
+
+def _name(now: NameForm, then: NameForm) -> str:
+    ttl = f"; TTL {now.ttl} → {then.ttl} s" if now.ttl != then.ttl else ""
+    if then.ttl < now.ttl:
+        ttl += f" (the old one is waited out: {seconds(now.ttl)})"
+    if now.pair and then.pair:
+        sides = dict.fromkeys([*now.weights, *then.weights])
+        return ", ".join(f"{s} {_change(now.weights.get(s, 0), then.weights.get(s, 0))}" for s in sides) + ttl
+    return f"{_form(now)} → {_form(then)}{ttl}"
+
+
+def _form(form: NameForm) -> str:
+    if form.pair:
+        return f"weighted pair {', '.join(f'{side} {weight}' for side, weight in form.weights.items())}"
+    return f"simple record of {', '.join(form.weights) or 'nothing'}"
+
+
+def _workers(one: WorkersMove) -> str:
+    instances, groups = _change(one.instances, one.instances_then), _change(one.groups, one.groups_then)
+    return f"{one.side} {instances} instances in {groups} groups"
+
+
+def _nodes(one: NodesMove) -> str:
+    return f"{one.side} {one.nodes}, {one.ready} ready, {_change(one.tainted, one.tainted_then)} tainted"
+
+
+def _members(members: Sequence[MembersMove], voters: dict[str, int] | Unseen | None) -> str:
+    machines = ", ".join(f"{one.side} {_change(one.machines, one.machines_then)}" for one in members)
+    if isinstance(voters, Unseen | None):
+        then = ", ".join(f"{one.side} {one.voters_then}" for one in members)
+        return f"members: machines {machines}; voters will be {then}"
+    votes = ", ".join(f"{one.side} {_change(voters.get(one.side, 0), one.voters_then)}" for one in members)
+    return f"members: voters {votes}, one at a time; machines {machines}"
+
+
+def _pods(pods: PodsMove, *, ahead: bool) -> Iterator[str]:
+    budgets = [one for one in pods.limits if one.protected]
+    stuck = sum(len(one.pods) for one in pods.blocked)
+    count = f"{_many(pods.pods, 'pod')} to move off {_many(pods.nodes, 'node')}"
+    if ahead:
+        yield f"ahead, at stage {pods.stage}: {count}, {stuck} blocked"
+    else:
+        yield f"pods: {count}: {'; '.join([*_shares(pods, budgets), f'{stuck} blocked'])}"
+    if pods.bound is not None:
+        yield f"{'ahead, ' if ahead else ''}drain: at least {seconds(pods.bound.seconds)}: {_terms(pods.bound)}"
+    waiting = [one.key for one in budgets if one.allowed == 0]
+    if waiting:
+        yield f"waits: budgets that allow no eviction now: {some(waiting)}"
+    for one in pods.blocked[:_BLOCKED]:
+        yield f"blocked: {some(one.pods)}: {one.reason}"
+    more = sum(len(one.pods) for one in pods.blocked[_BLOCKED:])
+    if more:
+        yield f"blocked: {_many(more, 'more pod')} for {_many(len(pods.blocked) - _BLOCKED, 'more reason')}"
+
+
+def _terms(bound: DrainBound) -> str:
+    slowest = [
+        f"⌈{_many(one.pods, 'pod')} / {one.at_once} at once⌉ × {one.round_seconds:g} s of {one.limit}"
+        for one in bound.terms[:1]
+    ]
+    rate = (
+        f"{_many(bound.evictions, 'eviction')} at {bound.per_second}/s: {seconds(bound.evictions / bound.per_second)}"
+    )
+    return "; ".join([*slowest, rate])
+
+
+def _shares(pods: PodsMove, budgets: Sequence[Limit]) -> Iterator[str]:
+    """How many pods move under what."""
+    if budgets:
+        most = sorted(budgets, key=lambda one: -one.pods)
+        number = sum(one.pods for one in budgets)
+        yield f"{number} under {_many(len(budgets), 'budget')} ({some([f'{one.key} {one.pods}' for one in most])})"
+    free = [one for one in pods.limits if not one.protected]
+    if free:
+        yield f"{sum(one.pods for one in free)} without a budget ({_many(len(free), 'owner')})"
+    if pods.restarts:
+        yield f"rolling restart of {some(pods.restarts)}, whose budget never allows an eviction"
+
+
+def _unseen(plan: Plan) -> Iterator[str]:
+    """What couldn't be looked at: parts with the same reason together."""
+    parts = {
+        "the record": plan.origin,
+        "names": plan.names,
+        "workers": plan.workers,
+        "nodes": plan.nodes,
+        "pods": plan.pods,
+        "members": plan.members,
+        "voters": plan.voters,
+    }
+    reasons: dict[str, list[str]] = {}
+    for name, part in parts.items():
+        if isinstance(part, Unseen):
+            reasons.setdefault(part.unseen, []).append(name)
+    for gate in plan.gates_before:
+        if gate.state == "unseen":
+            reasons.setdefault(gate.detail, []).append(f"gate {gate.check}")
+    for reason, names in reasons.items():
+        yield f"not seen: {', '.join(names)}: {reason}"

@@ -1,0 +1,128 @@
+"""A stack that an earlier version brought to stage 5, previewed by today's program: everything in it stays itself.
+
+`upgrade/` holds what that version left of a whole lab: the exported state, its configuration, and here its record.
+Nothing else of the lab is there: a preview must not need it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from lab.addresses import REGION
+from lab.environment import LAB_PASSPHRASE
+from tests.lab.plugins.driving import Engine, bare_engine, environment
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+
+ROOT = Path(__file__).resolve().parents[3]
+KEPT = Path(__file__).parent / "upgrade"
+RECORD = {"owner": "migration/default", "from": "legacy", "to": "main", "reached": 5, "tried": 5}
+
+Key = tuple[str, str]
+
+RECORDS = {
+    ("aws:route53/record:Record", f"{side}-{name}.pet.lab.internal")
+    for side in ("legacy", "main")
+    for name in ("api", "*.apps")
+}
+MIGRATION = ("migration:migration:Migration", "migration")
+
+
+def operation(kind: str, name: str) -> Key:
+    return f"pulumi-python:dynamic/migration:{kind}", name
+
+
+# Gates got questions, the pair got words for what it is, and the hold is told what each group shall have.
+ASKED_ANEW = {
+    operation("Gate", "gate-before"),
+    operation("Gate", "gate-after"),
+    operation("DnsCut", "names"),
+    operation("AutoscalerHold", "legacy-autoscaler"),
+}
+
+
+def key(urn: str) -> Key:
+    """A resource's own type and its name."""
+    _, _, kinds, name = urn.split("::", 3)
+    return kinds.rpartition("$")[2], name
+
+
+@pytest.fixture
+def engine(tmp_path: Path, aws_url: str) -> Iterator[Engine]:
+    ssm = boto3.client(
+        "ssm", region_name=REGION, endpoint_url=aws_url, aws_access_key_id="lab", aws_secret_access_key="lab"
+    )
+    ssm.put_parameter(Name="/pet/migration/record", Type="String", Value=json.dumps(RECORD))
+    extra = {"KUBECONFIG": "kubeconfig", "PULUMI_CONFIG_PASSPHRASE": LAB_PASSPHRASE}
+    made = bare_engine(tmp_path, {**environment(aws_url), **extra})
+    for part in ("Pulumi.yaml", "__main__.py", "components", "migration", "providers", ".venv"):
+        (made.folder / part).symlink_to(ROOT / part)
+    (made.folder / "stacks").mkdir()
+    shutil.copy(KEPT / "Pulumi.stage-5.yaml", made.folder / "stacks")
+    state = tmp_path / "state.json"
+    state.write_bytes(gzip.decompress((KEPT / "stage-5.state.json.gz").read_bytes()))
+    made.run("stack", "init", "stage-5")
+    made.run("stack", "import", "-s", "stage-5", "--file", str(state))
+    yield made
+    ssm.delete_parameter(Name="/pet/migration/record")
+
+
+def held() -> list[Key]:
+    """What the stack holds, besides the providers that the engine makes by itself."""
+    state = json.loads(gzip.decompress((KEPT / "stage-5.state.json.gz").read_bytes()))
+    every = [key(resource["urn"]) for resource in state["deployment"]["resources"]]
+    return [one for one in every if not (one[0].startswith("pulumi:providers:") and one[1].startswith("default"))]
+
+
+def steps(engine: Engine, stage: int) -> dict[Key, str]:
+    """What a preview would do with each resource."""
+    said = engine.run("preview", "-s", f"stage-{stage}", "--json", "--show-sames")
+    plan: list[dict[str, Any]] = json.loads(said[said.index("{") : said.rindex("}") + 1])["steps"]
+    found = {key(step["urn"]): step["op"] for step in plan}
+    assert len(found) == len(plan), "two steps of one type and name"
+    return found
+
+
+def test_a_stack_of_stage_5_keeps_every_resource_and_goes_on_to_6(engine: Engine) -> None:
+    before = held()
+    assert len(before) == len(set(before)) == 119
+
+    same = steps(engine, 5)
+    assert {one for one, op in same.items() if op == "create"} == {MIGRATION, *RECORDS}
+    assert {one for one, op in same.items() if op == "update"} == ASKED_ANEW
+    assert Counter(same.values()) == {"same": 115, "create": 5, "update": 4}
+    # By aliases: nothing that stood at the root is taken for another because it has a parent now.
+    assert set(same) == {*before, MIGRATION, *RECORDS}
+
+    engine.run("stack", "rename", "stage-6", "-s", "stage-5")
+    further = steps(engine, 6)
+    assert set(further.values()) == {"same", "create", "update"}
+    assert {one for one, op in further.items() if op == "create"} == {
+        MIGRATION,
+        *RECORDS,
+        ("migration:security_groups:Swap", "swap-access"),
+        ("migration:workers:End", "legacy-workers-end"),
+        ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "legacy-etcd-from-operator-127.53.0.0/16"),
+        ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "main-etcd-from-operator-127.53.0.0/16"),
+        operation("Drain", "legacy-drain-ingress"),
+        operation("Drain", "legacy-drain"),
+        operation("WorkerScale", "legacy-workers"),
+    }
+    assert {one for one, op in further.items() if op == "update"} == {
+        *ASKED_ANEW,
+        operation("StageRecord", "begin"),
+        operation("StageRecord", "reached"),
+        operation("IngressPolicy", "ingress-policy"),
+        ("kubernetes:core/v1:ConfigMap", "status"),
+    }
+    stack = ("pulumi:pulumi:Stack", "migration-stage-5")
+    assert {*before} - {*further} == {stack}, "renamed with the stack, and nothing else"

@@ -1,0 +1,223 @@
+"""The page people read, and the data of its plots, from a run's files."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proof import charts, drawing
+from proof.drawing import Book, Plot
+from proof.html import duration, plots, render, write_html
+from proof.model import Drain, EtcdChange, Gate, MemberSeen, Parts, Report, Summary, Window
+from proof.report import build
+from proof.series import DrainSpan, drain_span, read_series
+from proof.summary import summarize
+from tests.proof.made import DRAIN_BEGIN, DRAIN_S, PODS, SIDES, begin_of, made_run
+
+
+class Text(HTMLParser):
+    """What a reader sees, one element's text after the other; plots and styles left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._hidden += tag in ("svg", "style")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._hidden -= tag in ("svg", "style")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden and data.strip():
+            self.found.append(data.strip())
+
+
+def text_of(page: str) -> str:
+    reader = Text()
+    reader.feed(page)
+    return re.sub(r"\s+", " ", " ".join(reader.found))
+
+
+def report_of(out: Path, parts: Parts) -> Report:
+    return build(summarize(out), parts)
+
+
+def titled(title: str, drawn: list[Plot]) -> Plot:
+    return next(plot for plot in drawn if plot.title == title)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Parts]:
+    """A good run's files, only read."""
+    out = tmp_path_factory.mktemp("made")
+    return out, made_run(out)
+
+
+@pytest.fixture(scope="module")
+def page(made: tuple[Path, Parts]) -> str:
+    out, parts = made
+    write_html(report_of(out, parts), out, out / "report.html")
+    return (out / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def drawn(made: tuple[Path, Parts]) -> list[Plot]:
+    out, parts = made
+    return plots(report_of(out, parts), out)
+
+
+def test_gates_are_told_as_sentences_with_their_sign_and_position(tmp_path: Path) -> None:
+    parts = made_run(tmp_path)
+    refused = Gate(position="before", check="ingress-quiet", ok=False, detail="3 flows are still open")
+    stages = [stage.but(gates=(refused,)) if stage.stage == 6 else stage for stage in parts.stages]
+    report = report_of(tmp_path, parts.model_copy(update={"stages": tuple(stages)}))
+    text = text_of(render(report, []))
+    assert "✓ permissions held before it: all 61 AWS actions and 38 Kubernetes verbs are allowed" in text
+    assert "✓ records-in-sync held after it: shop.apps.pet.lab.internal" in text
+    assert "✗ ingress-quiet did not hold before it: 3 flows are still open" in text
+    assert "{" not in text
+
+
+def test_why_it_is_not_ok_stands_on_top(tmp_path: Path) -> None:
+    text = text_of(render(report_of(tmp_path, made_run(tmp_path, broken=True)), []))
+    assert text.startswith("not ok · migration proof Migration proof ✗ not ok")
+    why = "ingress_fresh from connected: 30 of 5400 requests failed (stage 6: 30)"
+    places = [text.index(part) for part in ("Why it is not ok", why, "30 failed of", "Stages")]
+    assert places == sorted(places)
+    assert "30 probes failed" in text
+    assert "127.10.16.4:8080: refused" in text
+
+
+def test_a_good_run_says_so_and_nothing_of_why_not(tmp_path: Path) -> None:
+    page = render(report_of(tmp_path, made_run(tmp_path)), [])
+    assert "✓ ok" in page
+    assert "Why it is not ok" not in page
+
+
+def test_what_was_not_due_is_not_shown_as_zero(tmp_path: Path) -> None:
+    text = text_of(render(build(Summary(), Parts(due=Parts().due.model_copy(update={"etcd": False}))), []))
+    assert "voters" not in text
+    assert "? lost of 0 writes" in text
+
+
+def test_the_page_stands_alone_with_every_plot_for_a_wide_and_a_narrow_window(page: str) -> None:
+    titles = ("Who answered", "Drain", "Control plane", "Latency and failures", "Writes and budgets", "CPU")
+    for title in titles:
+        assert f"<h2>{title}</h2>" in page
+    assert page.count('class="plot wide"') == page.count('class="plot narrow"') == len(titles)
+    assert "@media print" in page
+    for fetched in ("<script", 'src="', "<link", "url(http"):
+        assert fetched not in page
+
+
+def test_every_plot_names_the_stages_and_the_drain_its_lower_bound(drawn: list[Plot]) -> None:
+    for plot in drawn:
+        for stage in ("at rest|rest", "0 baseline", "3 workers", "6 workloads", "8 cleanup"):
+            assert re.search(f">(?:{stage})</text>", plot.wide), (plot.title, stage)
+        for stage in "0123456789"[:9]:
+            assert f">{stage}</text>" in plot.narrow, (plot.title, stage)
+    drain = titled("Drain", drawn)
+    assert [key.label for key in drain.legend] == ["legacy", "main", "lower bound"]
+    assert f"The last of the {PODS} on legacy was gone after" in drain.text
+    assert "At best 22 s: shop/web lets 1 of 6 go" in drain.text
+
+
+def book_of(made: tuple[Path, Parts], **changes: Any) -> Book:
+    series = read_series(made[0])
+    assert series is not None
+    return replace(Book(series=series, windows=summarize(made[0]).windows, sides=SIDES), **changes)
+
+
+def test_without_a_lower_bound_none_is_drawn(made: tuple[Path, Parts]) -> None:
+    drain = charts.drained(book_of(made), Drain(pods=PODS))
+    assert drain is not None
+    assert [key.label for key in drain.legend] == ["legacy", "main"]
+    assert "At best" not in drain.text
+
+
+def test_who_answered_is_coloured_by_side(drawn: list[Plot]) -> None:
+    who = titled("Who answered", drawn)
+    assert [(key.label, key.colour) for key in who.legend] == [("legacy", drawing.SIDES[0]), ("main", drawing.SIDES[1])]
+    # Three addresses a side, two targets, each in its side's colour.
+    for colour in drawing.SIDES[:2]:
+        assert who.wide.count(f"fill: {colour}") == 6
+
+
+def test_an_answer_from_an_address_of_no_side_is_named_elsewhere(made: tuple[Path, Parts]) -> None:
+    book = book_of(made)
+    book.series.peers["ingress"]["198.51.100.9"][3] += 1
+    who = charts.answered_by(book)
+    assert who is not None
+    assert [key.label for key in who.legend] == ["legacy", "main", "elsewhere"]
+
+
+def test_a_run_without_sides_names_the_addresses_and_has_no_drain(made: tuple[Path, Parts]) -> None:
+    book = book_of(made, sides=())
+    who = charts.answered_by(book)
+    assert who is not None
+    assert "127.10.0.4" in [key.label for key in who.legend]
+    assert charts.drained(book, Drain()) is None
+
+
+def test_a_run_that_saw_no_etcd_and_no_pods_has_its_other_plots(made: tuple[Path, Parts]) -> None:
+    book = book_of(made)
+    book.series.etcd.clear()
+    book.series.pods.clear()
+    titles = [plot.title for plot in charts.plots(book, Drain())]
+    assert titles == ["Who answered", "Latency and failures", "Writes and budgets", "CPU"]
+
+
+def test_the_drain_lasts_from_the_first_pod_gone_to_the_last(made: tuple[Path, Parts]) -> None:
+    book = book_of(made)
+    span = drain_span(book.series.pods, book.windows)
+    assert span is not None
+    assert (span.side, span.pods) == ("legacy", PODS)
+    assert abs(span.begin - begin_of(6) - DRAIN_BEGIN) <= 1
+    assert span.end is not None and abs(span.end - begin_of(6) - DRAIN_BEGIN - DRAIN_S) <= 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "span"),
+    [
+        # A little comes and goes before; the stage begins with 9, and 9 is what it has to move.
+        ([(0, 10), (5, 9), (12, 4), (15, 0)], DrainSpan(side="old", begin=12, pods=9, end=15)),
+        ([(0, 10), (12, 4), (15, 2)], DrainSpan(side="old", begin=12, pods=10, end=None)),
+        ([(0, 4), (12, 10)], None),
+        ([(0, 4)], None),
+    ],
+)
+def test_a_drain_begins_in_the_stage_in_which_it_ends(counts: list[tuple[float, int]], span: DrainSpan | None) -> None:
+    windows = (Window(label="stage 5", begin=0, end=10), Window(label="stage 6", begin=10, end=None))
+    assert drain_span([(t, {"old": count}) for t, count in counts], windows) == span
+
+
+def test_a_member_is_one_row_also_before_it_has_a_name() -> None:
+    def member(name: str, address: str, **more: bool) -> MemberSeen:
+        return MemberSeen(name=name, address=address, **more)
+
+    a = member("a", "10.0.0.1")
+    changes = [
+        EtcdChange(t=0, members=(a,), leader="a"),
+        EtcdChange(t=5, members=(a, member("123", "10.1.0.1", learner=True)), leader="a"),
+        EtcdChange(t=8, members=(member("a", "10.0.0.1", healthy=False), member("b", "10.1.0.1")), leader="b"),
+        EtcdChange(t=9, members=None, leader=None),
+    ]
+    rows = charts.member_rows(changes, 12)
+    assert [(row.label, row.stretches, row.leading) for row in rows] == [
+        ("a", ((0, 8, "voter"), (8, 9, "unhealthy")), ((0, 8, "leader"),)),
+        ("b", ((5, 8, "learner"), (8, 9, "voter")), ((8, 9, "leader"),)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "–"), (3.24, "3.2 s"), (61, "1 min 01 s"), (59.9, "1 min 00 s"), (7380, "2 h 03 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
