@@ -109,9 +109,8 @@ def shell(aws: Aws, instance: str, command: str, deadline: Deadline, alive: Call
 def scale_to_zero(aws: Aws, group: str, deadline: Deadline, alive: Callable[[], None]) -> None:
     """Size 0 for a member's old group, and wait until its machine is gone. Its volume stays."""
     described = aws.groups([group]).get(group)
-    if described is None:
-        return
-    if described["MinSize"] or described["DesiredCapacity"] or described["MaxSize"]:
+    # A group that is gone may have left its machine: that is waited for all the same.
+    if described is not None and (described["MinSize"] or described["DesiredCapacity"] or described["MaxSize"]):
         alive()
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
 

@@ -15,14 +15,13 @@ from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
-from migration import target_groups
 from migration.clients.aws import Aws, Instance
-from migration.clients.documents import listed, mapping
+from migration.clients.documents import mapping
 from migration.clients.etcd import Etcd, Member
-from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
+from migration.clients.kubernetes import Kubernetes
 from migration.contracts.members import MemberPair, MemberSwapResult, NewMember, OldMember, SnapshotTaken, SwapNote
 from migration.etcd import machine
-from migration.etcd.api_server import verify_api_server
+from migration.etcd.api_handover import ApiHandover
 from migration.etcd.match import Addresses, seats, told
 from migration.etcd.over_ssm import OverSsm
 from migration.etcd.preflight import endpoint, healthy_voters, near, preflight
@@ -355,20 +354,23 @@ class Swap:
             return
         self.log(f"{self.new.name}'s join ticket is deleted")
 
+    def _api(self) -> ApiHandover:
+        return ApiHandover(
+            old=self.old,
+            new=self.new.name,
+            port=self.api_port,
+            old_groups=self.old_api_groups,
+            new_group=self.new_api_group,
+            aws=self.aws,
+            kubernetes=self.kubernetes,
+            deadline=self.deadline,
+            log=self.log,
+            alive=self.alive,
+        )
+
     def _serve_api(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
-        self._until_true(
-            lambda: verify_api_server(self.kubernetes, self._machine.ip, self.api_port, self.log),
-            f"{self.new.name}'s API server",
-        )
-        known = {target.id for target in self.aws.target_health(self.new_api_group) if target.state != "draining"}
-        if self._machine.ip not in known:
-            target_groups.register(self.aws, self.new_api_group, self._machine.ip, self.api_port)
-            self.log(f"registered {self._machine.ip} with the API's balancer")
-        self._until_true(
-            lambda: target_groups.healthy(self.aws, self.new_api_group, self._machine.ip),
-            f"{self.new.name}'s API server",
-        )
+        self._api().serve(self._machine.ip)
 
     def _leadership(self) -> None:
         """The leader is handed over, never lost: a transfer costs milliseconds, a removed leader an election."""
@@ -389,41 +391,10 @@ class Swap:
         return False
 
     def _stop_old_api(self) -> None:
-        """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints."""
-        old_machine = machine.running(self.aws, self.old.group)
-        here = {self.old.address, *([old_machine.ip] if old_machine else [])}
-        targets = [(self.new_api_group, address) for address in sorted(here)]
-        if old_machine is not None:
-            targets += [(group, old_machine.id) for group in self.old_api_groups]
-        # Out of all of them first: their deregistration delays, minutes each, pass side by side.
-        leaving = [pair for pair in targets if target_groups.deregister(self.aws, *pair, self.alive)]
-        for pair in leaving:
-            target_groups.drained(self.aws, *pair, self.deadline)
-        if old_machine is None:
-            return
-        if leaving:
-            self.log(f"{self.old.name} drained from the API's balancers")
-        machine.shell(
-            self.aws,
-            old_machine.id,
-            "systemctl disable --now kube-scheduler kube-controller-manager kube-apiserver",
-            self.deadline,
-            self.alive,
-        )
-        self.log(f"{self.old.name}'s API server stopped")
-        self._until_true(self._endpoint_lost, f"the kubernetes endpoints to lose {self.old.address}")
+        def serving() -> int:
+            return sum(not member.learner and member.id != self._old_id for member in self._members())
 
-    def _endpoint_lost(self) -> bool:
-        """Neither its address nor, where servers advertise other addresses than their machines', one too many."""
-        slices = self.kubernetes.list(ENDPOINT_SLICES, "default", labels="kubernetes.io/service-name=kubernetes")
-        addresses: set[str] = {
-            address for item in slices for point in listed(item, "endpoints") for address in point["addresses"]
-        }
-        old = self._old_member
-        serving = [member for member in self._members() if not member.learner and (old is None or member.id != old.id)]
-        if self.old.address in addresses or len(addresses) > len(serving):
-            raise Retryable(f"still there: {', '.join(sorted(addresses))}")
-        return True
+        self._api().stop_old(machine.running(self.aws, self.old.group), serving)
 
     def _remove_old(self) -> None:
         """Through an endpoint that remains, and only while that leaves a quorum."""
