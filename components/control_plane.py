@@ -126,6 +126,7 @@ class NewMembers(Component):
                 members=member_pairs(self._scope.settings),
                 ticket_parameter=ticket_parameter(c.cluster, pair.new.name),
                 etcd=EtcdAccess.of(c.etcd),
+                peer_port=c.etcd.peer_port,
                 snapshots=c.etcd.snapshots,
                 api_port=c.api.port,
                 old_api_target_groups=tuple(groups["old"]),

@@ -45,12 +45,11 @@ def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
 
 
 class EtcdAccess(Contract):
-    """How etcd is reached: directly or through the members' machines, with which certificate, on which ports."""
+    """How etcd is reached: directly or through the members' machines, with which certificate, on which port."""
 
     access: Manner[Access]
     certificates: Manner[str]
     client_port: Wanted[int]
-    peer_port: Wanted[int]
 
     @classmethod
     def of(cls, etcd: Etcd) -> EtcdAccess:
@@ -59,7 +58,6 @@ class EtcdAccess(Contract):
             access=etcd.access,
             certificates=etcd.certificates,
             client_port=etcd.client_port,
-            peer_port=etcd.peer_port,
         )
 
 
@@ -78,6 +76,7 @@ class MemberSwapInputs(Inputs):
     members: Manner[tuple[MemberPair, ...]]
     ticket_parameter: Wanted[str]
     etcd: Wanted[EtcdAccess]
+    peer_port: Wanted[int]
     snapshots: Manner[str]
     api_port: Wanted[int]
     old_api_target_groups: Wanted[tuple[str, ...]]

@@ -43,7 +43,7 @@ def _swap(inputs: MemberSwapInputs, context: Context) -> Swap:
         members=inputs.members,
         ticket_parameter=inputs.ticket_parameter,
         client_port=inputs.etcd.client_port,
-        peer_port=inputs.etcd.peer_port,
+        peer_port=inputs.peer_port,
         api_port=inputs.api_port,
         old_api_groups=list(inputs.old_api_target_groups),
         new_api_group=inputs.new_api_target_group,
