@@ -121,6 +121,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
                     alive = stack.enter_context(
                         held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
                     ).check
+                    clients.fence = alive
                 if not self.begins:
                     verify_cluster(clients, inputs.cluster)
                 deadline = Deadline(float(inputs.timeout_seconds))

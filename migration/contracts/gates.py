@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
-from migration.contracts.members import EtcdAccess
+from migration.contracts.members import EtcdAccess, MemberPair, member_pairs
 from migration.dns.wanted import weights_at
-from migration.names import member_name, physical_name
+from migration.names import physical_name
 from migration.settings import Settings
 from migration.settings.model import AcceptedFlows, Name, ReferencedSide, Retired
 from migration.stages.table import Stage, stage
@@ -364,13 +364,13 @@ class NothingMovableOnOldNodes(Contract):
 
 
 class EtcdPreflight(Contract):
-    """Are all voters healthy, without a foreign learner, an alarm or long round trips?"""
+    """Is every member one entry of etcd's list, and are all voters healthy, of a safe version and near each other?"""
 
     check: Literal["etcd-preflight"] = "etcd-preflight"
     etcd: EtcdAccess
     old_groups: tuple[str, ...]
     new_groups: tuple[str, ...]
-    new_names: tuple[str, ...]
+    members: tuple[MemberPair, ...]
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
@@ -380,7 +380,7 @@ class EtcdPreflight(Contract):
             etcd=EtcdAccess.of(c.etcd),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
-            new_names=tuple(member_name(member.name, s.new.suffix) for member in c.members),
+            members=member_pairs(s),
         )
 
 

@@ -23,6 +23,8 @@ from migration.runtime.deadline import Permanent
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 IDENTITY = "/etc/kubernetes/member.json"
 BOOT = "/usr/local/bin/member-boot"
+# The tag of a volume that this program made: the only kind that a member's boot may format, and only while blank.
+NEW_VOLUME = "migration:new-volume"
 # EC2 takes 16 KiB of user data before base64; cloud-init unpacks gzip by itself.
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
 MAX_BYTES = 16 * 1024
@@ -42,6 +44,26 @@ RestartSec=2
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+
+_RENEW_UNIT = f"""[Unit]
+Description=Renews this member's certificates when less than a third of their life is left
+
+[Service]
+Type=oneshot
+ExecStart={BOOT} renew
+"""
+_RENEW_TIMER = """[Unit]
+Description=Looks daily whether this member's certificates are to be renewed
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=6h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
 """
 
 
@@ -99,8 +121,14 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
         {"path": IDENTITY, "permissions": "0644", "content": json.dumps(written, indent=1, sort_keys=True) + "\n"},
         {"path": BOOT, "permissions": "0755", "content": script},
         {"path": "/etc/systemd/system/member-boot.service", "permissions": "0644", "content": _BOOT_UNIT},
+        {"path": "/etc/systemd/system/member-renew.service", "permissions": "0644", "content": _RENEW_UNIT},
+        {"path": "/etc/systemd/system/member-renew.timer", "permissions": "0644", "content": _RENEW_TIMER},
     ]
-    commands = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "member-boot"]]
+    commands = [
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "enable", "--now", "member-boot"],
+        ["systemctl", "enable", "--now", "member-renew.timer"],
+    ]
     document = {**document, "write_files": [*kept, *added], "runcmd": commands}
     text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=200)
     # mtime 0: the same input gives the same bytes, or every preview would show a change.

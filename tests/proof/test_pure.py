@@ -208,7 +208,7 @@ class Members:
         self.asked.append(endpoint)
         if endpoint in self.down:
             raise Retryable(endpoint)
-        return Status(id="1", leader="1", learner=False, term=7, raft_index=1, errors=())
+        return Status(id="1", leader="1", learner=False, term=7, raft_index=1, errors=(), version="3.6.14")
 
 
 def test_every_voter_is_asked_itself_and_learners_do_not_count() -> None:

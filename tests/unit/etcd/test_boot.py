@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from lab.machines.reroot import reroot
-
-SCRIPT = Path(__file__).parents[3] / "migration" / "etcd" / "boot" / "member.py"
+from tests.unit.etcd.boot_script import Waits, boot_script
 
 
 class Ssm:
@@ -36,20 +31,13 @@ class Ssm:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Ssm, Path, list[str]]]:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Ssm, Path, list[str]]:
     """The script as it lies on a machine whose root is `tmp_path`."""
-    facts = {"cluster": "pet", "member": "d", "region": "r", "ticket_parameter": "/pet/t", "api_names": []}
-    facts["ports"] = {"api": 8443, "clients": 4001, "peers": 7001}
-    (tmp_path / "etc/kubernetes").mkdir(parents=True)
-    (tmp_path / "var/lib/etcd/data").mkdir(parents=True)
-    (tmp_path / "etc/kubernetes/member.json").write_text(json.dumps(facts))
-    module: Any = ModuleType("member")
-    exec(compile(reroot(SCRIPT.read_text(), tmp_path), str(SCRIPT), "exec"), module.__dict__)
+    module = boot_script(tmp_path)
     commands: list[str] = []
     monkeypatch.setattr(module.subprocess, "run", lambda words, **_: commands.append(" ".join(words)))
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
-    yield module, Ssm(), tmp_path, commands
-    sys.modules.pop("member", None)
+    return module, Ssm(), tmp_path, commands
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -142,6 +130,27 @@ def test_a_ticket_written_again_for_the_same_membership_touches_no_data(machine:
     ssm.ticket("7", "another=order")
     module.join(ssm, "10.0.0.4")
     assert (root / "var/lib/etcd/data/member").exists()
+
+
+def test_a_restart_after_the_ticket_ended_needs_none_and_an_empty_volume_waits_for_a_new_one(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, ssm, root, commands = machine
+    ssm.ticket("7")
+    module.join(ssm, "10.0.0.4")
+    started(root)
+    ssm.values.clear()
+    module.join(ssm, "10.0.0.4")
+    (root / "var/lib/etcd/data/member").rmdir()
+    commands.clear()
+
+    def sleep(_: float) -> None:
+        raise Waits
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    with pytest.raises(Waits):
+        module.join(ssm, "10.0.0.4")
+    assert commands == []
 
 
 def test_taken_out_and_added_anew_while_it_waits_it_begins_again(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

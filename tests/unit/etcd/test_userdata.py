@@ -56,7 +56,14 @@ def test_the_old_boot_is_replaced_and_started_as_a_service() -> None:
     assert cloudinit.parse(base64.b64decode(clone)).commands == (
         ("systemctl", "daemon-reload"),
         ("systemctl", "enable", "--now", "member-boot"),
+        ("systemctl", "enable", "--now", "member-renew.timer"),
     )
+
+
+def test_a_timer_looks_daily_whether_certificates_are_to_be_renewed() -> None:
+    after = files(clone_user_data(original(), NEW))
+    assert "OnCalendar=daily" in after["/etc/systemd/system/member-renew.timer"]
+    assert f"ExecStart={BOOT} renew\n" in after["/etc/systemd/system/member-renew.service"]
 
 
 def test_the_facts_are_the_new_members_and_what_only_the_old_one_knew_is_kept() -> None:

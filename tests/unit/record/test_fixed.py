@@ -58,4 +58,4 @@ def test_a_range_of_the_new_side_and_a_pool_that_is_added_are_named() -> None:
 
 def test_what_a_stage_has_not_used_yet_may_change() -> None:
     assert touched(fixed_at(SAMPLE, STAGES[2]), changed(pools=configuration()["pools"][1:])) == []
-    assert touched(fixed_at(SAMPLE, STAGES[7]), changed(limits={"gateSeconds": 60})) == []
+    assert touched(fixed_at(SAMPLE, STAGES[7]), changed(limits={"gateSeconds": 600})) == []
