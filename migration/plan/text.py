@@ -49,8 +49,9 @@ def _wrapped(sentence: str, most: int) -> list[str]:
 
 def _told(plan: Plan) -> Iterator[str]:
     yield f"stage {plan.stage} ({plan.name}) of cluster {plan.cluster}, {plan.from_side} → {plan.to_side}: {_way(plan)}"
+    back = "" if plan.back.to is None else f"way back: to stage {plan.back.to}: {plan.back.how}"
     if plan.moves:
-        yield f"moves: {'; '.join(plan.moves)}"
+        yield f"moves: {'; '.join([*plan.moves, back] if back else plan.moves)}"
     yield from plan.declared
     if not isinstance(plan.names, Unseen | None):
         yield from _names(plan.names)
@@ -68,10 +69,10 @@ def _told(plan: Plan) -> Iterator[str]:
         elif gate.state == "holds":
             yield f"gate {gate.check} holds now: {gate.detail}"
     yield from _unseen(plan)
-    if plan.back.to is not None:
-        yield f"way back: to stage {plan.back.to}: {plan.back.how}"
-    else:
+    if not back:
         yield f"no way back from here: {plan.back.how}"
+    elif not plan.moves:
+        yield back
     for ahead in plan.gates_after:
         yield f"gate {ahead.check}, afterwards: {ahead.asks}"
     if plan.command:
@@ -164,11 +165,12 @@ def _pods(pods: PodsMove, *, ahead: bool) -> Iterator[str]:
     stuck = sum(len(one.pods) for one in pods.blocked)
     count = f"{_many(pods.pods, 'pod')} to move off {_many(pods.nodes, 'node')}"
     if ahead:
-        yield f"ahead, at stage {pods.stage}: {count}, {stuck} blocked"
+        least = f", in at least {seconds(pods.bound.seconds)}" if pods.bound is not None else ""
+        yield f"ahead, at stage {pods.stage}: {count}, {stuck} blocked{least}"
     else:
         yield f"pods: {count}: {'; '.join([*_shares(pods, budgets), f'{stuck} blocked'])}"
-    if pods.bound is not None:
-        yield f"{'ahead, ' if ahead else ''}drain: at least {seconds(pods.bound.seconds)}: {_terms(pods.bound)}"
+        if pods.bound is not None:
+            yield f"drain: at least {seconds(pods.bound.seconds)}: {_terms(pods.bound)}"
     waiting = [one.key for one in budgets if one.allowed == 0]
     if waiting:
         yield f"waits: budgets that allow no eviction now: {some(waiting)}"
