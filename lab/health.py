@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import httpx2
-import lightkube
-from lightkube.core.exceptions import ApiError, ConfigError
-from lightkube.models.core_v1 import NodeCondition, PodCondition
-from lightkube.resources.core_v1 import Node, Pod
-from lightkube.resources.policy_v1 import PodDisruptionBudget
+from typing import Any
 
 from lab.addresses import LOOPBACK, LabAddresses
+from lab.kubernetes.access import ApiError, access, read, ready
+from lab.kubernetes.client import Client
 from lab.settings import LabSettings
+
+Object = dict[str, Any]
 
 TIMEOUT_S = 5.0
 SHOWN = 3
@@ -41,21 +38,15 @@ class Health:
         return f"{self.nodes} nodes, {self.pods} pods, {self.budgets} budgets: all ready"
 
 
-def ready(conditions: Iterable[NodeCondition] | Iterable[PodCondition] | None) -> bool:
-    """Whether an object's conditions say `Ready: True`."""
-    return any(one.type == "Ready" and one.status == "True" for one in conditions or ())
-
-
-def judge(nodes: list[Node], pods: list[Pod], budgets: list[PodDisruptionBudget], *, workload: bool) -> Health:
+def judge(nodes: list[Object], pods: list[Object], budgets: list[Object], *, workload: bool) -> Health:
     """What is missing, from the objects alone. Without `workload`, no pod and no budget is asked for."""
-    running = [pod for pod in pods if (pod.status and pod.status.phase) not in {"Succeeded", "Failed"}]
-    unready_nodes = [_name(node) for node in nodes if not ready(node.status and node.status.conditions)]
-    unready_pods = [_name(pod) for pod in running if not ready(pod.status and pod.status.conditions)]
+    running = [pod for pod in pods if pod["status"].get("phase") not in {"Succeeded", "Failed"}]
+    unready_nodes, unready_pods = ([_name(o) for o in objects if not ready(o)] for objects in (nodes, running))
     unmet = [
         _name(budget)
         for budget in budgets
         # A budget without status has not been looked at by the controller yet.
-        if budget.status is None or (budget.status.currentHealthy or 0) < (budget.status.desiredHealthy or 0)
+        if not (status := budget.get("status")) or status["currentHealthy"] < status["desiredHealthy"]
     ]
     missing: list[str] = []
     if not nodes:
@@ -69,8 +60,8 @@ def judge(nodes: list[Node], pods: list[Pod], budgets: list[PodDisruptionBudget]
     return Health(len(nodes), len(running), len(budgets), tuple(missing))
 
 
-def _name(thing: Node | Pod | PodDisruptionBudget) -> str:
-    return (thing.metadata.name if thing.metadata else None) or "?"
+def _name(item: Object) -> str:
+    return item["metadata"]["name"]
 
 
 def _some(names: list[str]) -> str:
@@ -90,29 +81,18 @@ def ingress_answers(addresses: LabAddresses, host: str) -> str | None:
         connection.close()
 
 
-def look(
-    directory: Path,
-    addresses: LabAddresses,
-    *,
-    workload: bool = True,
-    client: Callable[[], lightkube.Client] | None = None,
-) -> Health:
+def look(directory: Path, addresses: LabAddresses, *, workload: bool = True) -> Health:
     """Looks once; an API that can't be asked is a health of its own, never an exception."""
     try:
-        kube = client() if client is not None else _client(directory)
-        nodes, pods = list(kube.list(Node)), list(kube.list(Pod, namespace="*"))
-        budgets = list(kube.list(PodDisruptionBudget, namespace="*"))
-    except (ApiError, ConfigError, httpx2.HTTPError, OSError) as error:
-        return Health(missing=(f"the Kubernetes API doesn't answer ({str(error) or type(error).__name__})",))
+        client = Client(access(read(directory / "kubeconfig")), patience_s=0, timeout_s=TIMEOUT_S)
+        nodes, pods, budgets = map(
+            client.list, ("/api/v1/nodes", "/api/v1/pods", "/apis/policy/v1/poddisruptionbudgets")
+        )
+    except ApiError as error:
+        return Health(missing=(f"the Kubernetes API doesn't answer ({error})",))
     health = judge(nodes, pods, budgets, workload=workload)
     if workload and health.whole:
         trouble = ingress_answers(addresses, LabSettings.load(directory).ingress_name)
         if trouble:
             return Health(health.nodes, health.pods, health.budgets, (trouble,))
     return health
-
-
-def _client(directory: Path) -> lightkube.Client:
-    config = lightkube.KubeConfig.from_file(directory / "kubeconfig")
-    # trust_env: a proxy variable must not catch a connection to loopback.
-    return lightkube.Client(config=config, timeout=httpx2.Timeout(TIMEOUT_S), trust_env=False)

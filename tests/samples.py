@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from migration.contracts.base import Connection
+from migration.contracts.workers import DrainRules
 from migration.settings import Settings, load
 
 ZONES = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
@@ -17,6 +18,19 @@ COMMON: dict[str, Any] = {
     "connection": Connection(region="eu-central-1"),
     "timeout_seconds": 900,
 }
+
+DRAIN_RULES = DrainRules(
+    ingress_namespace="ingress",
+    ingress_service="ingress",
+    ingress_selector={},
+    unprotected_max_unavailable="25%",
+    empty_dir=False,
+    bare_pods=False,
+    max_evictions_per_second=50,
+    rescan_seconds=5,
+    stall_seconds=900,
+    concurrency=4,
+)
 
 _ARN = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:"
 

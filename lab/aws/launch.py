@@ -16,6 +16,7 @@ from moto.ec2.models.instances import Instance
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.utils import convert_tag_spec, filter_iam_instance_profiles
 
+from lab.addresses import alias
 from lab.aws.hooks import Refused, active, inner_rule, instead, rule
 from lab.aws.world import ADDRESS_REST_S, TERMINATED_VISIBLE_S, WORLD
 
@@ -69,6 +70,9 @@ def run_from_template(
         for spec_index, nic in instance.nics.items():
             if spec_index == 0 and not any(n.get("NetworkInterfaceId") for n in kwargs.get("nics") or []):
                 nic.delete_on_termination = True
+            # The address its API server or kubelet is known by in the cluster, where loopback is refused, is its
+            # machine's as well (`alias`): whoever asks EC2 for all of a machine's addresses can tell whose it is.
+            nic.private_ip_addresses.append({"Primary": False, "PrivateIpAddress": alias(nic.private_ip_address)})
     WORLD.bump()
     return reservation
 

@@ -19,18 +19,18 @@ TRUST = {
 
 @dataclass(frozen=True)
 class Access:
-    masters: str
+    control_plane: str
     nodes: str
     """Security group ids."""
-    masters_profile: str
+    control_plane_profile: str
     nodes_profile: str
     """Instance profile names."""
 
 
 def build(cloud: Cloud, cluster: str, network: Network) -> Access:
-    masters_profile = _profile(cloud, f"masters.{cluster}", cluster, _masters_policy(cluster))
+    control_plane_profile = _profile(cloud, f"masters.{cluster}", cluster, _control_plane_policy(cluster))
     nodes_profile = _profile(cloud, f"nodes.{cluster}", cluster, _nodes_policy(cluster))
-    masters = _group(cloud, network.vpc, f"masters.{cluster}", "control plane", cluster)
+    control_plane = _group(cloud, network.vpc, f"masters.{cluster}", "control plane", cluster)
     nodes = _group(cloud, network.vpc, f"nodes.{cluster}", "workers", cluster)
     vpc, corp = cloud.addresses.legacy_cidr, cloud.addresses.corp_cidr
     _allow(
@@ -38,25 +38,25 @@ def build(cloud: Cloud, cluster: str, network: Network) -> Access:
         nodes,
         [
             _from_groups("-1", None, None, nodes, "workers among each other"),
-            _from_groups("-1", None, None, masters, "control plane to kubelets and pods"),
+            _from_groups("-1", None, None, control_plane, "control plane to kubelets and pods"),
             _from_cidrs(30080, 30080, [vpc, corp], "ingress, from its load balancer and the office"),
         ],
     )
     _allow(
         cloud,
-        masters,
+        control_plane,
         [
-            _from_groups("tcp", 2379, 2380, masters, "etcd clients and peers"),
-            _from_groups("tcp", 6443, 6443, masters, "API among members"),
+            _from_groups("tcp", 2379, 2380, control_plane, "etcd clients and peers"),
+            _from_groups("tcp", 6443, 6443, control_plane, "API among members"),
             _from_groups("tcp", 6443, 6443, nodes, "API from workers"),
             _from_cidrs(6443, 6443, [vpc, corp], "API, from its load balancer and the office"),
         ],
     )
     _others(cloud, network)
-    return Access(masters, nodes, masters_profile, nodes_profile)
+    return Access(control_plane, nodes, control_plane_profile, nodes_profile)
 
 
-def _masters_policy(cluster: str) -> list[dict[str, Any]]:
+def _control_plane_policy(cluster: str) -> list[dict[str, Any]]:
     parameters = f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/{cluster}"
     return [
         {"Effect": "Allow", "Action": ["ec2:DescribeInstances", "ec2:DescribeVolumes"], "Resource": "*"},

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from lab.addresses import API_PORT, INGRESS_NODE_PORT, INGRESS_PORT, REGION
-from lab.legacy.cloud import Cloud, once, pairs
+from lab.legacy.cloud import Cloud, code_of, once, pairs
 from lab.legacy.network import Network
 from lab.legacy.plan import tags
 from lab.settings import LabSettings
@@ -84,7 +84,7 @@ def _found(cloud: Cloud, call: str, key: str, name: str) -> dict[str, str] | Non
     try:
         return getattr(cloud.elbv2, call)(Names=[name])[key][0]
     except ClientError as error:
-        if not error.response.get("Error", {}).get("Code", "").endswith("NotFound"):
+        if not code_of(error).endswith("NotFound"):
             raise
         return None
 

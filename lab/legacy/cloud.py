@@ -27,7 +27,6 @@ class Cloud:
     def __init__(self, addresses: LabAddresses) -> None:
         self.addresses = addresses
         environment = addresses.aws_environment()
-        # boto3 types its factory by literal service names; ours come from the properties below.
         self._session: Any = boto3.Session(
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
@@ -71,11 +70,16 @@ class Cloud:
         return found[0] if found else None
 
 
+def code_of(error: ClientError) -> str:
+    """AWS's word for what is wrong, such as `ParameterNotFound`."""
+    return error.response.get("Error", {}).get("Code", "")
+
+
 def once(code: str, call: Callable[[], Any]) -> Any:
     """The call's answer; None where AWS says with this code that it has been done already."""
     try:
         return call()
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code", "") != code:
+        if code_of(error) != code:
             raise
         return None

@@ -12,7 +12,7 @@ from lab.addresses import ZONES
 from lab.legacy import plan, userdata
 from lab.legacy.access import Access
 from lab.legacy.balancing import Balancing
-from lab.legacy.cloud import Cloud, once, specification
+from lab.legacy.cloud import Cloud, code_of, once, specification
 from lab.legacy.network import Network
 from lab.settings import LabSettings
 
@@ -28,7 +28,7 @@ class Incomplete(RuntimeError):
 def build(cloud: Cloud, settings: LabSettings, network: Network, access: Access, balancing: Balancing) -> None:
     image = _image(cloud, settings.cluster)
     for zone in ZONES:
-        _master(cloud, settings, zone, image, network, access, balancing)
+        _member(cloud, settings, zone, image, network, access, balancing)
     _initial_cluster(cloud, settings.cluster)
     for pool in plan.pools(settings.profile):
         _workers(cloud, settings.cluster, pool, image, network, access, balancing)
@@ -48,7 +48,7 @@ def _image(cloud: Cloud, cluster: str) -> str:
     )["ImageId"]
 
 
-def _master(
+def _member(
     cloud: Cloud, settings: LabSettings, zone: str, image: str, network: Network, access: Access, balancing: Balancing
 ) -> None:
     cluster, member = settings.cluster, plan.member(zone)
@@ -77,8 +77,8 @@ def _master(
         type=MASTER_TYPE,
         image=image,
         data=data,
-        group=access.masters,
-        profile=access.masters_profile,
+        group=access.control_plane,
+        profile=access.control_plane_profile,
         spot=False,
     )
     _group(cloud, name, own, template, network.private[zone], 1, balancing.api_targets)
@@ -170,12 +170,12 @@ def _group(
     found = cloud.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     if found:
         return
-    master = "k8s.io/role/master" in own
+    member = "k8s.io/role/master" in own
     cloud.autoscaling.create_auto_scaling_group(
         AutoScalingGroupName=name,
         LaunchTemplate={"LaunchTemplateName": template, "Version": "$Latest"},
-        MinSize=1 if master else 0,
-        MaxSize=1 if master else max(10, 2 * size),
+        MinSize=1 if member else 0,
+        MaxSize=1 if member else max(10, 2 * size),
         DesiredCapacity=size,
         VPCZoneIdentifier=subnet,
         TargetGroupARNs=[target_group],
@@ -201,7 +201,7 @@ def _initial_cluster(cloud: Cloud, cluster: str) -> None:
         cloud.ssm.get_parameter(Name=name)
         return
     except ClientError as error:
-        if error.response.get("Error", {}).get("Code", "") != "ParameterNotFound":
+        if code_of(error) != "ParameterNotFound":
             raise
     deadline = time.monotonic() + LAUNCH_S
     while True:

@@ -117,7 +117,7 @@ def make(cluster: str) -> dict[str, str]:
 
 
 def encryption(key: bytes) -> str:
-    """Secrets are encrypted at rest: a member without this very key can't read them (design.md §8)."""
+    """Secrets are encrypted at rest: a member without this very key can't read them."""
     return yaml.safe_dump(
         {
             "apiVersion": "apiserver.config.k8s.io/v1",
@@ -143,9 +143,10 @@ def authority(certificate: str, key: str) -> Authority:
     return Authority(x509.load_pem_x509_certificate(certificate.encode()), loaded)
 
 
-def kubeconfig(cluster: str, server: str, ca: Authority) -> str:
-    """An administrator's kubeconfig with a new client certificate."""
-    certificate, key = ca.issue(f"{cluster}-admin", "system:masters")
+def kubeconfig(cluster: str, server: str, ca: Authority, user: str | None = None) -> str:
+    """A kubeconfig with a new client certificate of an administrator (`user`, default `<cluster>-admin`)."""
+    user = user or f"{cluster}-admin"
+    certificate, key = ca.issue(user, "system:masters")
     return yaml.safe_dump(
         {
             "apiVersion": "v1",
@@ -154,11 +155,11 @@ def kubeconfig(cluster: str, server: str, ca: Authority) -> str:
             "clusters": [{"name": cluster, "cluster": {"server": server, "certificate-authority-data": _b64(ca.pem)}}],
             "users": [
                 {
-                    "name": f"{cluster}-admin",
+                    "name": user,
                     "user": {"client-certificate-data": _b64(certificate), "client-key-data": _b64(key)},
                 }
             ],
-            "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": f"{cluster}-admin"}}],
+            "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": user}}],
         }
     )
 

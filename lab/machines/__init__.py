@@ -1,1 +1,1 @@
-"""Machines: what the lab's Auto Scaling groups launch becomes real processes and nodes (design.md §10)."""
+"""Machines: what the lab's Auto Scaling groups launch becomes real processes and nodes."""

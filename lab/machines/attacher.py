@@ -1,6 +1,6 @@
 """The CSI driver's attacher: volumes are attached to the instances whose nodes need them, and detached again.
 
-KWOK has no VolumeAttachment (facts.md §4): without this, "wait until the volume is detached" would be true of nothing.
+KWOK has no VolumeAttachment: without this, "wait until the volume is detached" would be true of nothing.
 What it does is external-attacher's part: https://kubernetes-csi.github.io/docs/external-attacher.html
 """
 
@@ -11,11 +11,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from lab.machines.kube import Kube, KubeError
+from lab.kubernetes.access import ApiError
+from lab.kubernetes.follow import Api
+from lab.legacy.cloud import Cloud, code_of
 from lab.machines.nodes import instance_of
 from lab.machines.place import Place
 
@@ -29,31 +29,30 @@ _FREE = frozenset({"InvalidAttachment.NotFound", "IncorrectState", "InvalidVolum
 
 class Attacher:
     def __init__(self, place: Place) -> None:
-        environment = place.addresses.aws_environment()
-        self._ec2: Any = boto3.client(
-            "ec2",
-            endpoint_url=place.addresses.aws_url,
-            region_name=environment["AWS_REGION"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 2}),
-        )
+        self._ec2: Any = Cloud(place.addresses).ec2
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def run(self, kube: Callable[[], Awaitable[Kube]]) -> None:
+    async def run(self, kube: Callable[[], Awaitable[Api]]) -> None:
         """Follows the VolumeAttachments for as long as it runs."""
         while True:
             try:
                 client = await kube()
-                async for _, item in client.watch(PATH):
-                    name = item["metadata"]["name"]
-                    if item["spec"]["attacher"] == DRIVER and name not in self._tasks:
-                        self._tasks[name] = asyncio.create_task(self._settle(client, name))
-            except KubeError as error:
+                listed = await client.call("GET", PATH)
+                for item in listed["items"]:
+                    self._look_at(client, item)
+                async for kind, item in client.watch(PATH, listed["metadata"]["resourceVersion"]):
+                    if kind != "BOOKMARK":
+                        self._look_at(client, item)
+            except ApiError as error:
                 log.debug("attachments: %s", error)
             await asyncio.sleep(1)
 
-    async def _settle(self, kube: Kube, name: str) -> None:
+    def _look_at(self, kube: Api, item: dict[str, Any]) -> None:
+        name = item["metadata"]["name"]
+        if item["spec"]["attacher"] == DRIVER and name not in self._tasks:
+            self._tasks[name] = asyncio.create_task(self._settle(kube, name))
+
+    async def _settle(self, kube: Api, name: str) -> None:
         """Brings one attachment to what it asks for; whatever fails is tried again with what is then wanted."""
         try:
             while True:
@@ -61,14 +60,14 @@ class Attacher:
                     item = await kube.call("GET", f"{PATH}/{name}")
                     if await self._step(kube, item):
                         return
-                except KubeError as error:
-                    if error.status == 404:
+                except ApiError as error:
+                    if error.code == 404:
                         return
                     await asyncio.sleep(0.5)
         finally:
             self._tasks.pop(name, None)
 
-    async def _step(self, kube: Kube, item: dict[str, Any]) -> bool:
+    async def _step(self, kube: Api, item: dict[str, Any]) -> bool:
         meta = item["metadata"]
         path = f"{PATH}/{meta['name']}"
         volume = await self._volume(kube, item)
@@ -92,12 +91,12 @@ class Attacher:
             await asyncio.sleep(1)
         return problem is None
 
-    async def _volume(self, kube: Kube, item: dict[str, Any]) -> str | None:
+    async def _volume(self, kube: Api, item: dict[str, Any]) -> str | None:
         claim = item["spec"]["source"].get("persistentVolumeName")
         try:
             volume = await kube.call("GET", f"/api/v1/persistentvolumes/{claim}")
-        except KubeError as error:
-            if error.status != 404:
+        except ApiError as error:
+            if error.code != 404:
                 raise
             return None
         return volume["spec"].get("csi", {}).get("volumeHandle")
@@ -124,7 +123,7 @@ class Attacher:
         try:
             self._ec2.detach_volume(VolumeId=volume)
         except ClientError as error:
-            return error.response.get("Error", {}).get("Code") in _FREE
+            return code_of(error) in _FREE
         except BotoCoreError:
             return False
         return True

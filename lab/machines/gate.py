@@ -1,6 +1,6 @@
 """One control plane boots at a time, so that two cores keep answering what the running ones are asked.
 
-Measured (facts.md §1): three API servers booting at once raise the others' p99 fourfold. While no API server of the lab
+Measured: three API servers booting at once raise the others' p99 fourfold. While no API server of the lab
 serves yet there is nobody to protect, and everything starts together.
 """
 

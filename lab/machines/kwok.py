@@ -14,9 +14,9 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from lab.addresses import LabAddresses
-from lab.machines.credentials import Credentials
-from lab.machines.kube import Kube, KubeError
-from lab.machines.nodes import FAKE, VPC, Nodes
+from lab.kubernetes.access import ApiError
+from lab.kubernetes.follow import Api
+from lab.machines.nodes import FAKE, VPC
 from lab.machines.place import Place
 from lab.machines.processes import Identity, Ledger, spawn
 from lab.machines.services import NICE, ended
@@ -52,7 +52,6 @@ class Kwok:
     place: Place
     vpc: str
     cidr: str
-    server: str
     machine_ip: str
     """Where its connections come from: an address of its VPC."""
     child: subprocess.Popen[bytes] | None = None
@@ -68,7 +67,7 @@ class Kwok:
             self.child.poll()
         return self.identity is not None and self.identity.alive
 
-    async def ensure(self, kube: Kube, credentials: Credentials) -> None:
+    async def ensure(self, kube: Api) -> None:
         """Starts it if it doesn't run (anew, if it has ended)."""
         async with self._lock:
             if self.identity is None:
@@ -76,26 +75,26 @@ class Kwok:
             if self.running:
                 return
             await self._free_leases(kube)
-            self._start(credentials)
+            self._start(kube.kubeconfig)
 
-    async def _free_leases(self, kube: Kube) -> None:
+    async def _free_leases(self, kube: Api) -> None:
         """A new KWOK has a new identity and would wait for the leases of the one before it to expire."""
         for node in (await kube.call("GET", "/api/v1/nodes"))["items"]:
             if node["metadata"].get("annotations", {}).get(VPC) == self.vpc:
                 name = node["metadata"]["name"]
                 try:
                     await kube.call("DELETE", f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}")
-                except KubeError as error:
-                    if error.status != 404:
+                except ApiError as error:
+                    if error.code != 404:
                         raise
 
-    def _start(self, credentials: Credentials) -> None:
+    def _start(self, kubeconfig: Path) -> None:
         folder = self.ledger.folder
-        credentials.kubeconfig(self.server, folder / "kubeconfig")
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "kwok.yaml").write_text(stages(self.place.settings.pod_start_s))
         argv = [
             str(self.place.tool("kwok")),
-            f"--kubeconfig={folder / 'kubeconfig'}",
+            f"--kubeconfig={kubeconfig}",
             f"--config={folder / 'kwok.yaml'}",
             "--manage-all-nodes=false",
             f"--manage-nodes-with-annotation-selector={FAKE}=fake,{VPC}={self.vpc}",
@@ -120,6 +119,3 @@ class Kwok:
             await ended(identity, self.child, 5)
         self.ledger.forget("kwok")
         self.identity = self.child = None
-
-
-__all__ = ["Kwok", "Nodes", "pod_range", "stages"]

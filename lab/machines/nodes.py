@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.addresses import REGION, alias, private_dns_name
-from lab.machines.kube import Kube, KubeError
+from lab.kubernetes.access import ApiError
+from lab.kubernetes.follow import Api
 
 log = logging.getLogger(__name__)
 FAKE = "kwok.x-k8s.io/node"
@@ -82,7 +83,7 @@ def _taint(word: str) -> dict[str, str]:
 class Nodes:
     """Registers, and removes. `kube` gives the API as the VPC's kubelets reach it (it waits for a cluster)."""
 
-    kube: Callable[[str], Awaitable[Kube]]
+    kube: Callable[[str], Awaitable[Api]]
     join_s: float
     alive: Callable[[str], bool]
     """Whether this instance is still to have a Node."""
@@ -106,15 +107,15 @@ class Nodes:
                 await self.joined(instance["vpc"])
                 self.registered.add(instance["id"])
                 return
-            except KubeError as error:
+            except ApiError as error:
                 log.debug("%s: no Node yet: %s", instance["id"], error)
                 await asyncio.sleep(1)
 
-    async def _create(self, kube: Kube, wanted: dict[str, Any]) -> None:
+    async def _create(self, kube: Api, wanted: dict[str, Any]) -> None:
         try:
             await kube.call("POST", "/api/v1/nodes", wanted)
-        except KubeError as error:
-            if error.status != 409:
+        except ApiError as error:
+            if error.code != 409:
                 raise
             # A kubelet keeps a Node that is its own; one of the address's former owner goes first.
             present = await kube.call("GET", f"/api/v1/nodes/{wanted['metadata']['name']}")
@@ -122,7 +123,7 @@ class Nodes:
                 await remove(kube, wanted["metadata"]["name"])
                 raise
 
-    async def sweep(self, kube: Kube, states: Mapping[str, str]) -> None:
+    async def sweep(self, kube: Api, states: Mapping[str, str]) -> None:
         """The cloud controller's duty: a Node whose instance is terminated, or unknown to AWS, goes.
 
         https://kubernetes.io/docs/concepts/architecture/cloud-controller/#node-controller
@@ -135,7 +136,7 @@ class Nodes:
                 await remove(kube, item["metadata"]["name"])
 
 
-async def remove(kube: Kube, name: str) -> None:
+async def remove(kube: Api, name: str) -> None:
     """Deletes a Node, then its pods at once (the pod collector would, after its minute of quarantine)."""
     await _gone(kube.call("DELETE", f"/api/v1/nodes/{name}"))
     pods = await kube.call("GET", "/api/v1/pods", query={"fieldSelector": f"spec.nodeName={name}"})
@@ -149,6 +150,6 @@ async def remove(kube: Kube, name: str) -> None:
 async def _gone(call: Awaitable[Any]) -> None:
     try:
         await call
-    except KubeError as error:
-        if error.status not in (404, 409):
+    except ApiError as error:
+        if error.code not in (404, 409):
             raise

@@ -19,7 +19,7 @@ from lab.toolchain.errors import MissingTool
 
 log = logging.getLogger(__name__)
 NICE = 5
-"""Of everything on a machine: below the network and the probes, which must not starve (design.md, the proof)."""
+"""Of everything on a machine: below the network and the probes, which must not starve."""
 NICE_BOOTING = 10
 MAX_STOP_S = 30.0
 """A lab doesn't wait 90 s for a program that ignores TERM."""

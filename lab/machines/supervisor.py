@@ -1,4 +1,4 @@
-"""Follows AWS's instances and makes machines of them (design.md §10)."""
+"""Follows AWS's instances and makes machines of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from aiohttp import web
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.addresses import LOOPBACK
+from lab.kubernetes.access import ApiError
+from lab.kubernetes.follow import Api
 from lab.machines import agent
 from lab.machines.attacher import Attacher
-from lab.machines.credentials import Credentials, NoCluster, obtain
+from lab.machines.credentials import NoCluster, obtain
 from lab.machines.gate import Gate
-from lab.machines.kube import Kube, KubeError
 from lab.machines.kwok import Kwok
 from lab.machines.machine import Machine
 from lab.machines.nodes import GONE, Nodes
@@ -45,8 +46,7 @@ class Supervisor:
         self.nodes = Nodes(self.kube, place.settings.node_join_s, self._alive, self._joined)
         self.kwoks: dict[str, Kwok] = {}
         self.ending: set[str] = set()
-        self._kubes: dict[str, Kube] = {}
-        self._credentials: Credentials | None = None
+        self._kubes: dict[str, Api] = {}
         self._kube_lock = asyncio.Lock()
         self._sweep_now = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -150,17 +150,17 @@ class Supervisor:
     def _alive(self, instance: str) -> bool:
         return self.states.get(instance) in RUNS and instance in self.machines
 
-    async def kube(self, vpc: str) -> Kube:
-        """The API as that VPC's kubelets reach it. Raises KubeError while there is no cluster."""
+    async def kube(self, vpc: str) -> Api:
+        """The API as that VPC's kubelets reach it. Raises ApiError while there is no cluster."""
         # One at a time: a dozen nodes join together, and the first makes the credentials for all.
         async with self._kube_lock:
-            if self._credentials is None:
-                try:
-                    self._credentials = await asyncio.to_thread(obtain, self.place)
-                except (NoCluster, ClientError, BotoCoreError) as error:
-                    raise KubeError(0, str(error)) from error
             if vpc not in self._kubes:
-                self._kubes[vpc] = Kube(self._server(vpc), self._credentials)
+                path = self.place.machines / "agents" / f"{vpc}.kubeconfig"
+                try:
+                    await asyncio.to_thread(obtain, self.place, self._server(vpc), path)
+                except (NoCluster, ClientError, BotoCoreError) as error:
+                    raise ApiError(str(error)) from error
+                self._kubes[vpc] = Api(path)
         return self._kubes[vpc]
 
     def _server(self, vpc: str) -> str:
@@ -168,10 +168,10 @@ class Supervisor:
         port = addresses.legacy_api_port if self.vpcs.get(vpc) == addresses.legacy_cidr else addresses.main_api_port
         return f"https://{LOOPBACK}:{port}"
 
-    async def _any_kube(self) -> Kube:
+    async def _any_kube(self) -> Api:
         """The API as seen from a VPC that has nodes, the new one first (the old one will be gone one day)."""
         if not self.kwoks:
-            raise KubeError(0, "no side has nodes yet")
+            raise ApiError("no side has nodes yet")
         return await self.kube(next(reversed(self.kwoks)))
 
     async def _joined(self, vpc: str) -> None:
@@ -182,10 +182,8 @@ class Supervisor:
             first = next((m for m in self.machines.values() if m.kubelet and m.instance["vpc"] == vpc), None)
             if first is None:
                 return
-            self.kwoks[vpc] = Kwok(self.place, vpc, self.vpcs[vpc], self._server(vpc), first.instance["private_ip"])
-        kube = await self.kube(vpc)
-        assert self._credentials is not None
-        await self.kwoks[vpc].ensure(kube, self._credentials)
+            self.kwoks[vpc] = Kwok(self.place, vpc, self.vpcs[vpc], first.instance["private_ip"])
+        await self.kwoks[vpc].ensure(await self.kube(vpc))
 
     async def _tick(self) -> None:
         while True:
@@ -202,7 +200,7 @@ class Supervisor:
             self._sweep_now.clear()
             try:
                 await self._sweep_once()
-            except KubeError as error:
+            except ApiError as error:
                 log.debug("sweep: %s", error)
 
     async def _sweep_once(self) -> None:

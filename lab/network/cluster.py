@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.addresses import unalias
-
-Name = tuple[str, str]
-"""Namespace and name."""
+from lab.kubernetes.follow import Name, name_of
 
 _GONE_REMEMBERED = 4_096
 
@@ -120,11 +118,6 @@ def usable(endpoints: Iterable[Endpoint], node: str | None = None) -> tuple[Endp
 
 
 # --- objects of the API, read
-
-
-def name_of(raw: Mapping[str, Any]) -> Name:
-    meta = raw["metadata"]
-    return meta.get("namespace") or "", meta["name"]
 
 
 def read_node(raw: Mapping[str, Any]) -> Node | None:

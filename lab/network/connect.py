@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import aiohttp
-
-from lab.network.cluster import Cluster, Endpoint, Name, Pod, usable
+from lab.kubernetes.access import ApiError, load_chain
+from lab.kubernetes.follow import Api, Name
+from lab.network.cluster import Cluster, Endpoint, Pod, usable
 from lab.network.fabric import Dropped, Fabric
-from lab.network.kube import ApiError, KubeApi, load_chain
 from lab.network.listeners import Handler, Listeners, Place
 from lab.network.pods import Home, Pods, admission, web_page
 from lab.network.relay import Hop
@@ -50,7 +49,7 @@ class _Kept:
 
 class ConnectProxy:
     def __init__(
-        self, cluster: Cluster, api: KubeApi, fabric: Fabric, listeners: Listeners, pods: Pods, folder: Path,
+        self, cluster: Cluster, api: Api, fabric: Fabric, listeners: Listeners, pods: Pods, folder: Path,
         drop_after_s: float,
     ) -> None:  # fmt: skip
         self._cluster = cluster
@@ -144,7 +143,7 @@ class ConnectProxy:
             return kept.context
         namespace, name = pod.tls_secret
         try:
-            secret = await self._api.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+            secret = await self._api.call("GET", f"/api/v1/namespaces/{namespace}/secrets/{name}")
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.set_alpn_protocols(["http/1.1"])
             load_chain(
@@ -152,7 +151,7 @@ class ConnectProxy:
                 base64.b64decode(secret["data"]["tls.crt"]),
                 base64.b64decode(secret["data"]["tls.key"]),
             )
-        except (ApiError, aiohttp.ClientError, TimeoutError, OSError, KeyError, ValueError) as error:
+        except (ApiError, OSError, KeyError, ValueError) as error:
             if kept is None:
                 raise Unreachable("502 Bad Gateway", f"Secret {namespace}/{name}: {error!r}") from error
             context = kept.context

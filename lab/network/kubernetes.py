@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab.network.cluster import Cluster, Name, Pod, read_node, read_pod, read_service, read_slice
+from lab.kubernetes.follow import METADATA_ONLY, Api, Mirror, Name
+from lab.network.cluster import Cluster, Pod, read_node, read_pod, read_service, read_slice
 from lab.network.connect import ConnectProxy
 from lab.network.fabric import Fabric
-from lab.network.kube import METADATA_ONLY, KubeApi, Mirror
 from lab.network.listeners import Listeners
 from lab.network.nodeports import NodePorts
 from lab.network.pods import Pods
@@ -32,7 +32,7 @@ class KubernetesNetwork:
         self._leaving: set[str] = set()
         self.pods = Pods(self._leaving.__contains__)
         fabric.carriers.append(self.pods)
-        self._api = KubeApi(lab_dir / "kubeconfig")
+        self._api = Api(lab_dir / "kubeconfig")
         self._nodeports = NodePorts(self.cluster, fabric, listeners, self.pods, side)
         self._connect = ConnectProxy(
             self.cluster, self._api, fabric, listeners, self.pods, lab_dir / "run", drop_after_s

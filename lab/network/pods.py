@@ -11,73 +11,29 @@ import json
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lab.network.cluster import Name
+import h11
+
+from lab.kubernetes.follow import Name
 from lab.network.relay import Hop, reset
 
 log = logging.getLogger(__name__)
 
-_HEAD_LIMIT = 64 * 1024
-_BODY_LIMIT = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    status: str
+    status: int
     body: bytes
     after_s: float = 0.0
 
 
-Respond = Callable[[Request], Reply]
-
-
-class BadRequest(Exception):
-    """Not HTTP/1.1 as the lab's clients speak it."""
-
-
-class Requests:
-    """Cuts a stream into requests. Bodies by Content-Length only."""
-
-    def __init__(self) -> None:
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> None:
-        self._buffer += data
-
-    def next(self) -> Request | None:
-        """The next whole request, or None if it isn't all there. Raises BadRequest."""
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
-            if len(self._buffer) > _HEAD_LIMIT:
-                raise BadRequest("head too long")
-            return None
-        first, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
-        headers = {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
-        try:
-            method, target, _version = first.split(" ")
-            length = int(headers.get("content-length", "0"))
-        except ValueError as error:
-            raise BadRequest(first[:80]) from error
-        if "transfer-encoding" in headers or length > _BODY_LIMIT:
-            raise BadRequest("body without a length, or too long")
-        body_at = end + 4
-        if len(self._buffer) < body_at + length:
-            return None
-        body = self._buffer[body_at : body_at + length]
-        self._buffer = self._buffer[body_at + length :]
-        return Request(method, target, headers, body)
+Respond = Callable[[h11.Request, bytes], Reply]
+"""Of a request and its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +53,9 @@ class Connection(asyncio.Protocol):
         self._pods = pods
         self.home = home
         self._respond = respond
-        self._requests = Requests()
+        self._http = h11.Connection(h11.SERVER)
+        self._request: h11.Request | None = None
+        self._body = b""
         self._transport: asyncio.Transport | None = None
         self._busy = False
 
@@ -115,44 +73,51 @@ class Connection(asyncio.Protocol):
         self._pods.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        self._requests.feed(data)
+        self._http.receive_data(data)
         self._next()
 
     def _next(self) -> None:
         while self._transport is not None and not self._busy and not self._transport.is_closing():
             try:
-                request = self._requests.next()
-            except BadRequest as error:
-                self._transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
                 self._transport.close()
                 log.info("pod %s/%s: %s", *self.home.name, error)
                 return
-            if request is None:
-                return
-            reply = self._respond(request)
-            if reply.after_s:
-                self._busy = True
-                asyncio.get_running_loop().call_later(reply.after_s, self._late, request, reply)
+            if isinstance(event, h11.Request):
+                self._request, self._body = event, b""
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+            elif isinstance(event, h11.EndOfMessage) and self._request is not None:
+                reply = self._respond(self._request, self._body)
+                if reply.after_s:
+                    self._busy = True
+                    asyncio.get_running_loop().call_later(reply.after_s, self._late, reply)
+                else:
+                    self._write(reply)
             else:
-                self._write(request, reply)
+                return
 
-    def _late(self, request: Request, reply: Reply) -> None:
+    def _late(self, reply: Reply) -> None:
         self._busy = False
         if self._transport is not None:
-            self._write(request, reply)
+            self._write(reply)
             self._next()
 
-    def _write(self, request: Request, reply: Reply) -> None:
+    def _write(self, reply: Reply) -> None:
         assert self._transport is not None
-        last = self._pods.is_leaving(self.home.uid) or request.headers.get("connection", "").lower() == "close"
-        head = (
-            f"HTTP/1.1 {reply.status}\r\nContent-Type: application/json\r\nContent-Length: {len(reply.body)}\r\n"
-            f"Connection: {'close' if last else 'keep-alive'}\r\n\r\n"
-        )
-        self._transport.write(head.encode() + (b"" if request.method == "HEAD" else reply.body))
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(reply.body)))]
+        if self._pods.is_leaving(self.home.uid):
+            headers.append(("Connection", "close"))
+        body = b"" if self._request is None or self._request.method == b"HEAD" else reply.body
+        head = h11.Response(status_code=reply.status, reason=HTTPStatus(reply.status).phrase.encode(), headers=headers)
+        events = (head, h11.Data(body), h11.EndOfMessage())
+        self._transport.write(b"".join(self._http.send(event) or b"" for event in events))
         self._pods.answered += 1
-        if last:
+        if self._http.our_state is h11.MUST_CLOSE:
             self._transport.close()
+        else:
+            self._http.start_next_cycle()
 
     def leave(self) -> None:
         """The pod is gone: what was idle ends in order, what was being answered is broken off."""
@@ -229,21 +194,21 @@ def web_page(pod: str, node: str, side: str) -> Respond:
     """Says who answered. `?ms=N` answers after N milliseconds, for what must be finished."""
     body = json.dumps({"pod": pod, "node": node, "side": side}).encode()
 
-    def respond(request: Request) -> Reply:
-        wait = parse_qs(urlsplit(request.target).query).get("ms", ["0"])[0]
-        return Reply("200 OK", body, min(int(wait), 60_000) / 1_000 if wait.isdecimal() else 0.0)
+    def respond(request: h11.Request, _: bytes) -> Reply:
+        wait = parse_qs(urlsplit(request.target.decode()).query).get("ms", ["0"])[0]
+        return Reply(200, body, min(int(wait), 60_000) / 1_000 if wait.isdecimal() else 0.0)
 
     return respond
 
 
-def admission(request: Request) -> Reply:
+def admission(request: h11.Request, body: bytes) -> Reply:
     """Allows whatever is asked (admission.k8s.io/v1)."""
-    if request.method != "POST":
-        return Reply("200 OK", b"{}")
+    if request.method != b"POST":
+        return Reply(200, b"{}")
     try:
-        review: dict[str, Any] = json.loads(request.body)
+        review: dict[str, Any] = json.loads(body)
         answer = {"uid": review["request"]["uid"], "allowed": True}
     except (ValueError, KeyError, TypeError):
-        return Reply("400 Bad Request", b"{}")
-    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
-    return Reply("200 OK", json.dumps(body).encode())
+        return Reply(400, b"{}")
+    told = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
+    return Reply(200, json.dumps(told).encode())

@@ -16,6 +16,7 @@ import grpc
 from google.protobuf import any_pb2, empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
+from lab.kubernetes.access import ApiError
 from lab.plugins.errors import HalfMade, PluginError
 from lab.plugins.wire import from_struct, to_struct
 
@@ -266,7 +267,7 @@ class _Sentence:
             return
         if isinstance(error, HalfMade):
             self._abort_half_made(error)
-        if isinstance(error, PluginError):
+        if isinstance(error, (PluginError, ApiError)):
             self._context.abort(grpc.StatusCode.UNKNOWN, f"{self._what}: {error}")
         logging.getLogger(__name__).error("%s", self._what, exc_info=error)
         self._context.abort(

@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.addresses import LabAddresses, from_environment, lab_dir
+from lab.kubernetes.access import ApiError
 from lab.legacy.cloud import Cloud, specification
 from lab.legacy.pki import Authority
 from lab.settings import LabSettings, SettingsError
@@ -61,7 +61,6 @@ def admission(cluster: Cluster) -> None:
 
 def run(addresses: LabAddresses, settings: LabSettings, directory: Path) -> Summary:
     cluster = Cluster(directory / "kubeconfig")
-    cluster.get("/version")
     cluster.apply_all([*objects.ingress(), *objects.system(), *objects.storage(volumes(addresses, settings.cluster))])
     admission(cluster)
     cluster.apply_all(objects.teams())
@@ -73,7 +72,7 @@ def main() -> int:
     try:
         directory = lab_dir()
         summary = run(from_environment(), LabSettings.load(directory), directory)
-    except (SettingsError, ValueError, OSError, httpx.HTTPError, NotReady, BotoCoreError, ClientError) as error:
+    except (SettingsError, ValueError, OSError, ApiError, NotReady, BotoCoreError, ClientError) as error:
         print(f"lab.workload: {error}", file=sys.stderr)
         return 1
     print(f"{summary} after {time.monotonic() - started:.1f} s", flush=True)

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import os
-import ssl
-import tempfile
-import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,17 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-import yaml
-
-from lab.addresses import lab_dir
+from lab.kubernetes.access import access, read, ready
+from lab.kubernetes.client import PASSING, Client, Where
 
 MANAGER = "pet-deploy"
-PLURALS = {"PodDisruptionBudget": "poddisruptionbudgets", "StorageClass": "storageclasses"}
-CLUSTER_WIDE = frozenset(
-    {"Namespace", "CSIDriver", "StorageClass", "PersistentVolume", "ValidatingWebhookConfiguration"}
-)
-RETRIES_S = 60.0
+PATIENCE_S = 60.0
 
 
 class NotReady(RuntimeError):
@@ -53,84 +41,26 @@ class Summary:
 
 
 class Cluster:
-    """An administrator's access by kubeconfig. Connections are one for each thread."""
+    """The lab's cluster as its administrator fills it. Every method raises ApiError once its patience is over."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        config = yaml.safe_load(kubeconfig.read_text())
-        entry, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
-        context = ssl.create_default_context(cadata=base64.b64decode(entry["certificate-authority-data"]).decode())
-        # ssl takes a client certificate from files only.
-        with tempfile.TemporaryDirectory() as folder:
-            paths = []
-            for name in ("client-certificate-data", "client-key-data"):
-                path = os.path.join(folder, name)
-                with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as out:
-                    out.write(base64.b64decode(user[name]))
-                paths.append(path)
-            context.load_cert_chain(*paths)
-        self._context, self._server, self._local = context, entry["server"], threading.local()
-
-    @property
-    def http(self) -> httpx.Client:
-        client = getattr(self._local, "client", None)
-        if client is None:
-            client = self._local.client = httpx.Client(
-                base_url=self._server, verify=self._context, timeout=10, trust_env=False
-            )
-        return client
-
-    def get(self, path: str) -> dict[str, Any]:
-        """A GET, tried again while the API is on its way up. Raises httpx.HTTPError."""
-        return self._patiently(lambda: self.http.get(path)).json()
+        # 403: the API serves before its own roles are there.
+        self._client = Client(access(read(kubeconfig)), patience_s=PATIENCE_S, passing=PASSING | {403})
 
     def exists(self, item: dict[str, Any]) -> bool:
-        """Whether there is an object of this kind and name. Raises httpx.HTTPError if the API can't tell."""
-        try:
-            self.get(path_of(item))
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code != 404:
-                raise
-            return False
-        return True
+        """Whether there is an object of this kind and name."""
+        return self._client.get(Where.of(item)) is not None
 
     def apply(self, item: dict[str, Any]) -> None:
         """Server-side apply: https://kubernetes.io/docs/reference/using-api/server-side-apply/"""
-        query = {"fieldManager": MANAGER, "force": "true"}
-        self._patiently(
-            lambda: self.http.patch(
-                path_of(item),
-                params=query,
-                content=json.dumps(item),
-                headers={"Content-Type": "application/apply-patch+yaml"},
-            )
-        )
+        self._client.apply(Where.of(item), item, manager=MANAGER, force=True)
 
     def apply_all(self, items: Iterable[dict[str, Any]]) -> None:
         """Namespaces and other cluster-wide objects first, then the rest side by side."""
-        ordered = sorted(items, key=lambda item: item["kind"] not in CLUSTER_WIDE)
-        wide = [item for item in ordered if item["kind"] in CLUSTER_WIDE]
+        ordered = list(items)
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(self.apply, wide))
-            list(pool.map(self.apply, ordered[len(wide) :]))
-
-    def _patiently(self, call: Any) -> httpx.Response:
-        deadline = time.monotonic() + RETRIES_S
-        while True:
-            try:
-                response = call()
-                # 403: the API serves before its own roles are there. 5xx: not ready, or its etcd isn't.
-                if response.status_code < 500 and response.status_code not in (403, 429):
-                    if response.is_error:
-                        raise httpx.HTTPStatusError(response.text[:500], request=response.request, response=response)
-                    return response
-                problem: httpx.HTTPError = httpx.HTTPStatusError(
-                    response.text[:500], request=response.request, response=response
-                )
-            except httpx.TransportError as error:
-                problem = error
-            if time.monotonic() > deadline:
-                raise problem
-            time.sleep(0.3)
+            for inside in (False, True):
+                list(pool.map(self.apply, (i for i in ordered if ("namespace" in i["metadata"]) is inside)))
 
     def wait(self, seconds: float, *, only: str | None = None) -> Summary:
         """Waits until all (or those of one namespace) are ready. Raises NotReady."""
@@ -145,23 +75,17 @@ class Cluster:
 
     def summary(self, only: str | None = None) -> Summary:
         space = f"/namespaces/{only}" if only else ""
-        nodes = [_condition(n) for n in self.get("/api/v1/nodes")["items"]]
+        nodes = [ready(n) for n in self._client.list("/api/v1/nodes")]
         pods = [
-            _condition(p)
-            for p in self.get(f"/api/v1{space}/pods")["items"]
-            if not p["metadata"].get("deletionTimestamp")
+            ready(p) for p in self._client.list(f"/api/v1{space}/pods") if not p["metadata"].get("deletionTimestamp")
         ]
         missing = [
             line
             for plural in ("deployments", "statefulsets", "daemonsets")
-            for line in map(_missing, self.get(f"/apis/apps/v1{space}/{plural}")["items"])
+            for line in map(_missing, self._client.list(f"/apis/apps/v1{space}/{plural}"))
             if line
         ]
         return Summary(len(nodes), sum(nodes), len(pods), sum(pods), tuple(missing))
-
-
-def _condition(item: dict[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in item["status"].get("conditions") or [])
 
 
 def _missing(item: dict[str, Any]) -> str | None:
@@ -173,17 +97,3 @@ def _missing(item: dict[str, Any]) -> str | None:
     seen = status.get("observedGeneration", 0) >= item["metadata"]["generation"]
     meta = item["metadata"]
     return None if seen and found == wanted else f"{meta['namespace']}/{meta['name']} {found}/{wanted}"
-
-
-def path_of(item: dict[str, Any]) -> str:
-    """The URL path of an object."""
-    group, meta = item["apiVersion"], item["metadata"]
-    prefix = "/api/v1" if group == "v1" else f"/apis/{group}"
-    space = "" if item["kind"] in CLUSTER_WIDE else f"/namespaces/{meta['namespace']}"
-    plural = PLURALS.get(item["kind"], item["kind"].lower() + "s")
-    return f"{prefix}{space}/{plural}/{meta['name']}"
-
-
-def ready(directory: Path | None = None) -> Summary:
-    """What is ready on the lab's cluster now (by the kubeconfig in `directory`, default `$LAB_DIR`)."""
-    return Cluster((directory or lab_dir()) / "kubeconfig").summary()

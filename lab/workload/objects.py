@@ -15,7 +15,7 @@ TLS_SECRET = "lab/tls-secret"
 DRIVER = "ebs.csi.aws.com"
 DATABASE_STOP_S = 6
 PRE_STOP_S = 4
-"""Longer than a target's deregistration in lab time (2 s), as it has to be (facts.md §6)."""
+"""Longer than a target's deregistration in lab time (2 s), or open requests would break."""
 INGRESS_REPLICAS = 6
 
 

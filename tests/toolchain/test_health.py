@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from lightkube.models.core_v1 import NodeCondition, NodeStatus, PodCondition, PodStatus
-from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.models.policy_v1 import PodDisruptionBudgetStatus
-from lightkube.resources.core_v1 import Node, Pod
-from lightkube.resources.policy_v1 import PodDisruptionBudget
+from typing import Any
 
 from lab.addresses import LabAddresses
 from lab.health import judge, look
 
 
-def _node(name: str, ready: bool = True) -> Node:
-    condition = NodeCondition(type="Ready", status="True" if ready else "False")
-    return Node(metadata=ObjectMeta(name=name), status=NodeStatus(conditions=[condition]))
+def _node(name: str, ready: bool = True) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": "True" if ready else "False"}
+    return {"metadata": {"name": name}, "status": {"conditions": [condition]}}
 
 
-def _pod(name: str, ready: bool = True, phase: str = "Running") -> Pod:
-    condition = PodCondition(type="Ready", status="True" if ready else "False")
-    return Pod(metadata=ObjectMeta(name=name), status=PodStatus(phase=phase, conditions=[condition]))
+def _pod(name: str, ready: bool = True, phase: str = "Running") -> dict[str, Any]:
+    found = _node(name, ready)
+    return {**found, "status": {**found["status"], "phase": phase}}
 
 
-def _budget(name: str, current: int | None, desired: int) -> PodDisruptionBudget:
-    status = PodDisruptionBudgetStatus(
-        currentHealthy=current, desiredHealthy=desired, disruptionsAllowed=0, expectedPods=3
-    )
-    return PodDisruptionBudget(metadata=ObjectMeta(name=name), status=status)
+def _budget(name: str, current: int, desired: int) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"currentHealthy": current, "desiredHealthy": desired}}
 
 
 def test_a_cluster_with_everything_ready_is_whole() -> None:
@@ -54,7 +46,7 @@ def test_a_cluster_without_nodes_is_not_whole_and_pods_count_only_when_asked_for
 
 
 def test_a_budget_the_controller_has_not_seen_is_not_met() -> None:
-    unseen = PodDisruptionBudget(metadata=ObjectMeta(name="b"))
+    unseen = {"metadata": {"name": "b"}}
     assert judge([_node("n")], [_pod("p")], [unseen], workload=True).missing == ("1 budget(s) below its minimum (b)",)
 
 

@@ -1,38 +1,52 @@
-"""The plugin's methods over a cluster."""
+"""The plugin's methods over a cluster.
+
+Source of what replaces: pulumi-kubernetes, provider/pkg/provider/diff.go (`forceNew`).
+"""
 
 from __future__ import annotations
 
-import json
+import os
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from lab.kubernetes.access import access, read
+from lab.kubernetes.client import Client, Where
 from lab.plugins.errors import PluginError, UnknownType
 from lab.plugins.host import Change, Difference, Failure, Props, Request
-from lab.plugins.kubernetes import kubeconfig, rules
-from lab.plugins.kubernetes.cluster import Cluster, Unreachable, Where
-from lab.plugins.wire import Unknown, has_unknown
+from lab.plugins.kubernetes import rules
+from lab.plugins.wire import Unknown
 
-_CONFIG = {
-    "kubeconfig", "context", "cluster", "clusterIdentifier", "namespace", "enableServerSideApply",
-    "enableConfigMapMutable", "enableSecretMutable", "enablePatchForce", "upsertExistingObjects", "deleteUnreachable",
-    "suppressDeprecationWarnings", "suppressHelmHookWarnings", "kubeClientSettings", "version", "pluginDownloadURL",
-}  # fmt: skip
+_CONFIG = {"kubeconfig", "clusterIdentifier", "enableConfigMapMutable", "version", "pluginDownloadURL"}
 _MANAGER = "__fieldManager"
-_FORCE = "pulumi.com/patchForce"
-_OWN_ANNOTATIONS = (_FORCE, "pulumi.com/patchFieldManager", "pulumi.com/skipAwait")
-# Cluster-scoped kinds that a preview must recognise while there is no cluster to ask.
-_CLUSTER_SCOPED = {
-    "Namespace", "Node", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "StorageClass", "CSIDriver",
-    "PriorityClass", "CustomResourceDefinition", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
-    "APIService", "IngressClass", "RuntimeClass", "VolumeAttachment",
-}  # fmt: skip
 _UNSTABLE = ("managedFields", "resourceVersion", "generation")
+_ALWAYS = ("kind", "metadata.name", "metadata.namespace")
 
 
-def _true(value: Any) -> bool:
-    return value in (True, "true", "True", "1")
+@dataclass(frozen=True)
+class Kind:
+    """One type: where its objects live, and the paths (beside name and namespace) whose change replaces one."""
+
+    api_version: str
+    kind: str
+    namespaced: bool
+    replacing: tuple[str, ...] = ()
+
+
+KINDS = {
+    "kubernetes:core/v1:ConfigMap": Kind("v1", "ConfigMap", True, ("binaryData", "data")),
+    "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole": Kind("rbac.authorization.k8s.io/v1", "ClusterRole", False),
+}
+
+
+def kind_of(token: str) -> Kind:
+    """Raises UnknownType, naming it."""
+    if token not in KINDS:
+        raise UnknownType(f"the lab's kubernetes plugin doesn't know the type {token}")
+    return KINDS[token]
 
 
 class KubernetesPlugin:
@@ -40,9 +54,9 @@ class KubernetesPlugin:
 
     version = "4.34.2+lab"
 
-    def __init__(self, cluster: Cluster | None = None) -> None:
+    def __init__(self, client: Client | None = None) -> None:
         self._config: Props = {}
-        self._made = cluster
+        self._made = client
         self._lock = threading.Lock()
 
     def check_config(self, config: Props) -> Sequence[Failure]:
@@ -51,26 +65,13 @@ class KubernetesPlugin:
             for key in config
             if key not in _CONFIG and not key.startswith("__")
         ]
-        if config.get("enableServerSideApply") in (False, "false"):
-            failures.append(Failure("enableServerSideApply", "the lab's kubernetes plugin only applies server-side"))
+        if not config.get("clusterIdentifier"):
+            failures.append(Failure("clusterIdentifier", "give one: the lab's plugin tells clusters apart by it"))
         return failures
 
     def diff_config(self, old: Props, new: Props) -> Difference:
         keys = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k) and k != "version")
-        another = self._another_cluster(old, new)
-        return Difference([Change(k, "update", k in another) for k in keys])
-
-    def _another_cluster(self, old: Props, new: Props) -> set[str]:
-        # The SDK's page: with clusterIdentifier only its change replaces; without, the active cluster's is compared.
-        if old.get("clusterIdentifier") or new.get("clusterIdentifier"):
-            return {"clusterIdentifier"}
-        keys = ("kubeconfig", "context")
-        if has_unknown([old.get(k) for k in keys]) or has_unknown([new.get(k) for k in keys]):
-            return set()
-        was, wanted = (
-            kubeconfig.cluster_of(kubeconfig.text_of(c.get("kubeconfig")), c.get("context")) for c in (old, new)
-        )
-        return set() if was == wanted else set(keys)
+        return Difference([Change(k, "update", k == "clusterIdentifier") for k in keys])
 
     def configure(self, config: Props) -> None:
         self._config = config
@@ -79,84 +80,54 @@ class KubernetesPlugin:
         """Nothing here waits longer than its own bound."""
 
     @property
-    def _cluster(self) -> Cluster:
+    def _client(self) -> Client:
         with self._lock:
             if self._made is None:
                 given = self._config.get("kubeconfig")
                 if isinstance(given, Unknown):
                     raise PluginError("the provider's kubeconfig isn't known yet")
-                text = kubeconfig.text_of(given)
-                found = kubeconfig.access(
-                    text, context=self._config.get("context"), cluster=self._config.get("cluster")
-                )
-                self._made = Cluster(found)
+                # Contents or a path, as the provider takes them.
+                path = Path(given or os.environ.get("KUBECONFIG") or "~/.kube/config").expanduser()
+                self._made = Client(access(given if given and "\n" in given else read(path)))
             return self._made
 
     def check(self, request: Request) -> tuple[Props, Sequence[Failure]]:
-        _require_known(request.type)
+        kind = kind_of(request.type)
         inputs = {k: v for k, v in request.inputs.items() if v is not None}
-        failures = [
-            Failure(name, f"missing required property '{name}'")
-            for name in ("apiVersion", "kind")
-            if name not in inputs
-        ]
         metadata = inputs.get("metadata")
-        if isinstance(metadata, Unknown) or failures:
-            return inputs, failures
+        if isinstance(metadata, Unknown):
+            return inputs, []
         metadata = dict(metadata or {})
         if not metadata.get("name"):
-            failures.append(Failure("metadata.name", "the lab's kubernetes plugin generates no names: give one"))
-        if not metadata.get("namespace") and self._namespaced(inputs):
-            metadata["namespace"] = self._config.get("namespace") or "default"
-        return {**inputs, "metadata": metadata}, failures
-
-    def _namespaced(self, inputs: Props) -> bool:
-        group = str(inputs["apiVersion"]).rpartition("/")[0]
-        if "." not in group or group.endswith(".k8s.io"):  # Kubernetes' own: no need to ask, as a preview may be alone
-            return inputs["kind"] not in _CLUSTER_SCOPED
-        return self._cluster.namespaced(inputs["apiVersion"], inputs["kind"])
+            return inputs, [Failure("metadata.name", "the lab's kubernetes plugin generates no names: give one")]
+        if kind.namespaced:
+            metadata.setdefault("namespace", "default")
+        return {**inputs, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}, []
 
     def diff(self, request: Request) -> Difference:
         old, new = request.old_inputs, request.inputs
-        forced = rules.replacing(str(new.get("apiVersion")), str(new.get("kind")), mutable=self._mutable())
-        patch = _is_patch(request.type)
-        changes = rules.differences(old, new, rules.replacing("", "") if patch else forced)
+        mutable = request.type.endswith(":ConfigMap") and self._config.get("enableConfigMapMutable") in (True, "true")
+        forced = (*_ALWAYS, *(() if mutable else kind_of(request.type).replacing))
+        changes = rules.differences(old, new, forced)
         # As with the provider: an object whose name stays can't stand beside its successor.
         stays = all((old.get("metadata") or {}).get(k) == _metadata(new).get(k) for k in ("name", "namespace"))
-        return Difference(changes, any(c.replace for c in changes) and stays and not patch)
-
-    def _mutable(self) -> frozenset[str]:
-        settings = {"ConfigMap": "enableConfigMapMutable", "Secret": "enableSecretMutable"}
-        return frozenset(kind for kind, name in settings.items() if _true(self._config.get(name)))
+        return Difference(changes, any(c.replace for c in changes) and stays)
 
     def create(self, request: Request) -> tuple[str, Props]:
         if request.preview:
             return "", dict(request.inputs)
-        where, cluster = _where(request.inputs), self._cluster
-        there = cluster.get(where)
-        patch = _is_patch(request.type)
-        if patch and there is None:
-            raise PluginError(f"{where.kind} {where.id} isn't there to be patched")
-        if not patch and there is not None and not _true(self._config.get("upsertExistingObjects")):
+        where = Where.of(request.inputs)
+        if self._client.get(where) is not None:
             raise PluginError(f"{where.kind} {where.id} already exists; import it")
-        manager = (
-            _annotation(request.inputs, "pulumi.com/patchFieldManager") or f"pulumi-kubernetes-{secrets.token_hex(4)}"
-        )
-        return where.id, self._apply(where, request.inputs, manager)
+        return where.id, self._apply(request.inputs, f"pulumi-kubernetes-{secrets.token_hex(4)}")
 
-    def _apply(self, where: Where, inputs: Props, manager: str) -> Props:
-        force = _true(_annotation(inputs, _FORCE)) or _true(self._config.get("enablePatchForce"))
-        live = self._cluster.apply(where, _body(inputs), manager=manager, force=force)
-        return _outputs(live, manager)
+    def _apply(self, inputs: Props, manager: str) -> Props:
+        body = {k: v for k, v in inputs.items() if not k.startswith("__")}
+        return _outputs(self._client.apply(Where.of(inputs), body, manager=manager, force=False), manager)
 
     def read(self, request: Request) -> tuple[str, Props, Props] | None:
         where = self._where_of(request)
-        try:
-            live = self._cluster.get(where)
-        except Unreachable:
-            if _true(self._config.get("deleteUnreachable")):
-                return None
-            raise
+        live = self._client.get(where)
         if live is None:
             return None
         outputs = _outputs(live, request.old_outputs.get(_MANAGER) or "pulumi-kubernetes")
@@ -166,44 +137,20 @@ class KubernetesPlugin:
 
     def _where_of(self, request: Request) -> Where:
         known = request.old_inputs or request.old_outputs
-        if known.get("apiVersion") and known.get("kind"):
-            return _where(known)
+        if known:
+            return Where.of(known)
         # An import says only type and id.
-        group_version, _, kind = request.type.removeprefix("kubernetes:").partition(":")
-        api_version = group_version.removeprefix("core/")
-        if _is_patch(request.type):
-            kind = kind.removesuffix("Patch")
+        kind = kind_of(request.type)
         namespace, _, name = request.id.rpartition("/")
-        namespaced = self._cluster.namespaced(api_version, kind)
-        return Where(api_version, kind, name, (namespace or "default") if namespaced else None)
+        return Where(kind.api_version, kind.kind, name, (namespace or "default") if kind.namespaced else None)
 
     def update(self, request: Request) -> Props:
         if request.preview:
             return {**request.old_outputs, **request.inputs}
-        where = _where(request.inputs)
-        manager = request.old_outputs.get(_MANAGER) or "pulumi-kubernetes"
-        return self._apply(where, request.inputs, manager)
+        return self._apply(request.inputs, request.old_outputs.get(_MANAGER) or "pulumi-kubernetes")
 
     def delete(self, request: Request) -> None:
-        where = self._where_of(request)
-        try:
-            if _is_patch(request.type):
-                self._cluster.release(where, request.old_outputs.get(_MANAGER) or "pulumi-kubernetes")
-            else:
-                self._cluster.delete(where, timeout_s=request.timeout or 600.0)
-        except Unreachable:
-            if not _true(self._config.get("deleteUnreachable")):
-                raise
-
-
-def _is_patch(token: str) -> bool:
-    return token.endswith("Patch")
-
-
-def _require_known(token: str) -> None:
-    module, _, kind = token.removeprefix("kubernetes:").partition(":")
-    if "/" not in module or module.startswith(("helm.sh", "yaml", "kustomize")) or kind.endswith("List"):
-        raise UnknownType(f"the lab's kubernetes plugin doesn't know the type {token}")
+        self._client.delete(self._where_of(request), timeout_s=request.timeout or 600.0)
 
 
 def _metadata(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -211,27 +158,9 @@ def _metadata(inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     return metadata if isinstance(metadata, Mapping) else {}
 
 
-def _annotation(inputs: Props, name: str) -> str | None:
-    return (_metadata(inputs).get("annotations") or {}).get(name)
-
-
-def _where(inputs: Props) -> Where:
-    metadata = _metadata(inputs)
-    return Where(inputs["apiVersion"], inputs["kind"], metadata["name"], metadata.get("namespace"))
-
-
-def _body(inputs: Props) -> Props:
-    """What is applied: the inputs without what is the provider's own."""
-    body = {k: v for k, v in inputs.items() if not k.startswith("__")}
-    metadata = dict(_metadata(inputs))
-    if annotations := metadata.get("annotations"):
-        metadata["annotations"] = {k: v for k, v in annotations.items() if k not in _OWN_ANNOTATIONS}
-    return {**body, "metadata": metadata}
-
-
 def _outputs(live: Mapping[str, Any], manager: str) -> Props:
     metadata = {k: v for k, v in live["metadata"].items() if k not in _UNSTABLE}
-    return json.loads(json.dumps({**live, "metadata": metadata, _MANAGER: manager}))
+    return {**live, "metadata": metadata, _MANAGER: manager}
 
 
 def _imported(live: Mapping[str, Any]) -> Props:

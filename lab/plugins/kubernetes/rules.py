@@ -1,7 +1,4 @@
-"""What of an object differs, and which differences need another object.
-
-Source of the table: pulumi-kubernetes, provider/pkg/provider/diff.go (`forceNew`).
-"""
+"""What of an object differs, which differences need another object, and what drifted."""
 
 from __future__ import annotations
 
@@ -11,36 +8,6 @@ from typing import Any
 
 from lab.plugins.host import Change
 from lab.plugins.wire import Unknown
-
-_SELECTOR = ("spec.selector",)
-_STATEFUL_SET = (
-    "spec.podManagementPolicy",
-    "spec.revisionHistoryLimit",
-    "spec.selector",
-    "spec.serviceName",
-    "spec.volumeClaimTemplates",
-)
-REPLACING: dict[tuple[str, str], tuple[str, ...]] = {
-    ("apps/v1", "Deployment"): _SELECTOR,
-    ("apps/v1", "StatefulSet"): _STATEFUL_SET,
-    ("batch/v1", "Job"): ("spec.completions", "spec.parallelism", "spec.selector", "spec.template"),
-    ("v1", "ConfigMap"): ("binaryData", "data"),
-    ("v1", "PersistentVolumeClaim"): ("spec",),
-    ("v1", "Pod"): ("spec",),
-    ("v1", "ResourceQuota"): ("spec.scopes",),
-    ("v1", "Secret"): ("type", "stringData", "data"),
-    ("v1", "Service"): ("spec.clusterIP",),
-    ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): ("roleRef",),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"): ("roleRef",),
-    ("storage.k8s.io/v1", "StorageClass"): ("parameters", "provisioner"),
-}
-_ALWAYS = ("kind", "metadata.name", "metadata.namespace")
-
-
-def replacing(api_version: str, kind: str, *, mutable: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Paths whose change replaces. `mutable` names kinds the provider's settings allow to change in place."""
-    own = () if kind in mutable else REPLACING.get((api_version, kind), ())
-    return (*_ALWAYS, *own)
 
 
 def differences(old: Any, new: Any, forced: Sequence[str], path: str = "") -> list[Change]:

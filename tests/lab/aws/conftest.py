@@ -34,15 +34,9 @@ class Aws:
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            make: Any = boto3.client
-            self._clients[service] = make(
-                service,
-                region_name=REGION,
-                endpoint_url=self.url,
-                aws_access_key_id="lab",
-                aws_secret_access_key="lab",
-                config=Config(retries={"total_max_attempts": 1}),
-            )
+            session: Any = boto3.Session("lab", "lab", region_name=REGION)
+            once = Config(retries={"total_max_attempts": 1})
+            self._clients[service] = session.client(service, endpoint_url=self.url, config=once)
         return self._clients[service]
 
     ec2 = property(lambda self: self.client("ec2"))
@@ -228,13 +222,14 @@ def refuses() -> Refuses:
     def check(code: str, rule: str, call: Callable[[], Any]) -> str:
         with pytest.raises(ClientError) as raised:
             call()
-        assert raised.value.response.get("Error", {}).get("Code") == code
+        refusal: Any = raised.value.response
+        assert refusal["Error"]["Code"] == code
         with hooks.without(rule):
             try:
                 call()
             except ClientError as error:
                 # Another rule's refusal; this one's is gone.
-                assert error.response.get("Error") != raised.value.response.get("Error")
-        return raised.value.response.get("Error", {}).get("Message", "")
+                assert error.response.get("Error") != refusal["Error"]
+        return refusal["Error"]["Message"]
 
     return check

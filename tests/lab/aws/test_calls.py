@@ -98,6 +98,16 @@ def test_things_are_found_by_tag_vpc_and_group(aws: Any, old: Any) -> None:
     assert ec2.describe_instances(Filters=[tagged])["Reservations"] == []
 
 
+def test_a_machine_has_the_address_it_is_known_by_in_the_cluster_as_a_second_one(aws: Any, old: Any) -> None:
+    instance = old.new_instance()
+    seen = aws.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    first = seen["PrivateIpAddress"]
+    assert first.startswith("127.10.")
+    addresses = [(a["PrivateIpAddress"], a["Primary"]) for a in seen["NetworkInterfaces"][0]["PrivateIpAddresses"]]
+    assert addresses == [(first, True), ("10." + first.removeprefix("127."), False)]
+    assert [i["ip"] for i in aws.state()["interfaces"]] == [first], "nothing listens there"
+
+
 def test_an_extra_security_group_reaches_instance_and_backplane(aws: Any, old: Any) -> None:
     instance = old.new_instance()
     extra = aws.ec2.create_security_group(GroupName="extra", Description="x", VpcId=old.vpc)["GroupId"]

@@ -1,4 +1,4 @@
-"""Rules 1, 2, 10 and 11: names that are unique, targets that are where their group is."""
+"""Names that are unique, targets that are where their group is."""
 
 from __future__ import annotations
 

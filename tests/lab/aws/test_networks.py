@@ -1,4 +1,4 @@
-"""Rules 3, 4, 5, 7 and 8, and what may be deleted: VPCs keep to themselves unless a peering is active."""
+"""Groups, peerings and routes, and what may be deleted: VPCs keep to themselves unless a peering is active."""
 
 from __future__ import annotations
 

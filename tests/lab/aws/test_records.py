@@ -1,4 +1,4 @@
-"""Rule 6: a change batch is whole or nothing, and a name holds what DNS lets it hold."""
+"""A change batch is whole or nothing, and a name holds what DNS lets it hold."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_delete_of_another_identifier_is_refused(aws: Any, zone: str) -> None:
     for given in (weighted("new", 1), record()):
         with pytest.raises(ClientError, match="but it was not found") as raised:
             change(aws, zone, ("DELETE", given))
-        assert raised.value.response.get("Error", {}).get("Code") == "InvalidChangeBatch"
+        assert "(InvalidChangeBatch)" in str(raised.value)
 
 
 def test_creating_what_exists_is_refused(aws: Any, zone: str, refuses: Any) -> None:

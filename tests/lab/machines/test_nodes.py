@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from lab.addresses import LabAddresses
-from lab.machines.kube import KubeError
+from lab.kubernetes.access import ApiError
 from lab.machines.kwok import pod_range, stages
 from lab.machines.nodes import Nodes, instance_of, node
 
@@ -52,7 +52,7 @@ class FakeKube:
         if method == "POST":
             name = body["metadata"]["name"]
             if name in self.nodes:
-                raise KubeError(409, "exists")
+                raise ApiError("exists", 409)
             self.nodes[name] = body
             return body
         if method == "DELETE" and "/nodes/" in path:

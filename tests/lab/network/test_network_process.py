@@ -194,7 +194,7 @@ def test_the_network_goes_on_without_aws_and_follows_it_again(tmp_path: Path) ->
     ("settings", "words"),
     [
         ('{"health_intervals": 1, "metric_period_s": "often"}', ["health_intervals", "metric_period_s='often'"]),
-        ("[]", ["must be a JSON object"]),
+        ("[]", ["should be an object"]),
     ],
 )
 def test_settings_it_can_not_use_are_named_in_a_sentence(tmp_path: Path, settings: str, words: list[str]) -> None:

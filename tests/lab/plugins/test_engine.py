@@ -74,9 +74,8 @@ pulumi.export("vpc", vpc.id)
 
 def test_a_stack_goes_up_stays_changes_imports_and_comes_down(tmp_path: Path, aws_url: str) -> None:
     engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), "STEP": "first"})
-    login: Any = {"aws_access_key_id": "lab", "aws_secret_access_key": "lab"}
-    clients: Any = (boto3.client(name, region_name=REGION, endpoint_url=aws_url, **login) for name in ("ec2", "iam"))
-    ec2, iam = clients
+    session: Any = boto3.Session("lab", "lab", region_name=REGION)
+    ec2, iam = (session.client(name, endpoint_url=aws_url) for name in ("ec2", "iam"))
     iam.create_role(RoleName="member", AssumeRolePolicyDocument="{}")
 
     said = engine.run("up", "--yes", "--skip-preview")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from lab.kubernetes.access import Access, ApiError, access, read
+from lab.kubernetes.client import Client, Conflict, Unreachable, Where
 from lab.plugins.errors import PluginError
 from lab.plugins.host import Request
-from lab.plugins.kubernetes import kubeconfig, rules
-from lab.plugins.kubernetes.cluster import Cluster, Conflict, Unreachable, Where
-from lab.plugins.kubernetes.kubeconfig import Access
+from lab.plugins.kubernetes import rules
 from lab.plugins.kubernetes.provider import KubernetesPlugin
 from lab.plugins.wire import UNKNOWN
 
@@ -26,75 +27,48 @@ CONFIG_MAP = {
 }
 SERVICE = Where("v1", "Service", "ingress", "web")
 
-# apiVersion, kind, old spec, new spec, updates, replaces
-CASES: list[tuple[str, str, dict[str, Any], dict[str, Any], set[str], set[str]]] = [
-    ("apps/v1", "Deployment", {"spec": {"replicas": 1}}, {"spec": {"replicas": 2}}, {"spec.replicas"}, set()),
+MAP, ROLE = "kubernetes:core/v1:ConfigMap", "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole"
+# type, old inputs, new inputs, paths that update, paths that replace
+CASES: list[tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]]] = [
+    (MAP, {"data": {"a": "1"}}, {"data": {"a": "2"}}, set(), {"data.a"}),
+    (MAP, {"data": {"a": "1"}}, {"data": {"a": UNKNOWN}}, set(), {"data.a"}),
+    (MAP, {"data": {"a": "1"}}, {}, set(), {"data"}),
+    (MAP, {"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}, set(), {"metadata.name"}),
     (
-        "apps/v1",
-        "Deployment",
-        {"spec": {"selector": {"matchLabels": {"a": "b"}}}},
-        {"spec": {"selector": {"matchLabels": {"a": "c"}}}},
-        set(),
-        {"spec.selector.matchLabels.a"},
-    ),
-    ("v1", "ConfigMap", {"data": {"a": "1"}}, {"data": {"a": "2"}}, set(), {"data.a"}),
-    ("v1", "ConfigMap", {"data": {"a": "1"}}, {}, set(), {"data"}),
-    ("v1", "Service", {"spec": {"type": "NodePort"}}, {"spec": {"type": "ClusterIP"}}, {"spec.type"}, set()),
-    ("v1", "Service", {"spec": {"clusterIP": "a"}}, {"spec": {"clusterIP": UNKNOWN}}, set(), {"spec.clusterIP"}),
-    (
-        "v1",
-        "Service",
-        {"spec": {"ports": [{"port": 80}]}},
-        {"spec": {"ports": [{"port": 80, "nodePort": 30080}]}},
-        {"spec.ports[0].nodePort"},
-        set(),
-    ),
-    ("v1", "Service", {"spec": {"ports": [1]}}, {"spec": {"ports": [1, 2]}}, {"spec.ports"}, set()),
-    ("v1", "Service", {"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}, set(), {"metadata.name"}),
-    (
-        "v1",
-        "Service",
+        MAP,
         {"metadata": {"labels": {"a.b/c": "1"}}},
         {"metadata": {"labels": {}}},
         {'metadata.labels["a.b/c"]'},
         set(),
     ),
-    (
-        "apps/v1",
-        "StatefulSet",
-        {"spec": {"serviceName": "a"}},
-        {"spec": {"serviceName": "b"}},
-        set(),
-        {"spec.serviceName"},
-    ),
-    (
-        "rbac.authorization.k8s.io/v1",
-        "ClusterRole",
-        {"rules": [{"verbs": ["get"]}]},
-        {"rules": [{"verbs": ["get", "list"]}]},
-        {"rules[0].verbs"},
-        set(),
-    ),
+    (ROLE, {"rules": [{"verbs": ["get"]}]}, {"rules": [{"verbs": ["get", "list"]}]}, {"rules[0].verbs"}, set()),
+    (ROLE, {"rules": [{"verbs": ["get"]}]}, {"rules": [{"verbs": ["list"]}]}, {"rules[0].verbs[0]"}, set()),
+    (ROLE, {"rules": [{"a": 1}]}, {"rules": [{"a": 1, "b": 2}]}, {"rules[0].b"}, set()),
+    (ROLE, {"rules": [1]}, {"rules": [1, 2]}, {"rules"}, set()),
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[1]}-{'-'.join(c[4] | c[5])}")
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0].rpartition(':')[2]}-{'-'.join(c[3] | c[4])}")
 def test_a_change_updates_or_replaces_as_documented(
-    case: tuple[str, str, dict[str, Any], dict[str, Any], set[str], set[str]],
+    case: tuple[str, dict[str, Any], dict[str, Any], set[str], set[str]],
 ) -> None:
-    api_version, kind, old, new, updates, replaces = case
-    found = rules.differences(old, new, rules.replacing(api_version, kind))
+    token, old, new, updates, replaces = case
+    found = KubernetesPlugin().diff(Request(type=token, name="x", inputs=new, old_inputs=old)).changes
     assert {c.path for c in found if not c.replace} == updates
     assert {c.path for c in found if c.replace} == replaces
 
 
 def test_equal_objects_have_no_difference() -> None:
-    assert rules.differences(CONFIG_MAP, json.loads(json.dumps(CONFIG_MAP)), rules.replacing("v1", "ConfigMap")) == []
+    same = json.loads(json.dumps(CONFIG_MAP))
+    assert KubernetesPlugin().diff(Request(type=MAP, name="x", inputs=same, old_inputs=CONFIG_MAP)).changes == []
 
 
 def test_a_config_map_may_be_allowed_to_change_in_place() -> None:
-    forced = rules.replacing("v1", "ConfigMap", mutable=frozenset({"ConfigMap"}))
-    assert "data" not in forced
+    plugin = KubernetesPlugin()
+    plugin.configure({"enableConfigMapMutable": True})
+    changed = {**CONFIG_MAP, "data": {"stage": "2"}}
+    changes = plugin.diff(Request(type=MAP, name="x", inputs=changed, old_inputs=CONFIG_MAP)).changes
+    assert [(c.path, c.replace) for c in changes] == [("data.stage", False)]
 
 
 @pytest.mark.parametrize(
@@ -147,10 +121,9 @@ class Time:
         self.t += seconds
 
 
-def cluster_on(api: Api) -> Cluster:
-    access = Access("https://api", "default", ssl.create_default_context(), "token", None)
-    time = Time()
-    return Cluster(access, transport=httpx.MockTransport(api), now=lambda: time.t, sleep=time.sleep)
+def cluster_on(api: Api) -> Client:
+    where, time = Access("https://api", ssl.create_default_context()), Time()
+    return Client(where, transport=httpx.MockTransport(api), now=lambda: time.t, sleep=time.sleep)
 
 
 def request_for(inputs: dict[str, Any], kind: str = "ConfigMap", **more: Any) -> Request:
@@ -177,13 +150,6 @@ def test_an_object_that_is_there_already_is_refused() -> None:
         plugin.create(request_for(CONFIG_MAP))
 
 
-def test_a_patch_needs_its_object() -> None:
-    plugin = KubernetesPlugin(cluster_on(Api()))
-    inputs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "ingress", "namespace": "web"}}
-    with pytest.raises(PluginError, match="Service web/ingress isn't there to be patched"):
-        plugin.create(request_for(inputs, "ServicePatch"))
-
-
 def test_a_conflict_names_the_manager_and_the_field() -> None:
     api = Api()
     cause = {"field": ".spec.externalTrafficPolicy", "message": 'conflict with "argocd"'}
@@ -194,18 +160,6 @@ def test_a_conflict_names_the_manager_and_the_field() -> None:
     )
     with pytest.raises(Conflict, match=r'conflict: .spec.externalTrafficPolicy: conflict with "argocd"'):
         cluster_on(api).apply(SERVICE, {}, manager="m", force=False)
-
-
-def test_releasing_a_patch_gives_up_the_fields_and_leaves_the_values() -> None:
-    api = Api()
-    path = "/api/v1/namespaces/web/services/ingress"
-    managers = [{"manager": "mine"}, {"manager": "kubectl"}]
-    api.objects[path] = {"metadata": {"managedFields": managers, "resourceVersion": "7"}, "spec": {"a": 1}}
-    cluster_on(api).release(SERVICE, "mine")
-    assert json.loads(api.asked[-1].content) == [
-        {"op": "replace", "path": "/metadata/managedFields", "value": [{"manager": "kubectl"}]},
-        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
-    ]
 
 
 def test_deleting_what_is_gone_is_done() -> None:
@@ -251,8 +205,9 @@ def test_check_asks_for_a_name_and_gives_a_namespace() -> None:
     plugin = KubernetesPlugin()
     inputs, failures = plugin.check(request_for({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}))
     assert (inputs["metadata"], failures) == ({"name": "a", "namespace": "default"}, [])
-    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "a"}}
-    assert plugin.check(request_for(role))[0]["metadata"] == {"name": "a"}
+    assert plugin.check(Request(type=ROLE, name="x", inputs={"metadata": {"name": "a"}}))[0]["metadata"] == {
+        "name": "a"
+    }
     _, failures = plugin.check(request_for({"apiVersion": "v1", "kind": "ConfigMap"}))
     assert [f.property for f in failures] == ["metadata.name"]
 
@@ -273,42 +228,44 @@ def test_a_replacement_that_keeps_the_name_deletes_first() -> None:
     assert not difference.delete_before_replace
 
 
-def config(server: str) -> str:
-    return json.dumps(
-        {
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-            "clusters": [{"name": "k", "cluster": {"server": server}}],
-            "users": [{"name": "u", "user": {"token": "t"}}],
-        },
-        indent=1,
-    )
-
-
 def test_only_another_cluster_replaces_the_provider() -> None:
     plugin = KubernetesPlugin()
-    same = {"kubeconfig": config("https://a")}, {"kubeconfig": config("https://a") + "\n"}
-    assert [c.replace for c in plugin.diff_config(*same).changes] == [False]
-    other = {"kubeconfig": config("https://a")}, {"kubeconfig": config("https://b")}
-    assert [c.replace for c in plugin.diff_config(*other).changes] == [True]
-    fixed = ({**c, "clusterIdentifier": "pet"} for c in other)
-    assert [c.replace for c in plugin.diff_config(*fixed).changes] == [False]
+    edited = {"kubeconfig": "a", "clusterIdentifier": "pet"}, {"kubeconfig": "b", "clusterIdentifier": "pet"}
+    assert [(c.path, c.replace) for c in plugin.diff_config(*edited).changes] == [("kubeconfig", False)]
+    other = {"clusterIdentifier": "pet"}, {"clusterIdentifier": "dog"}
+    assert [(c.path, c.replace) for c in plugin.diff_config(*other).changes] == [("clusterIdentifier", True)]
 
 
-def test_a_setting_that_is_not_known_is_named() -> None:
-    reasons = [f.reason for f in KubernetesPlugin().check_config({"colour": "red", "enableServerSideApply": "false"})]
-    assert reasons == [
+def test_a_setting_that_is_not_known_is_named_and_so_is_one_that_is_missing() -> None:
+    assert [f.reason for f in KubernetesPlugin().check_config({"colour": "red"})] == [
         "the lab's kubernetes plugin doesn't know the provider setting 'colour'",
-        "the lab's kubernetes plugin only applies server-side",
+        "give one: the lab's plugin tells clusters apart by it",
     ]
 
 
-def test_a_kubeconfig_that_needs_a_program_is_refused() -> None:
-    text = config("https://a").replace('"token": "t"', '"exec": {}')
-    with pytest.raises(PluginError, match="'exec', which isn't supported"):
-        kubeconfig.access(text)
+def config(user: str) -> str:
+    return f"""
+current-context: c
+contexts: [{{name: c, context: {{cluster: k, user: u}}}}]
+clusters: [{{name: k, cluster: {{server: "https://a/"}}}}]
+users: [{{name: u, user: {user}}}]
+"""
 
 
-def test_a_missing_kubeconfig_is_a_sentence() -> None:
-    with pytest.raises(PluginError, match="kubeconfig /nowhere: No such file or directory"):
-        kubeconfig.text_of("/nowhere")
+def test_a_kubeconfigs_current_context_says_the_server() -> None:
+    assert access(config("{}")).server == "https://a"
+
+
+@pytest.mark.parametrize("user", ["{exec: {}}", "{token: t}"])
+def test_a_kubeconfig_without_a_certificate_is_refused(user: str) -> None:
+    with pytest.raises(ApiError, match="takes certificates only"):
+        access(config(user))
+
+
+def test_a_kubeconfig_that_is_none_is_a_sentence() -> None:
+    with pytest.raises(ApiError, match="kubeconfig /nowhere: No such file or directory"):
+        read(Path("/nowhere"))
+    with pytest.raises(ApiError, match="the kubeconfig has no entry 'd' under contexts"):
+        access(config("{}"), "d")
+    with pytest.raises(ApiError, match="the kubeconfig is empty"):
+        access("")

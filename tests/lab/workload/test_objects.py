@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from lab.workload import objects
 from lab.workload.apps import APPS, NAMESPACES
-from lab.workload.cluster import path_of
 
 VOLUMES = {f"{space}/{claim}": f"vol-{number}" for number, (space, claim, _) in enumerate(objects.claims())}
 ALL = [
@@ -64,9 +63,3 @@ def test_every_claim_has_a_volume_in_one_zone() -> None:
     zones = [v["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] for v in
              of("PersistentVolume")]  # fmt: skip
     assert len(zones) == 6 and all(len(values) == 1 for values in zones)
-
-
-def test_paths_are_those_of_the_api() -> None:
-    assert path_of(of("Namespace")[0]) == "/api/v1/namespaces/ingress"
-    assert path_of(of("PodDisruptionBudget")[0]) == "/apis/policy/v1/namespaces/ingress/poddisruptionbudgets/ingress"
-    assert path_of(of("StorageClass")[0]) == "/apis/storage.k8s.io/v1/storageclasses/ebs"

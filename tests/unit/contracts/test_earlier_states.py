@@ -28,7 +28,6 @@ from migration.contracts.workers import (
     BlockDevice,
     DrainInputs,
     DrainResult,
-    DrainRules,
     Ebs,
     Group,
     GroupNoteInputs,
@@ -44,7 +43,7 @@ from migration.contracts.workers import (
 )
 from migration.settings.model import DnsRecord
 from providers import operations
-from tests.samples import COMMON
+from tests.samples import COMMON, DRAIN_RULES
 
 # A state's numbers are floats. What none of these was is left as it is.
 FLAT: dict[str, Any] = {
@@ -73,18 +72,6 @@ GROUP: dict[str, Any] = {
     },
 }
 RECORD = {"name": "api.pet", "serves": "api", "ttl": 5.0, "value": "api-old.elb"}
-RULES = DrainRules(
-    ingress_namespace="ingress",
-    ingress_service="ingress",
-    ingress_selector={},
-    unprotected_max_unavailable="25%",
-    empty_dir=False,
-    bare_pods=False,
-    max_evictions_per_second=50,
-    rescan_seconds=5,
-    stall_seconds=900,
-    concurrency=16,
-)
 SIDES: dict[str, Any] = {
     "old": SideBalancers(side="legacy", api="api-old.elb", ingress="in-old.elb"),
     "new": SideBalancers(side="main", api="api-new.elb", ingress="in-new.elb"),
@@ -159,7 +146,13 @@ STATES: list[tuple[str, dict[str, Any], Inputs, bool]] = [
         "Drain",
         {"wanted": "drained", "tier": "rest", "groups": ["nodes-a.pet"], "maxEvictionsPerSecond": 5.0, "vpcId": "v"},
         DrainInputs(
-            **COMMON, wanted="drained", tier="rest", groups=("nodes-a.pet",), side="legacy", vpc_id="v", rules=RULES
+            **COMMON,
+            wanted="drained",
+            tier="rest",
+            groups=("nodes-a.pet",),
+            side="legacy",
+            vpc_id="v",
+            rules=DRAIN_RULES,
         ),
         False,
     ),

@@ -16,7 +16,7 @@ from migration.clients.kubernetes import (
     Kind,
     Unreachable,
 )
-from migration.contracts.workers import DrainInputs, DrainResult, DrainRules
+from migration.contracts.workers import DrainInputs, DrainResult
 from migration.drain.cluster import Cluster
 from migration.drain.model import pod_from
 from migration.drain.nodes import CORDONED, TAINT
@@ -25,7 +25,7 @@ from migration.drain.store import Store
 from migration.operations import drain
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
-from tests.samples import COMMON
+from tests.samples import COMMON, DRAIN_RULES
 from tests.unit.drain.world import Clock
 
 
@@ -170,19 +170,9 @@ class Aws:
         return [Instance(id="i-1", ip="", zone="", vpc="", group=groups[0], state="running")]
 
 
-RULES = DrainRules(
-    ingress_namespace="ingress",
-    ingress_service="ing",
-    ingress_selector={},
-    unprotected_max_unavailable="25%",
-    empty_dir=False,
-    bare_pods=False,
-    max_evictions_per_second=50,
-    rescan_seconds=5,
-    stall_seconds=900,
-    concurrency=4,
+INPUTS = DrainInputs(
+    **COMMON, wanted="drained", tier="rest", groups=("a",), side="legacy", vpc_id="vpc-1", rules=DRAIN_RULES
 )
-INPUTS = DrainInputs(**COMMON, wanted="drained", tier="rest", groups=("a",), side="legacy", vpc_id="vpc-1", rules=RULES)
 
 
 def run(api: Api, **changes: Any) -> DrainResult:

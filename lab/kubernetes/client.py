@@ -1,28 +1,26 @@
-"""The Kubernetes API over httpx: discovery, get, apply, delete, and what its errors mean."""
+"""The client that blocks, with patience for API servers that come and go."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from lab.plugins.errors import PluginError
-from lab.plugins.kubernetes.kubeconfig import Access
+from lab.kubernetes.access import Access, ApiError
 
 # Asked again on these: the API's members change one by one, and the next connection reaches another.
-_PASSING = (429, 500, 502, 503, 504)
-_PATIENCE_S = 30.0
+PASSING = frozenset({429, 500, 502, 503, 504})
 
 
-class Unreachable(PluginError):
+class Unreachable(ApiError):
     """No answer from the API within the patience."""
 
 
-class Conflict(PluginError):
+class Conflict(ApiError):
     """A field belongs to another manager."""
 
 
@@ -35,48 +33,57 @@ class Where:
     name: str
     namespace: str | None
 
+    @classmethod
+    def of(cls, item: Mapping[str, Any]) -> Where:
+        """Where an object belongs by its own words."""
+        metadata = item["metadata"]
+        return cls(item["apiVersion"], item["kind"], metadata["name"], metadata.get("namespace"))
+
     @property
     def id(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-class Cluster:
-    """A client of one cluster. Thread-safe."""
+class Client:
+    """One cluster's API. Thread-safe."""
 
     def __init__(
         self,
         access: Access,
         *,
+        patience_s: float = 30.0,
+        timeout_s: float = 30.0,
+        passing: Collection[int] = PASSING,
         transport: httpx.BaseTransport | None = None,
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.namespace = access.namespace
         self._server = access.server
-        self._server_name = access.server_name
-        headers = {"Authorization": f"Bearer {access.token}"} if access.token else {}
+        # trust_env: a proxy variable must not catch a connection to loopback.
         self._http = httpx.Client(
-            base_url=access.server, verify=access.tls, headers=headers, timeout=30.0, transport=transport
+            base_url=access.server, verify=access.tls, timeout=timeout_s, transport=transport, trust_env=False
         )
+        self._patience_s, self._passing = patience_s, passing
         self._now, self._sleep = now, sleep
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
 
     def namespaced(self, api_version: str, kind: str) -> bool:
-        """Whether objects of this kind live in namespaces. Raises PluginError for a kind the API doesn't have."""
+        """Whether objects of this kind live in namespaces. Raises ApiError for a kind the API doesn't have."""
         return self._kind(api_version, kind)[1]
 
     def _kind(self, api_version: str, kind: str) -> tuple[str, bool]:
         if kind not in self._kinds.get(api_version, {}):
             answer = self._ask("GET", _root(api_version))
             if answer.status_code == 404:
-                raise PluginError(f"the API has no version '{api_version}'")
-            self._raise_for(answer)
+                raise ApiError(f"the API has no version '{api_version}'", 404)
             self._kinds[api_version] = {
-                r["kind"]: (r["name"], r["namespaced"]) for r in answer.json()["resources"] if "/" not in r["name"]
+                r["kind"]: (r["name"], r["namespaced"])
+                for r in _checked(answer).json()["resources"]
+                if "/" not in r["name"]
             }
         found = self._kinds[api_version].get(kind)
         if found is None:
-            raise PluginError(f"the API has no kind '{kind}' in {api_version}")
+            raise ApiError(f"the API has no kind '{kind}' in {api_version}", 404)
         return found
 
     def _path(self, where: Where) -> str:
@@ -87,10 +94,11 @@ class Cluster:
     def get(self, where: Where) -> dict[str, Any] | None:
         """The live object, or None."""
         answer = self._ask("GET", self._path(where))
-        if answer.status_code == 404:
-            return None
-        self._raise_for(answer)
-        return answer.json()
+        return None if answer.status_code == 404 else _checked(answer).json()
+
+    def list(self, path: str) -> list[dict[str, Any]]:
+        """What a collection holds, by its path."""
+        return _checked(self._ask("GET", path)).json()["items"]
 
     def apply(self, where: Where, body: Mapping[str, Any], *, manager: str, force: bool) -> dict[str, Any]:
         """Server-side apply. Raises Conflict, naming the manager that owns the field."""
@@ -102,34 +110,8 @@ class Cluster:
             headers={"Content-Type": "application/apply-patch+yaml"},
         )
         if answer.status_code == 409:
-            raise Conflict(_conflict(answer.json()))
-        self._raise_for(answer)
-        return answer.json()
-
-    def release(self, where: Where, manager: str) -> None:
-        """Gives up every field of `manager` and leaves the values standing, as the provider does for a patch."""
-        for _ in range(5):
-            live = self.get(where)
-            if live is None:
-                return
-            entries = live["metadata"].get("managedFields") or []
-            rest = [e for e in entries if e.get("manager") != manager]
-            if len(rest) == len(entries):
-                return
-            patch = [
-                {"op": "replace", "path": "/metadata/managedFields", "value": rest or [{}]},
-                {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
-            ]
-            answer = self._ask(
-                "PATCH",
-                self._path(where),
-                content=json.dumps(patch),
-                headers={"Content-Type": "application/json-patch+json"},
-            )
-            if answer.status_code != 409:  # 409: somebody wrote in between; look again
-                self._raise_for(answer)
-                return
-        raise PluginError(f"{where.kind} {where.id} keeps changing; its fields could not be released")
+            raise Conflict(_conflict(answer.json()), 409)
+        return _checked(answer).json()
 
     def delete(self, where: Where, *, timeout_s: float) -> None:
         """Deletes and waits until the object is gone; gone already is fine."""
@@ -137,23 +119,22 @@ class Cluster:
             "DELETE", self._path(where), content=json.dumps({"propagationPolicy": "Background"}),
             headers={"Content-Type": "application/json"},
         )  # fmt: skip
-        if answer.status_code != 404:
-            self._raise_for(answer)
+        if answer.status_code == 404:
+            return
+        uid = (_checked(answer).json().get("metadata") or {}).get("uid")
         deadline = self._now() + timeout_s
-        uid = (answer.json().get("metadata") or {}).get("uid") if answer.status_code < 300 else None
         while (live := self.get(where)) is not None and live["metadata"].get("uid") in (uid, None):
             if self._now() >= deadline:
                 held = live["metadata"].get("finalizers") or []
-                raise PluginError(f"{where.kind} {where.id} is not gone after {timeout_s:g} s; finalizers: {held}")
+                raise ApiError(f"{where.kind} {where.id} is not gone after {timeout_s:g} s; finalizers: {held}")
             self._sleep(0.2)
 
     def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        deadline, pause = self._now() + _PATIENCE_S, 0.2
-        extensions = {"sni_hostname": self._server_name} if self._server_name else {}
+        deadline, pause = self._now() + self._patience_s, 0.2
         while True:
             try:
-                answer = self._http.request(method, path, extensions=extensions, **arguments)
-                if answer.status_code not in _PASSING:
+                answer = self._http.request(method, path, **arguments)
+                if answer.status_code not in self._passing:
                     return answer
                 problem = f"{answer.status_code} {answer.text[:200]}"
             except httpx.TransportError as error:
@@ -165,15 +146,15 @@ class Cluster:
             self._sleep(pause)
             pause = min(pause * 2, 3.0)
 
-    @staticmethod
-    def _raise_for(answer: httpx.Response) -> None:
-        if answer.status_code < 300:
-            return
-        try:
-            status = answer.json()
-            raise PluginError(f"{status.get('reason') or answer.status_code}: {status.get('message')}")
-        except ValueError:
-            raise PluginError(f"{answer.status_code}: {answer.text[:300]}") from None
+
+def _checked(answer: httpx.Response) -> httpx.Response:
+    if answer.status_code < 300:
+        return answer
+    try:
+        status = answer.json()
+        raise ApiError(f"{status.get('reason') or answer.status_code}: {status.get('message')}", answer.status_code)
+    except ValueError:
+        raise ApiError(f"{answer.status_code}: {answer.text[:300]}", answer.status_code) from None
 
 
 def _root(api_version: str) -> str:
