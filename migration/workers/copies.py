@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from migration.contracts.workers import MetadataOptions, Template
 from migration.settings.model import ImdsV2
@@ -41,7 +41,7 @@ def stricter(template: Template, imdsv2: ImdsV2) -> Iterator[str]:
         yield f"IMDSv2 required, hop limit {copy.http_put_response_hop_limit}"
 
 
-def differences(templates: Iterable[Template], imdsv2: ImdsV2) -> Mapping[str, int]:
+def differences(templates: Iterable[Template], imdsv2: ImdsV2) -> dict[str, int]:
     """How many copies differ from their originals, by each way."""
     found: dict[str, int] = {}
     for template in templates:

@@ -17,13 +17,13 @@ ORIGINALS: list[tuple[str, ImdsV2, MetadataOptions, MetadataOptions | None]] = [
             http_tokens="optional",
             http_put_response_hop_limit=3,
             instance_metadata_tags="enabled",
-            http_protocol_ipv6="enabled",
+            httpProtocolIpv6="enabled",
         ),
         MetadataOptions(
             http_tokens="optional",
             http_put_response_hop_limit=3,
             instance_metadata_tags="enabled",
-            http_protocol_ipv6="enabled",
+            httpProtocolIpv6="enabled",
         ),
     ),
     (

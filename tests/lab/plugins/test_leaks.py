@@ -171,17 +171,15 @@ def kubeconfig(server: str, certificate: str, key: str) -> str:
     def data(pem: str) -> str:
         return base64.b64encode(pem.encode()).decode()
 
-    user = {
-        "token": "canary-of-the-kubeconfigs-token",
-        "client-certificate-data": data(certificate),
-        "client-key-data": data(key),
-    }
+    user = {"client-certificate-data": data(certificate), "client-key-data": data(key)}
+    # Another user's, since the lab takes certificates only.
+    other = {"token": "canary-of-the-kubeconfigs-token"}
     return yaml.safe_dump(
         {
             "apiVersion": "v1",
             "current-context": "pet",
             "clusters": [{"name": "pet", "cluster": {"server": server}}],
-            "users": [{"name": "pet", "user": user}],
+            "users": [{"name": "pet", "user": user}, {"name": "other", "user": other}],
             "contexts": [{"name": "pet", "context": {"cluster": "pet", "user": "pet"}}],
         }
     )
@@ -190,7 +188,7 @@ def kubeconfig(server: str, certificate: str, key: str) -> str:
 @pytest.fixture
 def planted(aws_url: str, api: str) -> Planted:
     login: Any = {"aws_access_key_id": "lab", "aws_secret_access_key": "lab", "endpoint_url": aws_url}
-    clients = [boto3.client(name, region_name=REGION, **login) for name in ("ec2", "autoscaling", "ssm")]
+    clients: Any = (boto3.client(name, region_name=REGION, **login) for name in ("ec2", "autoscaling", "ssm"))
     ec2, autoscaling, ssm = clients
     worker = b"#cloud-config\nruncmd: [join --token canary-of-a-workers-join-token]\n"
     secret = {"path": "/etc/kubernetes/cloud.conf", "content": "password = canary-of-a-members-password\n"}
