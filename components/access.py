@@ -1,6 +1,8 @@
 """IAM. Roles and instance profiles aren't bound to a VPC: both sides use the old cluster's, by reference.
 
 So there is no "create once" flag and no state surgery; only what a new member needs beyond the old ones is added.
+The right to the CAs' keys isn't: the role had it before. From the end of stage 8 on nothing of this program needs it,
+and docs/security.md has the policy that ends it; before that a member couldn't boot.
 """
 
 from __future__ import annotations

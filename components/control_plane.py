@@ -90,7 +90,7 @@ class NewMembers(Component):
         def user_data(group: Group) -> str:
             if group.template.user_data is None:
                 raise Permanent(f"the launch template of {group.group} has no user data to make a new member's from")
-            return clone_user_data(group.template.user_data, facts)
+            return clone_user_data(group.template.user_data.get_secret_value(), facts)
 
         original = self._note.apply(lambda seen: seen.groups[member.name])
         template = copied_template(
@@ -100,6 +100,7 @@ class NewMembers(Component):
             security_groups=[new.control_plane_group],
             tags=tags,
             user_data=original.apply(user_data),
+            imdsv2=c.hardening.imdsv2,
             opts=self.child(),
         )
         return aws.autoscaling.Group(

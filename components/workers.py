@@ -79,6 +79,7 @@ class NewWorkers(Component):
             security_groups=[new.nodes_group],
             tags=own,
             user_data=None,
+            imdsv2=self._scope.settings.configuration.hardening.imdsv2,
             opts=self.child(),
         )
         return aws.autoscaling.Group(

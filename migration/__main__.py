@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,11 +122,21 @@ def _stack_file(given: Path | None) -> Path:
     raise Permanent(f"which stack? name its file with --file; there are: {names}")
 
 
-def _loaded(path: Path | None) -> tuple[Settings, Clients]:
+def _read(path: Path | None) -> Settings:
     file = _stack_file(path)
     if not file.exists():
         raise Permanent(f"there is no file {file}")
-    settings = load_file(file)
+    return load_file(file)
+
+
+def _loaded(path: Path | None) -> tuple[Settings, Clients]:
+    """Raises `Permanent` where only Pulumi could say which cluster is meant, rather than take any that is at hand."""
+    settings = _read(path)
+    if settings.kubeconfig_encrypted and not os.environ.get("KUBECONFIG"):
+        raise Permanent(
+            "migration:kubeconfig is encrypted in the stack's file and only Pulumi can read it: set KUBECONFIG to a "
+            "kubeconfig of the same cluster for this command"
+        )
     return settings, Clients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
 
 
@@ -175,7 +186,7 @@ def _discover(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    settings, _ = _loaded(args.file)
+    settings = _read(args.file)
     print(
         f"{args.file}: valid; stage {settings.stage.number} ({settings.stage.name}) of {settings.configuration.cluster}"
     )

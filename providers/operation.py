@@ -27,6 +27,8 @@ from pydantic import ValidationError
 from migration.contracts.base import Inputs, Result
 
 _INPUTS, _RESULT = "inputs", "result"
+# Where versions whose inputs stood side by side had the kubeconfig: outputs stay in states until the next run.
+_ONCE_PLAIN = "connection"
 
 I = TypeVar("I", bound=Inputs)  # noqa: E741 - inputs, beside R for the result
 R = TypeVar("R", bound=Result)
@@ -149,6 +151,8 @@ class OperationResource(Resource, Generic[I, R]):
     def __init__(self, name: str, inputs: pulumi.Input[I], opts: pulumi.ResourceOptions | None = None) -> None:
         provider = self.provider_class()
         known: pulumi.Output[I] = pulumi.Output.from_input(inputs)
+        # The engine marks these in a state as well where nothing changes, so what was plain there ends at the next up.
+        secret = [_INPUTS, _ONCE_PLAIN, *([_RESULT] if provider.result_type.secret else [])]
         super().__init__(
             provider,
             name,
@@ -157,11 +161,17 @@ class OperationResource(Resource, Generic[I, R]):
                 _INPUTS: pulumi.Output.secret(known.apply(_plain)),
                 _RESULT: None,
             },
-            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hide_diffs=[_INPUTS])),
+            pulumi.ResourceOptions.merge(
+                opts, pulumi.ResourceOptions(hide_diffs=[_INPUTS], additional_secret_outputs=secret)
+            ),
         )
 
     @property
     def outcome(self) -> pulumi.Output[R]:
-        """What the operation returned last."""
+        """What the operation returned last, in plain, so that previews can say ``minSize: 2``.
+
+        Where the result is a secret as a whole, whoever takes a `SecretText` out of it marks it a secret again.
+        """
         known: type[R] = self.provider_class().result_type
-        return self.result.apply(known.model_validate)
+        result = pulumi.Output.unsecret(self.result) if known.secret else self.result
+        return result.apply(known.model_validate)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Wanted
 
 # Seconds; for inputs that an earlier version wrote into a stack's state.
 JOIN_SECONDS = 120
@@ -44,9 +44,9 @@ class BlockDevice(Contract):
 
 
 class MetadataOptions(Contract):
-    """How instances reach their metadata service."""
+    """How instances reach their metadata service; what is None, the image or the account decides."""
 
-    http_endpoint: str = "enabled"
+    http_endpoint: str | None = None
     http_put_response_hop_limit: int | None = None
     http_tokens: str | None = None
     http_protocol_ipv6: str | None = Field(default=None, alias="httpProtocolIpv6")
@@ -64,7 +64,7 @@ class MarketOptions(Contract):
 class Template(Contract):
     """What a copy takes over of a launch template, with AWS's names, first letter lower. `user_data` is base64.
 
-    Networking is left out on purpose: it is what differs between the sides.
+    User data often holds join tokens. Networking is left out on purpose: it is what differs between the sides.
     """
 
     image_id: str
@@ -74,7 +74,7 @@ class Template(Contract):
     ebs_optimized: bool | None = None
     metadata_options: MetadataOptions = MetadataOptions()
     block_device_mappings: tuple[BlockDevice, ...] = ()
-    user_data: str | None = None
+    user_data: SecretText | None = None
     instance_market_options: MarketOptions | None = None
 
     # No copy ever took these.
@@ -129,7 +129,9 @@ class GroupNoteInputs(Inputs):
 
 
 class GroupNoteResult(Result):
-    """The groups as they were when first looked at."""
+    """The groups as they were when first looked at, with their templates' user data."""
+
+    secret: ClassVar[bool] = True
 
     groups: dict[str, Group]
 

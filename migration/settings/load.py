@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,7 @@ from migration.settings.errors import ConfigurationError, Problem
 from migration.settings.model import Configuration, ManagedSide, ReferencedSide
 from migration.settings.partial import judge, written_path
 from migration.settings.rules import problems
+from migration.settings.secret import HIDDEN, KUBECONFIG, is_encrypted, plain_kubeconfig
 from migration.stages import LAST, Stage, stage
 
 NAMESPACE = "migration:"
@@ -33,6 +34,8 @@ class Settings:
     stage: Stage
     stack: str
     region: str
+    kubeconfig_encrypted: bool = False
+    """There is a kubeconfig that only Pulumi can read, and this was read without it."""
 
     @property
     def old(self) -> ReferencedSide | ManagedSide:
@@ -93,6 +96,8 @@ def _remedy(error: Mapping[str, Any]) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "missing":
         return "is missing; set it (python -m migration discover writes the whole file)"
+    if is_encrypted(error["input"]):
+        return "is encrypted, and no secret; write it in plain: pulumi config set without --secret"
     if kind == "extra_forbidden":
         return "is not a key of this program; remove it or correct its spelling"
     if kind == "value_error":
@@ -100,10 +105,12 @@ def _remedy(error: Mapping[str, Any]) -> str:
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}; correct it"
 
 
-def _problem(error: Mapping[str, Any], raw: Mapping[str, Any]) -> Problem:
+def _problem(error: Mapping[str, Any], raw: Mapping[str, Any], encrypted: set[str]) -> Problem:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in written_path(raw, error["loc"]))
     value: object = error["input"]
     shown = None if error["type"] == "missing" or isinstance(value, dict | BaseModel) else value
+    if {KUBECONFIG, *encrypted}.intersection(map(str, error["loc"][:1])):
+        shown = HIDDEN
     return Problem(NAMESPACE + path.lstrip("."), cast(object, shown), _remedy(error))
 
 
@@ -135,20 +142,24 @@ def settle_stage(stack: str, key: object) -> int:
     return numbers[0]
 
 
-def load(values: Mapping[str, str], stack: str) -> Settings:
+def load(values: Mapping[str, str], stack: str, encrypted: Collection[str] = ()) -> Settings:
     """Settings from Pulumi's flat configuration (``namespace:key`` to text) and the stack's name.
 
-    Raises `ConfigurationError` naming every problem at once.
+    `encrypted` has the keys that Pulumi keeps encrypted; their values are in no message. Raises `ConfigurationError`
+    naming every problem at once.
     """
     raw: dict[str, Any] = {}
     found: list[Problem] = []
     for key, text in values.items():
         if key.startswith(NAMESPACE):
             try:
-                raw[key.removeprefix(NAMESPACE)] = _parsed(text)
+                name = key.removeprefix(NAMESPACE)
+                # A kubeconfig may be JSON, and stays the text it is.
+                raw[name] = text if name == KUBECONFIG else _parsed(text)
             except json.JSONDecodeError as error:
-                found.append(Problem(key, text, f"is not valid ({error.msg}); write it as YAML in the stack's file"))
-    return _settings(raw, values.get("aws:region"), stack, found)
+                shown = HIDDEN if key in encrypted else text
+                found.append(Problem(key, shown, f"is not valid ({error.msg}); write it as YAML in the stack's file"))
+    return _settings(raw, values.get("aws:region"), stack, found, {key.removeprefix(NAMESPACE) for key in encrypted})
 
 
 def load_file(path: Path) -> Settings:
@@ -156,10 +167,16 @@ def load_file(path: Path) -> Settings:
     document: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
     config: dict[str, Any] = document.get("config") or {}
     raw = {key.removeprefix(NAMESPACE): value for key, value in config.items() if key.startswith(NAMESPACE)}
-    return _settings(raw, config.get("aws:region"), path.name.removeprefix("Pulumi.").removesuffix(".yaml"), [])
+    encrypted = is_encrypted(raw.get(KUBECONFIG))
+    if encrypted:
+        del raw[KUBECONFIG]
+    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    return replace(_settings(raw, config.get("aws:region"), stack, [], set()), kubeconfig_encrypted=encrypted)
 
 
-def _settings(raw: dict[str, Any], region: str | None, stack: str, found: list[Problem]) -> Settings:
+def _settings(
+    raw: dict[str, Any], region: str | None, stack: str, found: list[Problem], encrypted: set[str]
+) -> Settings:
     key = raw.pop("stage", None)
     number: int | None = None
     try:
@@ -173,12 +190,13 @@ def _settings(raw: dict[str, Any], region: str | None, stack: str, found: list[P
             partition_of(region)
         except UnknownRegionError:
             found.append(Problem("aws:region", region, "is a region of no AWS partition; correct it, or update boto3"))
+    found.extend(plain_kubeconfig(raw, encrypted))
     configuration: Configuration | None = None
     try:
         configuration = Configuration.model_validate({**raw, "stage": number})
     except ValidationError as error:
         errors = [dict(item) for item in error.errors()]
-        found.extend(_problem(item, raw) for item in errors)
+        found.extend(_problem(item, raw, encrypted) for item in errors)
         found.extend(judge(raw, errors, region))
     else:
         found.extend(problems(configuration, region))

@@ -319,6 +319,19 @@ class Limits(Model):
         return max(2 * ttl, self.quiet_periods * self.metric_period_seconds) + self.metric_period_seconds
 
 
+ImdsV2 = Literal["copied", "required"]
+
+
+class Hardening(Model):
+    """What copies of the old groups are to be stricter in than their originals, by choice.
+
+    `imdsv2`: ``required`` refuses metadata requests without a session token (IMDSv1) on the new side; ``copied`` takes
+    over what the original's launch template says.
+    """
+
+    imdsv2: ImdsV2 = "copied"
+
+
 class Configuration(Model):
     """The whole of `migration:`, before the stage is settled against the stack's name."""
 
@@ -345,6 +358,7 @@ class Configuration(Model):
     retain_peering: bool = False
     drain: Drain = Drain()
     limits: Limits = Limits()
+    hardening: Hardening = Hardening()
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab.environment import REPOSITORY, child_environment
+from tests.lab.plugins.leaks import files, leaks
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(2700)]
 
@@ -110,6 +113,24 @@ def test_after_it_nothing_wants_to_change_also_after_a_refresh(report: dict[str,
             assert refreshed.returncode == 0, refreshed.stdout + refreshed.stderr
         seen = pulumi("preview", "--expect-no-changes", "--diff")
         assert seen.returncode == 0, seen.stdout + seen.stderr
+
+
+def secrets(lab: Path) -> dict[str, str]:
+    """A line of every key that the lab's machines and its operator have, and of workers' user data."""
+    found = {str(path.relative_to(lab)): path.read_text() for path in lab.rglob("*.key")}
+    user = yaml.safe_load((lab / "kubeconfig").read_text())["users"][0]["user"]
+    found["kubeconfig"] = base64.b64decode(user["client-key-data"]).decode()
+    keys = {name: text.splitlines()[2] for name, text in found.items() if "PRIVATE KEY" in text}
+    return {**keys, "workers' user data": "EnvironmentFile=/etc/kubernetes/kubelet.env"}
+
+
+def test_no_secret_stands_in_the_report_or_in_what_pulumi_keeps(report: dict[str, Any], lab: Path) -> None:
+    planted = secrets(lab)
+    assert {"kubeconfig", "workers' user data"} < set(planted)
+    places = {**files(lab / "report", "report"), **files(lab / "pulumi" / "state", "state")}
+    assert any(place.startswith("report/previews/") for place in places)
+    assert any(place.startswith("state/") for place in places)
+    assert leaks(places, planted) == []
 
 
 def test_bad_input_is_one_message_before_anything_registers(report: dict[str, Any]) -> None:

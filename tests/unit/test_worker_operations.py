@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.session import get_session
+from pydantic import SecretStr
 from pydantic.alias_generators import to_snake
 
 from migration.clients.aws import Instance
@@ -198,7 +199,7 @@ def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags(
     result = note.run(noted(pool="a"), None, world.context())
     template = Template(
         image_id="ami-1",
-        user_data="I2Nsb3VkLWNvbmZpZw==",
+        user_data=SecretStr("I2Nsb3VkLWNvbmZpZw=="),
         iam_instance_profile=InstanceProfile(name="worker"),
         block_device_mappings=(BlockDevice(device_name="/dev/sda1", ebs=Ebs(volume_size=20)),),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from migration.contracts.base import Inputs, Result
 from migration.contracts.gates import CheckResult, GateInputs, GateResult, IngressQuiet, SideRef
@@ -294,7 +295,7 @@ RESULTS: list[tuple[dict[str, Any], Result]] = [
                                 ebs=Ebs(volume_size=64, volume_type="gp3", encrypted=True, delete_on_termination=True),
                             ),
                         ),
-                        user_data="I2Nsb3VkLWNvbmZpZw==",
+                        user_data=SecretStr("I2Nsb3VkLWNvbmZpZw=="),
                     ),
                 )
             }

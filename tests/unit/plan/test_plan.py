@@ -35,6 +35,7 @@ from tests.unit.plan.world import (
     budget,
     pair,
     pod,
+    template,
 )
 
 OWNER = "migration/default"
@@ -105,6 +106,28 @@ def test_a_copy_of_the_workers_comes_and_the_old_nodes_are_tainted() -> None:
     text = told(3)
     assert "workers: legacy 3 instances in 3 groups; main 0 → 3 instances in 0 → 3 groups" in text
     assert "nodes: legacy 3, 3 ready, 0 → 3 tainted; main 0, 0 ready, 0 tainted" in text
+
+
+def test_what_copies_are_stricter_in_is_one_line_at_the_stage_that_makes_them() -> None:
+    within = world(3)
+    within.templates = {
+        OLD_GROUPS[0]: template("optional", encrypted=False),
+        OLD_GROUPS[1]: template("required", encrypted=False),
+    }
+    start = "copies of 3 groups differ from their originals: "
+    assert [line for line in told(3, within) if line.startswith(start)] == [f"{start}disks encrypted (2)"]
+    chosen = told(3, within, hardening={"imdsv2": "required"})
+    assert f"{start}disks encrypted (2), IMDSv2 required, hop limit 2 (1)" in chosen
+    assert not any(line.startswith(start) for line in told(3) + told(4, hardening={"imdsv2": "required"}))
+    within = world(7)
+    within.templates = {OLD_MEMBERS[0]: template(encrypted=False)}
+    assert f"{start}disks encrypted (1)" in told(7, within)
+
+
+def test_groups_that_are_to_be_copied_and_are_not_there_are_named() -> None:
+    within = world(3)
+    del within.groups[OLD_GROUPS[2]]
+    assert "not seen: copies: Auto Scaling groups nodes-m5-c.pet don't exist" in told(3, within)
 
 
 def test_a_drain_empties_the_old_groups() -> None:
