@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any, ClassVar
+from typing import Any
 
 import boto3
 import pytest
 import yaml
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
+from tests.lab.plugins.cluster import kubeconfig, pair, recorded, served
 from tests.lab.plugins.driving import Engine, bare_engine, environment
 from tests.lab.plugins.leaks import files, leaks
 from tests.samples import configuration
@@ -61,7 +54,8 @@ note = GroupNote(
     "groups",
     GroupNoteInputs(**scope.common(), side="legacy", groups={"worker": pool.group, "member": member.group}),
 ).outcome
-identity = MemberIdentity(cluster="pet", member="a-main", region=settings.region, ticket_parameter=os.environ["TICKET"])
+identity = MemberIdentity(cluster="pet", member="a-main", region=settings.region, ticket_parameter=os.environ["TICKET"],
+    api_port=c.api.port, client_port=c.etcd.client_port, peer_port=c.etcd.peer_port)
 cloned = note.apply(lambda seen: clone_user_data(seen.groups["member"].template.user_data.get_secret_value(), identity))
 for key, user_data in (("worker", None), ("member", cloned)):
     copied_template(
@@ -89,74 +83,15 @@ UNITS = [
 ]
 
 
-def pair() -> tuple[str, str]:
-    """A fresh certificate and its key, as PEM."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "operator")])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    kind, bare = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    return certificate.public_bytes(pem).decode(), key.private_bytes(pem, kind, bare).decode()
-
-
 def part(pem: str) -> str:
     """Enough of a key to know it again: its second line, which no other key has."""
     return pem.splitlines()[2]
 
 
-class Api(BaseHTTPRequestHandler):
-    """As much of a Kubernetes API as two applied objects need."""
-
-    objects: ClassVar[dict[str, Any]]
-
-    def _send(self, status: int, body: Any) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
-        kinds = {"/api/v1": ("ConfigMap", "configmaps", True)}
-        kinds["/apis/rbac.authorization.k8s.io/v1"] = ("ClusterRole", "clusterroles", False)
-        if path in kinds:
-            kind, name, namespaced = kinds[path]
-            self._send(200, {"resources": [{"kind": kind, "name": name, "namespaced": namespaced}]})
-        elif path in self.objects:
-            self._send(200, self.objects[path])
-        else:
-            self._send(404, {"reason": "NotFound", "message": "not found"})
-
-    def do_PATCH(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        path = self.path.partition("?")[0]
-        self.objects[path] = {**body, "metadata": {**body["metadata"], "uid": "u", "resourceVersion": "1"}}
-        self._send(200, self.objects[path])
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: what it is sent is secret."""
-
-
 @pytest.fixture
 def api() -> Iterator[str]:
-    class Own(Api):
-        objects: ClassVar[dict[str, Any]] = {
-            "/api/v1/namespaces/kube-system": {"metadata": {"name": "kube-system", "uid": "uid-of-pet"}}
-        }
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
-    Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served() as url:
+        yield url
 
 
 @dataclass
@@ -165,24 +100,6 @@ class Planted:
 
     kubeconfig: str
     secrets: dict[str, str] = field(default_factory=dict)
-
-
-def kubeconfig(server: str, certificate: str, key: str) -> str:
-    def data(pem: str) -> str:
-        return base64.b64encode(pem.encode()).decode()
-
-    user = {"client-certificate-data": data(certificate), "client-key-data": data(key)}
-    # Another user's, since the lab takes certificates only.
-    other = {"token": "canary-of-the-kubeconfigs-token"}
-    return yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "current-context": "pet",
-            "clusters": [{"name": "pet", "cluster": {"server": server}}],
-            "users": [{"name": "pet", "user": user}, {"name": "other", "user": other}],
-            "contexts": [{"name": "pet", "context": {"cluster": "pet", "user": "pet"}}],
-        }
-    )
 
 
 @pytest.fixture
@@ -223,6 +140,7 @@ def planted(aws_url: str, api: str) -> Planted:
     }
     for name, value in values.items():
         ssm.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+    recorded(ssm)
     return Planted(
         kubeconfig(api, api_crt, api_key),
         {
