@@ -25,6 +25,10 @@ Kind = Literal["ingress_fresh", "ingress_kept", "api_fresh", "api_kept"]
 KINDS: tuple[Kind, ...] = ("ingress_fresh", "ingress_kept", "api_fresh", "api_kept")
 
 
+MIN_RATE_HZ = 1.0
+"""Fewer probes a second show nothing of a cluster that is moved: an outage of seconds would fall between two."""
+
+
 class ConfigError(Exception):
     """The configuration can't be used; the message names every key, its value and the remedy."""
 
@@ -82,7 +86,7 @@ class Target(Model):
 
 
 class ProbeRate(Model):
-    rate_hz: float = Field(default=10.0, gt=0, le=100)
+    rate_hz: float = Field(default=10.0, ge=MIN_RATE_HZ, le=100)
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     """From the start of the request (name resolution, then connect) to the last byte of the answer."""
 
@@ -186,6 +190,10 @@ class ProofConfig(Model):
                 raise ValueError(f"sides: {one.name} and {other.name} must have names and networks of their own")
         if any(side.name == ELSEWHERE for side in self.sides):
             raise ValueError(f"sides: {ELSEWHERE} is what belongs to no side; choose another name")
+        if not (self.ingress or self.api or self.writer or self.budgets or self.etcd):
+            raise ValueError("nothing is to be watched; name ingress or api, or leave writer and budgets in")
+        if not self.places and (self.ingress or self.api):
+            raise ValueError("places: is empty, so ingress and api would be probed from nowhere; name one place")
         return self
 
 
@@ -277,7 +285,7 @@ class LiveConfig:
     def changed(self) -> bool:
         """Look once; true when a new valid configuration is now in `current`."""
         stamp = self._stamp()
-        if stamp is None or stamp == self._seen:
+        if stamp == self._seen:
             return False
         self._seen = stamp
         try:

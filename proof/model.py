@@ -164,6 +164,8 @@ class Cell(Model):
     """The sums of one cell, or of one kind over all places. Latencies in milliseconds, None without an answer."""
 
     due: int = 0
+    expected: int = 0
+    """The least that was due by configuration and marks (`proof.due`); `due` is what the prober came round to."""
     sent: int = 0
     failed: int = 0
     longest_outage_s: float = 0.0
@@ -296,6 +298,8 @@ class End(Model):
     etcd: EtcdSeen | None
     peak_rss_mb: int
     writes: Writes | None = None
+    probed_until: float | None = None
+    """When the probes were told to end; None takes `end`."""
 
 
 class Summary(Model):
@@ -317,6 +321,8 @@ class Summary(Model):
     peak_rss_mb: int = 0
     failures: tuple[FailedProbe, ...] = ()
     notes: tuple[Note, ...] = ()
+    never_active: tuple[str, ...] = ()
+    """Places that stood in the configuration and were never active."""
 
 
 class CellTotals(Model):
@@ -478,6 +484,7 @@ class Report(Model):
     finished: bool = False
     errors: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    never_active: tuple[str, ...] = ()
     failures: tuple[FailedProbe, ...] = ()
     windows: tuple[Window, ...] = ()
     names: dict[str, Name] = Field(default_factory=dict[str, Name])

@@ -28,6 +28,7 @@ def build(summary: Summary, parts: Parts) -> Report:
         finished=summary.finished,
         errors=parts.errors,
         notes=summary.notes,
+        never_active=summary.never_active,
         failures=summary.failures,
         windows=summary.windows,
         names=summary.names,

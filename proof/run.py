@@ -49,7 +49,7 @@ from proof.priority import prefer_this_process
 from proof.prober import Address, Prober, address_of
 from proof.recorder import SECONDS, DiskRecorder
 from proof.resolver import NoResolver, Query, StubResolver, is_address, server_query
-from proof.summary import END, META, summarize
+from proof.summary import CONFIGURED, END, META, summarize
 
 STOP = "stop"
 STATUS = "status.json"
@@ -138,6 +138,7 @@ class Run:
         self.recorder = DiskRecorder(self.out, lambda at: epoch + (at - start), config.probe.timeout_s)
         write_atomically(self.out / META, Meta(run=self.name, begin=epoch, config=watched(config)).model_dump_json())
         self.recorder.event("run_begin", epoch, run=self.name)
+        self._configured()
         self.prober = Prober(config, self._addresses, self.recorder)
         names = dict.fromkeys(address.host for address in self._addresses.values() if not is_address(address.host))
         self.names = NameWatcher(list(names), self.recorder.event)
@@ -171,6 +172,11 @@ class Run:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
         return await self._finish(kube, writing)
+
+    def _configured(self) -> None:
+        """Write down what the configuration says from now on: what was due is judged by it (`proof.due`)."""
+        places = [place.model_dump() for place in self.live.current.places]
+        self.recorder.event(CONFIGURED, time.time(), places=places)
 
     async def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         # A watcher that dies must be seen in the report, and must not take the probes with it.
@@ -229,6 +235,7 @@ class Run:
                 self._stop.set()
             before = self.live.current
             if self.live.changed():
+                self._configured()
                 try:
                     self._set_places()
                 except ConfigError as error:
@@ -265,6 +272,7 @@ class Run:
             self.recorder.sample(now, "cpu", sampled.model_dump())
 
     async def _finish(self, kube: AsyncKubernetes | None, writing: asyncio.Task[None] | None) -> Summary:
+        probed_until = time.time()
         await self.prober.stop()
         self.names.stop_all()
         if self.writer is not None and writing is not None:
@@ -281,6 +289,7 @@ class Run:
             etcd=self.etcd.book.facts() if self.etcd.book.samples else None,
             peak_rss_mb=round(self.cpu.peak_rss_mb),
             writes=writes,
+            probed_until=probed_until,
         )
         self.recorder.event("run_end", end)
         await self._flush(everything=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from proof import marks
-from proof.config import KINDS, ProbeRate
+from proof.config import KINDS, Kind, Place, ProbeRate
+from proof.due import Configured, Span, Spans, active_spans, split
 from proof.model import (
     BETWEEN,
     IDLE,
@@ -45,6 +46,7 @@ from proof.recorder import EVENTS, SECONDS
 from proof.writer import JOURNAL, read_journal
 
 META = "meta.json"
+CONFIGURED = "configured"
 END = "end.json"
 MOST_FAILURES = 300
 """Single failures listed in the summary; the counts are always whole, and `events.jsonl` has every one."""
@@ -56,6 +58,7 @@ class Tally:
 
     period_s: float
     due: int = 0
+    expected: int = 0
     sent: int = 0
     failed: int = 0
     reopened: int = 0
@@ -81,6 +84,7 @@ class Tally:
     def add(self, other: Tally) -> None:
         """The same kind at another place."""
         self.due += other.due
+        self.expected += other.expected
         self.sent += other.sent
         self.failed += other.failed
         self.reopened += other.reopened
@@ -96,6 +100,7 @@ class Tally:
         why = self.why + Counter({"no result was recorded": unknown})
         return Cell(
             due=self.due,
+            expected=self.expected,
             sent=self.sent,
             failed=self.failed + unknown,
             longest_outage_s=longest_outage(self.failed_at, self.period_s),
@@ -173,8 +178,15 @@ class Part:
     def cell(self, name: str) -> Tally:
         return self.cells.setdefault(name, Tally(self._period))
 
+    def expect(self, kinds: Sequence[Kind], spans: Spans, within: tuple[Span, ...]) -> None:
+        """What was due of these kinds, in the stretches of time that are this part."""
+        for place in spans.by_place:
+            requests = spans.requests(place, within, 1 / self._period)
+            for kind in kinds if requests else ():
+                self.cell(f"{place}/{kind}").expected = requests
+
     def kinds(self) -> Kinds:
-        """Every kind that was probed."""
+        """Every kind that was probed, or due."""
         kinds: Kinds = {}
         for kind in KINDS:
             places = {name.split("/")[0]: tally for name, tally in self.cells.items() if name.split("/")[1] == kind}
@@ -212,8 +224,12 @@ def summarize(out: Path) -> Summary:
     failures: list[FailedProbe] = []
     notes: list[Note] = []
     names = Names(end.names if end else {})
+    configured: list[Configured] = []
     for event in lines(out / EVENTS):
-        if event["event"] == "probe_failed":
+        if event["event"] == CONFIGURED:
+            places = tuple(Place.model_validate(place) for place in event["places"])
+            configured.append(Configured(t=event["t"], places=places))
+        elif event["event"] == "probe_failed":
             # By whole seconds, as the counts are.
             label = label_at(windows, math.floor(event["t"]) + 0.5) or BETWEEN
             failure = FailedProbe(**event, window=label, at=clock(event["t"]))
@@ -231,6 +247,9 @@ def summarize(out: Path) -> Summary:
                     watcher=event.get("watcher"),
                 )
             )
+    spans = Spans({})
+    if meta is not None and last is not None:
+        spans = _expect(meta, out, configured, (end.probed_until or end.end) if end else last, windows, parts)
     return Summary(
         run=meta.run if meta else None,
         begin=meta.begin if meta else None,
@@ -248,7 +267,25 @@ def summarize(out: Path) -> Summary:
         peak_rss_mb=end.peak_rss_mb if end else 0,
         failures=tuple(failures),
         notes=tuple(notes),
+        never_active=tuple(name for name, active in spans.by_place.items() if not active),
     )
+
+
+def _expect(
+    meta: Meta, out: Path, configured: list[Configured], until: float, windows: list[Window], parts: dict[bool, Part]
+) -> Spans:
+    """Put what was due into both parts of the run; when each place was active."""
+    if not configured:
+        # Nobody wrote down how they changed: every place of the beginning was due all along.
+        places = tuple(Place(name=name) for name in meta.config.places)
+        configured = [Configured(t=meta.begin, places=places)]
+    edges = marks.place_edges(marks.read(out))
+    spans = active_spans(configured, edges, meta.begin, until)
+    kinds = [kind for kind in KINDS if (meta.config.ingress if kind.startswith("ingress") else meta.config.api)]
+    idle, rest = split((window for window in windows if window.label == IDLE), meta.begin, until)
+    parts[True].expect(kinds, spans, idle)
+    parts[False].expect(kinds, spans, rest)
+    return spans
 
 
 def _writes(out: Path, end: End | None) -> Writes:

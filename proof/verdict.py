@@ -45,13 +45,19 @@ def _errors(report: Report) -> list[str]:
     for note in report.notes:
         if note.event == "watcher_died":
             found.append(f"The {note.watcher} watcher died at {note.at}: {note.detail}.")
+        elif note.event == "config_refused":
+            found.append(f"Refused configuration at {note.at}, so what it asks for was not watched: {note.detail}.")
+    for name in report.never_active:
+        found.append(f"The place {name} is configured, and was never active: nothing was probed from it.")
+    if not any(dict(report.due).values()):
+        found.append("Nothing was due, so nothing was shown.")
     return found
 
 
 def _probes(where: str, kinds: Kinds) -> list[str]:
     found: list[str] = []
     for kind, numbers in kinds.items():
-        if not numbers.due:
+        if not numbers.due and not numbers.expected:
             found.append(f"{where}{kind} was never probed.")
             continue
         for place, cell in numbers.by_place.items():
@@ -69,11 +75,13 @@ def _probes(where: str, kinds: Kinds) -> list[str]:
 
 
 def _broken(cell: Cell) -> bool:
-    return cell.failed > 0 or cell.sent != cell.due
+    return cell.failed > 0 or cell.sent != cell.due or cell.due < cell.expected
 
 
 def _cell(where: str, name: str, cell: Cell) -> list[str]:
     found: list[str] = []
+    if cell.due < cell.expected:
+        found.append(f"{where}{name}: only {cell.due} requests were made where {cell.expected} were due.")
     if cell.failed:
         told = f"{_when(cell)}{_longest(cell)}{_why(cell)}"
         found.append(f"{where}{name}: {cell.failed} of {cell.due} requests failed{told}.")

@@ -95,7 +95,8 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
     for stage in range(9):
         marks.add(out, f"stage {stage} begin", begin_of(stage))
         marks.add(out, f"stage {stage} end", begin_of(stage + 1))
-    events: list[dict[str, Any]] = []
+    events = [configured(BEGIN, "old", "connected"), configured(begin_of(2) - 4, "old", "connected", "new")]
+    events.append(configured(begin_of(8), "connected", "new"))
     with (out / "seconds.jsonl").open("w") as sink:
         for t in range(BEGIN, end):
             bad = broken and begin_of(6) + 20 <= t < begin_of(6) + 23
@@ -149,6 +150,12 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
         ),
         leftovers=(),
     )
+
+
+def configured(t: float, *active: str) -> dict[str, Any]:
+    """The configuration as it was read at `t`: the places that are active, and the others, ended."""
+    places = [{"name": name, "active": name in active} for name in ("old", "connected", "new")]
+    return {"t": t, "event": "configured", "places": places}
 
 
 def _stage(number: int) -> Stage:

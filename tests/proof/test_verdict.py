@@ -97,6 +97,26 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
         set_at("probes", "api_fresh", "failed", value=2),
         ["api_fresh: 2 of 200 requests failed."],
     ),
+    (
+        "a place from which too little was probed",
+        set_at("probes", "api_kept", "by_place", "new", "expected", value=3000),
+        ["api_kept from new: only 100 requests were made where 3000 were due."],
+    ),
+    (
+        "a place that never began",
+        set_at("never_active", value=["new"]),
+        ["The place new is configured, and was never active: nothing was probed from it."],
+    ),
+    (
+        "a configuration that was refused",
+        set_at("notes", value=[{"event": "config_refused", "at": "10:00Z", "detail": "etcd: no such file"}]),
+        ["Refused configuration at 10:00Z, so what it asks for was not watched: etcd: no such file."],
+    ),
+    (
+        "nothing that was due",
+        set_at("due", value=dict.fromkeys(Due.model_fields, False)),
+        ["Nothing was due, so nothing was shown."],
+    ),
     ("a kind without probes", set_at("probes", "api_kept", value={}), ["api_kept was never probed."]),
     (
         "a failure at rest",
