@@ -29,6 +29,9 @@ MIN_RATE_HZ = 1.0
 """Fewer probes a second show nothing of a cluster that is moved: an outage of seconds would fall between two."""
 
 
+MAX_GAP_S = 5.0
+
+
 class ConfigError(Exception):
     """The configuration can't be used; the message names every key, its value and the remedy."""
 
@@ -96,6 +99,9 @@ class WriterConfig(Model):
     rate_hz: float = Field(default=12.0, gt=0, le=200)
     """A little above `min_rate`, so that the average stays above it when single writes are retried."""
     min_rate: float = Field(default=10.0, ge=0)
+    max_gap_s: float = Field(default=MAX_GAP_S, gt=0, le=60)
+    """The longest time without an acknowledged write that isn't an outage: an election of etcd's leader takes a second
+    or two, and a write that it refuses is repeated."""
     keep: bool = False
     """Leave the keys in the cluster after they were read back."""
 

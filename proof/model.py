@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from proof.config import KINDS, Kind, Model, Side, WriterConfig
+from proof.config import KINDS, MAX_GAP_S, Kind, Model, Side, WriterConfig
 
 IDLE = "idle"
 """Label of the window in which nothing is changed: what the probes see of the cluster at rest."""
@@ -202,6 +202,11 @@ class Writes(Model):
     read_back: bool = False
     problem: str | None = None
     longest_gap_s: float = 0.0
+    longest_gap_begin: float | None = None
+    """When it began (epoch seconds), and in which window."""
+    longest_gap_window: str | None = None
+    max_gap_s: float = MAX_GAP_S
+    """Its limit."""
     retries: int = 0
     per_second: float | None = None
     min_per_second: float | None = None

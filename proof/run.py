@@ -324,6 +324,8 @@ class Run:
             read_back=result.complete,
             problem=result.problem,
             longest_gap_s=round(self.writer.longest_gap_s, 2),
+            longest_gap_begin=self.writer.longest_gap_begin,
+            max_gap_s=config.max_gap_s,
             retries=self.writer.errors,
             per_second=round(result.acknowledged / seconds, 1) if seconds > 0 else 0.0,
             min_per_second=config.min_rate,

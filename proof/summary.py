@@ -259,7 +259,7 @@ def summarize(out: Path) -> Summary:
         windows=tuple(windows),
         probes=parts[False].kinds(),
         idle=parts[True].kinds(),
-        writes=_writes(out, end),
+        writes=_writes(out, end, windows),
         budgets=_budgets(end, windows),
         etcd=_etcd(end, windows),
         names=names.facts(),
@@ -288,9 +288,12 @@ def _expect(
     return spans
 
 
-def _writes(out: Path, end: End | None) -> Writes:
+def _writes(out: Path, end: End | None, windows: list[Window]) -> Writes:
     if end is not None:
-        return end.writes or Writes()
+        writes = end.writes or Writes()
+        begin = writes.longest_gap_begin
+        window = None if begin is None else label_at(windows, begin) or BETWEEN
+        return writes.model_copy(update={"longest_gap_window": window})
     _, numbers = read_journal(out / JOURNAL)
     return Writes(acknowledged=len(numbers), problem="the run did not end in order")
 

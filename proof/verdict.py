@@ -7,7 +7,7 @@ What was due and not measured is a breach as well: a proof that can pass by not 
 from __future__ import annotations
 
 from proof.config import KINDS, Kind
-from proof.model import Budgets, Cell, Etcd, Kinds, Name, Probed, Report, Stage, Writes
+from proof.model import Budgets, Cell, Etcd, Kinds, Name, Probed, Report, Stage, Writes, clock
 
 MAX_BLIND_S = 15.0
 """How long etcd may be out of the sampler's sight, for instance while its endpoints change, before nobody
@@ -135,6 +135,11 @@ def _writes(writes: Writes) -> list[str]:
         keys = ", ".join(writes.lost_keys[:5])
         named = f": {keys}" if keys else ""
         found.append(f"{writes.lost} of {writes.acknowledged} acknowledged writes are lost{named}.")
+    limit = writes.max_gap_s
+    if writes.longest_gap_s > limit:
+        begin = f" from {clock(writes.longest_gap_begin)} on" if writes.longest_gap_begin is not None else ""
+        window = f" ({writes.longest_gap_window})" if writes.longest_gap_window else ""
+        found.append(f"No write was acknowledged for {writes.longest_gap_s:g} s{begin}{window} (limit {limit:g} s).")
     rate, wanted = writes.per_second, writes.min_per_second
     if rate is not None and wanted is not None and rate < wanted:
         found.append(

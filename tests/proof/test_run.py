@@ -80,6 +80,39 @@ def test_a_write_that_fails_is_tried_again_under_its_own_number(tmp_path: Path, 
     assert set(api.keys) == {key_name("r", n) for n in range(writer.acknowledged)}
 
 
+def test_writes_are_due_from_the_beginning_also_while_their_namespace_can_not_be_made(tmp_path: Path) -> None:
+    async def main() -> Writer:
+        api = await FakeKube().start()
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
+        await api.stop()
+        writer = Writer(kube, WriterConfig(), "r", tmp_path, Events())
+        task = asyncio.create_task(writer.run())
+        await until(lambda: writer.gap_s > 0.3)
+        writer.stop()
+        await task
+        await kube.close()
+        return writer
+
+    writer = asyncio.run(main())
+    assert (writer.acknowledged, writer.longest_gap_s > 0.3) == (0, True)
+    assert writer.started_at is not None
+    assert writer.longest_gap_begin == pytest.approx(writer.started_at, abs=0.1)
+
+
+def test_a_gap_in_the_writes_has_its_length_and_its_beginning(tmp_path: Path) -> None:
+    async def act(api: FakeKube, writer: Writer) -> None:
+        await until(lambda: writer.acknowledged >= 3)
+        api.fail_writes = ["refuse"] * 8  # tried again every tenth of a second
+        wanted = writer.acknowledged + 3
+        await until(lambda: not api.fail_writes and writer.acknowledged >= wanted)
+
+    _, writer, _ = with_writer(tmp_path, act)
+    assert writer.longest_gap_s > 0.7
+    assert writer.longest_gap_begin is not None
+    assert writer.started_at is not None
+    assert writer.longest_gap_begin >= writer.started_at
+
+
 def test_the_read_back_goes_through_all_pages_and_finds_what_is_lost(tmp_path: Path) -> None:
     async def main() -> None:
         api = await FakeKube().start()

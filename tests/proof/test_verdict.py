@@ -151,6 +151,16 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
         set_at("writes", value={"acknowledged": 1000, "lost": 2, "read_back": True, "lost_keys": ["w-x-4", "w-x-5"]}),
         ["2 of 1000 acknowledged writes are lost: w-x-4, w-x-5."],
     ),
+    (
+        "writes that stood still for 300 s, at a good rate on the whole",
+        set_at(
+            "writes",
+            value={"acknowledged": 100_000, "read_back": True, "per_second": 11.9, "min_per_second": 10.0}
+            | {"longest_gap_s": 300.0, "max_gap_s": 5.0}
+            | {"longest_gap_begin": 1_795_600_000.0, "longest_gap_window": "stage 7"},
+        ),
+        ["No write was acknowledged for 300 s from 2026-11-25T09:46:40.00Z on (stage 7) (limit 5 s)."],
+    ),
     ("no write", set_at("writes", "acknowledged", value=0), ["No write was acknowledged."]),
     (
         "writes not read back",
@@ -167,10 +177,10 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
                 "read_back": True,
                 "per_second": 4.5,
                 "min_per_second": 10.0,
-                "longest_gap_s": 20,
+                "longest_gap_s": 4,
             },
         ),
-        ["Only 4.5 writes a second were acknowledged; the proof needs 10 (longest gap 20 s)."],
+        ["Only 4.5 writes a second were acknowledged; the proof needs 10 (longest gap 4 s)."],
     ),
     (
         "a violated budget",
