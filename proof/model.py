@@ -235,7 +235,21 @@ class Budgets(Model):
     relists: int = 0
 
 
+class VoterDown(Model):
+    """One stretch in which a voter on the member list didn't answer healthily, until it did or had left the list
+    (epoch seconds). `window`: in which it began."""
+
+    member: str
+    begin: float
+    seconds: float
+    ended: bool
+    """False while it lasts at the end of the run."""
+    window: str | None = None
+
+
 class _EtcdCounts(Model):
+    due_from: float | None = None
+    """When it was first configured (epoch seconds)."""
     members_before: tuple[str, ...] = ()
     members_after: tuple[str, ...] = ()
     learners_after: tuple[str, ...] = ()
@@ -245,6 +259,9 @@ class _EtcdCounts(Model):
     samples: int = 0
     blind_samples: int = 0
     longest_blind_s: float = 0.0
+    blind_s: float = 0.0
+    """All of it. Counted from the second on in which etcd was configured, between two looks that saw the voters."""
+    down: tuple[VoterDown, ...] = ()
 
 
 class EtcdSeen(_EtcdCounts):
@@ -439,7 +456,7 @@ class Due(Model):
             api=config.api is not None,
             writer=config.writer is not None,
             budgets=config.budgets,
-            etcd=config.etcd or summary.etcd.samples > 0,
+            etcd=config.etcd or summary.etcd.due_from is not None,
             idle=any(window.label == IDLE for window in summary.windows),
             stages=False,
             leftovers=leftovers,

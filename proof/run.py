@@ -114,6 +114,11 @@ class Run:
             self._single = read_kubeconfig(config.kubeconfig) if config.kubeconfig else None
         except KubeconfigError as error:
             raise ConfigError(f"kubeconfig: {error}; name a file with a current context") from None
+        if config.etcd is not None:
+            try:
+                etcd.trust(config.etcd)
+            except OSError as error:
+                raise ConfigError(f"etcd: its certificates can't be read ({error}); check ca, cert, key") from None
         self._addresses = addresses(config, self._single)
         if self._single is None and (config.writer is not None or config.budgets):
             raise ConfigError(
@@ -213,6 +218,7 @@ class Run:
         old, config = self._etcd_client, self.live.current.etcd
         self._etcd_client = None
         if config is not None:
+            self.etcd.book.due(time.time())
             try:
                 self._etcd_client = etcd.connect(config)
             except OSError as error:
@@ -286,7 +292,7 @@ class Run:
             end=end,
             names=self.names.facts(),
             budgets=self.budgets.facts() if self.budgets else Budgets(),
-            etcd=self.etcd.book.facts() if self.etcd.book.samples else None,
+            etcd=self.etcd.book.facts(probed_until) if self.live.current.etcd or self.etcd.book.samples else None,
             peak_rss_mb=round(self.cpu.peak_rss_mb),
             writes=writes,
             probed_until=probed_until,

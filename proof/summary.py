@@ -313,7 +313,8 @@ def _etcd(end: End | None, windows: list[Window]) -> Etcd:
     if end is None or end.etcd is None:
         return Etcd()
     at = end.etcd.min_healthy_at
-    known: dict[str, Any] = dict(end.etcd) | {"min_healthy_at": None}
+    down = tuple(one.model_copy(update={"window": label_at(windows, one.begin) or BETWEEN}) for one in end.etcd.down)
+    known: dict[str, Any] = dict(end.etcd) | {"min_healthy_at": None, "down": down}
     if at is not None:
         known |= {"min_healthy_at": clock(at), "min_healthy_window": label_at(windows, at) or BETWEEN}
     return Etcd.model_validate(known)

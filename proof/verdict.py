@@ -13,6 +13,10 @@ MAX_BLIND_S = 15.0
 """How long etcd may be out of the sampler's sight, for instance while its endpoints change, before nobody
 can say that a voter was never missing. Well under the time a member swap takes."""
 
+MAX_DOWN_S = 10.0
+"""How long a voter on the member list may be silent. In a swap the old member leaves the list while it still answers,
+so this also covers its own removal; a restart of etcd takes less."""
+
 MAX_REOPENED = 0.5
 """Share of requests that may find their kept connection ended. A server that ends every one leaves none to watch."""
 
@@ -179,10 +183,23 @@ def _etcd(etcd: Etcd) -> list[str]:
         when = f" at {etcd.min_healthy_at}" if etcd.min_healthy_at else ""
         stage = f" ({etcd.min_healthy_window})" if etcd.min_healthy_window else ""
         found.append(f"etcd was down to {lowest} healthy voters{when}{stage}; it had {before} at stage 0.")
+    for down in etcd.down:
+        if down.seconds > MAX_DOWN_S:
+            window = f" ({down.window})" if down.window else ""
+            until = "" if down.ended else " to the end of the run"
+            found.append(
+                f"etcd's voter {down.member} was unhealthy for {down.seconds:g} s from {clock(down.begin)} on"
+                f"{until}{window} (limit {MAX_DOWN_S:g} s)."
+            )
     if etcd.learners_after:
         found.append(f"etcd is left with a learner: {', '.join(etcd.learners_after)}.")
     if etcd.longest_blind_s > MAX_BLIND_S:
         found.append(f"etcd's voters could not be counted for {etcd.longest_blind_s:g} s (limit {MAX_BLIND_S:g} s).")
+    elif etcd.blind_s > MAX_BLIND_S:
+        found.append(
+            f"etcd's voters could not be counted for {etcd.blind_s:g} s in all, {etcd.longest_blind_s:g} s at a time "
+            f"(limit {MAX_BLIND_S:g} s)."
+        )
     return found
 
 

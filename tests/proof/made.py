@@ -128,6 +128,7 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
             min_healthy_at=float(BEGIN),
             leader_changes=3,
             samples=1140,
+            due_from=float(BEGIN),
         ),
         peak_rss_mb=3210,
         writes=Writes(

@@ -337,6 +337,27 @@ def test_a_directory_that_holds_a_run_is_refused(tmp_path: Path) -> None:
         Run(tmp_path / "proof.json", tmp_path / "out")
 
 
+def test_an_etcd_certificate_that_can_not_be_read_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    etcd = {"endpoints": ["https://127.0.0.1:2379"], "ca": "/none/ca.crt", "cert": "/none/c.crt", "key": "/none/c.key"}
+    config = {"places": [], "writer": None, "budgets": False, "etcd": etcd}
+    (tmp_path / "proof.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="etcd: its certificates can't be read"):
+        Run(tmp_path / "proof.json", tmp_path / "out")
+
+
+def test_an_etcd_certificate_that_becomes_unreadable_on_the_way_is_a_breach_and_a_blind_time(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        path = tmp_path / "proof.json"
+        etcd = {"endpoints": ["https://127.0.0.1:1"], "ca": "/none/ca.crt", "cert": "/none/c.crt", "key": "/none/c.key"}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"etcd": etcd}))
+        await until(lambda: any(event["event"] == "config_refused" for event in lines(tmp_path / "out/events.jsonl")))
+
+    summary = whole_run(tmp_path, during)
+    report = build(summary, Parts(due=Due.of(summary)))
+    assert any("etcd: certificates can't be read" in reason for reason in report.reasons)
+    assert any("etcd's healthy voters were never counted" in reason for reason in report.reasons)
+
+
 def test_commands_tell_what_is_wrong_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = ["--config", str(tmp_path / "none.json")]
     assert cli.main(["run", *config, "--out", str(tmp_path / "o")]) == 2

@@ -224,6 +224,24 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
         ["etcd is left with a learner: main-b."],
     ),
     (
+        "a voter of four that was dead from the swap on",
+        set_at("etcd", "down", value=[{"member": "main-b", "begin": 1_795_600_000, "seconds": 240.5, "ended": False}]),
+        [
+            "etcd's voter main-b was unhealthy for 240.5 s from 2026-11-25T09:46:40.00Z on to the end of the run "
+            "(limit 10 s)."
+        ],
+    ),
+    (
+        "a voter silent while it is exchanged",
+        set_at("etcd", "down", value=[{"member": "a", "begin": 1_795_600_000, "seconds": 9.5, "ended": True}]),
+        [],
+    ),
+    (
+        "etcd out of sight again and again",
+        set_at("etcd", "blind_s", value=40.0),
+        ["etcd's voters could not be counted for 40 s in all, 0 s at a time (limit 15 s)."],
+    ),
+    (
         "etcd out of sight",
         set_at("etcd", "longest_blind_s", value=40.0),
         ["etcd's voters could not be counted for 40 s (limit 15 s)."],
