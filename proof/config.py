@@ -180,6 +180,8 @@ class ProofConfig(Model):
     writer: WriterConfig | None = WriterConfig()
     """null: no writes. Needs `kubeconfig`."""
     budgets: bool = True
+    owners: bool = True
+    """Ready pods of every Deployment, StatefulSet, DaemonSet and ReplicaSet, before and after. Needs `kubeconfig`."""
     etcd: EtcdConfig | None = None
     cpu_groups: dict[str, ProcessGroup] = Field(default_factory=dict[str, ProcessGroup])
     sides: tuple[Side, ...] = ()
@@ -196,8 +198,8 @@ class ProofConfig(Model):
                 raise ValueError(f"sides: {one.name} and {other.name} must have names and networks of their own")
         if any(side.name == ELSEWHERE for side in self.sides):
             raise ValueError(f"sides: {ELSEWHERE} is what belongs to no side; choose another name")
-        if not (self.ingress or self.api or self.writer or self.budgets or self.etcd):
-            raise ValueError("nothing is to be watched; name ingress or api, or leave writer and budgets in")
+        if not (self.ingress or self.api or self.writer or self.budgets or self.owners or self.etcd):
+            raise ValueError("nothing is to be watched; name ingress or api, or leave writer, budgets and owners in")
         if not self.places and (self.ingress or self.api):
             raise ValueError("places: is empty, so ingress and api would be probed from nowhere; name one place")
         return self

@@ -145,6 +145,7 @@ class Watched(Model):
     places: tuple[str, ...]
     writer: WriterConfig | None
     budgets: bool
+    owners: bool = False
     etcd: bool
     sides: tuple[Side, ...] = ()
 
@@ -235,6 +236,53 @@ class Budgets(Model):
     relists: int = 0
 
 
+class Rescaled(Model):
+    """Somebody changed how many pods an owner wants (epoch seconds)."""
+
+    t: float
+    before: int
+    after: int
+
+
+class Owner(Model):
+    """A Deployment, StatefulSet, DaemonSet or ReplicaSet, from the beginning to the end; times in epoch seconds."""
+
+    owner: str
+    wanted_before: int
+    ready_before: int
+    wanted_after: int
+    ready_after: int
+    lowest_ready: int
+    rescaled: tuple[Rescaled, ...] = ()
+    zero_at: float | None = None
+    """When it was first scaled to nothing."""
+    removed_at: float | None = None
+
+    @property
+    def due(self) -> int:
+        """Ready pods it must have at the end: what it wants then, or as many of them as it had where it lacked some
+        already at the beginning."""
+        whole = self.ready_before >= self.wanted_before
+        return self.wanted_after if whole else min(self.ready_before, self.wanted_after)
+
+    @property
+    def short(self) -> bool:
+        """Whether it has fewer than is due, or was taken away altogether meanwhile."""
+        gone = self.removed_at is not None or self.zero_at is not None
+        return self.ready_after < self.due or (gone and self.wanted_before > 0)
+
+
+class Owners(Model):
+    """Owners of pods that the first list had. `details` has those that are short, then those that were rescaled."""
+
+    watched: int = 0
+    ready_before: int = 0
+    ready_after: int = 0
+    looked_at_end: bool = False
+    short: int = 0
+    details: tuple[Owner, ...] = ()
+
+
 class VoterDown(Model):
     """One stretch in which a voter on the member list didn't answer healthily, until it did or had left the list
     (epoch seconds). `window`: in which it began."""
@@ -320,6 +368,7 @@ class End(Model):
     etcd: EtcdSeen | None
     peak_rss_mb: int
     writes: Writes | None = None
+    owners: Owners = Owners()
     probed_until: float | None = None
     """When the probes were told to end; None takes `end`."""
 
@@ -337,6 +386,7 @@ class Summary(Model):
     idle: Kinds = Field(default_factory=dict[Kind, Probed])
     writes: Writes = Writes()
     budgets: Budgets = Budgets()
+    owners: Owners = Owners()
     etcd: Etcd = Etcd()
     names: dict[str, Name] = Field(default_factory=dict[str, Name])
     cpu: dict[str, Cpu] = Field(default_factory=dict[str, Cpu])
@@ -437,6 +487,7 @@ class Due(Model):
     api: bool = True
     writer: bool = True
     budgets: bool = True
+    owners: bool = True
     etcd: bool = True
     idle: bool = True
     stages: bool = True
@@ -456,6 +507,7 @@ class Due(Model):
             api=config.api is not None,
             writer=config.writer is not None,
             budgets=config.budgets,
+            owners=config.owners,
             etcd=config.etcd or summary.etcd.due_from is not None,
             idle=any(window.label == IDLE for window in summary.windows),
             stages=False,
@@ -498,6 +550,7 @@ class Report(Model):
     idle: Kinds = Field(default_factory=never_probed)
     writes: Writes = Writes()
     budgets: Budgets = Budgets()
+    owners: Owners = Owners()
     drain: Drain = Drain()
     etcd: Etcd = Etcd()
     leftovers: tuple[str, ...] = ()

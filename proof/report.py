@@ -20,6 +20,7 @@ def build(summary: Summary, parts: Parts) -> Report:
         idle=never_probed() | summary.idle,
         writes=summary.writes,
         budgets=summary.budgets,
+        owners=summary.owners,
         drain=parts.drain,
         etcd=summary.etcd,
         leftovers=parts.leftovers or (),

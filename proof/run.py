@@ -35,6 +35,7 @@ from proof.model import (
     CpuSecond,
     End,
     Meta,
+    Owners,
     Status,
     Summary,
     VotersNow,
@@ -44,6 +45,7 @@ from proof.model import (
     label_at,
 )
 from proof.names import NameWatcher
+from proof.owners import OwnerWatcher
 from proof.pods import PodWatcher
 from proof.priority import prefer_this_process
 from proof.prober import Address, Prober, address_of
@@ -120,9 +122,10 @@ class Run:
             except OSError as error:
                 raise ConfigError(f"etcd: its certificates can't be read ({error}); check ca, cert, key") from None
         self._addresses = addresses(config, self._single)
-        if self._single is None and (config.writer is not None or config.budgets):
+        if self._single is None and (config.writer is not None or config.budgets or config.owners):
             raise ConfigError(
-                "kubeconfig: is missing; the writer and the budgets need it (or set writer: null, budgets: false)"
+                "kubeconfig: is missing; writer, budgets and owners need it "
+                "(or set writer: null, budgets: false, owners: false)"
             )
         self.name = secrets.token_hex(4)
         self.priority: list[str] = []
@@ -151,6 +154,7 @@ class Run:
         self.writer = self._make_writer(kube)
         self.budgets = BudgetWatcher(kube, self.recorder.event) if kube is not None and config.budgets else None
         self.pods = PodWatcher(kube, config.sides, self.recorder.event) if kube is not None and config.sides else None
+        self.owners = OwnerWatcher(kube, self.recorder.event) if kube is not None and config.owners else None
         self.etcd = etcd.EtcdSampler(self.recorder.event)
         self.cpu = CpuSampler(config.cpu_groups)
         self._etcd_client: AsyncEtcd | None = None
@@ -165,6 +169,7 @@ class Run:
             for name, work in (
                 ("budgets", self.budgets.run() if self.budgets else None),
                 ("pods", self.pods.run() if self.pods else None),
+                ("owners", self.owners.run() if self.owners else None),
                 ("etcd", self.etcd.run()),
             )
             if work is not None
@@ -286,6 +291,8 @@ class Run:
             await writing
         end = time.time()
         await self._flush(everything=True)
+        if self.owners is not None:
+            await self.owners.last_look()
         writes = await self._read_back(kube, end) if kube is not None else None
         facts = End(
             run=self.name,
@@ -295,6 +302,7 @@ class Run:
             etcd=self.etcd.book.facts(probed_until) if self.live.current.etcd or self.etcd.book.samples else None,
             peak_rss_mb=round(self.cpu.peak_rss_mb),
             writes=writes,
+            owners=self.owners.book.facts() if self.owners else Owners(),
             probed_until=probed_until,
         )
         self.recorder.event("run_end", end)
@@ -379,6 +387,7 @@ def watched(config: ProofConfig) -> Watched:
         places=tuple(place.name for place in config.places),
         writer=config.writer,
         budgets=config.budgets,
+        owners=config.owners,
         etcd=config.etcd is not None,
         sides=config.sides,
     )

@@ -34,6 +34,7 @@ from proof.model import (
     Meta,
     Name,
     Note,
+    Owners,
     Probed,
     Second,
     Summary,
@@ -203,7 +204,14 @@ class Part:
         return kinds
 
 
-NOTED = ("watcher_died", "config_refused", "budgets_relisted", "pods_relisted", "write_cleanup_failed")
+NOTED = (
+    "watcher_died",
+    "config_refused",
+    "budgets_relisted",
+    "pods_relisted",
+    "owners_relisted",
+    "write_cleanup_failed",
+)
 
 
 def summarize(out: Path) -> Summary:
@@ -261,6 +269,7 @@ def summarize(out: Path) -> Summary:
         idle=parts[True].kinds(),
         writes=_writes(out, end, windows),
         budgets=_budgets(end, windows),
+        owners=end.owners if end else Owners(),
         etcd=_etcd(end, windows),
         names=names.facts(),
         cpu={label: sums.facts() for label, sums in cpu.items()},

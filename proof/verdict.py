@@ -7,7 +7,7 @@ What was due and not measured is a breach as well: a proof that can pass by not 
 from __future__ import annotations
 
 from proof.config import KINDS, Kind
-from proof.model import Budgets, Cell, Etcd, Kinds, Name, Probed, Report, Stage, Writes, clock
+from proof.model import Budgets, Cell, Etcd, Kinds, Name, Owners, Probed, Report, Stage, Writes, clock
 
 MAX_BLIND_S = 15.0
 """How long etcd may be out of the sampler's sight, for instance while its endpoints change, before nobody
@@ -36,6 +36,7 @@ def judge(report: Report) -> list[str]:
         *_names(report.names),
         *(_writes(report.writes) if due.writer else ()),
         *(_budgets(report.budgets) if due.budgets else ()),
+        *(_owners(report.owners) if due.owners else ()),
         *(_etcd(report.etcd) if due.etcd else ()),
         *(_stages(report.stages) if due.stages else ()),
         *(_leftovers(report) if due.leftovers else ()),
@@ -168,6 +169,34 @@ def _budgets(budgets: Budgets) -> list[str]:
             )
     if budgets.violations > min(len(budgets.details), MOST_DETAILS):
         found.append(f"{budgets.violations} violations of budgets in all.")
+    return found
+
+
+def _owners(owners: Owners) -> list[str]:
+    if not owners.watched:
+        return ["No owner of pods was watched."]
+    found: list[str] = []
+    if not owners.looked_at_end:
+        found.append("Ready pods were not counted at the end, so what became of them is not known.")
+    short = [owner for owner in owners.details if owner.short]
+    for owner in short[:MOST_DETAILS]:
+        if owner.removed_at is not None:
+            found.append(
+                f"{owner.owner} was removed at {clock(owner.removed_at)}; it had {owner.ready_before} ready pods."
+            )
+        elif owner.zero_at is not None and owner.wanted_before:
+            found.append(
+                f"{owner.owner} was scaled from {owner.wanted_before} to 0 at {clock(owner.zero_at)}; "
+                f"{owner.ready_after} pods are ready now."
+            )
+        else:
+            changed = f", after {owner.wanted_before} at the start" if owner.wanted_after != owner.wanted_before else ""
+            found.append(
+                f"{owner.owner} has {owner.ready_after} ready pods of the {owner.wanted_after} it wants{changed}; "
+                f"it had {owner.ready_before} at the start."
+            )
+    if owners.short > min(len(short), MOST_DETAILS):
+        found.append(f"{owners.short} owners in all have fewer ready pods than before.")
     return found
 
 

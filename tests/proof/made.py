@@ -9,7 +9,7 @@ from typing import Any
 
 from proof import marks
 from proof.config import KINDS, Side
-from proof.model import Budgets, Drain, End, EtcdSeen, Gate, Meta, Parts, Stage, Watched, Writes
+from proof.model import Budgets, Drain, End, EtcdSeen, Gate, Meta, Owners, Parts, Stage, Watched, Writes
 
 BEGIN = 1_795_600_000
 STAGE_S = 60
@@ -86,6 +86,7 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
         places=("old", "connected", "new"),
         writer=None,
         budgets=True,
+        owners=True,
         etcd=True,
         sides=SIDES,
     )
@@ -130,6 +131,7 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
             samples=1140,
             due_from=float(BEGIN),
         ),
+        owners=Owners(watched=25, ready_before=262, ready_after=262, looked_at_end=True),
         peak_rss_mb=3210,
         writes=Writes(
             acknowledged=6700, read_back=True, longest_gap_s=0.9, retries=2, per_second=11.8, min_per_second=10.0

@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import struct
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -205,9 +206,17 @@ def pod(
     }
 
 
+def deployment(name: str, wanted: int, ready: int, version: int = 1) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "shop", "name": name, "resourceVersion": str(version)},
+        "spec": {"replicas": wanted},
+        "status": {"readyReplicas": ready} if ready else {},
+    }
+
+
 class FakeKube:
-    """As much of the Kubernetes API as the proof uses: namespaces, ConfigMaps with pages, budgets and pods with a
-    watch each."""
+    """As much of the Kubernetes API as the proof uses: namespaces, ConfigMaps with pages, budgets, pods and owners of
+    pods with a watch each."""
 
     def __init__(self) -> None:
         self.keys: dict[str, dict[str, Any]] = {}
@@ -215,6 +224,8 @@ class FakeKube:
         self.pod_events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.budgets: list[dict[str, Any]] = []
         self.events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.owners: dict[str, list[dict[str, Any]]] = {"deployments": [deployment("web", 3, 3)]}
+        self.owner_events: dict[str, asyncio.Queue[dict[str, Any] | None]] = defaultdict(asyncio.Queue)
         self.watched_from: list[str] = []
         self.lists = 0
         self.fail_writes: list[str] = []
@@ -231,6 +242,7 @@ class FakeKube:
         app.router.add_get("/api/v1/namespaces/proof/configmaps/{name}", self._get)
         app.router.add_get("/apis/policy/v1/poddisruptionbudgets", self._budgets)
         app.router.add_get("/api/v1/pods", self._pods)
+        app.router.add_get("/apis/apps/v1/{plural}", self._owners)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -239,6 +251,8 @@ class FakeKube:
         return self
 
     async def stop(self) -> None:
+        for events in self.owner_events.values():
+            await events.put(None)
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -296,6 +310,12 @@ class FakeKube:
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self.budgets})
         self.watched_from.append(request.query["resourceVersion"])
         return await _stream(request, self.events)
+
+    async def _owners(self, request: web.Request) -> web.StreamResponse:
+        plural = request.match_info["plural"]
+        if request.query.get("watch") == "true":
+            return await _stream(request, self.owner_events[plural])
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self.owners.get(plural, [])})
 
     async def _pods(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") == "true":

@@ -112,7 +112,7 @@ def test_at_rest_everything_is_due_as_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ({"places": [{"name": "a"}], "writer": None, "budgets": False}, "nothing is to be watched"),
+        ({"places": [{"name": "a"}], "writer": None, "budgets": False, "owners": False}, "nothing is to be watched"),
         ({"places": [], "ingress": {"url": "http://shop/"}}, "would be probed from nowhere"),
     ],
 )

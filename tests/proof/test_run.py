@@ -25,7 +25,7 @@ from proof.run import Run
 from proof.summary import lines, read, summarize
 from proof.watch import line
 from proof.writer import Writer, key_name, key_value, read_back, read_journal
-from tests.proof.servers import DnsServer, FakeKube, HttpServer, budget, certificates, pod
+from tests.proof.servers import DnsServer, FakeKube, HttpServer, budget, certificates, deployment, pod
 from tests.proof.test_probes import until
 
 INGRESS, API = "shop.apps.pet.lab.internal", "api.pet.lab.internal"
@@ -287,6 +287,7 @@ def test_a_run_where_nothing_happens_is_ok_and_its_page_stands_alone(tmp_path: P
             assert list(numbers.by_place) == ["old"]
     assert report.writes.acknowledged > 0
     assert report.budgets.watched == 1
+    assert (report.owners.watched, report.owners.ready_before, report.owners.ready_after) == (1, 3, 3)
     assert status(tmp_path).pods == {"legacy": 3, "main": 0}
     assert summary == summarize(tmp_path / "out") == read(tmp_path / "out/summary.json", Summary)
     assert Report.model_validate_json(report.model_dump_json()) == report
@@ -302,6 +303,8 @@ def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Pa
         await idle_and_stage_0(tmp_path)
         await until(lambda: (now := status(tmp_path).writes) is not None and now.acknowledged >= 5)
         await api.events.put({"type": "MODIFIED", "object": budget("web", 1, 3, 9)})
+        api.owners["deployments"] = [deployment("web", 0, 0)]
+        await api.owner_events["deployments"].put({"type": "MODIFIED", "object": deployment("web", 0, 0, 9)})
         del api.keys[sorted(api.keys)[0]]
         await ingress.stop()
         await until(lambda: status(tmp_path).failed >= 3)
@@ -313,6 +316,7 @@ def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Pa
     assert "refused" in reasons
     assert "The budget shop/web was violated" in reasons
     assert "1 healthy pods where 3 are wanted" in reasons
+    assert "Deployment shop/web was scaled from 3 to 0" in reasons
     assert "acknowledged writes are lost: w-" in reasons
     assert "api_" not in reasons
 
@@ -339,7 +343,7 @@ def test_a_directory_that_holds_a_run_is_refused(tmp_path: Path) -> None:
 
 def test_an_etcd_certificate_that_can_not_be_read_is_refused_before_anything_starts(tmp_path: Path) -> None:
     etcd = {"endpoints": ["https://127.0.0.1:2379"], "ca": "/none/ca.crt", "cert": "/none/c.crt", "key": "/none/c.key"}
-    config = {"places": [], "writer": None, "budgets": False, "etcd": etcd}
+    config = {"places": [], "writer": None, "budgets": False, "owners": False, "etcd": etcd}
     (tmp_path / "proof.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match="etcd: its certificates can't be read"):
         Run(tmp_path / "proof.json", tmp_path / "out")

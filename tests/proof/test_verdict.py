@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from proof.config import KINDS
-from proof.model import Due, Gate, Parts, Report, Summary, Watched, Window
+from proof.model import Due, Gate, Owner, Parts, Report, Summary, Watched, Window
 from proof.report import build
 from proof.verdict import judge
 
@@ -34,6 +34,7 @@ def good() -> dict[str, Any]:
         "idle": kinds(),
         "writes": {"acknowledged": 1000, "lost": 0, "read_back": True, "longest_gap_s": 0.4},
         "budgets": {"watched": 18, "violations": 0},
+        "owners": {"watched": 20, "ready_before": 240, "ready_after": 240, "looked_at_end": True},
         "drain": {"nodes": 12, "pods": 240, "evictions": 240, "rejected_429": 0, "seconds": 60},
         "etcd": {"members_before": ["a", "b", "c"], "members_after": ["d", "e", "f"], "min_healthy_voters": 3},
         "leftovers": [],
@@ -73,6 +74,20 @@ def set_at(*path: Any, value: Any) -> Callable[[dict[str, Any]], None]:
 
 def violation(**changes: Any) -> dict[str, Any]:
     return {"budget": "shop/web", "begin": 5.0, "end": None, "current": 1, "desired": 3} | changes
+
+
+def short_owner(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    """One Deployment of 6 pods, all ready before and after, but for these."""
+    owner = Owner.model_validate(
+        {"owner": "Deployment shop/web", "lowest_ready": 0}
+        | dict.fromkeys(("wanted_before", "ready_before", "wanted_after", "ready_after"), 6)
+        | changes
+    )
+
+    def change(report: dict[str, Any]) -> None:
+        report["owners"] |= {"short": int(owner.short), "details": [owner.model_dump()]}
+
+    return change
 
 
 BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
@@ -212,6 +227,49 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
         ["The budget shop/web was removed."],
     ),
     ("no budget watched", set_at("budgets", "watched", value=0), ["No PodDisruptionBudget was watched."]),
+    ("no owner watched", set_at("owners", value={}), ["No owner of pods was watched."]),
+    (
+        "owners not looked at in the end",
+        set_at("owners", "looked_at_end", value=False),
+        ["Ready pods were not counted at the end, so what became of them is not known."],
+    ),
+    (
+        "an app scaled to nothing",
+        short_owner(wanted_after=0, ready_after=0, zero_at=1_795_600_000),
+        ["Deployment shop/web was scaled from 6 to 0 at 2026-11-25T09:46:40.00Z; 0 pods are ready now."],
+    ),
+    (
+        "an app that was scaled to nothing for a while",
+        short_owner(zero_at=1_795_600_000),
+        ["Deployment shop/web was scaled from 6 to 0 at 2026-11-25T09:46:40.00Z; 6 pods are ready now."],
+    ),
+    (
+        "an app with too few ready pods",
+        short_owner(ready_after=4),
+        ["Deployment shop/web has 4 ready pods of the 6 it wants; it had 6 at the start."],
+    ),
+    (
+        "an app that was scaled up and isn't ready",
+        short_owner(wanted_after=9, ready_after=6),
+        ["Deployment shop/web has 6 ready pods of the 9 it wants, after 6 at the start; it had 6 at the start."],
+    ),
+    (
+        "an app that is gone",
+        short_owner(removed_at=1_795_600_000),
+        ["Deployment shop/web was removed at 2026-11-25T09:46:40.00Z; it had 6 ready pods."],
+    ),
+    ("an app that somebody scaled down", short_owner(wanted_after=3, ready_after=3), []),
+    ("an app that was never whole", short_owner(ready_before=2, ready_after=2), []),
+    (
+        "an app with nothing from the start",
+        short_owner(wanted_before=0, ready_before=0, wanted_after=0, ready_after=0),
+        [],
+    ),
+    (
+        "owners without details",
+        set_at("owners", "short", value=3),
+        ["3 owners in all have fewer ready pods than before."],
+    ),
     (
         "a voter missing",
         set_at("etcd", "min_healthy_voters", value=2),
@@ -299,7 +357,7 @@ def test_each_breach_is_named_and_nothing_else(change: Callable[[dict[str, Any]]
 
 
 def test_an_empty_report_is_not_ok() -> None:
-    assert len(judge(Report())) == 4 + 4 + 6
+    assert len(judge(Report())) == 4 + 4 + 7
 
 
 MISSING: list[tuple[str, str, Any, str]] = [
@@ -307,6 +365,7 @@ MISSING: list[tuple[str, str, Any, str]] = [
     ("api", "probes", {}, "api_kept was never probed."),
     ("writer", "writes", {}, "No write was acknowledged."),
     ("budgets", "budgets", {}, "No PodDisruptionBudget was watched."),
+    ("owners", "owners", {}, "No owner of pods was watched."),
     ("etcd", "etcd", {}, "etcd's healthy voters were never counted."),
     ("idle", "idle", {}, "Before stage 0 (idle), api_fresh was never probed."),
     ("stages", "stages", [], "No stage was run."),
@@ -332,6 +391,7 @@ def summary_of(**config: Any) -> Summary:
         "places": ["here"],
         "writer": None,
         "budgets": True,
+        "owners": True,
         "etcd": False,
     }
     return Summary(config=Watched.model_validate(told | config))
@@ -340,7 +400,15 @@ def summary_of(**config: Any) -> Summary:
 def test_a_watch_owes_what_it_was_configured_to_watch() -> None:
     due = Due.of(summary_of())
     assert due == Due(
-        ingress=True, api=False, writer=False, budgets=True, etcd=False, idle=False, stages=False, leftovers=False
+        ingress=True,
+        api=False,
+        writer=False,
+        budgets=True,
+        owners=True,
+        etcd=False,
+        idle=False,
+        stages=False,
+        leftovers=False,
     )
     assert Due.of(summary_of(api="https://api/livez", etcd=True)) == due.model_copy(update={"api": True, "etcd": True})
     rested = summary_of().model_copy(update={"windows": (Window(label="idle", begin=1, end=2),)})
