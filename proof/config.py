@@ -23,6 +23,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 Kind = Literal["ingress_fresh", "ingress_kept", "api_fresh", "api_kept"]
 KINDS: tuple[Kind, ...] = ("ingress_fresh", "ingress_kept", "api_fresh", "api_kept")
+Livez = Literal["api_livez"]
+LIVEZ: Livez = "api_livez"
+"""Counted apart and never judged: a stopping API server denies being alive while it still serves out its requests."""
 
 
 MIN_RATE_HZ = 1.0
@@ -85,6 +88,27 @@ class Target(Model):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must look like http://name:port/path or https://name:port/path")
+        return value
+
+
+class Ingress(Target):
+    """The probed application."""
+
+    answers: str | None = Field(default=None, min_length=1)
+    """A text that each of its answers' bodies holds, and no other's; null doesn't look who answers."""
+
+
+class Api(Target):
+    """The API server, by name, without a path: probes read the namespace kube-system as a client would."""
+
+    cluster: str | None = Field(default=None, min_length=1)
+    """UID of that namespace; null takes what the kubeconfig's cluster says as the run begins."""
+
+    @field_validator("url")
+    @classmethod
+    def _no_path(cls, value: str) -> str:
+        if urlsplit(value).path not in ("", "/"):
+            raise ValueError("must have no path: probes read an object there, and count /livez apart")
         return value
 
 
@@ -173,8 +197,8 @@ class ProofConfig(Model):
     """
 
     places: list[Place]
-    ingress: Target | None = None
-    api: Target | None = None
+    ingress: Ingress | None = None
+    api: Api | None = None
     kubeconfig: str | None = None
     probe: ProbeRate = ProbeRate()
     writer: WriterConfig | None = WriterConfig()

@@ -148,6 +148,10 @@ class Watched(Model):
     owners: bool = False
     etcd: bool
     sides: tuple[Side, ...] = ()
+    cluster: str | None = None
+    """UID of the cluster that must answer API probes."""
+    answers: str | None = None
+    """What each answer of ingress must hold."""
 
 
 class Meta(Model):
@@ -384,6 +388,8 @@ class Summary(Model):
     windows: tuple[Window, ...] = ()
     probes: Kinds = Field(default_factory=dict[Kind, Probed])
     idle: Kinds = Field(default_factory=dict[Kind, Probed])
+    livez: Probed = Probed()
+    """`/livez` of the API, once a second from each place: told, not judged."""
     writes: Writes = Writes()
     budgets: Budgets = Budgets()
     owners: Owners = Owners()
@@ -489,6 +495,8 @@ class Due(Model):
     budgets: bool = True
     owners: bool = True
     etcd: bool = True
+    answerers: bool = True
+    """Who answered, of ingress and API where those are due."""
     idle: bool = True
     stages: bool = True
     leftovers: bool = True
@@ -509,6 +517,7 @@ class Due(Model):
             budgets=config.budgets,
             owners=config.owners,
             etcd=config.etcd or summary.etcd.due_from is not None,
+            answerers=config.ingress is None or config.answers is not None,
             idle=any(window.label == IDLE for window in summary.windows),
             stages=False,
             leftovers=leftovers,
@@ -548,6 +557,7 @@ class Report(Model):
     stages: tuple[Stage, ...] = ()
     probes: Kinds = Field(default_factory=never_probed)
     idle: Kinds = Field(default_factory=never_probed)
+    livez: Probed = Probed()
     writes: Writes = Writes()
     budgets: Budgets = Budgets()
     owners: Owners = Owners()

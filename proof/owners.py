@@ -48,11 +48,9 @@ def read_owner(kind: str, item: dict[str, Any]) -> OwnerSeen | None:
     if kind == "DaemonSet":
         wanted = int(status.get("desiredNumberScheduled", 0))
         return OwnerSeen(name=name, wanted=wanted, ready=int(status.get("numberReady", 0)), scaled=False)
-    replicas = (item.get("spec") or {}).get("replicas")
+    spec: dict[str, Any] = item.get("spec") or {}
     # Without a number the API server means one.
-    return OwnerSeen(
-        name=name, wanted=1 if replicas is None else int(replicas), ready=int(status.get("readyReplicas", 0))
-    )
+    return OwnerSeen(name=name, wanted=int(spec.get("replicas", 1)), ready=int(status.get("readyReplicas", 0)))
 
 
 @dataclass

@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from proof.config import KINDS, Kind, Place, ProofConfig, Target
+from proof.config import KINDS, LIVEZ, Kind, Livez, Place, ProofConfig, Target
 from proof.connect import open_connection
 from proof.connection import Connection, NotProcessed, Phase, ProbeFailed, Progress, Request
 from proof.http1 import Answer, request_head
 from proof.http2 import request_fields
+from proof.identity import Answerer
 from proof.resolver import StubResolver
+
+LIVEZ_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,24 +77,34 @@ class Address:
     expect: int
     fresh: Request
     kept: Request
+    answerer: Answerer | None = None
+    """Whose answers count; None doesn't look."""
 
 
-def address_of(target: Target, tls: ssl.SSLContext | None, tls_kept: ssl.SSLContext | None = None) -> Address:
+def address_of(
+    target: Target,
+    tls: ssl.SSLContext | None,
+    tls_kept: ssl.SSLContext | None = None,
+    *,
+    path: str = "",
+    token: str | None = None,
+) -> Address:
+    """A target with its TLS contexts; `path` instead of the URL's, `token` to show with each request."""
     parts = urlsplit(target.url)
     assert parts.hostname is not None
     default = 443 if parts.scheme == "https" else 80
     port = parts.port or default
     host = parts.hostname if port == default else f"{parts.hostname}:{port}"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    fields = request_fields(host, path)
+    path = path or (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    fields = request_fields(host, path, token)
     return Address(
         host=parts.hostname,
         port=port,
         tls=tls if parts.scheme == "https" else None,
         tls_kept=(tls_kept or tls) if parts.scheme == "https" else None,
         expect=target.expect,
-        fresh=Request(http1=request_head(host, path, keep=False), http2=fields),
-        kept=Request(http1=request_head(host, path, keep=True), http2=fields),
+        fresh=Request(http1=request_head(host, path, keep=False, token=token), http2=fields),
+        kept=Request(http1=request_head(host, path, keep=True, token=token), http2=fields),
     )
 
 
@@ -102,7 +115,7 @@ class Cell:
         self,
         *,
         place: Place,
-        kind: Kind,
+        kind: Kind | Livez,
         address: Address,
         resolver: StubResolver,
         recorder: Recorder,
@@ -112,7 +125,7 @@ class Cell:
     ) -> None:
         self.name = f"{place.name}/{kind}"
         self._source = place.source_address
-        self._keep = kind.endswith("_kept")
+        self._keep = not kind.endswith("_fresh")
         self._address = address
         self._resolver = resolver
         self._recorder = recorder
@@ -174,6 +187,9 @@ class Cell:
                 progress.phase = "status"
                 start = answer.body[:120].decode("utf-8", "replace").strip()
                 raise ProbeFailed("status", f"{answer.status}, wanted {self._address.expect}: {start}")
+            wrong = self._address.answerer.refuse(answer.body) if self._address.answerer is not None else None
+            if wrong is not None:
+                raise ProbeFailed("wrong answerer", wrong)
         except TimeoutError:
             self._note(seq, due, begun, progress, f"no last byte within {self._timeout:g} s")
         except ProbeFailed as error:
@@ -287,15 +303,15 @@ class Prober:
         return started, stopped
 
     def _start(self, place: Place, resolver: StubResolver) -> list[Cell]:
-        period = 1 / self._probe.rate_hz
         # From the next whole second of the loop's clock on, each cell in a slot of its own: twelve probes
         # at one instant would measure each other.
         second = math.floor(asyncio.get_running_loop().time()) + 1
         cells: list[Cell] = []
-        for kind in KINDS:
-            address = self._addresses.get(kind.split("_")[0])
+        for kind in (*KINDS, LIVEZ):
+            address = self._addresses.get(kind if kind == LIVEZ else kind.split("_")[0])
             if address is None:
                 continue
+            period = LIVEZ_S if kind == LIVEZ else 1 / self._probe.rate_hz
             cell = Cell(
                 place=place,
                 kind=kind,

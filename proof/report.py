@@ -18,6 +18,7 @@ def build(summary: Summary, parts: Parts) -> Report:
         stages=parts.stages,
         probes=never_probed() | summary.probes,
         idle=never_probed() | summary.idle,
+        livez=summary.livez,
         writes=summary.writes,
         budgets=summary.budgets,
         owners=summary.owners,

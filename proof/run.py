@@ -16,6 +16,7 @@ import ssl
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from lightkube.config.kubeconfig import SingleConfig
 
 from migration.clients.asynchronous import REFUSALS, AsyncEtcd, AsyncKubernetes
 from migration.clients.kubeconfig import KubeconfigError, client_identity, read_kubeconfig, server_trust
+from migration.clients.kubernetes import NAMESPACES
 from proof import etcd, marks, writer
 from proof.budgets import BudgetWatcher
-from proof.config import ConfigError, LiveConfig, Place, ProofConfig, Target, write_atomically
+from proof.config import LIVEZ, Api, ConfigError, Ingress, LiveConfig, Place, ProofConfig, Target, write_atomically
 from proof.cpu import CpuSampler
 from proof.http2 import PROTOCOL
+from proof.identity import OBJECT, Answerer
 from proof.model import (
     Budgets,
     BudgetsNow,
@@ -56,50 +59,88 @@ from proof.summary import CONFIGURED, END, META, summarize
 STOP = "stop"
 STATUS = "status.json"
 SUMMARY = "summary.json"
+IDENTIFY_S = 10.0
+"""How long the cluster may take to say who it is, before a run is refused."""
 
 
 def addresses(config: ProofConfig, single: SingleConfig | None) -> dict[str, Address]:
     """The probed targets with their TLS contexts. Raises ConfigError."""
     found: dict[str, Address] = {}
-    if config.ingress is not None:
-        found["ingress"] = _address("ingress", config.ingress, None)
-    if config.api is not None:
-        found["api"] = _address("api", config.api, single)
+    try:
+        if config.ingress is not None:
+            found["ingress"] = _ingress(config.ingress)
+        if config.api is not None:
+            found |= _api(config.api, single)
+    except OSError as error:
+        raise ConfigError(
+            f"certificates can't be read ({error}); check ca, client_cert and client_key of ingress and api, and the "
+            "kubeconfig"
+        ) from None
     return found
 
 
-def _address(key: str, target: Target, single: SingleConfig | None) -> Address:
-    try:
-        return address_of(target, _tls(target, single), _tls_kept(target, single))
-    except OSError as error:
-        raise ConfigError(
-            f"{key}: its certificates can't be read ({error}); check ca, client_cert, client_key and the kubeconfig"
-        ) from None
+def _ingress(target: Ingress) -> Address:
+    tls = _own_tls(target) if target.url.startswith("https:") else None
+    answerer = None if target.answers is None else Answerer(text=target.answers.encode())
+    return replace(address_of(target, tls), answerer=answerer)
 
 
-def _tls(target: Target, single: SingleConfig | None) -> ssl.SSLContext | None:
-    if not target.url.startswith("https:"):
-        return None
-    if target.ca is None and single is not None:
+def _api(target: Api, single: SingleConfig | None) -> dict[str, Address]:
+    """The API as its clients use it: known to it, on new connections and, by HTTP/2, on kept ones.
+
+    To anonymous clients an API server shows no object, and ends their HTTP/2 connections after each answer (feature
+    gate UnauthenticatedHTTP2DOSMitigation).
+    """
+    user = single.user if single is not None else None
+    token = user.token if user is not None and target.client_cert is None else None
+    plain, kept = (_api_tls(target, single) for _ in range(2)) if target.url.startswith("https:") else (None, None)
+    if kept is not None:
+        kept.set_alpn_protocols([PROTOCOL, "http/1.1"])
+    return {
+        "api": address_of(target, plain, kept, path=OBJECT, token=token),
+        LIVEZ: address_of(target, plain, kept, path="/livez", token=token),
+    }
+
+
+def _api_tls(target: Api, single: SingleConfig | None) -> ssl.SSLContext:
+    if target.client_cert is not None:
+        context = _own_tls(target) if target.ca is not None or single is None else server_trust(single)
+        context.load_cert_chain(target.client_cert, target.client_key)
+        return context
+    context = client_identity(single) if single is not None else None
+    if context is None and single is not None and single.user is not None and single.user.token:
         context = server_trust(single)
-    else:
-        context = ssl.create_default_context(cafile=target.ca)
+    if context is None:
+        raise ConfigError(
+            "api: its probes read an object, which takes a client certificate or a token, and the kubeconfig has "
+            "neither; give a kubeconfig with one, or client_cert and client_key"
+        )
+    if target.ca is not None:
+        context.load_verify_locations(target.ca)
+    return context
+
+
+def _own_tls(target: Target) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=target.ca)
     if target.client_cert is not None:
         context.load_cert_chain(target.client_cert, target.client_key)
     return context
 
 
-def _tls_kept(target: Target, single: SingleConfig | None) -> ssl.SSLContext | None:
-    """Offers HTTP/2 for a client that shows a certificate: an API server ends an anonymous one's HTTP/2 connection
-    after each answer (feature gate UnauthenticatedHTTP2DOSMitigation)."""
-    context = None
-    if target.client_cert is not None:
-        context = _tls(target, single)
-    elif target.url.startswith("https:") and target.ca is None and single is not None:
-        context = client_identity(single)
-    if context is not None:
-        context.set_alpn_protocols([PROTOCOL, "http/1.1"])
-    return context
+async def cluster_of(kube: AsyncKubernetes, patience_s: float = IDENTIFY_S) -> str:
+    """The UID by which the kubeconfig's cluster is known. Raises ConfigError where it doesn't say."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            found = await kube.get(NAMESPACES, "kube-system", timeout=5.0)
+            return str(found["metadata"]["uid"])
+        except (*REFUSALS, KeyError, TypeError) as error:
+            if time.monotonic() >= until:
+                raise ConfigError(
+                    f"kubeconfig: its cluster doesn't say who it is ({error}); the right to get the namespace "
+                    "kube-system is needed"
+                ) from None
+        await asyncio.sleep(0.5)
 
 
 class Run:
@@ -142,15 +183,18 @@ class Run:
             loop.add_signal_handler(number, self._stop.set)
         (self.out / STOP).unlink(missing_ok=True)
         config = self.live.current
+        kube = AsyncKubernetes(self._single) if self._single is not None else None
+        cluster = await self._identify(kube)
         epoch, start = time.time(), loop.time()
         self.recorder = DiskRecorder(self.out, lambda at: epoch + (at - start), config.probe.timeout_s)
-        write_atomically(self.out / META, Meta(run=self.name, begin=epoch, config=watched(config)).model_dump_json())
+        write_atomically(
+            self.out / META, Meta(run=self.name, begin=epoch, config=watched(config, cluster)).model_dump_json()
+        )
         self.recorder.event("run_begin", epoch, run=self.name)
         self._configured()
         self.prober = Prober(config, self._addresses, self.recorder)
         names = dict.fromkeys(address.host for address in self._addresses.values() if not is_address(address.host))
         self.names = NameWatcher(list(names), self.recorder.event)
-        kube = AsyncKubernetes(self._single) if self._single is not None else None
         self.writer = self._make_writer(kube)
         self.budgets = BudgetWatcher(kube, self.recorder.event) if kube is not None and config.budgets else None
         self.pods = PodWatcher(kube, config.sides, self.recorder.event) if kube is not None and config.sides else None
@@ -182,6 +226,20 @@ class Run:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
         return await self._finish(kube, writing)
+
+    async def _identify(self, kube: AsyncKubernetes | None) -> str | None:
+        """Which cluster must answer API probes; None where there are none. Raises ConfigError."""
+        api = self.live.current.api
+        if api is None:
+            return None
+        told = await cluster_of(kube) if kube is not None else api.cluster
+        if told is None:
+            raise ConfigError("api: which cluster must answer isn't known; give a kubeconfig, or api.cluster, its UID")
+        if api.cluster not in (None, told):
+            raise ConfigError(f"api: must be answered by cluster {api.cluster}, and the kubeconfig leads to {told}")
+        answerer = Answerer(text=told.encode(), cluster=True)
+        self._addresses["api"] = replace(self._addresses["api"], answerer=answerer)
+        return told
 
     def _configured(self) -> None:
         """Write down what the configuration says from now on: what was due is judged by it (`proof.due`)."""
@@ -354,7 +412,11 @@ class Run:
         return None if self.pods is None else self.pods.counts()
 
     def _status(self, now: float) -> Status:
-        cells = {name: CellTotals(**vars(totals)) for name, totals in self.recorder.totals.items()}
+        cells = {
+            name: CellTotals(**vars(totals))
+            for name, totals in self.recorder.totals.items()
+            if not name.endswith(f"/{LIVEZ}")
+        }
         book = self.etcd.book
         return Status(
             t=round(now, 1),
@@ -377,8 +439,8 @@ class Run:
         )
 
 
-def watched(config: ProofConfig) -> Watched:
-    """What the report says of the configuration."""
+def watched(config: ProofConfig, cluster: str | None) -> Watched:
+    """What the report says of the configuration, and of the cluster that must answer."""
     return Watched(
         ingress=config.ingress.url if config.ingress else None,
         api=config.api.url if config.api else None,
@@ -390,6 +452,8 @@ def watched(config: ProofConfig) -> Watched:
         owners=config.owners,
         etcd=config.etcd is not None,
         sides=config.sides,
+        cluster=cluster,
+        answers=config.ingress.answers if config.ingress else None,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from proof import marks
-from proof.config import KINDS, Kind, Place, ProbeRate
+from proof.config import KINDS, LIVEZ, Kind, Livez, Place, ProbeRate
 from proof.due import Configured, Span, Spans, active_spans, split
 from proof.model import (
     BETWEEN,
@@ -43,7 +43,8 @@ from proof.model import (
     clock,
     label_at,
 )
-from proof.recorder import EVENTS, SECONDS
+from proof.prober import LIVEZ_S
+from proof.recorder import EVENTS, LIVEZ_FAILED, PROBE_FAILED, SECONDS
 from proof.writer import JOURNAL, read_journal
 
 META = "meta.json"
@@ -177,7 +178,7 @@ class Part:
         self.cells: dict[str, Tally] = {}
 
     def cell(self, name: str) -> Tally:
-        return self.cells.setdefault(name, Tally(self._period))
+        return self.cells.setdefault(name, Tally(LIVEZ_S if name.endswith(f"/{LIVEZ}") else self._period))
 
     def expect(self, kinds: Sequence[Kind], spans: Spans, within: tuple[Span, ...]) -> None:
         """What was due of these kinds, in the stretches of time that are this part."""
@@ -188,20 +189,22 @@ class Part:
 
     def kinds(self) -> Kinds:
         """Every kind that was probed, or due."""
-        kinds: Kinds = {}
-        for kind in KINDS:
-            places = {name.split("/")[0]: tally for name, tally in self.cells.items() if name.split("/")[1] == kind}
-            if not places:
-                continue
-            whole = Tally(self._period)
-            for tally in places.values():
-                whole.add(tally)
-            by_place = {place: tally.cell() for place, tally in places.items()}
-            # An outage is one place's: failures of two places one after the other are two outages.
-            longest = max(cell.longest_outage_s for cell in by_place.values())
-            total: dict[str, Any] = dict(whole.cell())
-            kinds[kind] = Probed.model_validate(total | {"longest_outage_s": longest, "by_place": by_place})
-        return kinds
+        found: list[tuple[Kind, Probed | None]] = [(kind, self.probed(kind)) for kind in KINDS]
+        return {kind: probed for kind, probed in found if probed is not None}
+
+    def probed(self, kind: Kind | Livez) -> Probed | None:
+        """One kind, over all places and by place; None where it was neither probed nor due."""
+        places = {name.split("/")[0]: tally for name, tally in self.cells.items() if name.split("/")[1] == kind}
+        if not places:
+            return None
+        whole = Tally(self._period)
+        for tally in places.values():
+            whole.add(tally)
+        by_place = {place: tally.cell() for place, tally in places.items()}
+        # An outage is one place's: failures of two places one after the other are two outages.
+        longest = max(cell.longest_outage_s for cell in by_place.values())
+        total: dict[str, Any] = dict(whole.cell())
+        return Probed.model_validate(total | {"longest_outage_s": longest, "by_place": by_place})
 
 
 NOTED = (
@@ -237,12 +240,12 @@ def summarize(out: Path) -> Summary:
         if event["event"] == CONFIGURED:
             places = tuple(Place.model_validate(place) for place in event["places"])
             configured.append(Configured(t=event["t"], places=places))
-        elif event["event"] == "probe_failed":
+        elif event["event"] in (PROBE_FAILED, LIVEZ_FAILED):
             # By whole seconds, as the counts are.
             label = label_at(windows, math.floor(event["t"]) + 0.5) or BETWEEN
             failure = FailedProbe(**event, window=label, at=clock(event["t"]))
             parts[label == IDLE].cell(failure.cell).add_failure(failure)
-            if len(failures) < MOST_FAILURES:
+            if failure.event == PROBE_FAILED and len(failures) < MOST_FAILURES:
                 failures.append(failure)
         elif event["event"] == "name_empty":
             names.add(event, label_at(windows, event["t"]) or BETWEEN)
@@ -267,6 +270,7 @@ def summarize(out: Path) -> Summary:
         windows=tuple(windows),
         probes=parts[False].kinds(),
         idle=parts[True].kinds(),
+        livez=parts[False].probed(LIVEZ) or Probed(),
         writes=_writes(out, end, windows),
         budgets=_budgets(end, windows),
         owners=end.owners if end else Owners(),
@@ -290,7 +294,9 @@ def _expect(
         configured = [Configured(t=meta.begin, places=places)]
     edges = marks.place_edges(marks.read(out))
     spans = active_spans(configured, edges, meta.begin, until)
-    kinds = [kind for kind in KINDS if (meta.config.ingress if kind.startswith("ingress") else meta.config.api)]
+    kinds: list[Kind] = [
+        kind for kind in KINDS if (meta.config.ingress if kind.startswith("ingress") else meta.config.api)
+    ]
     idle, rest = split((window for window in windows if window.label == IDLE), meta.begin, until)
     parts[True].expect(kinds, spans, idle)
     parts[False].expect(kinds, spans, rest)

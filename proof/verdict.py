@@ -33,6 +33,7 @@ def judge(report: Report) -> list[str]:
         *_errors(report),
         *_probes("Before stage 0 (idle), ", idle),
         *_probes("", probes),
+        *(_answerers(report) if due.answerers else ()),
         *_names(report.names),
         *(_writes(report.writes) if due.writer else ()),
         *(_budgets(report.budgets) if due.budgets else ()),
@@ -96,6 +97,16 @@ def _cell(where: str, name: str, cell: Cell) -> list[str]:
         found.append(
             f"{where}{name}: {cell.due - cell.sent} of {cell.due} requests that were due were not sent{starved}."
         )
+    return found
+
+
+def _answerers(report: Report) -> list[str]:
+    watched, due = report.watched, report.due
+    found: list[str] = []
+    if due.ingress and (watched is None or watched.answers is None):
+        found.append("Who answered ingress was not looked at (ingress.answers).")
+    if due.api and (watched is None or watched.cluster is None):
+        found.append("Which cluster answered the API was not looked at.")
     return found
 
 

@@ -80,7 +80,7 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
     end = begin_of(9)
     config = Watched(
         ingress="http://shop.apps.pet.lab.internal:8080/",
-        api="https://api.pet.lab.internal:6443/livez",
+        api="https://api.pet.lab.internal:6443",
         rate_hz=10,
         timeout_s=1,
         places=("old", "connected", "new"),
@@ -89,6 +89,8 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
         owners=True,
         etcd=True,
         sides=SIDES,
+        cluster="6f1c0d2e-0000-4000-8000-000000000001",
+        answers='{"pod": "ingress-',
     )
     (out / "meta.json").write_text(Meta(run="made", begin=BEGIN, config=config).model_dump_json())
     marks.add(out, "idle begin", BEGIN)

@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 
+CLUSTER = "6f1c0d2e-0000-4000-8000-000000000001"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 OK_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
@@ -33,8 +34,9 @@ OK_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok
 class Exchange:
     """One request as a handler sees it."""
 
-    def __init__(self, writer: asyncio.StreamWriter, connection: int, nth: int) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, connection: int, nth: int, path: str = "/") -> None:
         self.writer = writer
+        self.path = path
         self.connection = connection
         self.nth = nth
         """Number of the request on its connection, from 1."""
@@ -90,15 +92,33 @@ class HttpServer:
         self.peers.append(writer.get_extra_info("peername")[0])
         number, nth = len(self.peers), 0
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
+            while head := await reader.readuntil(b"\r\n\r\n"):
                 nth += 1
                 self.requests += 1
-                await self.handler(Exchange(writer, number, nth))
+                await self.handler(Exchange(writer, number, nth, head.split(b" ")[1].decode()))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._writers.discard(writer)
             writer.close()
+
+
+def says(body: bytes) -> Handler:
+    """Answers 200 with this body."""
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    return handler
+
+
+def says_cluster(uid: str) -> Handler:
+    """Answers as the API server of the cluster with that UID."""
+    return says(json.dumps(kube_system(uid)).encode())
+
+
+def kube_system(uid: str) -> dict[str, Any]:
+    return {"kind": "Namespace", "metadata": {"name": "kube-system", "uid": uid}}
 
 
 async def well(exchange: Exchange) -> None:
@@ -236,6 +256,7 @@ class FakeKube:
     async def start(self) -> FakeKube:
         app = web.Application()
         app.router.add_post("/api/v1/namespaces", self._namespace)
+        app.router.add_get("/api/v1/namespaces/kube-system", self._kube_system)
         app.router.add_post("/api/v1/namespaces/proof/configmaps", self._create)
         app.router.add_get("/api/v1/namespaces/proof/configmaps", self._list)
         app.router.add_delete("/api/v1/namespaces/proof/configmaps", self._delete)
@@ -274,6 +295,9 @@ class FakeKube:
 
     async def _namespace(self, _: web.Request) -> web.Response:
         return web.json_response({"message": "already there"}, status=409)
+
+    async def _kube_system(self, _: web.Request) -> web.Response:
+        return web.json_response(kube_system(CLUSTER))
 
     async def _create(self, request: web.Request) -> web.Response:
         body = await request.json()

@@ -15,17 +15,30 @@ from migration.clients.kubeconfig import read_kubeconfig
 from proof import __main__ as cli
 from proof import marks
 from proof.budgets import BudgetWatcher
-from proof.config import ConfigError, WriterConfig
+from proof.config import KINDS, ConfigError, ProofConfig, WriterConfig
 from proof.html import write_html
+from proof.http1 import Exchange as HttpExchange
 from proof.model import Due, Parts, Report, Stage, Status, Summary
 from proof.names import NameWatcher
 from proof.report import build
 from proof.resolver import server_query
-from proof.run import Run
+from proof.run import Run, addresses, cluster_of
 from proof.summary import lines, read, summarize
 from proof.watch import line
 from proof.writer import Writer, key_name, key_value, read_back, read_journal
-from tests.proof.servers import DnsServer, FakeKube, HttpServer, budget, certificates, deployment, pod
+from tests.proof.servers import (
+    CLUSTER,
+    DnsServer,
+    Exchange,
+    FakeKube,
+    HttpServer,
+    budget,
+    certificates,
+    deployment,
+    pod,
+    says,
+    says_cluster,
+)
 from tests.proof.test_probes import until
 
 INGRESS, API = "shop.apps.pet.lab.internal", "api.pet.lab.internal"
@@ -209,10 +222,16 @@ def test_a_record_missing_between_two_looks_of_the_cache_is_seen(tmp_path: Path)
     assert events[0] == ("name_empty", {"place": "old", "name": INGRESS, "answer": "NXDOMAIN"})
 
 
-def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]) -> Summary:
+def whole_run(
+    tmp_path: Path,
+    during: Callable[[FakeKube, HttpServer, Run], Any],
+    also: Callable[[HttpServer], Any] | None = None,
+) -> Summary:
+    """A run against servers of its own; `also` is given the API that the probes ask."""
+
     async def main() -> Summary:
         ca, tls = certificates(tmp_path, API)
-        ingress, server = await HttpServer().start(), await HttpServer(tls=tls).start()
+        ingress, server = await HttpServer().start(), await HttpServer(says_cluster(CLUSTER), tls=tls).start()
         dns = await DnsServer({INGRESS: (["127.0.0.1"], 1), API: (["127.0.0.1"], 1)}).start()
         api = FakeKube()
         api.budgets = [budget("web", 3, 3)]
@@ -220,8 +239,8 @@ def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]
         await api.start()
         config = {
             "places": [{"name": "old", "source_address": "127.10.0.10", "resolver": dns.address}],
-            "ingress": {"url": f"http://{INGRESS}:{ingress.port}/"},
-            "api": {"url": f"https://{API}:{server.port}/readyz", "ca": str(ca)},
+            "ingress": {"url": f"http://{INGRESS}:{ingress.port}/", "answers": "ok"},
+            "api": {"url": f"https://{API}:{server.port}", "ca": str(ca)},
             "kubeconfig": api.kubeconfig(tmp_path),
             # Slow enough that a busy machine starves no request: that it would be told is tested elsewhere.
             "probe": {"rate_hz": 2, "timeout_s": 20},
@@ -235,6 +254,8 @@ def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]
         task = asyncio.create_task(run.until_stopped())
         await until(lambda: (tmp_path / "out/status.json").exists() or task.done())
         await during(api, ingress, run)
+        if also is not None:
+            await also(server)
         if not task.done():
             (tmp_path / "out/stop").touch()
         await api.events.put(None)
@@ -285,6 +306,9 @@ def test_a_run_where_nothing_happens_is_ok_and_its_page_stands_alone(tmp_path: P
         for numbers in part.values():
             assert numbers.due == numbers.sent > 0
             assert list(numbers.by_place) == ["old"]
+    assert report.livez.due > 0
+    assert report.watched is not None
+    assert report.watched.cluster == CLUSTER
     assert report.writes.acknowledged > 0
     assert report.budgets.watched == 1
     assert (report.owners.watched, report.owners.ready_before, report.owners.ready_after) == (1, 3, 3)
@@ -319,6 +343,92 @@ def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Pa
     assert "Deployment shop/web was scaled from 3 to 0" in reasons
     assert "acknowledged writes are lost: w-" in reasons
     assert "api_" not in reasons
+
+
+def test_probes_answered_by_another_cluster_and_another_application_fail(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        await idle_and_stage_0(tmp_path)
+        ingress.handler = says(b"page of another team")
+
+    async def also(server: HttpServer) -> None:
+        server.handler = says_cluster("a-twin")
+        await until(lambda: all(status(tmp_path).cells[f"old/{kind}"].failed >= 2 for kind in KINDS))
+
+    reasons = "\n".join(judged(whole_run(tmp_path, during, also)).reasons)
+    assert f"mostly wrong answerer: cluster a-twin answered, not {CLUSTER}." in reasons
+    assert "mostly wrong answerer: 'page of another team' was answered, without 'ok'." in reasons
+    assert all(f"{kind} from old: " in reasons for kind in KINDS)
+
+
+def test_a_stopping_servers_livez_is_counted_apart_and_fails_nothing(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        await idle_and_stage_0(tmp_path)
+
+    async def also(server: HttpServer) -> None:
+        async def drained(exchange: Exchange) -> None:
+            if exchange.path == "/livez":
+                body = b"[-]etcd failed: reason withheld"
+                head = f"HTTP/1.1 500 Internal Server Error\r\nContent-Length: {len(body)}\r\n\r\n"
+                await exchange.send(head.encode() + body)
+            else:
+                await says_cluster(CLUSTER)(exchange)
+
+        server.handler = drained
+        await until(lambda: '"livez_failed"' in (tmp_path / "out/events.jsonl").read_text())
+
+    report = judged(whole_run(tmp_path, during, also))
+    assert report.reasons == ()
+    assert report.livez.failed > 0
+    assert "[-]etcd failed" in next(iter(report.livez.why))
+    assert report.failures == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"api": {"url": "https://127.0.0.1:1", "cluster": "another"}}, "must be answered by cluster another"),
+        ({"api": {"url": "https://127.0.0.1:1/livez"}}, "must have no path"),
+    ],
+)
+def test_an_api_that_can_not_be_told_from_another_is_refused(tmp_path: Path, change: Any, told: str) -> None:
+    async def main() -> None:
+        api = await FakeKube().start()
+        config = {"places": [{"name": "here"}], "kubeconfig": api.kubeconfig(tmp_path)} | change
+        (tmp_path / "proof.json").write_text(json.dumps(config))
+        try:
+            await Run(tmp_path / "proof.json", tmp_path / "out").until_stopped()
+        finally:
+            await api.stop()
+
+    with pytest.raises(ConfigError, match=told):
+        asyncio.run(main())
+
+
+def test_a_cluster_that_does_not_say_who_it_is_is_not_watched(tmp_path: Path) -> None:
+    async def main() -> None:
+        api = await FakeKube().start()
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
+        await api.stop()
+        try:
+            await cluster_of(kube, patience_s=0)
+        finally:
+            await kube.close()
+
+    with pytest.raises(ConfigError, match="doesn't say who it is"):
+        asyncio.run(main())
+
+
+def test_probes_of_an_api_show_who_they_are_or_do_not_begin(tmp_path: Path) -> None:
+    kubeconfig = FakeKube().kubeconfig(tmp_path)
+    known = read_kubeconfig(kubeconfig)
+    config = ProofConfig.model_validate({"places": [{"name": "a"}], "api": {"url": "https://api:6443"}})
+    asked = addresses(config, known)["api"]
+    assert b"Authorization: Bearer t\r\n" in HttpExchange(asked.fresh.http1).request
+    assert ("authorization", "Bearer t") in asked.kept.http2
+    assert (":path", "/api/v1/namespaces/kube-system") in asked.kept.http2
+    stranger = Path(kubeconfig).read_text().replace('"token": "t"', '"username": "nobody"')
+    with pytest.raises(ConfigError, match="takes a client certificate or a token"):
+        addresses(config, read_kubeconfig(stranger))
 
 
 def test_a_killed_run_can_be_summed_up_but_is_not_ok(tmp_path: Path) -> None:

@@ -18,6 +18,19 @@ def cell(**changes: Any) -> dict[str, Any]:
     return {"due": 100, "sent": 100, "failed": 0, "longest_outage_s": 0, "p50_ms": 1, "p99_ms": 2} | changes
 
 
+WATCHED: dict[str, Any] = {
+    "ingress": "http://shop/",
+    "api": None,
+    "rate_hz": 10,
+    "timeout_s": 1,
+    "places": ["here"],
+    "writer": None,
+    "budgets": True,
+    "owners": True,
+    "etcd": False,
+}
+
+
 def good() -> dict[str, Any]:
     """A good report as its JSON has it; each test breaks one thing in it."""
 
@@ -40,6 +53,7 @@ def good() -> dict[str, Any]:
         "leftovers": [],
         "leftovers_looked_for": True,
         "finished": True,
+        "watched": WATCHED | {"cluster": "6f1c", "answers": "shop"},
     }
 
 
@@ -131,6 +145,21 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
         "nothing that was due",
         set_at("due", value=dict.fromkeys(Due.model_fields, False)),
         ["Nothing was due, so nothing was shown."],
+    ),
+    (
+        "nobody looked who answered ingress",
+        set_at("watched", "answers", value=None),
+        ["Who answered ingress was not looked at (ingress.answers)."],
+    ),
+    (
+        "nobody looked which cluster answered",
+        set_at("watched", "cluster", value=None),
+        ["Which cluster answered the API was not looked at."],
+    ),
+    (
+        "an API server that says it isn't alive while it answers",
+        set_at("livez", value={"due": 300, "sent": 300, "failed": 7, "by_place": {"old": cell(failed=7)}}),
+        [],
     ),
     ("a kind without probes", set_at("probes", "api_kept", value={}), ["api_kept was never probed."]),
     (
@@ -357,10 +386,11 @@ def test_each_breach_is_named_and_nothing_else(change: Callable[[dict[str, Any]]
 
 
 def test_an_empty_report_is_not_ok() -> None:
-    assert len(judge(Report())) == 4 + 4 + 7
+    assert len(judge(Report())) == 4 + 4 + 2 + 7
 
 
 MISSING: list[tuple[str, str, Any, str]] = [
+    ("answerers", "watched", None, "Which cluster answered the API was not looked at."),
     ("ingress", "probes", {}, "ingress_fresh was never probed."),
     ("api", "probes", {}, "api_kept was never probed."),
     ("writer", "writes", {}, "No write was acknowledged."),
@@ -383,18 +413,7 @@ def test_what_was_due_and_is_missing_is_a_breach_and_what_was_not_due_is_none(
 
 
 def summary_of(**config: Any) -> Summary:
-    told = {
-        "ingress": "http://shop/",
-        "api": None,
-        "rate_hz": 10,
-        "timeout_s": 1,
-        "places": ["here"],
-        "writer": None,
-        "budgets": True,
-        "owners": True,
-        "etcd": False,
-    }
-    return Summary(config=Watched.model_validate(told | config))
+    return Summary(config=Watched.model_validate(WATCHED | config))
 
 
 def test_a_watch_owes_what_it_was_configured_to_watch() -> None:
@@ -406,6 +425,7 @@ def test_a_watch_owes_what_it_was_configured_to_watch() -> None:
         budgets=True,
         owners=True,
         etcd=False,
+        answerers=False,
         idle=False,
         stages=False,
         leftovers=False,
