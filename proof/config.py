@@ -116,6 +116,9 @@ class ProbeRate(Model):
     rate_hz: float = Field(default=10.0, ge=MIN_RATE_HZ, le=100)
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     """From the start of the request (name resolution, then connect) to the last byte of the answer."""
+    max_late_s: float = Field(default=0.25, gt=0, le=1)
+    """The prober's own lateness from which on a request isn't sent, or isn't counted against the cluster when its time
+    runs out: the machine that probes was too busy, and the run isn't believed."""
 
 
 class WriterConfig(Model):

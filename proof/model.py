@@ -17,6 +17,7 @@ from proof.config import KINDS, MAX_GAP_S, Kind, Model, Side, WriterConfig
 IDLE = "idle"
 """Label of the window in which nothing is changed: what the probes see of the cluster at rest."""
 BETWEEN = "between stages"
+EXIT_DOUBTED = 3
 
 
 def clock(t: float) -> str:
@@ -116,6 +117,8 @@ class ProbeFailure(Model):
     elapsed_ms: float
     loop_late_ms: float
     """The prober's own worst lateness meanwhile."""
+    starved: bool = False
+    """Not sent, or out of time, while the prober was late beyond its limit: not for certain the cluster's fault."""
 
 
 class FailedProbe(ProbeFailure):
@@ -152,6 +155,9 @@ class Watched(Model):
     """UID of the cluster that must answer API probes."""
     answers: str | None = None
     """What each answer of ingress must hold."""
+    priority: tuple[str, ...] = ()
+    """What the prober had before others on its machine."""
+    max_late_s: float = 0.25
 
 
 class Meta(Model):
@@ -176,6 +182,9 @@ class Cell(Model):
     longest_outage_s: float = 0.0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    starved: int = 0
+    """Of the failed ones, those that the prober's own lateness explains. Other figures of failures leave them out."""
+    starved_by_window: dict[str, int] = Field(default_factory=dict[str, int])
     reopened: int = 0
     worst_late_ms: float = 0.0
     failed_by_window: dict[str, int] = Field(default_factory=dict[str, int])
@@ -552,6 +561,9 @@ class Report(Model):
     versions: dict[str, str] = Field(default_factory=dict[str, str])
     ok: bool = False
     reasons: tuple[str, ...] = ()
+    believable: bool = True
+    """False where the machine that probed was too busy; then `doubts`, which stand among `reasons` too, say so."""
+    doubts: tuple[str, ...] = ()
     seconds: float = 0.0
     peak_rss_mb: int = 0
     stages: tuple[Stage, ...] = ()
@@ -577,3 +589,10 @@ class Report(Model):
     watched: Watched | None = None
     begin: str | None = None
     end: str | None = None
+
+    @property
+    def exit_status(self) -> int:
+        """0 ok, 1 not ok, 3 where nothing is wrong but that the machine was too busy to tell."""
+        if self.ok:
+            return 0
+        return EXIT_DOUBTED if len(self.doubts) == len(self.reasons) else 1

@@ -2,8 +2,8 @@
 earlier ones.
 
 A closed loop would wait out an outage and count it as one slow request. Here the time of request n is start
-+ n × period; what is not sent within one period of that is a failure of its own kind ("not sent"), told
-apart by the loop's lateness.
++ n × period; what the prober itself comes to too late isn't sent, and is a failure of its own kind ("not sent"): the
+machine's, not the cluster's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from proof.connection import Connection, NotProcessed, Phase, ProbeFailed, Progr
 from proof.http1 import Answer, request_head
 from proof.http2 import request_fields
 from proof.identity import Answerer
-from proof.resolver import StubResolver
+from proof.resolver import NO_ANSWER, StubResolver
 
 LIVEZ_S = 1.0
 
@@ -39,6 +39,8 @@ class Failure:
     """The prober's own worst lateness while the request ran: near the time limit, the machine starved, not
     the service.
     """
+    starved: bool = False
+    """Time ran out while the prober itself was late beyond its limit: nobody can say whose time it was."""
 
 
 class Recorder(Protocol):
@@ -122,6 +124,7 @@ class Cell:
         lateness: Lateness,
         period_s: float,
         timeout_s: float,
+        max_late_s: float,
     ) -> None:
         self.name = f"{place.name}/{kind}"
         self._source = place.source_address
@@ -132,6 +135,7 @@ class Cell:
         self._lateness = lateness
         self._period = period_s
         self._timeout = timeout_s
+        self._max_late = max_late_s
         self._idle: Connection | None = None
         self._ended_by_server = False
         self._running: set[asyncio.Task[None]] = set()
@@ -169,7 +173,7 @@ class Cell:
         late = now - due
         self._lateness.note(now, late)
         self._recorder.due(self.name, due, late * 1000)
-        if late > self._period:
+        if late > self._max_late:
             self._recorder.not_sent(self.name, seq, due, late * 1000)
             return
         task = loop.create_task(self._probe(seq, due))
@@ -191,24 +195,28 @@ class Cell:
             if wrong is not None:
                 raise ProbeFailed("wrong answerer", wrong)
         except TimeoutError:
-            self._note(seq, due, begun, progress, f"no last byte within {self._timeout:g} s")
+            self._note(seq, due, begun, progress, f"no last byte within {self._timeout:g} s", of_time=True)
         except ProbeFailed as error:
             progress.phase = error.phase
-            self._note(seq, due, begun, progress, error.detail)
+            self._note(seq, due, begun, progress, error.detail, of_time=error.detail.endswith(NO_ANSWER))
         except Exception as error:  # noqa: BLE001 - a fault of the prober's own must not pass for an answer
             progress.phase = "prober"
             self._note(seq, due, begun, progress, f"{type(error).__name__}: {error}")
         else:
             self._recorder.answered(self.name, due, (loop.time() - begun) * 1000, progress.peer or "")
 
-    def _note(self, seq: int, due: float, begun: float, progress: Progress, detail: str) -> None:
+    def _note(
+        self, seq: int, due: float, begun: float, progress: Progress, detail: str, *, of_time: bool = False
+    ) -> None:
         now = asyncio.get_running_loop().time()
+        late_ms = self._lateness.worst_ms(begun - self._period)
         failure = Failure(
             phase=progress.phase,
             detail=detail,
             peer=progress.peer,
             elapsed_ms=round((now - begun) * 1000, 1),
-            loop_late_ms=self._lateness.worst_ms(begun - self._period),
+            loop_late_ms=late_ms,
+            starved=of_time and late_ms > self._max_late * 1000,
         )
         self._recorder.failed(self.name, seq, due, failure)
 
@@ -321,6 +329,7 @@ class Prober:
                 lateness=self._lateness,
                 period_s=period,
                 timeout_s=self._probe.timeout_s,
+                max_late_s=self._probe.max_late_s,
             )
             cell.start(second + period * (self._slots % 12) / 12)
             self._slots += 1

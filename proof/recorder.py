@@ -119,8 +119,15 @@ class DiskRecorder:
         if cell.endswith(f"/{LIVEZ}"):
             return
         self.last_failure = f"{cell}: not sent: the prober was {late_ms:.0f} ms late"
-        self.event(PROBE_FAILED, self._wall(due), cell=cell, seq=seq, phase="not_sent",
-                   detail="the prober was late", peer=None, elapsed_ms=0.0, loop_late_ms=round(late_ms, 1))  # fmt: skip
+        failure = Failure(
+            phase="not_sent",
+            detail="the prober was late",
+            peer=None,
+            elapsed_ms=0.0,
+            loop_late_ms=round(late_ms, 1),
+            starved=True,
+        )
+        self.event(PROBE_FAILED, self._wall(due), cell=cell, seq=seq, **asdict(failure))
 
     def event(self, kind: str, at: float, **data: Any) -> None:
         """Note something at `at` (epoch seconds)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proof.model import Parts, Report, Summary, clock, never_probed
-from proof.verdict import judge
+from proof.verdict import doubts, judge
 
 
 def build(summary: Summary, parts: Parts) -> Report:
@@ -39,5 +39,12 @@ def build(summary: Summary, parts: Parts) -> Report:
         begin=None if begin is None else clock(begin),
         end=None if end is None else clock(end),
     )
-    reasons = judge(report)
-    return report.model_copy(update={"ok": not reasons, "reasons": tuple(reasons)})
+    breaches, doubted = judge(report), doubts(report)
+    return report.model_copy(
+        update={
+            "ok": not breaches and not doubted,
+            "reasons": (*breaches, *doubted),
+            "believable": not doubted,
+            "doubts": tuple(doubted),
+        }
+    )

@@ -50,7 +50,7 @@ from proof.model import (
 from proof.names import NameWatcher
 from proof.owners import OwnerWatcher
 from proof.pods import PodWatcher
-from proof.priority import prefer_this_process
+from proof.priority import as_others, prefer_this_process
 from proof.prober import Address, Prober, address_of
 from proof.recorder import SECONDS, DiskRecorder
 from proof.resolver import NoResolver, Query, StubResolver, is_address, server_query
@@ -169,7 +169,7 @@ class Run:
                 "(or set writer: null, budgets: false, owners: false)"
             )
         self.name = secrets.token_hex(4)
-        self.priority: list[str] = []
+        self.priority: tuple[str, ...] = ()
         self._stop = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proof")
 
@@ -188,7 +188,8 @@ class Run:
         epoch, start = time.time(), loop.time()
         self.recorder = DiskRecorder(self.out, lambda at: epoch + (at - start), config.probe.timeout_s)
         write_atomically(
-            self.out / META, Meta(run=self.name, begin=epoch, config=watched(config, cluster)).model_dump_json()
+            self.out / META,
+            Meta(run=self.name, begin=epoch, config=watched(config, cluster, self.priority)).model_dump_json(),
         )
         self.recorder.event("run_begin", epoch, run=self.name)
         self._configured()
@@ -344,6 +345,7 @@ class Run:
         probed_until = time.time()
         await self.prober.stop()
         self.names.stop_all()
+        as_others()
         if self.writer is not None and writing is not None:
             self.writer.stop()
             await writing
@@ -439,8 +441,8 @@ class Run:
         )
 
 
-def watched(config: ProofConfig, cluster: str | None) -> Watched:
-    """What the report says of the configuration, and of the cluster that must answer."""
+def watched(config: ProofConfig, cluster: str | None, priority: tuple[str, ...]) -> Watched:
+    """What the report says of the configuration, of the cluster that must answer, and of the prober's priority."""
     return Watched(
         ingress=config.ingress.url if config.ingress else None,
         api=config.api.url if config.api else None,
@@ -454,6 +456,8 @@ def watched(config: ProofConfig, cluster: str | None) -> Watched:
         sides=config.sides,
         cluster=cluster,
         answers=config.ingress.answers if config.ingress else None,
+        priority=priority,
+        max_late_s=config.probe.max_late_s,
     )
 
 

@@ -63,6 +63,7 @@ class Tally:
     expected: int = 0
     sent: int = 0
     failed: int = 0
+    starved: Counter[str] = field(default_factory=Counter[str])
     reopened: int = 0
     late_ms: float = 0.0
     ms: list[float] = field(default_factory=list[float])
@@ -79,6 +80,9 @@ class Tally:
         self.ms += cell.ms
 
     def add_failure(self, failure: FailedProbe) -> None:
+        if failure.starved:
+            self.starved[failure.window] += 1
+            return
         self.by_window[failure.window] += 1
         self.why[f"{failure.phase}: {failure.detail}"] += 1
         self.failed_at.append(failure.t)
@@ -89,6 +93,7 @@ class Tally:
         self.expected += other.expected
         self.sent += other.sent
         self.failed += other.failed
+        self.starved += other.starved
         self.reopened += other.reopened
         self.late_ms = max(self.late_ms, other.late_ms)
         self.ms += other.ms
@@ -108,6 +113,8 @@ class Tally:
             longest_outage_s=longest_outage(self.failed_at, self.period_s),
             p50_ms=percentile(self.ms, 50),
             p99_ms=percentile(self.ms, 99),
+            starved=self.starved.total(),
+            starved_by_window=dict(self.starved),
             reopened=self.reopened,
             worst_late_ms=round(self.late_ms, 1),
             failed_by_window=dict(self.by_window),

@@ -6,6 +6,8 @@ What was due and not measured is a breach as well: a proof that can pass by not 
 
 from __future__ import annotations
 
+from collections import Counter
+
 from proof.config import KINDS, Kind
 from proof.model import Budgets, Cell, Etcd, Kinds, Name, Owners, Probed, Report, Stage, Writes, clock
 
@@ -42,6 +44,33 @@ def judge(report: Report) -> list[str]:
         *(_stages(report.stages) if due.stages else ()),
         *(_leftovers(report) if due.leftovers else ()),
     ]
+
+
+def doubts(report: Report) -> list[str]:
+    """Why the run isn't to be believed, whatever it saw: the machine that probed was too busy."""
+    due = report.due
+    parts = (report.probes, *((report.idle,) if due.idle else ()))
+    cells = [part[kind] for part in parts for kind in KINDS if due.kind(kind) and kind in part]
+    starved = sum(_starved(cell) for cell in cells)
+    if not starved:
+        return []
+    windows: Counter[str] = Counter()
+    for cell in cells:
+        windows.update(cell.starved_by_window)
+    when = " (" + ", ".join(f"{label}: {count}" for label, count in windows.items()) + ")" if windows else ""
+    late = max(cell.worst_late_ms for cell in cells)
+    limit = f", limit {report.watched.max_late_s * 1000:g} ms" if report.watched else ""
+    had = " and ".join(report.watched.priority) if report.watched and report.watched.priority else "none"
+    due_all = sum(cell.due for cell in cells)
+    return [
+        f"This machine was too busy to be believed: {starved} of {due_all} requests were not sent, or ran out of time, "
+        f"while the prober itself was late (by up to {late:.0f} ms{limit}){when}. They are not counted against the "
+        f"cluster. Repeat it on a machine with time to spare (priority over others: {had})."
+    ]
+
+
+def _starved(cell: Cell) -> int:
+    return max(cell.starved, cell.due - cell.sent)
 
 
 def _errors(report: Report) -> list[str]:
@@ -81,22 +110,21 @@ def _probes(where: str, kinds: Kinds) -> list[str]:
 
 
 def _broken(cell: Cell) -> bool:
-    return cell.failed > 0 or cell.sent != cell.due or cell.due < cell.expected
+    return _failed(cell) > 0 or cell.due < cell.expected
+
+
+def _failed(cell: Cell) -> int:
+    """What counts against the cluster."""
+    return max(0, cell.failed - _starved(cell))
 
 
 def _cell(where: str, name: str, cell: Cell) -> list[str]:
     found: list[str] = []
     if cell.due < cell.expected:
         found.append(f"{where}{name}: only {cell.due} requests were made where {cell.expected} were due.")
-    if cell.failed:
+    if _failed(cell):
         told = f"{_when(cell)}{_longest(cell)}{_why(cell)}"
-        found.append(f"{where}{name}: {cell.failed} of {cell.due} requests failed{told}.")
-    if cell.sent != cell.due:
-        late = cell.worst_late_ms
-        starved = f"; the prober itself was up to {late:.0f} ms late" if late else ""
-        found.append(
-            f"{where}{name}: {cell.due - cell.sent} of {cell.due} requests that were due were not sent{starved}."
-        )
+        found.append(f"{where}{name}: {_failed(cell)} of {cell.due} requests failed{told}.")
     return found
 
 

@@ -16,7 +16,7 @@ from proof.budgets import BudgetBook, read_budget
 from proof.config import ConfigError, LiveConfig, change_place, load, parse
 from proof.etcd import EtcdBook, Sample, sample
 from proof.http1 import Exchange, MalformedAnswer, request_head
-from proof.model import CellSecond, MemberSeen, VoterDown, label_at
+from proof.model import CellSecond, FailedProbe, MemberSeen, VoterDown, label_at
 from proof.summary import Tally, longest_outage, percentile
 from proof.writer import Journal, compare, key_name, key_value, read_journal
 from tests.proof.servers import budget
@@ -115,6 +115,22 @@ def test_a_request_without_any_result_counts_as_failed() -> None:
     tally.add_second(CellSecond(due=10, sent=10, failed=1, ms=(1.0,) * 7))
     assert tally.cell().failed == 3
     assert tally.cell().why == {"no result was recorded": 2}
+
+
+def test_failures_of_a_starved_prober_are_in_no_figure_of_the_clusters() -> None:
+    tally = Tally(0.1, due=10, sent=9, failed=3)
+    told = {"cell": "old/api_kept", "seq": 1, "peer": None, "elapsed_ms": 1.0, "window": "stage 7", "at": "10:00Z"}
+    for t, phase, starved in ((1.0, "not_sent", True), (1.1, "answer", True), (5.0, "connect", False)):
+        late = 300.0 if starved else 0.0
+        tally.add_failure(
+            FailedProbe.model_validate(
+                told | {"t": t, "phase": phase, "detail": "x", "loop_late_ms": late, "starved": starved}
+            )
+        )
+    tally.ms = [1.0] * 7
+    cell = tally.cell()
+    assert (cell.failed, cell.starved, cell.starved_by_window) == (3, 2, {"stage 7": 2})
+    assert (cell.why, cell.failed_by_window, cell.longest_outage_s) == ({"connect: x": 1}, {"stage 7": 1}, 0.1)
 
 
 def test_percentiles_are_values_that_were_measured() -> None:
