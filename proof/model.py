@@ -532,6 +532,20 @@ class Due(Model):
             leftovers=leftovers,
         )
 
+    @property
+    def not_watched(self) -> tuple[str, ...]:
+        """What nobody told this run to watch, in words; nothing is shown of it."""
+        names = {
+            "ingress": "ingress",
+            "api": "API",
+            "writer": "writes",
+            "budgets": "budgets",
+            "owners": "ready pods by owner",
+            "etcd": "etcd",
+            "answerers": "who answers ingress",
+        }
+        return tuple(text for key, text in names.items() if not getattr(self, key))
+
     def kind(self, kind: Kind) -> bool:
         """Whether probes of this kind are due."""
         return self.ingress if kind.startswith("ingress") else self.api

@@ -89,6 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     report = build(summary, Parts(profile="watch", due=Due.of(summary)))
     write_atomically(out / "report.json", report.model_dump_json(indent=1))
     write_html(report, out, out / "report.html")
+    if report.due.not_watched:
+        print(f"not watched, and so not shown: {', '.join(report.due.not_watched)}")
     for reason in report.reasons:
         print(reason)
     print(f"{'ok' if report.ok else 'not ok'}: {out / 'report.html'}")

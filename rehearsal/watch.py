@@ -119,8 +119,9 @@ class Watch:
         run = self._directory / "run"
         groups: dict[str, Any] = {name: {"pidfiles": [str(run / f"{name}.pid")]} for name in ("aws", "network", NAME)}
         groups |= {
-            "etcd": {"match": ["/etcd"]},
+            # Before etcd, whose name stands in their command lines, too.
             "api servers": {"match": ["/kube-apiserver"]},
+            "etcd": {"match": ["/etcd"]},
             "controllers": {"match": ["/kube-controller-manager", "/kube-scheduler"]},
             "kwok": {"match": ["/kwok"]},
             "engine": {"match": ["pulumi"]},

@@ -90,7 +90,7 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
         etcd=True,
         sides=SIDES,
         cluster="6f1c0d2e-0000-4000-8000-000000000001",
-        answers='{"pod": "ingress-',
+        answers="Welcome to the shop",
     )
     (out / "meta.json").write_text(Meta(run="made", begin=BEGIN, config=config).model_dump_json())
     marks.add(out, "idle begin", BEGIN)
