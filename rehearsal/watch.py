@@ -68,10 +68,19 @@ class Watch:
 
     def see_new_side(self) -> None:
         """Probe from the new VPC too, from now on."""
-        change_place(self.config, "new", active=True)
+        # The mark first: from then on probes are due from there, whatever becomes of the configuration.
+        self.mark("place new begin")
+        change_place(
+            self.config,
+            "new",
+            source_address=self._lab.reserved_ip(self._lab.main_cidr),
+            resolver=self._resolver,
+            active=True,
+        )
 
     def leave_old_side(self) -> None:
         """Probe no more from the old VPC: the clean-up takes the peering away, and with it the way from there."""
+        self.mark("place old end")
         change_place(self.config, "old", active=False)
         time.sleep(2 * POLL_S)  # until the proof has read it
 
@@ -96,28 +105,32 @@ class Watch:
             raise WatchError(f"the proof left no summary ({ended.stderr.strip() or 'it said nothing'})")
         return summary
 
+    @property
+    def _resolver(self) -> str:
+        return f"127.0.0.1:{self._lab.dns_port}"
+
     def _configuration(self) -> dict[str, Any]:
         lab, settings = self._lab, self._settings
-        resolver = f"127.0.0.1:{lab.dns_port}"
+        resolver = self._resolver
         places = [
             {"name": "old", "source_address": lab.reserved_ip(lab.legacy_cidr), "resolver": resolver},
             {"name": "connected", "source_address": lab.operator_ip, "resolver": resolver},
-            {"name": "new", "source_address": lab.reserved_ip(lab.main_cidr), "resolver": resolver, "active": False},
         ]
         run = self._directory / "run"
         groups: dict[str, Any] = {name: {"pidfiles": [str(run / f"{name}.pid")]} for name in ("aws", "network", NAME)}
         groups |= {
-            "etcd": {"match": ["/etcd"]},
+            # Before etcd, whose name stands in their command lines, too.
             "api servers": {"match": ["/kube-apiserver"]},
+            "etcd": {"match": ["/etcd"]},
             "controllers": {"match": ["/kube-controller-manager", "/kube-scheduler"]},
             "kwok": {"match": ["/kwok"]},
             "engine": {"match": ["pulumi"]},
         }
         return {
             "places": places,
-            "ingress": {"url": f"http://{settings.ingress_name}:8080/"},
-            # Alive, etcd included; not "ready", which a server denies while it still serves out its shutdown delay.
-            "api": {"url": f"https://{settings.api_name}:6443/livez"},
+            # What the lab's pods say of themselves begins with their name (lab/network/pods.py).
+            "ingress": {"url": f"http://{settings.ingress_name}:8080/", "answers": '{"pod": "ingress-'},
+            "api": {"url": f"https://{settings.api_name}:6443"},
             "kubeconfig": str(self._directory / "kubeconfig"),
             "cpu_groups": groups,
             # Kubernetes shows the nodes' addresses under another first octet, since it refuses loopback.
