@@ -229,9 +229,7 @@ def make_pki(ssm: Any, address: str) -> None:
 def issue(ssm: Any, address: str, before_last: Callable[[], None] = lambda: None) -> None:
     """All certificates anew, with the keys that are there, and what comes from the cluster as it is."""
     cluster, etcd, proxy = Authority(ssm, "ca"), Authority(ssm, "etcd-ca"), Authority(ssm, "front-proxy-ca")
-    # Kubernetes advertises no loopback address: a rehearsal on one machine writes it as 10.x.
-    advertised = f"10.{address.split('.', 1)[1]}" if address.startswith("127.") else address
-    own = [address, advertised, "127.0.0.1", "localhost"]
+    own = [address, "127.0.0.1", "localhost"]
     member, api = IDENTITY["member"], [*IDENTITY["api_names"], *own]
 
     def pair(path: str, authority: Authority, name: str, **how: Any) -> None:
