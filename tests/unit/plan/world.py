@@ -10,6 +10,7 @@ from typing import Any
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import Kind
 from migration.contracts.record import Record
+from migration.names import record_parameter
 
 ZONES = "abc"
 OLD_GROUPS = tuple(f"nodes-m5-{zone}.pet" for zone in ZONES)
@@ -101,16 +102,17 @@ class Aws:
         )
         pages = SimpleNamespace(paginate=lambda **_: [{"ResourceRecordSets": self._records}])
         self.ec2 = SimpleNamespace(
+            describe_vpcs=lambda **_: {"Vpcs": []},
             describe_launch_template_versions=lambda LaunchTemplateId, Versions: {
                 "LaunchTemplateVersions": [{"LaunchTemplateData": templates.get(LaunchTemplateId, template())}]
-            }
+            },
         )
         self.route53 = SimpleNamespace(get_paginator=lambda call: {"list_resource_record_sets": pages}[call])
 
-    def _parameter(self, **_: str) -> dict[str, Any]:
-        if self._record is None:
+    def _parameter(self, Name: str) -> dict[str, Any]:
+        if self._record is None or Name != record_parameter("pet"):
             raise ParameterNotFound
-        return {"Parameter": {"Value": self._record.model_dump_json(by_alias=True)}}
+        return {"Parameter": {"Value": self._record.model_dump_json(by_alias=True), "Version": 1}}
 
     def groups(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         return {
