@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -137,7 +138,8 @@ def test_a_drain_empties_the_old_groups() -> None:
     assert any(line.startswith("no way back from here: the old groups would not") for line in text)
 
 
-def test_all_stages_at_once_are_told_of_a_cluster_without_a_record() -> None:
+def test_all_stages_at_once_are_told_of_a_cluster_without_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("migration.stages.admission.find", lambda *_: SimpleNamespace(vpc_id=None))
     found = plan(settings(3), OWNER, World(None).clients)
     assert found.origin == 0
     assert len(found.moves) == 3
