@@ -184,7 +184,12 @@ class Run:
         (self.out / STOP).unlink(missing_ok=True)
         config = self.live.current
         kube = AsyncKubernetes(self._single) if self._single is not None else None
-        cluster = await self._identify(kube)
+        try:
+            cluster = await self._identify(kube)
+        except ConfigError:
+            if kube is not None:
+                await kube.close()
+            raise
         epoch, start = time.time(), loop.time()
         self.recorder = DiskRecorder(self.out, lambda at: epoch + (at - start), config.probe.timeout_s)
         write_atomically(

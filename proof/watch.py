@@ -13,7 +13,7 @@ from pathlib import Path
 
 from proof.config import ConfigError, write_atomically
 from proof.html import write_html
-from proof.model import Due, Parts, Status, Summary
+from proof.model import EXIT_DOUBTED, Due, Parts, Status, Summary
 from proof.priority import prefer_this_process
 from proof.report import build
 from proof.run import STATUS, Run
@@ -93,7 +93,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"not watched, and so not shown: {', '.join(report.due.not_watched)}")
     for reason in report.reasons:
         print(reason)
-    print(f"{'ok' if report.ok else 'not ok'}: {out / 'report.html'}")
+    told = "ok" if report.ok else "not to be believed" if report.exit_status == EXIT_DOUBTED else "not ok"
+    print(f"{told}: {out / 'report.html'}")
     return report.exit_status
 
 

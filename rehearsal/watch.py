@@ -39,13 +39,15 @@ class Watch:
     def __init__(self, directory: Path, out: Path, addresses: LabAddresses, settings: LabSettings) -> None:
         self._directory, self.out, self._lab, self._settings = directory, out, addresses, settings
         self.config = out.with_suffix(".config.json")
+        self._editing = threading.Lock()
+        """Places and members are changed by two threads: whoever reads the file must be the next to write it."""
         self._follower: _Members | None = None
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Write the configuration, start the process, wait until it probes; raises `WatchError`."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text(json.dumps(self._configuration(), indent=1))
-        self._follower = _Members(self.config, self._directory, self._settings.cluster)
+        self._follower = _Members(self.config, self._editing, self._directory, self._settings.cluster)
         self._follower.once()
         processes.start(
             NAME,
@@ -70,18 +72,15 @@ class Watch:
         """Probe from the new VPC too, from now on."""
         # The mark first: from then on probes are due from there, whatever becomes of the configuration.
         self.mark("place new begin")
-        change_place(
-            self.config,
-            "new",
-            source_address=self._lab.reserved_ip(self._lab.main_cidr),
-            resolver=self._resolver,
-            active=True,
-        )
+        address = self._lab.reserved_ip(self._lab.main_cidr)
+        with self._editing:
+            change_place(self.config, "new", source_address=address, resolver=self._resolver, active=True)
 
     def leave_old_side(self) -> None:
         """Probe no more from the old VPC: the clean-up takes the peering away, and with it the way from there."""
         self.mark("place old end")
-        change_place(self.config, "old", active=False)
+        with self._editing:
+            change_place(self.config, "old", active=False)
         time.sleep(2 * POLL_S)  # until the proof has read it
 
     def failed(self) -> int:
@@ -147,8 +146,9 @@ class _Members(threading.Thread):
     The sampler speaks from a member's own address, as a check on the machine itself would.
     """
 
-    def __init__(self, config: Path, directory: Path, cluster: str) -> None:
+    def __init__(self, config: Path, editing: threading.Lock, directory: Path, cluster: str) -> None:
         super().__init__(daemon=True, name="members")
+        self._editing = editing
         self._config, self._cluster, self._over = config, cluster, threading.Event()
         self._ec2: Any = boto3.client("ec2")
         self._files = self._certificates(directory / "run" / "etcd-client")
@@ -170,14 +170,15 @@ class _Members(threading.Thread):
         addresses = self._addresses()
         if not addresses or addresses == self._last:
             return
-        config = json.loads(self._config.read_text())
-        config["etcd"] = {
-            "endpoints": [f"https://{address}:{ETCD_CLIENT_PORT}" for address in addresses],
-            # The newest: old members leave first.
-            "source_address": addresses[-1],
-            **self._files,
-        }
-        write_atomically(self._config, json.dumps(config, indent=1))
+        with self._editing:
+            config = json.loads(self._config.read_text())
+            config["etcd"] = {
+                "endpoints": [f"https://{address}:{ETCD_CLIENT_PORT}" for address in addresses],
+                # The newest: old members leave first.
+                "source_address": addresses[-1],
+                **self._files,
+            }
+            write_atomically(self._config, json.dumps(config, indent=1))
         self._last = addresses
 
     def _addresses(self) -> list[str]:
