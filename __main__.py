@@ -7,6 +7,7 @@ import sys
 
 import pulumi
 from pulumi.runtime import get_config_env
+from pulumi.runtime.config import get_config_secret_keys_env
 
 from components.base import Scope
 from components.migration import Migration, MigrationArgs
@@ -19,7 +20,7 @@ from migration.stages.moves import IllegalMove, Move
 def consented() -> tuple[Settings, str, Move]:
     """Settings, owner and move, once configuration and record allow this stage; otherwise one message and the end."""
     try:
-        settings = load(get_config_env(), pulumi.get_stack())
+        settings = load(get_config_env(), pulumi.get_stack(), get_config_secret_keys_env())
         owner = f"{pulumi.get_project()}/{settings.environment}"
         move = admit(settings, owner)
     except (ConfigurationError, IllegalMove, Permanent) as refusal:
@@ -41,6 +42,6 @@ gc.disable()
 settings, owner, move = consented()
 if pulumi.runtime.is_dry_run():
     preview(settings, move)
-Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner=owner))
+Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner=owner, unsettled=not move.settled))
 pulumi.export("stage", settings.stage.number)
 pulumi.export("name", settings.stage.name)

@@ -1,6 +1,8 @@
 """IAM. Roles and instance profiles aren't bound to a VPC: both sides use the old cluster's, by reference.
 
 So there is no "create once" flag and no state surgery; only what a new member needs beyond the old ones is added.
+The right to the CAs' keys isn't: the role had it before. From the end of stage 8 on nothing of this program needs it,
+and docs/security.md has the policy that ends it; before that a member couldn't boot.
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ class MemberAccess(Component):
     def __init__(self, name: str, args: MemberAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("access:Member", name, args, opts)
         scope, c = args.scope, args.scope.settings.configuration
+        region = f"{scope.settings.partition}:ssm:{scope.settings.region}"
         owned = {"StringEquals": {"aws:ResourceTag/migration:cluster": c.cluster}}
         statements = [
             {
                 "Effect": "Allow",
                 "Action": ["ssm:GetParameter"],
-                "Resource": f"arn:aws:ssm:{scope.settings.region}:*:parameter/{c.cluster}/members/*",
+                "Resource": f"arn:{region}:*:parameter/{c.cluster}/members/*",
             },
             {"Effect": "Allow", "Action": ["ec2:DescribeVolumes", "ec2:DescribeInstances"], "Resource": "*"},
             {"Effect": "Allow", "Action": ["ec2:AttachVolume"], "Resource": "*", "Condition": owned},

@@ -6,6 +6,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.base import Args, Component
+from migration.settings.secret import is_inline
 
 # Exactly the verbs this program uses; docs/adopting.md explains each.
 OPERATOR_RULES: list[kubernetes.rbac.v1.PolicyRuleArgsDict] = [
@@ -51,7 +52,7 @@ class ClusterObjects(Component):
         c = settings.configuration
         provider = kubernetes.Provider(
             "cluster",
-            kubeconfig=c.kubeconfig,
+            kubeconfig=pulumi.Output.secret(c.kubeconfig) if c.kubeconfig and is_inline(c.kubeconfig) else c.kubeconfig,
             # Without it, an edited kubeconfig would look like another cluster and replace everything.
             cluster_identifier=c.cluster,
             # The status changes with every stage; the provider would replace the ConfigMap by default.

@@ -13,9 +13,9 @@ from components.launch_templates import copied_template
 from components.load_balancers import SideLoadBalancers
 from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
-from migration.contracts.members import EtcdAccess, MemberSwapInputs, NewMember, OldMember
+from migration.contracts.members import EtcdAccess, MemberPair, MemberSwapInputs, member_pairs
 from migration.contracts.workers import Group, GroupNoteInputs
-from migration.etcd.userdata import MemberIdentity, clone_user_data
+from migration.etcd.userdata import NEW_VOLUME, MemberIdentity, clone_user_data
 from migration.names import api_names, member_name, physical_name, ticket_parameter
 from migration.runtime.deadline import Permanent
 from migration.settings.model import Member
@@ -51,8 +51,8 @@ class NewMembers(Component):
         )
         self._note = note.outcome
         after: Sequence[pulumi.Resource] = [self._member(member) for member in members]
-        for position, member in enumerate(members):
-            after = [self._swap(member, moved=position < settings.moved_members, after=after)]
+        for position, pair in enumerate(member_pairs(settings)):
+            after = [self._swap(pair, moved=position < settings.moved_members, after=after)]
 
     def _member(self, member: Member) -> aws.autoscaling.Group:
         new, instances = self._new, self._balancers.api_instances
@@ -63,6 +63,8 @@ class NewMembers(Component):
         logical = f"{new.name}-member-{member.name}"
         # `migration:member` is how the machine finds the volume that is its own.
         tags = self._scope.tags(new.name, "control-plane", **{"migration:member": name})
+        # Nothing but a volume that says so is ever formatted by a member's boot, and then only while it is blank.
+        volume_tags = {**tags, NEW_VOLUME: "true"}
         # From the first moved member on, what is here is the cluster's only copy of a voter.
         protect = self._scope.settings.moved_members > 0
         aws.ebs.Volume(
@@ -71,7 +73,7 @@ class NewMembers(Component):
             size=member.volume_size,
             type=member.volume_type,
             encrypted=True,
-            tags=tags,
+            tags=volume_tags,
             opts=self.child(protect=protect),
         )
         facts = MemberIdentity(
@@ -79,13 +81,16 @@ class NewMembers(Component):
             member=name,
             region=self._scope.settings.region,
             ticket_parameter=ticket_parameter(c.cluster, name),
+            api_port=c.api.port,
+            client_port=c.etcd.client_port,
+            peer_port=c.etcd.peer_port,
             api_names=api_names(c.api.name, c.service_cidr),
         )
 
         def user_data(group: Group) -> str:
             if group.template.user_data is None:
                 raise Permanent(f"the launch template of {group.group} has no user data to make a new member's from")
-            return clone_user_data(group.template.user_data, facts)
+            return clone_user_data(group.template.user_data.get_secret_value(), facts)
 
         original = self._note.apply(lambda seen: seen.groups[member.name])
         template = copied_template(
@@ -95,6 +100,7 @@ class NewMembers(Component):
             security_groups=[new.control_plane_group],
             tags=tags,
             user_data=original.apply(user_data),
+            imdsv2=c.hardening.imdsv2,
             opts=self.child(),
         )
         return aws.autoscaling.Group(
@@ -110,23 +116,25 @@ class NewMembers(Component):
             opts=self.child(ignore_changes=SCALED_ELSEWHERE, protect=protect),
         )
 
-    def _swap(self, member: Member, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
-        c, old, new = self._scope.settings.configuration, self._old, self._new
-        common, name = self._scope.common(c.limits.swap_seconds), member_name(member.name, new.suffix)
+    def _swap(self, pair: MemberPair, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
+        c, old = self._scope.settings.configuration, self._old
+        common = self._scope.common(c.limits.swap_seconds)
         inputs = pulumi.Output.all(
             old=pulumi.Output.all(*old.balancer("api").target_groups), new=self._balancers.api_members.arn
         ).apply(
             lambda groups: MemberSwapInputs(
                 **common,
                 wanted="new" if moved else "old",
-                old=OldMember(name=member.name, group=member.group, address=member.address),
-                new=NewMember(name=name, group=physical_name(member.group, "", new.suffix)),
-                ticket_parameter=ticket_parameter(c.cluster, name),
+                old=pair.old,
+                new=pair.new,
+                members=member_pairs(self._scope.settings),
+                ticket_parameter=ticket_parameter(c.cluster, pair.new.name),
                 etcd=EtcdAccess.of(c.etcd),
+                peer_port=c.etcd.peer_port,
                 snapshots=c.etcd.snapshots,
                 api_port=c.api.port,
                 old_api_target_groups=tuple(groups["old"]),
                 new_api_target_group=groups["new"],
             )
         )
-        return MemberSwap(f"swap-{member.name}", inputs, self.child(after=after))
+        return MemberSwap(f"swap-{pair.old.name}", inputs, self.child(after=after))

@@ -33,7 +33,10 @@ class Names(Component):
     def __init__(self, name: str, args: NamesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dns:Names", name, args, opts)
         c, stage = args.scope.settings.configuration, args.scope.settings.stage
-        old, new, common = _balancers(args.old), _balancers(args.new), args.scope.common()
+        old, new = _balancers(args.old), _balancers(args.new)
+        # However long the old answers live, they are waited out: that isn't a gate's time.
+        longest = max((record.ttl for record in c.traffic.records), default=0)
+        common = args.scope.common(c.limits.gate_seconds + longest)
         weights = weights_at(stage, c.traffic.new_traffic_percent)
         form = "final" if stage.names is Form.FINAL else "pair"
         cut = DnsCut(

@@ -1,7 +1,7 @@
 """A launch template as the copy of an old one: only security groups, names and what is asked for differ.
 
 The old template's data comes out of a `GroupNote`, so it is kept in state from the moment the copy was made and never
-looked up again.
+looked up again. What a copy makes stricter stands in `migration.workers.copies`, which `plan` asks, too.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_aws as aws
 
-from migration.contracts.workers import MetadataOptions, Template
+from migration.contracts.workers import Template
+from migration.settings.model import ImdsV2
+from migration.workers.copies import ENCRYPTED, metadata_options
 
 
 def _profile(template: Template) -> aws.ec2.LaunchTemplateIamInstanceProfileArgs | None:
@@ -28,8 +30,7 @@ def _disks(template: Template) -> list[aws.ec2.LaunchTemplateBlockDeviceMappingA
             ebs=aws.ec2.LaunchTemplateBlockDeviceMappingEbsArgs(
                 volume_size=mapping.ebs.volume_size,
                 volume_type=mapping.ebs.volume_type,
-                # A copy is never less protected than its original: a root disk is encrypted either way.
-                encrypted="true",
+                encrypted=str(ENCRYPTED).lower(),
                 kms_key_id=mapping.ebs.kms_key_id,
                 delete_on_termination=str(mapping.ebs.delete_on_termination).lower(),
                 iops=mapping.ebs.iops,
@@ -40,12 +41,21 @@ def _disks(template: Template) -> list[aws.ec2.LaunchTemplateBlockDeviceMappingA
     ]
 
 
-def _metadata(options: MetadataOptions) -> aws.ec2.LaunchTemplateMetadataOptionsArgs:
+def _metadata(template: Template, imdsv2: ImdsV2) -> aws.ec2.LaunchTemplateMetadataOptionsArgs | None:
+    options = metadata_options(template.metadata_options, imdsv2)
+    if options is None:
+        return None
     return aws.ec2.LaunchTemplateMetadataOptionsArgs(
         http_endpoint=options.http_endpoint,
-        http_tokens="required",  # IMDSv2, whatever the original allowed
+        http_tokens=options.http_tokens,
         http_put_response_hop_limit=options.http_put_response_hop_limit,
+        http_protocol_ipv6=options.http_protocol_ipv6,
+        instance_metadata_tags=options.instance_metadata_tags,
     )
+
+
+def _user_data(template: Template) -> str | None:
+    return template.user_data.get_secret_value() if template.user_data else None
 
 
 def _market(template: Template) -> aws.ec2.LaunchTemplateInstanceMarketOptionsArgs | None:
@@ -64,13 +74,15 @@ def copied_template(
     original: pulumi.Output[Template],
     security_groups: list[pulumi.Input[str]],
     tags: Mapping[str, str],
-    user_data: pulumi.Input[str] | None,
+    user_data: pulumi.Output[str] | None,
+    imdsv2: ImdsV2,
     opts: pulumi.ResourceOptions,
 ) -> aws.ec2.LaunchTemplate:
     """The launch template `original`, made again as `name` for another side.
 
-    `user_data` is base64; None takes the original's byte for byte.
+    `user_data` is base64; None takes the original's byte for byte. Either way it is a secret of the stack.
     """
+    data = original.apply(_user_data) if user_data is None else user_data
     return aws.ec2.LaunchTemplate(
         logical_name,
         name=name,
@@ -81,9 +93,9 @@ def copied_template(
         ebs_optimized=original.apply(_optimized),
         iam_instance_profile=original.apply(_profile),
         block_device_mappings=original.apply(_disks),
-        metadata_options=original.apply(lambda template: _metadata(template.metadata_options)),
+        metadata_options=original.apply(lambda template: _metadata(template, imdsv2)),
         instance_market_options=original.apply(_market),
-        user_data=original.apply(lambda template: template.user_data) if user_data is None else user_data,
+        user_data=pulumi.Output.secret(data),
         vpc_security_group_ids=security_groups,
         tags=dict(tags),
         opts=opts,

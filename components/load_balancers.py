@@ -15,7 +15,7 @@ import pulumi_aws as aws
 
 from components.base import Args, Component
 from components.side_view import BalancerView
-from migration.names import physical_name
+from migration.names import balancer_name
 
 # Only used between the last swap and the clean-up, to have the instance group checked before it takes over.
 CHECK_PORT_OFFSET = 1
@@ -42,7 +42,7 @@ class SideLoadBalancers(Component):
         balancers = {
             role: aws.lb.LoadBalancer(
                 f"{name}-{role}",
-                name=physical_name(c.cluster, role, self._suffix),
+                name=balancer_name(c.cluster, role, self._suffix),
                 load_balancer_type="network",
                 internal=True,
                 subnets=[subnets[zone] for zone in sorted(subnets)],
@@ -96,7 +96,7 @@ class SideLoadBalancers(Component):
         c = self._scope.settings.configuration
         return aws.lb.TargetGroup(
             f"{side}-{role}",
-            name=physical_name(c.cluster, role, self._suffix),
+            name=balancer_name(c.cluster, role, self._suffix),
             vpc_id=vpc_id,
             port=port,
             protocol="TCP",

@@ -31,14 +31,19 @@ from migration.contracts.gates import GateInputs, questions
 from migration.contracts.record import StageRecordInputs
 from migration.contracts.retirement import RetirementInputs
 from migration.settings.model import ManagedSide, ReferencedSide
+from migration.stages.fixed import fixed_at, packed
 from providers.operations import Gate, Retirement, StageRecord
 
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationArgs(Args):
-    """`owner` is the stack that drives the cluster, as its record names it."""
+    """`owner` is the stack that drives the cluster, as its record names it.
+
+    `unsettled`: the stage isn't reached yet, so its gates are asked whatever they said before.
+    """
 
     owner: str
+    unsettled: bool
 
 
 class Migration(Component):
@@ -46,7 +51,7 @@ class Migration(Component):
 
     def __init__(self, name: str, args: MigrationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("migration:Migration", name, args, opts)
-        self._owner, self._outer = args.owner, args.scope
+        self._owner, self._outer, self._unsettled = args.owner, args.scope, args.unsettled
         self.settings, self.stage = args.scope.settings, args.scope.settings.stage
         self.steps: list[pulumi.Resource] = []
         begin = self._record("begin", "begin", [])
@@ -140,6 +145,7 @@ class Migration(Component):
             from_side=c.from_,
             to_side=c.to,
             owner=self._owner,
+            fixed=packed(fixed_at(c, self.stage)),
             command=self.settings.command,
         )
         return StageRecord(name, inputs, self._part(after))
@@ -151,5 +157,6 @@ class Migration(Component):
             stage=self.stage.number,
             position=position,
             questions=questions(self.settings, checks),
+            unsettled=self._unsettled,
         )
         return Gate(f"gate-{position}", inputs, self._part(after))

@@ -62,6 +62,7 @@ class SideNetwork(Component):
         aws.ec2.VpcEndpoint(
             f"{name}-s3",
             vpc_id=self.vpc.id,
+            # In every partition: what begins otherwise elsewhere (cn.com.amazonaws) are interface endpoints.
             service_name=f"com.amazonaws.{scope.settings.region}.s3",
             vpc_endpoint_type="Gateway",
             route_table_ids=[table.id for table in self.route_tables.values()],

@@ -14,7 +14,7 @@ import pulumi_aws as aws
 from components.base import Args, Component, tag_list
 from components.launch_templates import copied_template
 from components.side_view import SideView
-from migration.contracts.gates import worker_groups
+from migration.contracts.gates import ended_groups, worker_groups
 from migration.contracts.workers import (
     AutoscalerHoldInputs,
     GroupNoteInputs,
@@ -79,6 +79,7 @@ class NewWorkers(Component):
             security_groups=[new.nodes_group],
             tags=own,
             user_data=None,
+            imdsv2=self._scope.settings.configuration.hardening.imdsv2,
             opts=self.child(),
         )
         return aws.autoscaling.Group(
@@ -117,6 +118,8 @@ class OldWorkersEnd(Component):
                     wanted="recorded" if settings.stage.workers.on_old else "zero",
                     side=old.name,
                     sizes=tuple(seen.groups[pool.name].own_size() for pool in settings.configuration.pools),
+                    join_seconds=settings.configuration.limits.join_seconds,
+                    ended=ended_groups(settings),
                 )
             ),
             self.child(),

@@ -11,7 +11,7 @@ import pulumi
 from components.base import Args, Component
 from components.ingress import IngressTraffic, IngressTrafficArgs
 from components.side_view import SideView
-from migration.contracts.gates import worker_groups
+from migration.contracts.gates import ended_groups, worker_groups
 from migration.contracts.workers import DrainInputs, DrainRules, TaintInputs
 from providers.operations import Drain, IngressPolicy, Taint
 
@@ -58,6 +58,7 @@ class Workloads(Component):
                 side=self._old.name,
                 groups=self._groups,
                 join_seconds=self._scope.settings.configuration.limits.join_seconds,
+                ended=ended_groups(self._scope.settings),
             ),
             self.child(after=after),
         )
@@ -75,6 +76,13 @@ class Workloads(Component):
             rescan_seconds=c.drain.rescan_seconds,
             stall_seconds=c.drain.stall_seconds,
             concurrency=c.drain.concurrency,
+            host_path=c.drain.host_path,
+            local_volumes=c.drain.local_volumes,
+            jobs=c.drain.jobs,
+            finished_pods=c.drain.finished_pods,
+            require_room=c.drain.require_room,
+            pending_seconds=c.drain.pending_seconds,
+            max_unplaced_pods=c.drain.max_unplaced_pods,
         )
         common = self._scope.common(c.drain.timeout_seconds)
         inputs = pulumi.Output.from_input(self._old.vpc_id).apply(
@@ -86,6 +94,8 @@ class Workloads(Component):
                 groups=self._groups,
                 vpc_id=vpc,
                 rules=rules,
+                join_seconds=c.limits.join_seconds,
+                ended=ended_groups(self._scope.settings),
             )
         )
         return Drain(name, inputs, self.child(after=after))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from migration.clients import Clients
 from migration.discover.options import DiscoveryOptions
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
+from migration.settings.model import AcceptedFlows
 from migration.stages.moves import IllegalMove
 from migration.stages.table import LAST
 
@@ -35,6 +37,14 @@ def _limit(text: str) -> tuple[str, int]:
     return key, int(value)
 
 
+def _flows(text: str) -> tuple[str, AcceptedFlows]:
+    role, separator, rest = text.partition("=")
+    count, colon, why = rest.partition(":")
+    if role not in ("ingress", "api") or not separator or not colon or not count.isdecimal() or not why:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ingress=N:WHY or api=N:WHY")
+    return role, AcceptedFlows(active=int(count), why=why)
+
+
 def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--cluster", required=True, help="the cluster's name, as its tags have it (kubernetes.io/cluster/NAME)")
@@ -45,7 +55,13 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add("--to-cidr", metavar="CIDR", help="the new VPC's range (default: the next free /16)")
     add("--pod-cidr", metavar="CIDR", help="default: the controller manager's --cluster-cidr")
     add("--service-cidr", metavar="CIDR", help="default: the API server's --service-cluster-ip-range")
-    add("--operator-network", action="append", default=[], metavar="CIDR", help="where operators come from")
+    add(
+        "--operator-network",
+        action="append",
+        default=[],
+        metavar="CIDR",
+        help="where operators come from: let in to etcd",
+    )
     add("--ingress-balancer", metavar="NAME", help="where several send to the workers")
     add("--ingress-service", metavar="NAMESPACE/NAME", help="where several Services have the node port")
     add("--zone", metavar="ID|NAME", help="the hosted zone, where several lead to the balancers")
@@ -53,6 +69,14 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add("--kubeconfig", metavar="FILE", help="default: KUBECONFIG")
     add("--nat", choices=["none", "per-zone"], default="none", help="the new VPC's way to the internet")
     add("--ttl", type=int, metavar="SECONDS", help="TTL of the records from stage 2 on")
+    add(
+        "--accept-flows",
+        action="append",
+        default=[],
+        type=_flows,
+        metavar="ingress|api=N:WHY",
+        help="open flows on an old balancer that are known to stay",
+    )
     add("--limit", action="append", default=[], type=_limit, metavar="KEY=SECONDS", help="sets limits.KEY")
     add("--tag", action="append", default=[], type=_pair, metavar="KEY=VALUE", help="on everything made")
     where = command.add_mutually_exclusive_group()
@@ -76,6 +100,7 @@ def parser() -> argparse.ArgumentParser:
         if name == "record":
             action = command.add_mutually_exclusive_group()
             action.add_argument("--show", action="store_true", help="the default")
+            action.add_argument("--restore", type=int, metavar="STAGE", help="write a record that was lost")
             action.add_argument("--take-over", action="store_true", help="let this stack drive the cluster")
     plan = commands.add_parser("plan", help="what the next up would do, as far as it can be seen now; only reads")
     plan.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
@@ -97,11 +122,21 @@ def _stack_file(given: Path | None) -> Path:
     raise Permanent(f"which stack? name its file with --file; there are: {names}")
 
 
-def _loaded(path: Path | None) -> tuple[Settings, Clients]:
+def _read(path: Path | None) -> Settings:
     file = _stack_file(path)
     if not file.exists():
         raise Permanent(f"there is no file {file}")
-    settings = load_file(file)
+    return load_file(file)
+
+
+def _loaded(path: Path | None) -> tuple[Settings, Clients]:
+    """Raises `Permanent` where only Pulumi could say which cluster is meant, rather than take any that is at hand."""
+    settings = _read(path)
+    if settings.kubeconfig_encrypted and not os.environ.get("KUBECONFIG"):
+        raise Permanent(
+            "migration:kubeconfig is encrypted in the stack's file and only Pulumi can read it: set KUBECONFIG to a "
+            "kubeconfig of the same cluster for this command"
+        )
     return settings, Clients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
 
 
@@ -130,12 +165,13 @@ def _discover(args: argparse.Namespace) -> None:
         kubeconfig=args.kubeconfig,
         nat=args.nat,
         ttl=args.ttl,
+        accepted_flows=dict(args.accept_flows),
         limits=dict(args.limit),
         tags=dict(args.tag),
     )
     found = discover(Clients(region=region, kubeconfig=args.kubeconfig), options)
     path = args.output or STACKS / f"Pulumi.{args.stack}.yaml"
-    write(path, region, found, overwrite=args.overwrite)
+    unsaid = write(path, region, found, overwrite=args.overwrite)
     print(
         f"{path}: cluster {found['cluster']} in {args.vpc}: {len(found['pools'])} worker groups, "
         f"{len(found['members'])} members, {len(found['traffic']['records'])} names, "
@@ -143,10 +179,14 @@ def _discover(args: argparse.Namespace) -> None:
         f"{len(found['keep'])} to keep; from {found['from']} {found['sides'][found['from']]['cidr']} "
         f"to {found['to']} {found['sides'][found['to']]['cidr']}"
     )
+    for problem in unsaid:
+        print(f"no stage begins before this is said: {problem}")
+    if unsaid:
+        print("or discover again, with --operator-network CIDR --overwrite")
 
 
 def _check(args: argparse.Namespace) -> None:
-    settings, _ = _loaded(args.file)
+    settings = _read(args.file)
     print(
         f"{args.file}: valid; stage {settings.stage.number} ({settings.stage.name}) of {settings.configuration.cluster}"
     )
@@ -171,12 +211,18 @@ def _plan(args: argparse.Namespace) -> None:
 
 
 def _record(args: argparse.Namespace) -> None:
-    from migration.stages.record import read_record, take_over
+    from migration.stages.record import read_record, restore, take_over
+    from migration.stages.table import LAST
 
     settings, clients = _loaded(args.file)
-    cluster = settings.configuration.cluster
+    cluster, owner = settings.configuration.cluster, f"{PROJECT}/{settings.environment}"
     if args.take_over:
-        found = take_over(clients.aws, cluster, f"{PROJECT}/{settings.environment}")
+        found = take_over(clients.aws, cluster, owner)
+    elif args.restore is not None:
+        if not 0 <= args.restore <= LAST:
+            raise Permanent(f"--restore {args.restore}: stages are 0 to {LAST}")
+        c = settings.configuration
+        found = restore(clients.aws, cluster, args.restore, owner=owner, from_side=c.from_, to_side=c.to)
     else:
         found = read_record(clients.aws, cluster)
     if args.json:

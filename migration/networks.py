@@ -60,7 +60,7 @@ def free_range(taken: Iterable[str], *, near: str, prefix: int = VPC_PREFIX) -> 
     """The next range of length `prefix` after `near` that overlaps nothing in `taken`; None when all are.
 
     Looks in the private range (RFC 1918) that `near` lies in first, then in the others. A `near` outside of them
-    (a lab on loopback) is searched within its own /8.
+    (100.64.0.0/10, say) is searched within its own /8.
     """
     used = [IPv4Network(one) for one in taken]
     start = IPv4Network(near)

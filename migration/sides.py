@@ -7,7 +7,7 @@ from typing import Any
 
 from migration.clients.aws import Aws, described
 from migration.contracts.gates import BalancerRef, SideRef
-from migration.names import physical_name
+from migration.names import balancer_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ def find(aws: Aws, cluster: str, ref: SideRef) -> Side:
         cidr=ref.cidr,
         vpc_id=vpcs[0].get("VpcId") if vpcs else None,
         route_tables=tuple(sorted(table["RouteTableId"] for table in described(tables))),
-        ingress=_balancer(aws, physical_name(cluster, "ingress", ref.suffix)),
-        api=_balancer(aws, physical_name(cluster, "api", ref.suffix)),
-        api_instances=_target_group(aws, physical_name(cluster, "apimembers", ref.suffix)),
+        ingress=_balancer(aws, balancer_name(cluster, "ingress", ref.suffix)),
+        api=_balancer(aws, balancer_name(cluster, "api", ref.suffix)),
+        api_instances=_target_group(aws, balancer_name(cluster, "apimembers", ref.suffix)),
     )
 
 

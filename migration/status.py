@@ -20,7 +20,7 @@ from migration.dns.plan import present_sets
 from migration.dns.zone import zone_records
 from migration.drain.nodes import TAINT, instance_of, ready
 from migration.gates import Live
-from migration.gates.members import address_of, ask, within
+from migration.gates.members import addresses_of, ask, within
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings import Settings
@@ -56,12 +56,13 @@ def members(settings: Settings, live: Live) -> tuple[MemberSeen, ...]:
 
     def question(etcd: Etcd) -> tuple[MemberSeen, ...]:
         members = etcd.members()
-        new = {member.id for member in within([m for m in members if m.peer_urls], q.new.cidr)}
+        addresses = addresses_of(q, live)
+        new = {member.id for member in within([m for m in members if m.peer_urls], q.new.cidr, addresses)}
         c = settings.configuration
         return tuple(
             MemberSeen(
                 name=member.name or member.id,
-                address=address_of(member),
+                address=", ".join(sorted(addresses.of(member))),
                 side=c.to if member.id in new else c.from_,
                 votes=not member.learner,
             )

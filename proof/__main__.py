@@ -13,7 +13,6 @@ from proof import marks
 from proof.config import ConfigError, change_place, write_atomically
 from proof.model import Parts
 
-EXIT_NOT_OK = 1
 EXIT_USAGE = 2
 
 
@@ -50,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0, 1 when a report is not ok, 2 when the command can't be carried out."""
+    """Exit status: 0, 1 when a report is not ok, 2 when the command can't be carried out, 3 when a report is not to be
+    believed, since the machine was too busy."""
     args = parser().parse_args(argv)
     try:
         return _COMMANDS[args.command](args)
@@ -120,7 +120,7 @@ def _report(args: argparse.Namespace) -> int:
     for reason in report.reasons:
         print(reason)
     print("ok" if report.ok else f"not ok: {len(report.reasons)} reasons")
-    return 0 if report.ok else EXIT_NOT_OK
+    return report.exit_status
 
 
 def _parts(path: Path | None) -> Parts:

@@ -23,6 +23,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 Kind = Literal["ingress_fresh", "ingress_kept", "api_fresh", "api_kept"]
 KINDS: tuple[Kind, ...] = ("ingress_fresh", "ingress_kept", "api_fresh", "api_kept")
+Livez = Literal["api_livez"]
+LIVEZ: Livez = "api_livez"
+"""Counted apart and never judged: a stopping API server denies being alive while it still serves out its requests."""
+
+
+MIN_RATE_HZ = 1.0
+"""Fewer probes a second show nothing of a cluster that is moved: an outage of seconds would fall between two."""
+
+
+MAX_GAP_S = 5.0
 
 
 class ConfigError(Exception):
@@ -81,10 +91,34 @@ class Target(Model):
         return value
 
 
+class Ingress(Target):
+    """The probed application."""
+
+    answers: str | None = Field(default=None, min_length=1)
+    """A text that each of its answers' bodies holds, and no other's; null doesn't look who answers."""
+
+
+class Api(Target):
+    """The API server, by name, without a path: probes read the namespace kube-system as a client would."""
+
+    cluster: str | None = Field(default=None, min_length=1)
+    """UID of that namespace; null takes what the kubeconfig's cluster says as the run begins."""
+
+    @field_validator("url")
+    @classmethod
+    def _no_path(cls, value: str) -> str:
+        if urlsplit(value).path not in ("", "/"):
+            raise ValueError("must have no path: probes read an object there, and count /livez apart")
+        return value
+
+
 class ProbeRate(Model):
-    rate_hz: float = Field(default=10.0, gt=0, le=100)
+    rate_hz: float = Field(default=10.0, ge=MIN_RATE_HZ, le=100)
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     """From the start of the request (name resolution, then connect) to the last byte of the answer."""
+    max_late_s: float = Field(default=0.25, gt=0, le=1)
+    """The prober's own lateness from which on a request isn't sent, or isn't counted against the cluster when its time
+    runs out: the machine that probes was too busy, and the run isn't believed."""
 
 
 class WriterConfig(Model):
@@ -92,6 +126,9 @@ class WriterConfig(Model):
     rate_hz: float = Field(default=12.0, gt=0, le=200)
     """A little above `min_rate`, so that the average stays above it when single writes are retried."""
     min_rate: float = Field(default=10.0, ge=0)
+    max_gap_s: float = Field(default=MAX_GAP_S, gt=0, le=60)
+    """The longest time without an acknowledged write that isn't an outage: an election of etcd's leader takes a second
+    or two, and a write that it refuses is repeated."""
     keep: bool = False
     """Leave the keys in the cluster after they were read back."""
 
@@ -163,13 +200,15 @@ class ProofConfig(Model):
     """
 
     places: list[Place]
-    ingress: Target | None = None
-    api: Target | None = None
+    ingress: Ingress | None = None
+    api: Api | None = None
     kubeconfig: str | None = None
     probe: ProbeRate = ProbeRate()
     writer: WriterConfig | None = WriterConfig()
     """null: no writes. Needs `kubeconfig`."""
     budgets: bool = True
+    owners: bool = True
+    """Ready pods of every Deployment, StatefulSet, DaemonSet and ReplicaSet, before and after. Needs `kubeconfig`."""
     etcd: EtcdConfig | None = None
     cpu_groups: dict[str, ProcessGroup] = Field(default_factory=dict[str, ProcessGroup])
     sides: tuple[Side, ...] = ()
@@ -186,6 +225,10 @@ class ProofConfig(Model):
                 raise ValueError(f"sides: {one.name} and {other.name} must have names and networks of their own")
         if any(side.name == ELSEWHERE for side in self.sides):
             raise ValueError(f"sides: {ELSEWHERE} is what belongs to no side; choose another name")
+        if not (self.ingress or self.api or self.writer or self.budgets or self.owners or self.etcd):
+            raise ValueError("nothing is to be watched; name ingress or api, or leave writer, budgets and owners in")
+        if not self.places and (self.ingress or self.api):
+            raise ValueError("places: is empty, so ingress and api would be probed from nowhere; name one place")
         return self
 
 
@@ -277,7 +320,7 @@ class LiveConfig:
     def changed(self) -> bool:
         """Look once; true when a new valid configuration is now in `current`."""
         stamp = self._stamp()
-        if stamp is None or stamp == self._seen:
+        if stamp == self._seen:
             return False
         self._seen = stamp
         try:

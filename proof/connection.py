@@ -16,7 +16,7 @@ import h11
 
 from proof.http1 import Answer, Exchange, MalformedAnswer
 
-Phase = Literal["resolve", "connect", "tls", "answer", "body", "status", "prober"]
+Phase = Literal["resolve", "connect", "tls", "answer", "body", "status", "wrong answerer", "prober"]
 
 
 class ProbeFailed(Exception):

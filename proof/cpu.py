@@ -79,8 +79,9 @@ class CpuSampler:
             for pattern in group.pidfiles:
                 for path in glob.glob(pattern):
                     try:
-                        roots[int(Path(path).read_text().strip())] = name
-                    except (OSError, ValueError):
+                        # The pid comes first; what follows says when it was started.
+                        roots[int(Path(path).read_text().split()[0])] = name
+                    except (OSError, ValueError, IndexError):
                         continue
         found: dict[str, dict[int, psutil.Process]] = {name: {} for name in self.groups}
         by_match = [(word, name) for name, group in self.groups.items() for word in group.match]

@@ -4,7 +4,8 @@ A voter is healthy when it answers for itself, without errors, and knows a leade
 of whoever answers, and every member on that list is then asked directly, so the configured endpoints need
 not follow each swap. When nobody answers at all the voters can't be counted: that is `blind`, kept apart
 from "unhealthy", because an endpoint behind a security group that was closed again looks the same. The
-verdict refuses a proof that was blind for long.
+verdict refuses a proof that was blind for long; it is blind as well while it doesn't look, for want of a
+certificate or because it has died.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -21,9 +22,12 @@ from migration.clients.asynchronous import AsyncEtcd
 from migration.clients.etcd import Member, Status
 from migration.runtime.deadline import Retryable
 from proof.config import EtcdConfig
-from proof.model import EtcdSeen, MemberSeen
+from proof.model import EtcdSeen, MemberSeen, VoterDown
 
 CHANGED = "etcd_changed"
+LOOK_S = 8.0
+"""Two looks may be so far apart before the time between them is blind: one takes longer while a voter is silent."""
+MOST_DOWN = 100
 
 
 class EtcdClient(Protocol):
@@ -121,23 +125,54 @@ class EtcdBook:
     samples: int = 0
     blind_samples: int = 0
     longest_blind_s: float = 0.0
+    blind_s: float = 0.0
+    due_from: float | None = None
+    _saw_at: float | None = None
+    _missed: bool = False
+    _down_since: dict[str, float] = field(default_factory=dict[str, float])
+    _down: list[VoterDown] = field(default_factory=list[VoterDown])
     _leader: tuple[str | None, int] | None = None
-    _blind_since: float | None = None
     _told: tuple[tuple[MemberSeen, ...] | None, str | None] | None = None
 
     def add(self, seen: Sample, at: float) -> bool:
         """Take one sample; true when it shows something else than the one before."""
         self.samples += 1
+        self.due(at)
         if seen.healthy is None:
             self.blind_samples += 1
-            self._blind_since = at if self._blind_since is None else self._blind_since
-        if self._blind_since is not None and self.healthy_at_start is not None:
-            self.longest_blind_s = max(self.longest_blind_s, at - self._blind_since)
-        if seen.healthy is not None:
-            self._blind_since = None
+            self._missed = True
+        else:
+            self._saw(at)
             self._count(seen, seen.healthy, at)
+            self._follow(seen, at)
         before, self._told = self._told, (seen.members, seen.leader)
         return before != self._told
+
+    def due(self, at: float) -> None:
+        """From now on the voters must be seen."""
+        if self.due_from is None:
+            self.due_from = self._saw_at = at
+
+    def _saw(self, at: float) -> None:
+        """The voters are seen; what lies between two such looks was blind if it was long, or nobody answered."""
+        blind = at - self._saw_at if self._saw_at is not None else 0.0
+        missed, self._saw_at, self._missed = self._missed, at, False
+        if missed or blind > LOOK_S:
+            self.longest_blind_s = max(self.longest_blind_s, blind)
+            self.blind_s += blind
+
+    def _follow(self, seen: Sample, at: float) -> None:
+        """Which voters are down, and since when. A voter that left the list is down no more."""
+        down = {voter.name for voter in seen.voters if not voter.healthy}
+        for name in [name for name in self._down_since if name not in down]:
+            self._down.append(self._stretch(name, at, ended=True))
+            del self._down_since[name]
+        for name in down:
+            self._down_since.setdefault(name, at)
+
+    def _stretch(self, name: str, at: float, *, ended: bool) -> VoterDown:
+        begin = self._down_since[name]
+        return VoterDown(member=name, begin=round(begin, 3), seconds=round(at - begin, 1), ended=ended)
 
     def _count(self, seen: Sample, healthy: int, at: float) -> None:
         voters = tuple(member.name for member in seen.voters)
@@ -153,9 +188,13 @@ class EtcdBook:
                 self.leader_changes += 1
             self._leader = now
 
-    def facts(self) -> EtcdSeen:
-        """What it adds up to so far."""
+    def facts(self, at: float) -> EtcdSeen:
+        """What it adds up to until now. Nothing is added afterwards."""
+        if self._saw_at is not None:
+            self._saw(at)
+        down = [*self._down, *(self._stretch(name, at, ended=False) for name in self._down_since)]
         return EtcdSeen(
+            due_from=self.due_from,
             members_before=self.members_before,
             members_after=self.members_after,
             learners_after=self.learners_after,
@@ -166,14 +205,24 @@ class EtcdBook:
             samples=self.samples,
             blind_samples=self.blind_samples,
             longest_blind_s=round(self.longest_blind_s, 1),
+            blind_s=round(self.blind_s, 1),
+            # The longest, in order of time.
+            down=tuple(
+                sorted(sorted(down, key=lambda one: -one.seconds)[:MOST_DOWN], key=lambda one: (one.begin, one.member))
+            ),
         )
+
+
+def trust(config: EtcdConfig) -> ssl.SSLContext:
+    """The configured certificates. Raises OSError."""
+    context = ssl.create_default_context(cafile=config.ca)
+    context.load_cert_chain(config.cert, config.key)
+    return context
 
 
 def connect(config: EtcdConfig) -> AsyncEtcd:
     """A client with the configured certificates. Raises OSError."""
-    trust = ssl.create_default_context(cafile=config.ca)
-    trust.load_cert_chain(config.cert, config.key)
-    return AsyncEtcd(trust, timeout=config.timeout_s, source_address=config.source_address)
+    return AsyncEtcd(trust(config), timeout=config.timeout_s, source_address=config.source_address)
 
 
 class EtcdSampler:
@@ -188,6 +237,7 @@ class EtcdSampler:
         self.book = EtcdBook()
 
     def use(self, client: EtcdClient | None, endpoints: list[str], rate_hz: float) -> None:
+        """Ask through `client` from now on; None can't ask, which is no reason why nothing should be due."""
         self._client, self._endpoints, self._period = client, list(endpoints), 1 / rate_hz
 
     async def run(self) -> None:

@@ -71,6 +71,7 @@ def render(report: Report, drawn: Sequence[Plot]) -> str:
         failed_at={stage.stage: failed_at(report, stage) for stage in report.stages},
         groups=list(dict.fromkeys(name for cpu in report.cpu.values() for name in cpu.groups)),
         plots=drawn,
+        unwatched=report.due.not_watched,
     )
 
 

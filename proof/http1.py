@@ -69,9 +69,10 @@ class Exchange:
         self.answer = Answer(status=self._status, body=bytes(self._body), closes=closes)
 
 
-def request_head(host: str, path: str, *, keep: bool) -> h11.Request:
+def request_head(host: str, path: str, *, keep: bool, token: str | None = None) -> h11.Request:
     """The one request a probe sends; `host` as the Host header needs it (with a port that isn't the
     scheme's own).
     """
     headers = [("Host", host), ("User-Agent", "proof"), ("Accept", "*/*")]
+    headers += [("Authorization", f"Bearer {token}")] if token else []
     return h11.Request(method="GET", target=path, headers=[*headers, ("Connection", "keep-alive" if keep else "close")])

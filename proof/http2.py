@@ -34,8 +34,9 @@ _MAX_FRAME = 16 * 1024
 _REFUSED_STREAM = 7
 
 
-def request_fields(authority: str, path: str) -> tuple[tuple[str, str], ...]:
+def request_fields(authority: str, path: str, token: str | None = None) -> tuple[tuple[str, str], ...]:
     """The one request a probe sends, as header fields."""
+    shown = (("authorization", f"Bearer {token}"),) if token else ()
     return (
         (":method", "GET"),
         (":scheme", "https"),
@@ -43,6 +44,7 @@ def request_fields(authority: str, path: str) -> tuple[tuple[str, str], ...]:
         (":path", path),
         ("user-agent", "proof"),
         ("accept", "*/*"),
+        *shown,
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from proof.model import Window
 
 FILE = "marks.jsonl"
+PLACE = "place"
 _EDGE = re.compile(r"^(?P<label>.+?)\s+(?P<edge>begin|end)$")
 
 
@@ -28,8 +29,8 @@ class Mark:
 
 
 def add(out: Path, text: str, at: float | None = None) -> None:
-    """Append a mark. `stage 3 begin` / `stage 3 end`, `idle begin` / `idle end` delimit windows; other text
-    is a note.
+    """Append a mark. `stage 3 begin` / `stage 3 end`, `idle begin` / `idle end` delimit windows, `place new begin` /
+    `place new end` the time in which probes from a place are due; other text is a note.
     """
     line = json.dumps({"t": round(time.time() if at is None else at, 3), "text": text.strip()}) + "\n"
     handle = os.open(out / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -67,9 +68,21 @@ def windows(marks: list[Mark]) -> list[Window]:
         if found is None:
             continue
         label = found["label"]
+        if label.split()[0] == PLACE:
+            continue
         if label in open_at:
             done.append(Window(label=label, begin=open_at.pop(label), end=mark.t))
         if found["edge"] == "begin":
             open_at[label] = mark.t
     done += [Window(label=label, begin=at, end=None) for label, at in open_at.items()]
     return sorted(done, key=lambda window: window.begin)
+
+
+def place_edges(marks: list[Mark]) -> list[tuple[float, str, bool]]:
+    """When whoever runs the proof says that a place begins (true) or ends: time, name, which of the two."""
+    found: list[tuple[float, str, bool]] = []
+    for mark in marks:
+        words = mark.text.split()
+        if len(words) == 3 and words[0] == PLACE and words[2] in ("begin", "end"):
+            found.append((mark.t, words[1], words[2] == "begin"))
+    return found

@@ -12,11 +12,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from proof.config import KINDS, Kind, Model, Side, WriterConfig
+from proof.config import KINDS, MAX_GAP_S, Kind, Model, Side, WriterConfig
 
 IDLE = "idle"
 """Label of the window in which nothing is changed: what the probes see of the cluster at rest."""
 BETWEEN = "between stages"
+EXIT_DOUBTED = 3
 
 
 def clock(t: float) -> str:
@@ -116,6 +117,8 @@ class ProbeFailure(Model):
     elapsed_ms: float
     loop_late_ms: float
     """The prober's own worst lateness meanwhile."""
+    starved: bool = False
+    """Not sent, or out of time, while the prober was late beyond its limit: not for certain the cluster's fault."""
 
 
 class FailedProbe(ProbeFailure):
@@ -145,8 +148,16 @@ class Watched(Model):
     places: tuple[str, ...]
     writer: WriterConfig | None
     budgets: bool
+    owners: bool = False
     etcd: bool
     sides: tuple[Side, ...] = ()
+    cluster: str | None = None
+    """UID of the cluster that must answer API probes."""
+    answers: str | None = None
+    """What each answer of ingress must hold."""
+    priority: tuple[str, ...] = ()
+    """What the prober had before others on its machine."""
+    max_late_s: float = 0.25
 
 
 class Meta(Model):
@@ -164,11 +175,16 @@ class Cell(Model):
     """The sums of one cell, or of one kind over all places. Latencies in milliseconds, None without an answer."""
 
     due: int = 0
+    expected: int = 0
+    """The least that was due by configuration and marks (`proof.due`); `due` is what the prober came round to."""
     sent: int = 0
     failed: int = 0
     longest_outage_s: float = 0.0
     p50_ms: float | None = None
     p99_ms: float | None = None
+    starved: int = 0
+    """Of the failed ones, those that the prober's own lateness explains. Other figures of failures leave them out."""
+    starved_by_window: dict[str, int] = Field(default_factory=dict[str, int])
     reopened: int = 0
     worst_late_ms: float = 0.0
     failed_by_window: dict[str, int] = Field(default_factory=dict[str, int])
@@ -200,6 +216,11 @@ class Writes(Model):
     read_back: bool = False
     problem: str | None = None
     longest_gap_s: float = 0.0
+    longest_gap_begin: float | None = None
+    """When it began (epoch seconds), and in which window."""
+    longest_gap_window: str | None = None
+    max_gap_s: float = MAX_GAP_S
+    """Its limit."""
     retries: int = 0
     per_second: float | None = None
     min_per_second: float | None = None
@@ -228,7 +249,68 @@ class Budgets(Model):
     relists: int = 0
 
 
+class Rescaled(Model):
+    """Somebody changed how many pods an owner wants (epoch seconds)."""
+
+    t: float
+    before: int
+    after: int
+
+
+class Owner(Model):
+    """A Deployment, StatefulSet, DaemonSet or ReplicaSet, from the beginning to the end; times in epoch seconds."""
+
+    owner: str
+    wanted_before: int
+    ready_before: int
+    wanted_after: int
+    ready_after: int
+    lowest_ready: int
+    rescaled: tuple[Rescaled, ...] = ()
+    zero_at: float | None = None
+    """When it was first scaled to nothing."""
+    removed_at: float | None = None
+
+    @property
+    def due(self) -> int:
+        """Ready pods it must have at the end: what it wants then, or as many of them as it had where it lacked some
+        already at the beginning."""
+        whole = self.ready_before >= self.wanted_before
+        return self.wanted_after if whole else min(self.ready_before, self.wanted_after)
+
+    @property
+    def short(self) -> bool:
+        """Whether it has fewer than is due, or was taken away altogether meanwhile."""
+        gone = self.removed_at is not None or self.zero_at is not None
+        return self.ready_after < self.due or (gone and self.wanted_before > 0)
+
+
+class Owners(Model):
+    """Owners of pods that the first list had. `details` has those that are short, then those that were rescaled."""
+
+    watched: int = 0
+    ready_before: int = 0
+    ready_after: int = 0
+    looked_at_end: bool = False
+    short: int = 0
+    details: tuple[Owner, ...] = ()
+
+
+class VoterDown(Model):
+    """One stretch in which a voter on the member list didn't answer healthily, until it did or had left the list
+    (epoch seconds). `window`: in which it began."""
+
+    member: str
+    begin: float
+    seconds: float
+    ended: bool
+    """False while it lasts at the end of the run."""
+    window: str | None = None
+
+
 class _EtcdCounts(Model):
+    due_from: float | None = None
+    """When it was first configured (epoch seconds)."""
     members_before: tuple[str, ...] = ()
     members_after: tuple[str, ...] = ()
     learners_after: tuple[str, ...] = ()
@@ -238,6 +320,9 @@ class _EtcdCounts(Model):
     samples: int = 0
     blind_samples: int = 0
     longest_blind_s: float = 0.0
+    blind_s: float = 0.0
+    """All of it. Counted from the second on in which etcd was configured, between two looks that saw the voters."""
+    down: tuple[VoterDown, ...] = ()
 
 
 class EtcdSeen(_EtcdCounts):
@@ -296,6 +381,9 @@ class End(Model):
     etcd: EtcdSeen | None
     peak_rss_mb: int
     writes: Writes | None = None
+    owners: Owners = Owners()
+    probed_until: float | None = None
+    """When the probes were told to end; None takes `end`."""
 
 
 class Summary(Model):
@@ -309,14 +397,19 @@ class Summary(Model):
     windows: tuple[Window, ...] = ()
     probes: Kinds = Field(default_factory=dict[Kind, Probed])
     idle: Kinds = Field(default_factory=dict[Kind, Probed])
+    livez: Probed = Probed()
+    """`/livez` of the API, once a second from each place: told, not judged."""
     writes: Writes = Writes()
     budgets: Budgets = Budgets()
+    owners: Owners = Owners()
     etcd: Etcd = Etcd()
     names: dict[str, Name] = Field(default_factory=dict[str, Name])
     cpu: dict[str, Cpu] = Field(default_factory=dict[str, Cpu])
     peak_rss_mb: int = 0
     failures: tuple[FailedProbe, ...] = ()
     notes: tuple[Note, ...] = ()
+    never_active: tuple[str, ...] = ()
+    """Places that stood in the configuration and were never active."""
 
 
 class CellTotals(Model):
@@ -409,7 +502,10 @@ class Due(Model):
     api: bool = True
     writer: bool = True
     budgets: bool = True
+    owners: bool = True
     etcd: bool = True
+    answerers: bool = True
+    """Who answered, of ingress and API where those are due."""
     idle: bool = True
     stages: bool = True
     leftovers: bool = True
@@ -428,11 +524,27 @@ class Due(Model):
             api=config.api is not None,
             writer=config.writer is not None,
             budgets=config.budgets,
-            etcd=config.etcd or summary.etcd.samples > 0,
+            owners=config.owners,
+            etcd=config.etcd or summary.etcd.due_from is not None,
+            answerers=config.ingress is None or config.answers is not None,
             idle=any(window.label == IDLE for window in summary.windows),
             stages=False,
             leftovers=leftovers,
         )
+
+    @property
+    def not_watched(self) -> tuple[str, ...]:
+        """What nobody told this run to watch, in words; nothing is shown of it."""
+        names = {
+            "ingress": "ingress",
+            "api": "API",
+            "writer": "writes",
+            "budgets": "budgets",
+            "owners": "ready pods by owner",
+            "etcd": "etcd",
+            "answerers": "who answers ingress",
+        }
+        return tuple(text for key, text in names.items() if not getattr(self, key))
 
     def kind(self, kind: Kind) -> bool:
         """Whether probes of this kind are due."""
@@ -463,13 +575,18 @@ class Report(Model):
     versions: dict[str, str] = Field(default_factory=dict[str, str])
     ok: bool = False
     reasons: tuple[str, ...] = ()
+    believable: bool = True
+    """False where the machine that probed was too busy; then `doubts`, which stand among `reasons` too, say so."""
+    doubts: tuple[str, ...] = ()
     seconds: float = 0.0
     peak_rss_mb: int = 0
     stages: tuple[Stage, ...] = ()
     probes: Kinds = Field(default_factory=never_probed)
     idle: Kinds = Field(default_factory=never_probed)
+    livez: Probed = Probed()
     writes: Writes = Writes()
     budgets: Budgets = Budgets()
+    owners: Owners = Owners()
     drain: Drain = Drain()
     etcd: Etcd = Etcd()
     leftovers: tuple[str, ...] = ()
@@ -478,6 +595,7 @@ class Report(Model):
     finished: bool = False
     errors: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
+    never_active: tuple[str, ...] = ()
     failures: tuple[FailedProbe, ...] = ()
     windows: tuple[Window, ...] = ()
     names: dict[str, Name] = Field(default_factory=dict[str, Name])
@@ -485,3 +603,10 @@ class Report(Model):
     watched: Watched | None = None
     begin: str | None = None
     end: str | None = None
+
+    @property
+    def exit_status(self) -> int:
+        """0 ok, 1 not ok, 3 where nothing is wrong but that the machine was too busy to tell."""
+        if self.ok:
+            return 0
+        return EXIT_DOUBTED if len(self.doubts) == len(self.reasons) else 1

@@ -2,8 +2,8 @@
 earlier ones.
 
 A closed loop would wait out an outage and count it as one slow request. Here the time of request n is start
-+ n × period; what is not sent within one period of that is a failure of its own kind ("not sent"), told
-apart by the loop's lateness.
++ n × period; what the prober itself comes to too late isn't sent, and is a failure of its own kind ("not sent"): the
+machine's, not the cluster's.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from proof.config import KINDS, Kind, Place, ProofConfig, Target
+from proof.config import KINDS, LIVEZ, Kind, Livez, Place, ProofConfig, Target
 from proof.connect import open_connection
 from proof.connection import Connection, NotProcessed, Phase, ProbeFailed, Progress, Request
 from proof.http1 import Answer, request_head
 from proof.http2 import request_fields
-from proof.resolver import StubResolver
+from proof.identity import Answerer
+from proof.resolver import NO_ANSWER, StubResolver
+
+LIVEZ_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,8 @@ class Failure:
     """The prober's own worst lateness while the request ran: near the time limit, the machine starved, not
     the service.
     """
+    starved: bool = False
+    """Time ran out while the prober itself was late beyond its limit: nobody can say whose time it was."""
 
 
 class Recorder(Protocol):
@@ -74,24 +79,34 @@ class Address:
     expect: int
     fresh: Request
     kept: Request
+    answerer: Answerer | None = None
+    """Whose answers count; None doesn't look."""
 
 
-def address_of(target: Target, tls: ssl.SSLContext | None, tls_kept: ssl.SSLContext | None = None) -> Address:
+def address_of(
+    target: Target,
+    tls: ssl.SSLContext | None,
+    tls_kept: ssl.SSLContext | None = None,
+    *,
+    path: str = "",
+    token: str | None = None,
+) -> Address:
+    """A target with its TLS contexts; `path` instead of the URL's, `token` to show with each request."""
     parts = urlsplit(target.url)
     assert parts.hostname is not None
     default = 443 if parts.scheme == "https" else 80
     port = parts.port or default
     host = parts.hostname if port == default else f"{parts.hostname}:{port}"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    fields = request_fields(host, path)
+    path = path or (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    fields = request_fields(host, path, token)
     return Address(
         host=parts.hostname,
         port=port,
         tls=tls if parts.scheme == "https" else None,
         tls_kept=(tls_kept or tls) if parts.scheme == "https" else None,
         expect=target.expect,
-        fresh=Request(http1=request_head(host, path, keep=False), http2=fields),
-        kept=Request(http1=request_head(host, path, keep=True), http2=fields),
+        fresh=Request(http1=request_head(host, path, keep=False, token=token), http2=fields),
+        kept=Request(http1=request_head(host, path, keep=True, token=token), http2=fields),
     )
 
 
@@ -102,23 +117,25 @@ class Cell:
         self,
         *,
         place: Place,
-        kind: Kind,
+        kind: Kind | Livez,
         address: Address,
         resolver: StubResolver,
         recorder: Recorder,
         lateness: Lateness,
         period_s: float,
         timeout_s: float,
+        max_late_s: float,
     ) -> None:
         self.name = f"{place.name}/{kind}"
         self._source = place.source_address
-        self._keep = kind.endswith("_kept")
+        self._keep = not kind.endswith("_fresh")
         self._address = address
         self._resolver = resolver
         self._recorder = recorder
         self._lateness = lateness
         self._period = period_s
         self._timeout = timeout_s
+        self._max_late = max_late_s
         self._idle: Connection | None = None
         self._ended_by_server = False
         self._running: set[asyncio.Task[None]] = set()
@@ -156,7 +173,7 @@ class Cell:
         late = now - due
         self._lateness.note(now, late)
         self._recorder.due(self.name, due, late * 1000)
-        if late > self._period:
+        if late > self._max_late:
             self._recorder.not_sent(self.name, seq, due, late * 1000)
             return
         task = loop.create_task(self._probe(seq, due))
@@ -174,25 +191,32 @@ class Cell:
                 progress.phase = "status"
                 start = answer.body[:120].decode("utf-8", "replace").strip()
                 raise ProbeFailed("status", f"{answer.status}, wanted {self._address.expect}: {start}")
+            wrong = self._address.answerer.refuse(answer.body) if self._address.answerer is not None else None
+            if wrong is not None:
+                raise ProbeFailed("wrong answerer", wrong)
         except TimeoutError:
-            self._note(seq, due, begun, progress, f"no last byte within {self._timeout:g} s")
+            self._note(seq, due, begun, progress, f"no last byte within {self._timeout:g} s", of_time=True)
         except ProbeFailed as error:
             progress.phase = error.phase
-            self._note(seq, due, begun, progress, error.detail)
+            self._note(seq, due, begun, progress, error.detail, of_time=error.detail.endswith(NO_ANSWER))
         except Exception as error:  # noqa: BLE001 - a fault of the prober's own must not pass for an answer
             progress.phase = "prober"
             self._note(seq, due, begun, progress, f"{type(error).__name__}: {error}")
         else:
             self._recorder.answered(self.name, due, (loop.time() - begun) * 1000, progress.peer or "")
 
-    def _note(self, seq: int, due: float, begun: float, progress: Progress, detail: str) -> None:
+    def _note(
+        self, seq: int, due: float, begun: float, progress: Progress, detail: str, *, of_time: bool = False
+    ) -> None:
         now = asyncio.get_running_loop().time()
+        late_ms = self._lateness.worst_ms(begun - self._period)
         failure = Failure(
             phase=progress.phase,
             detail=detail,
             peer=progress.peer,
             elapsed_ms=round((now - begun) * 1000, 1),
-            loop_late_ms=self._lateness.worst_ms(begun - self._period),
+            loop_late_ms=late_ms,
+            starved=of_time and late_ms > self._max_late * 1000,
         )
         self._recorder.failed(self.name, seq, due, failure)
 
@@ -287,15 +311,15 @@ class Prober:
         return started, stopped
 
     def _start(self, place: Place, resolver: StubResolver) -> list[Cell]:
-        period = 1 / self._probe.rate_hz
         # From the next whole second of the loop's clock on, each cell in a slot of its own: twelve probes
         # at one instant would measure each other.
         second = math.floor(asyncio.get_running_loop().time()) + 1
         cells: list[Cell] = []
-        for kind in KINDS:
-            address = self._addresses.get(kind.split("_")[0])
+        for kind in (*KINDS, LIVEZ):
+            address = self._addresses.get(kind if kind == LIVEZ else kind.split("_")[0])
             if address is None:
                 continue
+            period = LIVEZ_S if kind == LIVEZ else 1 / self._probe.rate_hz
             cell = Cell(
                 place=place,
                 kind=kind,
@@ -305,6 +329,7 @@ class Prober:
                 lateness=self._lateness,
                 period_s=period,
                 timeout_s=self._probe.timeout_s,
+                max_late_s=self._probe.max_late_s,
             )
             cell.start(second + period * (self._slots % 12) / 12)
             self._slots += 1

@@ -18,10 +18,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
+from proof.config import LIVEZ
 from proof.prober import Failure
 
 SECONDS = "seconds.jsonl"
 EVENTS = "events.jsonl"
+PROBE_FAILED, LIVEZ_FAILED = "probe_failed", "livez_failed"
 SETTLE_S = 1.5
 
 
@@ -101,8 +103,12 @@ class DiskRecorder:
     def failed(self, cell: str, seq: int, due: float, failure: Failure) -> None:
         self._bin(cell, due).failed += 1
         self.totals[cell].failed += 1
-        self.last_failure = f"{cell}: {failure.phase}: {failure.detail}"
-        self.event("probe_failed", self._wall(due), cell=cell, seq=seq, **asdict(failure))
+        kind = PROBE_FAILED
+        if cell.endswith(f"/{LIVEZ}"):
+            kind = LIVEZ_FAILED
+        else:
+            self.last_failure = f"{cell}: {failure.phase}: {failure.detail}"
+        self.event(kind, self._wall(due), cell=cell, seq=seq, **asdict(failure))
 
     def not_sent(self, cell: str, seq: int, due: float, late_ms: float) -> None:
         bin_, totals = self._bin(cell, due), self.totals[cell]
@@ -110,9 +116,18 @@ class DiskRecorder:
         totals.sent -= 1
         bin_.failed += 1
         totals.failed += 1
+        if cell.endswith(f"/{LIVEZ}"):
+            return
         self.last_failure = f"{cell}: not sent: the prober was {late_ms:.0f} ms late"
-        self.event("probe_failed", self._wall(due), cell=cell, seq=seq, phase="not_sent",
-                   detail="the prober was late", peer=None, elapsed_ms=0.0, loop_late_ms=round(late_ms, 1))  # fmt: skip
+        failure = Failure(
+            phase="not_sent",
+            detail="the prober was late",
+            peer=None,
+            elapsed_ms=0.0,
+            loop_late_ms=round(late_ms, 1),
+            starved=True,
+        )
+        self.event(PROBE_FAILED, self._wall(due), cell=cell, seq=seq, **asdict(failure))
 
     def event(self, kind: str, at: float, **data: Any) -> None:
         """Note something at `at` (epoch seconds)."""

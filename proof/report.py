@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proof.model import Parts, Report, Summary, clock, never_probed
-from proof.verdict import judge
+from proof.verdict import doubts, judge
 
 
 def build(summary: Summary, parts: Parts) -> Report:
@@ -18,8 +18,10 @@ def build(summary: Summary, parts: Parts) -> Report:
         stages=parts.stages,
         probes=never_probed() | summary.probes,
         idle=never_probed() | summary.idle,
+        livez=summary.livez,
         writes=summary.writes,
         budgets=summary.budgets,
+        owners=summary.owners,
         drain=parts.drain,
         etcd=summary.etcd,
         leftovers=parts.leftovers or (),
@@ -28,6 +30,7 @@ def build(summary: Summary, parts: Parts) -> Report:
         finished=summary.finished,
         errors=parts.errors,
         notes=summary.notes,
+        never_active=summary.never_active,
         failures=summary.failures,
         windows=summary.windows,
         names=summary.names,
@@ -36,5 +39,12 @@ def build(summary: Summary, parts: Parts) -> Report:
         begin=None if begin is None else clock(begin),
         end=None if end is None else clock(end),
     )
-    reasons = judge(report)
-    return report.model_copy(update={"ok": not reasons, "reasons": tuple(reasons)})
+    breaches, doubted = judge(report), doubts(report)
+    return report.model_copy(
+        update={
+            "ok": not breaches and not doubted,
+            "reasons": (*breaches, *doubted),
+            "believable": not doubted,
+            "doubts": tuple(doubted),
+        }
+    )

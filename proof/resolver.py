@@ -28,6 +28,8 @@ from proof.connection import ProbeFailed, describe
 Query = Callable[[str], Awaitable[dns.message.Message]]
 """Ask for the A records of a name; raises OSError or dns.exception.DNSException."""
 
+NO_ANSWER = "no answer from the resolver"
+
 REPEAT_AFTER_S = 0.4
 """A lost UDP packet is sent again after this, within the probe's own time: losing one query is the
 network's right.
@@ -85,7 +87,7 @@ class StubResolver:
         try:
             message = await self.query(name)
         except (OSError, dns.exception.DNSException) as error:
-            what = "no answer from the resolver" if isinstance(error, dns.exception.Timeout) else describe(error)
+            what = NO_ANSWER if isinstance(error, dns.exception.Timeout) else describe(error)
             raise ProbeFailed("resolve", f"{name}: {what}") from None
         addresses, ttl = read_answer(message)
         if not addresses:

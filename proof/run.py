@@ -16,6 +16,7 @@ import ssl
 import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,13 @@ from lightkube.config.kubeconfig import SingleConfig
 
 from migration.clients.asynchronous import REFUSALS, AsyncEtcd, AsyncKubernetes
 from migration.clients.kubeconfig import KubeconfigError, client_identity, read_kubeconfig, server_trust
+from migration.clients.kubernetes import NAMESPACES
 from proof import etcd, marks, writer
 from proof.budgets import BudgetWatcher
-from proof.config import ConfigError, LiveConfig, Place, ProofConfig, Target, write_atomically
+from proof.config import LIVEZ, Api, ConfigError, Ingress, LiveConfig, Place, ProofConfig, Target, write_atomically
 from proof.cpu import CpuSampler
 from proof.http2 import PROTOCOL
+from proof.identity import OBJECT, Answerer
 from proof.model import (
     Budgets,
     BudgetsNow,
@@ -35,6 +38,7 @@ from proof.model import (
     CpuSecond,
     End,
     Meta,
+    Owners,
     Status,
     Summary,
     VotersNow,
@@ -44,60 +48,99 @@ from proof.model import (
     label_at,
 )
 from proof.names import NameWatcher
+from proof.owners import OwnerWatcher
 from proof.pods import PodWatcher
-from proof.priority import prefer_this_process
+from proof.priority import as_others, prefer_this_process
 from proof.prober import Address, Prober, address_of
 from proof.recorder import SECONDS, DiskRecorder
 from proof.resolver import NoResolver, Query, StubResolver, is_address, server_query
-from proof.summary import END, META, summarize
+from proof.summary import CONFIGURED, END, META, summarize
 
 STOP = "stop"
 STATUS = "status.json"
 SUMMARY = "summary.json"
+IDENTIFY_S = 10.0
+"""How long the cluster may take to say who it is, before a run is refused."""
 
 
 def addresses(config: ProofConfig, single: SingleConfig | None) -> dict[str, Address]:
     """The probed targets with their TLS contexts. Raises ConfigError."""
     found: dict[str, Address] = {}
-    if config.ingress is not None:
-        found["ingress"] = _address("ingress", config.ingress, None)
-    if config.api is not None:
-        found["api"] = _address("api", config.api, single)
+    try:
+        if config.ingress is not None:
+            found["ingress"] = _ingress(config.ingress)
+        if config.api is not None:
+            found |= _api(config.api, single)
+    except OSError as error:
+        raise ConfigError(
+            f"certificates can't be read ({error}); check ca, client_cert and client_key of ingress and api, and the "
+            "kubeconfig"
+        ) from None
     return found
 
 
-def _address(key: str, target: Target, single: SingleConfig | None) -> Address:
-    try:
-        return address_of(target, _tls(target, single), _tls_kept(target, single))
-    except OSError as error:
-        raise ConfigError(
-            f"{key}: its certificates can't be read ({error}); check ca, client_cert, client_key and the kubeconfig"
-        ) from None
+def _ingress(target: Ingress) -> Address:
+    tls = _own_tls(target) if target.url.startswith("https:") else None
+    answerer = None if target.answers is None else Answerer(text=target.answers.encode())
+    return replace(address_of(target, tls), answerer=answerer)
 
 
-def _tls(target: Target, single: SingleConfig | None) -> ssl.SSLContext | None:
-    if not target.url.startswith("https:"):
-        return None
-    if target.ca is None and single is not None:
+def _api(target: Api, single: SingleConfig | None) -> dict[str, Address]:
+    """The API as its clients use it: known to it, on new connections and, by HTTP/2, on kept ones.
+
+    To anonymous clients an API server shows no object, and ends their HTTP/2 connections after each answer (feature
+    gate UnauthenticatedHTTP2DOSMitigation).
+    """
+    user = single.user if single is not None else None
+    token = user.token if user is not None and target.client_cert is None else None
+    plain, kept = (_api_tls(target, single) for _ in range(2)) if target.url.startswith("https:") else (None, None)
+    if kept is not None:
+        kept.set_alpn_protocols([PROTOCOL, "http/1.1"])
+    return {
+        "api": address_of(target, plain, kept, path=OBJECT, token=token),
+        LIVEZ: address_of(target, plain, kept, path="/livez", token=token),
+    }
+
+
+def _api_tls(target: Api, single: SingleConfig | None) -> ssl.SSLContext:
+    if target.client_cert is not None:
+        context = _own_tls(target) if target.ca is not None or single is None else server_trust(single)
+        context.load_cert_chain(target.client_cert, target.client_key)
+        return context
+    context = client_identity(single) if single is not None else None
+    if context is None and single is not None and single.user is not None and single.user.token:
         context = server_trust(single)
-    else:
-        context = ssl.create_default_context(cafile=target.ca)
+    if context is None:
+        raise ConfigError(
+            "api: its probes read an object, which takes a client certificate or a token, and the kubeconfig has "
+            "neither; give a kubeconfig with one, or client_cert and client_key"
+        )
+    if target.ca is not None:
+        context.load_verify_locations(target.ca)
+    return context
+
+
+def _own_tls(target: Target) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=target.ca)
     if target.client_cert is not None:
         context.load_cert_chain(target.client_cert, target.client_key)
     return context
 
 
-def _tls_kept(target: Target, single: SingleConfig | None) -> ssl.SSLContext | None:
-    """Offers HTTP/2 for a client that shows a certificate: an API server ends an anonymous one's HTTP/2 connection
-    after each answer (feature gate UnauthenticatedHTTP2DOSMitigation)."""
-    context = None
-    if target.client_cert is not None:
-        context = _tls(target, single)
-    elif target.url.startswith("https:") and target.ca is None and single is not None:
-        context = client_identity(single)
-    if context is not None:
-        context.set_alpn_protocols([PROTOCOL, "http/1.1"])
-    return context
+async def cluster_of(kube: AsyncKubernetes, patience_s: float = IDENTIFY_S) -> str:
+    """The UID by which the kubeconfig's cluster is known. Raises ConfigError where it doesn't say."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            found = await kube.get(NAMESPACES, "kube-system", timeout=5.0)
+            return str(found["metadata"]["uid"])
+        except (*REFUSALS, KeyError, TypeError) as error:
+            if time.monotonic() >= until:
+                raise ConfigError(
+                    f"kubeconfig: its cluster doesn't say who it is ({error}); the right to get the namespace "
+                    "kube-system is needed"
+                ) from None
+        await asyncio.sleep(0.5)
 
 
 class Run:
@@ -114,13 +157,19 @@ class Run:
             self._single = read_kubeconfig(config.kubeconfig) if config.kubeconfig else None
         except KubeconfigError as error:
             raise ConfigError(f"kubeconfig: {error}; name a file with a current context") from None
+        if config.etcd is not None:
+            try:
+                etcd.trust(config.etcd)
+            except OSError as error:
+                raise ConfigError(f"etcd: its certificates can't be read ({error}); check ca, cert, key") from None
         self._addresses = addresses(config, self._single)
-        if self._single is None and (config.writer is not None or config.budgets):
+        if self._single is None and (config.writer is not None or config.budgets or config.owners):
             raise ConfigError(
-                "kubeconfig: is missing; the writer and the budgets need it (or set writer: null, budgets: false)"
+                "kubeconfig: is missing; writer, budgets and owners need it "
+                "(or set writer: null, budgets: false, owners: false)"
             )
         self.name = secrets.token_hex(4)
-        self.priority: list[str] = []
+        self.priority: tuple[str, ...] = ()
         self._stop = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="proof")
 
@@ -134,17 +183,28 @@ class Run:
             loop.add_signal_handler(number, self._stop.set)
         (self.out / STOP).unlink(missing_ok=True)
         config = self.live.current
+        kube = AsyncKubernetes(self._single) if self._single is not None else None
+        try:
+            cluster = await self._identify(kube)
+        except ConfigError:
+            if kube is not None:
+                await kube.close()
+            raise
         epoch, start = time.time(), loop.time()
         self.recorder = DiskRecorder(self.out, lambda at: epoch + (at - start), config.probe.timeout_s)
-        write_atomically(self.out / META, Meta(run=self.name, begin=epoch, config=watched(config)).model_dump_json())
+        write_atomically(
+            self.out / META,
+            Meta(run=self.name, begin=epoch, config=watched(config, cluster, self.priority)).model_dump_json(),
+        )
         self.recorder.event("run_begin", epoch, run=self.name)
+        self._configured()
         self.prober = Prober(config, self._addresses, self.recorder)
         names = dict.fromkeys(address.host for address in self._addresses.values() if not is_address(address.host))
         self.names = NameWatcher(list(names), self.recorder.event)
-        kube = AsyncKubernetes(self._single) if self._single is not None else None
         self.writer = self._make_writer(kube)
         self.budgets = BudgetWatcher(kube, self.recorder.event) if kube is not None and config.budgets else None
         self.pods = PodWatcher(kube, config.sides, self.recorder.event) if kube is not None and config.sides else None
+        self.owners = OwnerWatcher(kube, self.recorder.event) if kube is not None and config.owners else None
         self.etcd = etcd.EtcdSampler(self.recorder.event)
         self.cpu = CpuSampler(config.cpu_groups)
         self._etcd_client: AsyncEtcd | None = None
@@ -159,6 +219,7 @@ class Run:
             for name, work in (
                 ("budgets", self.budgets.run() if self.budgets else None),
                 ("pods", self.pods.run() if self.pods else None),
+                ("owners", self.owners.run() if self.owners else None),
                 ("etcd", self.etcd.run()),
             )
             if work is not None
@@ -171,6 +232,25 @@ class Run:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
         return await self._finish(kube, writing)
+
+    async def _identify(self, kube: AsyncKubernetes | None) -> str | None:
+        """Which cluster must answer API probes; None where there are none. Raises ConfigError."""
+        api = self.live.current.api
+        if api is None:
+            return None
+        told = await cluster_of(kube) if kube is not None else api.cluster
+        if told is None:
+            raise ConfigError("api: which cluster must answer isn't known; give a kubeconfig, or api.cluster, its UID")
+        if api.cluster not in (None, told):
+            raise ConfigError(f"api: must be answered by cluster {api.cluster}, and the kubeconfig leads to {told}")
+        answerer = Answerer(text=told.encode(), cluster=True)
+        self._addresses["api"] = replace(self._addresses["api"], answerer=answerer)
+        return told
+
+    def _configured(self) -> None:
+        """Write down what the configuration says from now on: what was due is judged by it (`proof.due`)."""
+        places = [place.model_dump() for place in self.live.current.places]
+        self.recorder.event(CONFIGURED, time.time(), places=places)
 
     async def _guard(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         # A watcher that dies must be seen in the report, and must not take the probes with it.
@@ -207,6 +287,7 @@ class Run:
         old, config = self._etcd_client, self.live.current.etcd
         self._etcd_client = None
         if config is not None:
+            self.etcd.book.due(time.time())
             try:
                 self._etcd_client = etcd.connect(config)
             except OSError as error:
@@ -229,6 +310,7 @@ class Run:
                 self._stop.set()
             before = self.live.current
             if self.live.changed():
+                self._configured()
                 try:
                     self._set_places()
                 except ConfigError as error:
@@ -265,22 +347,28 @@ class Run:
             self.recorder.sample(now, "cpu", sampled.model_dump())
 
     async def _finish(self, kube: AsyncKubernetes | None, writing: asyncio.Task[None] | None) -> Summary:
+        probed_until = time.time()
         await self.prober.stop()
         self.names.stop_all()
+        as_others()
         if self.writer is not None and writing is not None:
             self.writer.stop()
             await writing
         end = time.time()
         await self._flush(everything=True)
+        if self.owners is not None:
+            await self.owners.last_look()
         writes = await self._read_back(kube, end) if kube is not None else None
         facts = End(
             run=self.name,
             end=end,
             names=self.names.facts(),
             budgets=self.budgets.facts() if self.budgets else Budgets(),
-            etcd=self.etcd.book.facts() if self.etcd.book.samples else None,
+            etcd=self.etcd.book.facts(probed_until) if self.live.current.etcd or self.etcd.book.samples else None,
             peak_rss_mb=round(self.cpu.peak_rss_mb),
             writes=writes,
+            owners=self.owners.book.facts() if self.owners else Owners(),
+            probed_until=probed_until,
         )
         self.recorder.event("run_end", end)
         await self._flush(everything=True)
@@ -315,6 +403,8 @@ class Run:
             read_back=result.complete,
             problem=result.problem,
             longest_gap_s=round(self.writer.longest_gap_s, 2),
+            longest_gap_begin=self.writer.longest_gap_begin,
+            max_gap_s=config.max_gap_s,
             retries=self.writer.errors,
             per_second=round(result.acknowledged / seconds, 1) if seconds > 0 else 0.0,
             min_per_second=config.min_rate,
@@ -329,7 +419,11 @@ class Run:
         return None if self.pods is None else self.pods.counts()
 
     def _status(self, now: float) -> Status:
-        cells = {name: CellTotals(**vars(totals)) for name, totals in self.recorder.totals.items()}
+        cells = {
+            name: CellTotals(**vars(totals))
+            for name, totals in self.recorder.totals.items()
+            if not name.endswith(f"/{LIVEZ}")
+        }
         book = self.etcd.book
         return Status(
             t=round(now, 1),
@@ -352,8 +446,8 @@ class Run:
         )
 
 
-def watched(config: ProofConfig) -> Watched:
-    """What the report says of the configuration."""
+def watched(config: ProofConfig, cluster: str | None, priority: tuple[str, ...]) -> Watched:
+    """What the report says of the configuration, of the cluster that must answer, and of the prober's priority."""
     return Watched(
         ingress=config.ingress.url if config.ingress else None,
         api=config.api.url if config.api else None,
@@ -362,8 +456,13 @@ def watched(config: ProofConfig) -> Watched:
         places=tuple(place.name for place in config.places),
         writer=config.writer,
         budgets=config.budgets,
+        owners=config.owners,
         etcd=config.etcd is not None,
         sides=config.sides,
+        cluster=cluster,
+        answers=config.ingress.answers if config.ingress else None,
+        priority=priority,
+        max_late_s=config.probe.max_late_s,
     )
 
 

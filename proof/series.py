@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proof.config import LIVEZ
 from proof.model import EtcdChange, Window
 from proof.recorder import EVENTS
 from proof.summary import lines, seconds
@@ -72,6 +73,8 @@ def read_series(out: Path) -> Series | None:
         index = int((second.t - series.begin) / series.width)
         for name, cell in second.cells.items():
             kind = name.split("/")[1]
+            if kind == LIVEZ:
+                continue
             series.ms[kind][index] += cell.ms
             for peer, count in cell.peers.items():
                 series.peers[kind.split("_")[0]][peer.rsplit(":", 1)[0]][index] += count

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from proof import marks
-from proof.config import KINDS, ProbeRate
+from proof.config import KINDS, LIVEZ, Kind, Livez, Place, ProbeRate
+from proof.due import Configured, Span, Spans, active_spans, split
 from proof.model import (
     BETWEEN,
     IDLE,
@@ -33,6 +34,7 @@ from proof.model import (
     Meta,
     Name,
     Note,
+    Owners,
     Probed,
     Second,
     Summary,
@@ -41,10 +43,12 @@ from proof.model import (
     clock,
     label_at,
 )
-from proof.recorder import EVENTS, SECONDS
+from proof.prober import LIVEZ_S
+from proof.recorder import EVENTS, LIVEZ_FAILED, PROBE_FAILED, SECONDS
 from proof.writer import JOURNAL, read_journal
 
 META = "meta.json"
+CONFIGURED = "configured"
 END = "end.json"
 MOST_FAILURES = 300
 """Single failures listed in the summary; the counts are always whole, and `events.jsonl` has every one."""
@@ -56,8 +60,10 @@ class Tally:
 
     period_s: float
     due: int = 0
+    expected: int = 0
     sent: int = 0
     failed: int = 0
+    starved: Counter[str] = field(default_factory=Counter[str])
     reopened: int = 0
     late_ms: float = 0.0
     ms: list[float] = field(default_factory=list[float])
@@ -74,6 +80,9 @@ class Tally:
         self.ms += cell.ms
 
     def add_failure(self, failure: FailedProbe) -> None:
+        if failure.starved:
+            self.starved[failure.window] += 1
+            return
         self.by_window[failure.window] += 1
         self.why[f"{failure.phase}: {failure.detail}"] += 1
         self.failed_at.append(failure.t)
@@ -81,8 +90,10 @@ class Tally:
     def add(self, other: Tally) -> None:
         """The same kind at another place."""
         self.due += other.due
+        self.expected += other.expected
         self.sent += other.sent
         self.failed += other.failed
+        self.starved += other.starved
         self.reopened += other.reopened
         self.late_ms = max(self.late_ms, other.late_ms)
         self.ms += other.ms
@@ -96,11 +107,14 @@ class Tally:
         why = self.why + Counter({"no result was recorded": unknown})
         return Cell(
             due=self.due,
+            expected=self.expected,
             sent=self.sent,
             failed=self.failed + unknown,
             longest_outage_s=longest_outage(self.failed_at, self.period_s),
             p50_ms=percentile(self.ms, 50),
             p99_ms=percentile(self.ms, 99),
+            starved=self.starved.total(),
+            starved_by_window=dict(self.starved),
             reopened=self.reopened,
             worst_late_ms=round(self.late_ms, 1),
             failed_by_window=dict(self.by_window),
@@ -171,27 +185,43 @@ class Part:
         self.cells: dict[str, Tally] = {}
 
     def cell(self, name: str) -> Tally:
-        return self.cells.setdefault(name, Tally(self._period))
+        return self.cells.setdefault(name, Tally(LIVEZ_S if name.endswith(f"/{LIVEZ}") else self._period))
+
+    def expect(self, kinds: Sequence[Kind], spans: Spans, within: tuple[Span, ...]) -> None:
+        """What was due of these kinds, in the stretches of time that are this part."""
+        for place in spans.by_place:
+            requests = spans.requests(place, within, 1 / self._period)
+            for kind in kinds if requests else ():
+                self.cell(f"{place}/{kind}").expected = requests
 
     def kinds(self) -> Kinds:
-        """Every kind that was probed."""
-        kinds: Kinds = {}
-        for kind in KINDS:
-            places = {name.split("/")[0]: tally for name, tally in self.cells.items() if name.split("/")[1] == kind}
-            if not places:
-                continue
-            whole = Tally(self._period)
-            for tally in places.values():
-                whole.add(tally)
-            by_place = {place: tally.cell() for place, tally in places.items()}
-            # An outage is one place's: failures of two places one after the other are two outages.
-            longest = max(cell.longest_outage_s for cell in by_place.values())
-            total: dict[str, Any] = dict(whole.cell())
-            kinds[kind] = Probed.model_validate(total | {"longest_outage_s": longest, "by_place": by_place})
-        return kinds
+        """Every kind that was probed, or due."""
+        found: list[tuple[Kind, Probed | None]] = [(kind, self.probed(kind)) for kind in KINDS]
+        return {kind: probed for kind, probed in found if probed is not None}
+
+    def probed(self, kind: Kind | Livez) -> Probed | None:
+        """One kind, over all places and by place; None where it was neither probed nor due."""
+        places = {name.split("/")[0]: tally for name, tally in self.cells.items() if name.split("/")[1] == kind}
+        if not places:
+            return None
+        whole = Tally(self._period)
+        for tally in places.values():
+            whole.add(tally)
+        by_place = {place: tally.cell() for place, tally in places.items()}
+        # An outage is one place's: failures of two places one after the other are two outages.
+        longest = max(cell.longest_outage_s for cell in by_place.values())
+        total: dict[str, Any] = dict(whole.cell())
+        return Probed.model_validate(total | {"longest_outage_s": longest, "by_place": by_place})
 
 
-NOTED = ("watcher_died", "config_refused", "budgets_relisted", "pods_relisted", "write_cleanup_failed")
+NOTED = (
+    "watcher_died",
+    "config_refused",
+    "budgets_relisted",
+    "pods_relisted",
+    "owners_relisted",
+    "write_cleanup_failed",
+)
 
 
 def summarize(out: Path) -> Summary:
@@ -212,13 +242,17 @@ def summarize(out: Path) -> Summary:
     failures: list[FailedProbe] = []
     notes: list[Note] = []
     names = Names(end.names if end else {})
+    configured: list[Configured] = []
     for event in lines(out / EVENTS):
-        if event["event"] == "probe_failed":
+        if event["event"] == CONFIGURED:
+            places = tuple(Place.model_validate(place) for place in event["places"])
+            configured.append(Configured(t=event["t"], places=places))
+        elif event["event"] in (PROBE_FAILED, LIVEZ_FAILED):
             # By whole seconds, as the counts are.
             label = label_at(windows, math.floor(event["t"]) + 0.5) or BETWEEN
             failure = FailedProbe(**event, window=label, at=clock(event["t"]))
             parts[label == IDLE].cell(failure.cell).add_failure(failure)
-            if len(failures) < MOST_FAILURES:
+            if failure.event == PROBE_FAILED and len(failures) < MOST_FAILURES:
                 failures.append(failure)
         elif event["event"] == "name_empty":
             names.add(event, label_at(windows, event["t"]) or BETWEEN)
@@ -231,6 +265,9 @@ def summarize(out: Path) -> Summary:
                     watcher=event.get("watcher"),
                 )
             )
+    spans = Spans({})
+    if meta is not None and last is not None:
+        spans = _expect(meta, out, configured, (end.probed_until or end.end) if end else last, windows, parts)
     return Summary(
         run=meta.run if meta else None,
         begin=meta.begin if meta else None,
@@ -240,20 +277,45 @@ def summarize(out: Path) -> Summary:
         windows=tuple(windows),
         probes=parts[False].kinds(),
         idle=parts[True].kinds(),
-        writes=_writes(out, end),
+        livez=parts[False].probed(LIVEZ) or Probed(),
+        writes=_writes(out, end, windows),
         budgets=_budgets(end, windows),
+        owners=end.owners if end else Owners(),
         etcd=_etcd(end, windows),
         names=names.facts(),
         cpu={label: sums.facts() for label, sums in cpu.items()},
         peak_rss_mb=end.peak_rss_mb if end else 0,
         failures=tuple(failures),
         notes=tuple(notes),
+        never_active=tuple(name for name, active in spans.by_place.items() if not active),
     )
 
 
-def _writes(out: Path, end: End | None) -> Writes:
+def _expect(
+    meta: Meta, out: Path, configured: list[Configured], until: float, windows: list[Window], parts: dict[bool, Part]
+) -> Spans:
+    """Put what was due into both parts of the run; when each place was active."""
+    if not configured:
+        # Nobody wrote down how they changed: every place of the beginning was due all along.
+        places = tuple(Place(name=name) for name in meta.config.places)
+        configured = [Configured(t=meta.begin, places=places)]
+    edges = marks.place_edges(marks.read(out))
+    spans = active_spans(configured, edges, meta.begin, until)
+    kinds: list[Kind] = [
+        kind for kind in KINDS if (meta.config.ingress if kind.startswith("ingress") else meta.config.api)
+    ]
+    idle, rest = split((window for window in windows if window.label == IDLE), meta.begin, until)
+    parts[True].expect(kinds, spans, idle)
+    parts[False].expect(kinds, spans, rest)
+    return spans
+
+
+def _writes(out: Path, end: End | None, windows: list[Window]) -> Writes:
     if end is not None:
-        return end.writes or Writes()
+        writes = end.writes or Writes()
+        begin = writes.longest_gap_begin
+        window = None if begin is None else label_at(windows, begin) or BETWEEN
+        return writes.model_copy(update={"longest_gap_window": window})
     _, numbers = read_journal(out / JOURNAL)
     return Writes(acknowledged=len(numbers), problem="the run did not end in order")
 
@@ -273,7 +335,8 @@ def _etcd(end: End | None, windows: list[Window]) -> Etcd:
     if end is None or end.etcd is None:
         return Etcd()
     at = end.etcd.min_healthy_at
-    known: dict[str, Any] = dict(end.etcd) | {"min_healthy_at": None}
+    down = tuple(one.model_copy(update={"window": label_at(windows, one.begin) or BETWEEN}) for one in end.etcd.down)
+    known: dict[str, Any] = dict(end.etcd) | {"min_healthy_at": None, "down": down}
     if at is not None:
         known |= {"min_healthy_at": clock(at), "min_healthy_window": label_at(windows, at) or BETWEEN}
     return Etcd.model_validate(known)

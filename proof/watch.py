@@ -13,13 +13,13 @@ from pathlib import Path
 
 from proof.config import ConfigError, write_atomically
 from proof.html import write_html
-from proof.model import Due, Parts, Status, Summary
+from proof.model import EXIT_DOUBTED, Due, Parts, Status, Summary
 from proof.priority import prefer_this_process
 from proof.report import build
 from proof.run import STATUS, Run
 from proof.summary import read
 
-EXIT_OK, EXIT_NOT_OK, EXIT_USAGE = 0, 1, 2
+EXIT_USAGE = 2
 
 
 def line(status: Status) -> str:
@@ -67,8 +67,8 @@ async def _watch(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Watch a cluster. Exit status 0 when nothing was lost, 1 when something was, 2 when it can't be
-    watched.
+    """Watch a cluster. Exit status 0 when nothing was lost, 1 when something was, 2 when it can't be watched, 3 when
+    this machine was too busy to tell.
     """
     parser = argparse.ArgumentParser(prog="watch", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="JSON or YAML, see docs/ and proof/config.py")
@@ -89,10 +89,13 @@ def main(argv: list[str] | None = None) -> int:
     report = build(summary, Parts(profile="watch", due=Due.of(summary)))
     write_atomically(out / "report.json", report.model_dump_json(indent=1))
     write_html(report, out, out / "report.html")
+    if report.due.not_watched:
+        print(f"not watched, and so not shown: {', '.join(report.due.not_watched)}")
     for reason in report.reasons:
         print(reason)
-    print(f"{'ok' if report.ok else 'not ok'}: {out / 'report.html'}")
-    return EXIT_OK if report.ok else EXIT_NOT_OK
+    told = "ok" if report.ok else "not to be believed" if report.exit_status == EXIT_DOUBTED else "not ok"
+    print(f"{told}: {out / 'report.html'}")
+    return report.exit_status
 
 
 if __name__ == "__main__":

@@ -105,9 +105,11 @@ class Writer:
         self.journal = Journal(out / JOURNAL, run)
         self.acknowledged = 0
         self.longest_gap_s = 0.0
+        self.longest_gap_begin: float | None = None
         self.errors = 0
         self.started_at: float | None = None
         self._last_ack: float | None = None
+        """The last acknowledgement, or the beginning: writes are due from then on, also while there is no namespace."""
         self._stopping = asyncio.Event()
 
     @property
@@ -119,11 +121,11 @@ class Writer:
         self._stopping.set()
 
     async def run(self) -> None:
+        self.started_at = time.time()
+        self._last_ack = time.monotonic()
         await self._make_namespace()
         loop = asyncio.get_running_loop()
         start = loop.time()
-        self.started_at = time.time()
-        self._last_ack = time.monotonic()
         n = 0
         while not self._stopping.is_set():
             await self._pause(start + n / self._config.rate_hz - loop.time())
@@ -132,7 +134,11 @@ class Writer:
             if not await self._write(n):
                 break
             n += 1
-        self.longest_gap_s = max(self.longest_gap_s, self.gap_s)
+        self._note_gap(self.gap_s)
+
+    def _note_gap(self, seconds: float) -> None:
+        if seconds > self.longest_gap_s:
+            self.longest_gap_s, self.longest_gap_begin = seconds, time.time() - seconds
 
     async def _make_namespace(self) -> None:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self._config.namespace}}
@@ -165,7 +171,7 @@ class Writer:
         now = time.monotonic()
         if self._last_ack is not None:
             gap = now - self._last_ack
-            self.longest_gap_s = max(self.longest_gap_s, gap)
+            self._note_gap(gap)
             if gap >= 1.0:
                 self._event("write_gap", time.time(), n=n, seconds=round(gap, 2))
         self._last_ack = now

@@ -27,6 +27,8 @@ from pydantic import ValidationError
 from migration.contracts.base import Inputs, Result
 
 _INPUTS, _RESULT = "inputs", "result"
+# Where versions whose inputs stood side by side had the kubeconfig: outputs stay in states until the next run.
+_ONCE_PLAIN = "connection"
 
 I = TypeVar("I", bound=Inputs)  # noqa: E741 - inputs, beside R for the result
 R = TypeVar("R", bound=Result)
@@ -46,6 +48,8 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
 
     operation: ClassVar[str]
     leased: ClassVar[bool] = False
+    begins: ClassVar[bool] = False
+    """The operation that writes which cluster all others are about, and so can't be held to it."""
     inputs_type: type[I]
     result_type: type[R]
     # A class importable by name is pickled by reference and holds nothing secret: keep states readable.
@@ -54,7 +58,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         """Changed when the wanted part of the inputs differs; operations are updated, never replaced."""
         new = self._asked(_news)
-        return DiffResult(changes=new is None or not self._asked_before(_olds, new), replaces=[])
+        return DiffResult(changes=new is None or new.again or not self._asked_before(_olds, new), replaces=[])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Run for the first time. The id is deterministic: an interrupted create is simply made again."""
@@ -101,6 +105,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         from migration.runtime.context import Context
         from migration.runtime.deadline import Deadline, Permanent, Retryable
         from migration.runtime.lease import held
+        from migration.stages.identity import verify_cluster
 
         clients = Clients(region=inputs.connection.region, kubeconfig=inputs.connection.kubeconfig)
         run: Callable[[I, R | None, Context], R]
@@ -118,6 +123,9 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
                     alive = stack.enter_context(
                         held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
                     ).check
+                    clients.fence = alive
+                if not self.begins:
+                    verify_cluster(clients, inputs.cluster)
                 deadline = Deadline(float(inputs.timeout_seconds))
                 result = run(inputs, previous, Context(log=log, deadline=deadline, clients=clients, alive=alive))
         except (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError) as error:
@@ -143,6 +151,8 @@ class OperationResource(Resource, Generic[I, R]):
     def __init__(self, name: str, inputs: pulumi.Input[I], opts: pulumi.ResourceOptions | None = None) -> None:
         provider = self.provider_class()
         known: pulumi.Output[I] = pulumi.Output.from_input(inputs)
+        # The engine marks these in a state as well where nothing changes, so what was plain there ends at the next up.
+        secret = [_INPUTS, _ONCE_PLAIN, *([_RESULT] if provider.result_type.secret else [])]
         super().__init__(
             provider,
             name,
@@ -151,11 +161,17 @@ class OperationResource(Resource, Generic[I, R]):
                 _INPUTS: pulumi.Output.secret(known.apply(_plain)),
                 _RESULT: None,
             },
-            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hide_diffs=[_INPUTS])),
+            pulumi.ResourceOptions.merge(
+                opts, pulumi.ResourceOptions(hide_diffs=[_INPUTS], additional_secret_outputs=secret)
+            ),
         )
 
     @property
     def outcome(self) -> pulumi.Output[R]:
-        """What the operation returned last."""
+        """What the operation returned last, in plain, so that previews can say ``minSize: 2``.
+
+        Where the result is a secret as a whole, whoever takes a `SecretText` out of it marks it a secret again.
+        """
         known: type[R] = self.provider_class().result_type
-        return self.result.apply(known.model_validate)
+        result = pulumi.Output.unsecret(self.result) if known.secret else self.result
+        return result.apply(known.model_validate)

@@ -32,6 +32,8 @@ from providers.operation import OperationProvider, OperationResource
 class _StageRecordProvider(OperationProvider[StageRecordInputs, StageRecordResult]):
     inputs_type, result_type = StageRecordInputs, StageRecordResult
     operation = "record"
+    leased = True
+    begins = True
 
 
 class _GateProvider(OperationProvider[GateInputs, GateResult]):

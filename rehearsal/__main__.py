@@ -7,6 +7,7 @@ import os
 import sys
 
 from lab import interrupt
+from proof.model import EXIT_DOUBTED
 from rehearsal.run import Rehearsal, RehearsalError, parse_stages
 from rehearsal.stack import StackError, lab_with_stack
 from rehearsal.watch import WatchError
@@ -30,7 +31,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status 0 only if the report is ok (or every break was caught); 130 after Ctrl-C, as shells have it."""
+    """Exit status 0 only if the report is ok (or every break was caught); 3 if only this machine was too busy to tell;
+    130 after Ctrl-C, as shells have it."""
     options = parser().parse_args(argv)
     interrupt.install()
     try:
@@ -57,8 +59,9 @@ def _rehearse(last: int) -> int:
     say("")
     for reason in report.reasons:
         say(f"not ok: {reason}")
-    say(f"{'ok' if report.ok else 'NOT OK'} after {report.seconds:.0f} s: {rehearsal.reports / 'rehearsal.html'}")
-    return 0 if report.ok else 1
+    told = "ok" if report.ok else "NOT TO BE BELIEVED" if report.exit_status == EXIT_DOUBTED else "NOT OK"
+    say(f"{told} after {report.seconds:.0f} s: {rehearsal.reports / 'rehearsal.html'}")
+    return report.exit_status
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,19 @@ import boto3
 
 from lab import processes
 from lab.addresses import API_PORT, ETCD_PEER_PORT
+from lab.legacy.pki import authority
 from lab.settings import LabSettings
 from migration.clients.etcd import Direct, Etcd, client_trust
-from migration.clients.kubernetes import CONFIG_MAPS, PODS, SERVICES, Kubernetes
+from migration.clients.kubernetes import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, Kind, Kubernetes
+from proof.config import KINDS, write_atomically
 from rehearsal.watch import Watch
 
-# An address nobody listens on: a learner that will never start.
+# An address nobody listens on: a member that will never start.
 NOBODY = "127.0.0.254"
+# Where another team's application, and another cluster's API server, answer.
+STRANGER = "127.0.0.253"
+QUOTAS = Kind("api/v1", "resourcequotas")
+WRONG_UID = "00000000-dead-4000-8000-000000000000"
 
 
 @dataclass(kw_only=True)
@@ -129,6 +138,117 @@ def write_removed(world: World) -> None:
     world.kubernetes.delete(CONFIG_MAPS, written[0], "proof")
 
 
+def writes_stalled(world: World) -> None:
+    """Nothing is written for a minute, as under a policy that refuses it; then everything goes on as if nothing was."""
+    policy = world.kubernetes
+    body = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "stalled"},
+        "spec": {"hard": {"count/configmaps": "0"}},
+    }
+    policy.create(QUOTAS, body, "proof")
+    world.undo.append(lambda: policy.delete(QUOTAS, "stalled", "proof"))
+    time.sleep(60)
+
+
+def voter_dead(world: World) -> None:
+    """One of four voters is dead, which leaves as many healthy ones as there were."""
+    etcd = world.etcd()
+    peer = f"https://{NOBODY}:{ETCD_PEER_PORT}"
+    added = etcd.anywhere(
+        lambda endpoint: etcd.call(endpoint, "cluster/member/add", {"peerURLs": [peer], "isLearner": False})
+    )
+    world.undo.append(lambda: etcd.remove(added["member"]["ID"], etcd.endpoints[0]))
+    time.sleep(20)
+
+
+def place_dropped(world: World) -> None:
+    """A place disappears from the proof's configuration, without having been ended."""
+    config = json.loads(world.watch.config.read_text())
+    config["places"] = [place for place in config["places"] if place["name"] != "connected"]
+    write_atomically(world.watch.config, json.dumps(config))
+    time.sleep(15)
+
+
+def app_at_zero(world: World) -> None:
+    """An application without a budget is scaled to nothing, and given its pods back."""
+
+    def scale(replicas: int) -> object:
+        return world.kubernetes.patch(DEPLOYMENTS, "scratchpad", {"spec": {"replicas": replicas}}, "tools")
+
+    before = world.kubernetes.get(DEPLOYMENTS, "scratchpad", "tools")["spec"]["replicas"]
+    scale(0)
+    world.undo.append(lambda: scale(before))
+    time.sleep(4)
+
+
+def _renamed(world: World, name: str, address: str) -> None:
+    """The record of `name` becomes one that leads to `address`, until it is undone."""
+    zone = world.route53.list_hosted_zones_by_name(DNSName=world.settings.zone_name)["HostedZones"][0]["Id"]
+    records: list[Any] = world.route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    label = name.split(".")[0]
+    before = next(item for item in records if item["Type"] == "CNAME" and label in item["Name"])
+    target = f"stranger-{label}.{world.settings.zone_name}."
+    a_record = {"Name": target, "Type": "A", "TTL": before["TTL"], "ResourceRecords": [{"Value": address}]}
+
+    def change(*changes: tuple[str, Any]) -> None:
+        batch: Any = {"Changes": [{"Action": action, "ResourceRecordSet": record} for action, record in changes]}
+        world.route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+
+    change(("CREATE", a_record), ("UPSERT", {**before, "ResourceRecords": [{"Value": target}]}))
+    world.undo.append(lambda: time.sleep(before["TTL"] + 1))
+    world.undo.append(lambda: change(("UPSERT", before), ("DELETE", a_record)))
+
+
+def _stranger(world: World, port: int, body: bytes, tls: ssl.SSLContext | None) -> None:
+    """A server that answers everything with `body`, and 200."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer((STRANGER, port), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    world.undo.append(server.server_close)
+    world.undo.append(server.shutdown)
+
+
+def other_application(world: World) -> None:
+    """The ingress name leads to another application, whose answers look as good."""
+    _stranger(world, 8080, b'{"pod": "wiki-7d9", "node": "n", "side": ""}', None)
+    _renamed(world, world.settings.ingress_wildcard.removeprefix("*."), STRANGER)
+    time.sleep(world.settings.record_ttl_s + 3)
+
+
+def other_cluster(world: World) -> None:
+    """The API's name leads to the API server of a twin: the same certificate authority, another cluster."""
+    names = [f"/{world.settings.cluster}/pki/ca.{part}" for part in ("crt", "key")]
+    certificate, key = (
+        world.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"].get("Value", "") for name in names
+    )
+    issued = authority(certificate, key).issue("twin", sans=(world.settings.api_name,), server=True)
+    pem = world.directory / "sabotage-twin.pem"
+    pem.write_text("".join(issued))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem)
+    pem.unlink()
+    body = json.dumps({"kind": "Namespace", "metadata": {"name": "kube-system", "uid": WRONG_UID}})
+    _stranger(world, API_PORT, body.encode(), tls)
+    _renamed(world, world.settings.api_name, STRANGER)
+    time.sleep(world.settings.record_ttl_s + 3)
+
+
 def process_left(world: World) -> None:
     """A process of an instance that is terminated goes on running."""
     environment = os.environ | {
@@ -149,19 +269,55 @@ def process_left(world: World) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Break:
-    """One break and the words of which at least one reason of the report must hold one."""
+    """One break, the words that the report's reasons must hold (each in one of them), and those of reasons that it may
+    bring along. A reason with none of either is a false alarm."""
 
     name: str
     make: Callable[[World], None]
     named: tuple[str, ...]
+    along: tuple[str, ...] = ()
+    stays: bool = False
+    """It must still be there when the proof looks for the last time."""
 
+
+WRITES_STALLED = "No write was acknowledged for "
 
 AT_REST: tuple[Break, ...] = (
-    Break(name="policy-flipped-without-narrowing", make=policy_flipped, named=("ingress_fresh", "ingress_kept")),
-    Break(name="record-deleted-before-made-again", make=record_deleted, named=("ingress_fresh",)),
-    Break(name="security-group-rule-missing", make=rule_missing, named=("api_fresh",)),
+    Break(name="policy-flipped-without-narrowing", make=policy_flipped, named=("ingress_",)),
+    Break(
+        name="record-deleted-before-made-again",
+        make=record_deleted,
+        named=("ingress_fresh", "had no address"),
+        along=("ingress_kept",),
+    ),
+    Break(
+        name="security-group-rule-missing",
+        make=rule_missing,
+        named=("api_fresh",),
+        along=("api_kept", WRITES_STALLED, "writes a second"),
+    ),
     Break(name="pod-deleted-past-its-budget", make=pod_deleted, named=("budget billing/ledger",)),
-    Break(name="learner-left-behind", make=learner_left, named=("left with a learner",)),
+    Break(name="learner-left-behind", make=learner_left, named=("left with a learner",), stays=True),
     Break(name="acknowledged-write-removed", make=write_removed, named=("acknowledged writes are lost",)),
     Break(name="terminated-instances-process-left", make=process_left, named=("i-0000000000000dead",)),
+    Break(name="writes-stalled", make=writes_stalled, named=(WRITES_STALLED,), along=("writes a second",)),
+    Break(name="one-of-four-voters-dead", make=voter_dead, named=("etcd's voter ",)),
+    Break(
+        name="place-dropped",
+        make=place_dropped,
+        named=tuple(f"{kind} from connected: only " for kind in KINDS),
+    ),
+    Break(name="app-at-zero", make=app_at_zero, named=("Deployment tools/scratchpad was scaled from 10 to 0",)),
+    Break(
+        name="ingress-answered-by-another-application",
+        make=other_application,
+        named=("ingress_fresh from old: ", 'wrong answerer: \'{"pod": "wiki-'),
+        along=("ingress_fresh", "ingress_kept"),
+    ),
+    Break(
+        name="api-answered-by-another-cluster",
+        make=other_cluster,
+        named=("api_fresh from old: ", f"wrong answerer: cluster {WRONG_UID} answered"),
+        along=("api_fresh", "api_kept", WRITES_STALLED, "writes a second"),
+    ),
 )

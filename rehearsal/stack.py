@@ -27,6 +27,11 @@ LIMITS = {
     "healthIntervalSeconds": 5,
 }
 TTL_S = 2
+# Clients that keep a connection never ask for its name again: they stay until their server goes.
+ACCEPTED = {
+    "ingress": "60:probes that keep connections, which end with the ingress pods",
+    "api": "600:kubelets, controllers and probes that keep connections, which end with the API servers",
+}
 
 
 class StackError(Exception):
@@ -41,6 +46,8 @@ def discovery(addresses: LabAddresses, settings: LabSettings) -> list[str]:
     command = ["-m", "migration", "discover", "--cluster", settings.cluster, "--vpc", vpcs[0].get("VpcId", "")]
     command += ["--from", "legacy", "--to", "main", "--to-cidr", addresses.main_cidr, "--stack", FIRST]
     command += ["--operator-network", addresses.corp_cidr, "--ttl", str(TTL_S)]
+    for role, flows in ACCEPTED.items():
+        command += ["--accept-flows", f"{role}={flows}"]
     for key, value in {**LIMITS, "metricPeriodSeconds": int(settings.metric_period_s)}.items():
         command += ["--limit", f"{key}={value}"]
     return command

@@ -39,13 +39,15 @@ class Watch:
     def __init__(self, directory: Path, out: Path, addresses: LabAddresses, settings: LabSettings) -> None:
         self._directory, self.out, self._lab, self._settings = directory, out, addresses, settings
         self.config = out.with_suffix(".config.json")
+        self._editing = threading.Lock()
+        """Places and members are changed by two threads: whoever reads the file must be the next to write it."""
         self._follower: _Members | None = None
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Write the configuration, start the process, wait until it probes; raises `WatchError`."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text(json.dumps(self._configuration(), indent=1))
-        self._follower = _Members(self.config, self._directory, self._settings.cluster)
+        self._follower = _Members(self.config, self._editing, self._directory, self._settings.cluster)
         self._follower.once()
         processes.start(
             NAME,
@@ -68,11 +70,17 @@ class Watch:
 
     def see_new_side(self) -> None:
         """Probe from the new VPC too, from now on."""
-        change_place(self.config, "new", active=True)
+        # The mark first: from then on probes are due from there, whatever becomes of the configuration.
+        self.mark("place new begin")
+        address = self._lab.reserved_ip(self._lab.main_cidr)
+        with self._editing:
+            change_place(self.config, "new", source_address=address, resolver=self._resolver, active=True)
 
     def leave_old_side(self) -> None:
         """Probe no more from the old VPC: the clean-up takes the peering away, and with it the way from there."""
-        change_place(self.config, "old", active=False)
+        self.mark("place old end")
+        with self._editing:
+            change_place(self.config, "old", active=False)
         time.sleep(2 * POLL_S)  # until the proof has read it
 
     def failed(self) -> int:
@@ -96,28 +104,32 @@ class Watch:
             raise WatchError(f"the proof left no summary ({ended.stderr.strip() or 'it said nothing'})")
         return summary
 
+    @property
+    def _resolver(self) -> str:
+        return f"127.0.0.1:{self._lab.dns_port}"
+
     def _configuration(self) -> dict[str, Any]:
         lab, settings = self._lab, self._settings
-        resolver = f"127.0.0.1:{lab.dns_port}"
+        resolver = self._resolver
         places = [
             {"name": "old", "source_address": lab.reserved_ip(lab.legacy_cidr), "resolver": resolver},
             {"name": "connected", "source_address": lab.operator_ip, "resolver": resolver},
-            {"name": "new", "source_address": lab.reserved_ip(lab.main_cidr), "resolver": resolver, "active": False},
         ]
         run = self._directory / "run"
         groups: dict[str, Any] = {name: {"pidfiles": [str(run / f"{name}.pid")]} for name in ("aws", "network", NAME)}
         groups |= {
-            "etcd": {"match": ["/etcd"]},
+            # Before etcd, whose name stands in their command lines, too.
             "api servers": {"match": ["/kube-apiserver"]},
+            "etcd": {"match": ["/etcd"]},
             "controllers": {"match": ["/kube-controller-manager", "/kube-scheduler"]},
             "kwok": {"match": ["/kwok"]},
             "engine": {"match": ["pulumi"]},
         }
         return {
             "places": places,
-            "ingress": {"url": f"http://{settings.ingress_name}:8080/"},
-            # Alive, etcd included; not "ready", which a server denies while it still serves out its shutdown delay.
-            "api": {"url": f"https://{settings.api_name}:6443/livez"},
+            # What the lab's pods say of themselves begins with their name (lab/network/pods.py).
+            "ingress": {"url": f"http://{settings.ingress_name}:8080/", "answers": '{"pod": "ingress-'},
+            "api": {"url": f"https://{settings.api_name}:6443"},
             "kubeconfig": str(self._directory / "kubeconfig"),
             "cpu_groups": groups,
             # Kubernetes shows the nodes' addresses under another first octet, since it refuses loopback.
@@ -134,8 +146,9 @@ class _Members(threading.Thread):
     The sampler speaks from a member's own address, as a check on the machine itself would.
     """
 
-    def __init__(self, config: Path, directory: Path, cluster: str) -> None:
+    def __init__(self, config: Path, editing: threading.Lock, directory: Path, cluster: str) -> None:
         super().__init__(daemon=True, name="members")
+        self._editing = editing
         self._config, self._cluster, self._over = config, cluster, threading.Event()
         self._ec2: Any = boto3.client("ec2")
         self._files = self._certificates(directory / "run" / "etcd-client")
@@ -157,14 +170,15 @@ class _Members(threading.Thread):
         addresses = self._addresses()
         if not addresses or addresses == self._last:
             return
-        config = json.loads(self._config.read_text())
-        config["etcd"] = {
-            "endpoints": [f"https://{address}:{ETCD_CLIENT_PORT}" for address in addresses],
-            # The newest: old members leave first.
-            "source_address": addresses[-1],
-            **self._files,
-        }
-        write_atomically(self._config, json.dumps(config, indent=1))
+        with self._editing:
+            config = json.loads(self._config.read_text())
+            config["etcd"] = {
+                "endpoints": [f"https://{address}:{ETCD_CLIENT_PORT}" for address in addresses],
+                # The newest: old members leave first.
+                "source_address": addresses[-1],
+                **self._files,
+            }
+            write_atomically(self._config, json.dumps(config, indent=1))
         self._last = addresses
 
     def _addresses(self) -> list[str]:

@@ -17,7 +17,7 @@ _VALUED = frozenset({"-t", "-o", "-L", "-s", "-c"})
 
 
 def call(program: str, arguments: Sequence[str], place: Place, instance: Mapping[str, Any]) -> tuple[int, str]:
-    """Answers mkfs, blkid, mount, umount and mountpoint: exit status and text."""
+    """Answers mkfs, blkid, cmp (with zeroes), mount, umount and mountpoint: exit status and text."""
     words: list[str] = []
     skip = False
     for word in arguments:
@@ -34,6 +34,9 @@ def call(program: str, arguments: Sequence[str], place: Place, instance: Mapping
     if volume is None:
         return 2, f"{program}: {words[0]}: no such device\n"
     formatted = volume.with_name(volume.name + ".ext4")
+    if program == "cmp":
+        # A boot script's "begins with zeroes": neither a file system nor anything else was put there.
+        return (1 if formatted.exists() or (volume.is_dir() and any(volume.iterdir())) else 0), ""
     if program == "blkid":
         return (0, f'{words[0]}: UUID="{volume.name}" TYPE="ext4"\n') if formatted.exists() else (2, "")
     if program.startswith("mkfs"):

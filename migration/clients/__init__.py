@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,13 +17,16 @@ class Clients:
     def __init__(self, *, region: str, kubeconfig: str | None) -> None:
         self.region = region
         self.kubeconfig = kubeconfig
+        self.fence: Callable[[], None] = lambda: None
+        """Asked before every request that changes something in AWS, retries too; raises to stop it."""
 
     @cached_property
     def aws(self) -> Aws:
         """AWS in the stack's region, with the environment's credentials and endpoint."""
         from migration.clients.aws import Aws
 
-        return Aws(region=self.region)
+        # Looked up at each request: the lease that it asks is taken after the first clients are made.
+        return Aws(region=self.region, fence=lambda: self.fence())
 
     @cached_property
     def kubernetes(self) -> Kubernetes:

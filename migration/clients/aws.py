@@ -7,7 +7,7 @@ finds them. Every call is bounded: connect 5 s, read 30 s, at most 8 attempts in
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 GROUPS_PER_CALL = 50
 VALUES_PER_FILTER = 200
 
+# How the operations that change nothing begin.
+READS = ("Describe", "Get", "List", "Simulate")
+
 GROUP_TAG = "aws:autoscaling:groupName"
 GONE = frozenset({"terminated"})
 
@@ -43,7 +46,7 @@ class Instance:
     """One EC2 instance of an Auto Scaling group.
 
     `state` is EC2's (pending, running, shutting-down, …); `lifecycle` is the group's (InService, Terminating, …)
-    and empty when the group no longer lists it. `ip` is empty once the instance is terminated.
+    and empty when the group no longer lists it. `ip` and `dns` (EC2's private name) are empty once it is terminated.
     """
 
     id: str
@@ -54,6 +57,7 @@ class Instance:
     state: str
     lifecycle: str = ""
     type: str = ""
+    dns: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +89,17 @@ def batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 class Aws:
-    """AWS in one region. Attributes are boto3 clients, safe to use from several threads."""
+    """AWS in one region. Attributes are boto3 clients, safe to use from several threads.
 
-    def __init__(self, *, region: str, session: boto3.Session | None = None) -> None:
+    `fence` is called right before every single request of a changing operation, botocore's own retries included, and
+    stops it by raising: a lease may be lost while botocore waits between two attempts.
+    """
+
+    def __init__(
+        self, *, region: str, session: boto3.Session | None = None, fence: Callable[[], None] = lambda: None
+    ) -> None:
         self.region = region
+        self._fence = fence
         self._session = session or boto3.Session(region_name=region)
         self._config = Config(
             retries={"mode": "standard", "max_attempts": 8},
@@ -103,7 +114,14 @@ class Aws:
         with self._making:
             # boto3 types its factory by literal service names; ours comes from the properties below.
             session: Any = self._session
-            return session.client(service, region_name=self.region, config=self._config)
+            client = session.client(service, region_name=self.region, config=self._config)
+        client.meta.events.register("before-send", self._ask_fence)
+        return client
+
+    def _ask_fence(self, event_name: str, **_: Any) -> None:
+        # before-send.<service>.<operation>, sent for each attempt (botocore.endpoint.Endpoint).
+        if not event_name.rsplit(".", 1)[-1].startswith(READS):
+            self._fence()
 
     @cached_property
     def ec2(self) -> EC2Client:
@@ -209,4 +227,5 @@ def _instance(item: Document, lifecycle: Mapping[str, str]) -> Instance:
         state=item["State"]["Name"],
         lifecycle=lifecycle.get(item["InstanceId"], ""),
         type=item.get("InstanceType", ""),
+        dns=item.get("PrivateDnsName") or "",
     )

@@ -28,6 +28,7 @@ HASH_BYTES = 32
 # The gateway's calls that change nothing.
 MEMBERS, STATUS, ALARMS = "cluster/member/list", "maintenance/status", "maintenance/alarm"
 SNAPSHOT = "maintenance/snapshot"
+READS = frozenset({MEMBERS, STATUS, ALARMS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +44,10 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What one endpoint says of itself. `leader` is "0" while it knows none."""
+    """What one endpoint says of itself. `leader` is "0" while it knows none; `version` is its binary's, ``3.6.16``."""
 
     id: str
+    version: str
     leader: str
     learner: bool
     term: int
@@ -75,8 +77,8 @@ class Transport(Protocol):
         """The parts of a streamed answer."""
         ...
 
-    def round_trip(self, endpoint: str) -> float:
-        """Seconds of one small request on an open connection."""
+    def metrics(self, endpoint: str, name: str) -> list[str]:
+        """The endpoint's Prometheus samples whose name starts with `name`, one a line."""
         ...
 
     def close(self) -> None:
@@ -105,10 +107,10 @@ class Direct:
         """As `Transport.post`."""
         return self._answer(endpoint, path, body).json()
 
-    def round_trip(self, endpoint: str) -> float:
-        """As `Transport.round_trip`."""
-        self._answer(endpoint, STATUS, {})
-        return self._answer(endpoint, STATUS, {}).elapsed.total_seconds()
+    def metrics(self, endpoint: str, name: str) -> list[str]:
+        """As `Transport.metrics`."""
+        answer = self._send(endpoint, lambda: self._http.get(f"{endpoint}/metrics"))
+        return [line for line in answer.text.splitlines() if line.startswith(name)]
 
     def stream(self, endpoint: str, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """As `Transport.stream`."""
@@ -128,8 +130,11 @@ class Direct:
             raise Retryable(f"etcd at {endpoint} broke off: {error!r}") from error
 
     def _answer(self, endpoint: str, path: str, body: Mapping[str, Any]) -> httpx2.Response:
+        return self._send(endpoint, lambda: self._http.post(f"{endpoint}/v3/{path}", json=dict(body)))
+
+    def _send(self, endpoint: str, request: Callable[[], httpx2.Response]) -> httpx2.Response:
         try:
-            answer = self._http.post(f"{endpoint}/v3/{path}", json=dict(body))
+            answer = request()
         except httpx2.HTTPError as error:
             raise Retryable(f"etcd at {endpoint} doesn't answer: {error!r}") from error
         if answer.status_code != 200:
@@ -140,12 +145,16 @@ class Direct:
 class Etcd:
     """A cluster seen through `endpoints` (``https://address:2379``), tried in order until one answers.
 
-    Used as a context manager it closes its transport at the end.
+    Used as a context manager it closes its transport at the end. `alive` is asked before every single request that
+    changes something, also where the same change is tried at one endpoint after the other.
     """
 
-    def __init__(self, endpoints: Iterable[str], transport: Transport) -> None:
+    def __init__(
+        self, endpoints: Iterable[str], transport: Transport, *, alive: Callable[[], None] = lambda: None
+    ) -> None:
         self.endpoints = list(dict.fromkeys(endpoints))
         self._transport = transport
+        self._alive = alive
 
     def __enter__(self) -> Self:
         return self
@@ -159,6 +168,8 @@ class Etcd:
 
     def call(self, endpoint: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """POST `body` to one endpoint. Raises `Retryable` with etcd's own message, or when nobody answers."""
+        if path not in READS:
+            self._alive()
         return self._transport.post(endpoint, path, body or {})
 
     def anywhere(self, ask: Callable[[str], T]) -> T:
@@ -175,18 +186,20 @@ class Etcd:
         """The member list, linearizable: from a member that has a leader. Learns further endpoints from it."""
         answer = self.anywhere(lambda at: self.call(at, MEMBERS, {"linearizable": True}))
         members = [member_of(item) for item in answer.get("members", [])]
-        # Started members are endpoints too: of a swap's two, one is gone at the end.
+        # Started members are endpoints too: of a swap's two, one is gone at the end. What isn't in the list comes last,
+        # since a list of host names needn't be reachable from here.
         urls = [url for member in members if not member.learner for url in member.client_urls]
-        self.endpoints = list(dict.fromkeys([*(e for e in self.endpoints if e in urls), *urls])) or self.endpoints
+        known = [endpoint for endpoint in self.endpoints if endpoint in urls]
+        self.endpoints = list(dict.fromkeys([*known, *urls, *self.endpoints]))
         return members
 
     def status(self, endpoint: str) -> Status:
         """One endpoint's view of itself. Raises `Retryable` when it doesn't answer."""
         return status_of(self.call(endpoint, STATUS))
 
-    def round_trip(self, endpoint: str) -> float:
-        """Seconds of one small request on an open connection."""
-        return self._transport.round_trip(endpoint)
+    def metrics(self, endpoint: str, name: str) -> list[str]:
+        """One endpoint's Prometheus samples whose name starts with `name`; raises as `call`."""
+        return self._transport.metrics(endpoint, name)
 
     def alarms(self) -> list[str]:
         """Names of all raised alarms (NOSPACE, CORRUPT)."""
@@ -250,7 +263,7 @@ def member_of(item: Mapping[str, Any]) -> Member:
         id=item["ID"],
         name=item.get("name", ""),
         peer_urls=tuple(item.get("peerURLs", [])),
-        client_urls=tuple(item.get("clientURLs", [])),
+        client_urls=tuple(url.rstrip("/") for url in item.get("clientURLs", [])),
         learner=bool(item.get("isLearner", False)),
     )
 
@@ -259,6 +272,7 @@ def status_of(answer: Mapping[str, Any]) -> Status:
     """An answer to `maintenance/status`; what is zero the gateway leaves out."""
     return Status(
         id=answer["header"]["member_id"],
+        version=answer.get("version", ""),
         leader=answer.get("leader", "0"),
         learner=bool(answer.get("isLearner", False)),
         term=int(answer.get("raftTerm", 0)),

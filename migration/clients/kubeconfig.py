@@ -14,6 +14,8 @@ from lightkube.config import client_adapter
 from lightkube.config.kubeconfig import KubeConfig, SingleConfig
 from lightkube.core.exceptions import ConfigError
 
+from migration.settings.secret import is_inline
+
 
 class KubeconfigError(Exception):
     """The kubeconfig can't be used; the message says which one and why."""
@@ -27,17 +29,28 @@ def read_kubeconfig(kubeconfig: str | None) -> SingleConfig:
     try:
         if kubeconfig is None:
             config = KubeConfig.from_env()
-        elif "\n" in kubeconfig or kubeconfig.lstrip().startswith("{"):
+        elif is_inline(kubeconfig):
             # lightkube says "a dict" and not of what.
             config = KubeConfig.from_dict(yaml.safe_load(kubeconfig))  # pyright: ignore[reportUnknownMemberType]
         else:
             config = KubeConfig.from_file(Path(kubeconfig))
         single = config.get()
     except (ConfigError, KeyError, TypeError, OSError, ValueError, yaml.YAMLError, msgspec.ValidationError) as error:
-        shown = "from the environment" if kubeconfig is None else repr(kubeconfig.splitlines()[0][:80])
-        raise KubeconfigError(f"the kubeconfig {shown} can't be used ({error})") from error
+        if kubeconfig is not None and is_inline(kubeconfig):
+            # Neither the text nor what a parser quotes of it, nor a chain that holds it: it may be the token.
+            raise KubeconfigError(f"the kubeconfig given as text can't be used ({_why(error)})") from None
+        shown = "from the environment" if kubeconfig is None else repr(kubeconfig)
+        raise KubeconfigError(f"the kubeconfig {shown} can't be used ({_why(error)})") from error
     assert single is not None  # only with a default, which isn't given, is there no context
     return single
+
+
+def _why(error: Exception) -> str:
+    """The reason, without the lines around it that YAML's parser shows."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark
+        return f"{error.problem or 'not YAML'}{f', line {mark.line + 1}' if mark else ''}"
+    return str(error)
 
 
 def is_loopback(server: str) -> bool:

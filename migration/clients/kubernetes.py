@@ -205,10 +205,11 @@ class Kubernetes:
         namespace: str | None = None,
         *,
         labels: str | None = None,
+        fields: str | None = None,
         metadata_only: bool = False,
     ) -> list[dict[str, Any]]:
         """Every object as etcd holds it now (never from a cache); all namespaces when none is named."""
-        return self.list_with_version(kind, namespace, labels=labels, metadata_only=metadata_only)[0]
+        return self.list_with_version(kind, namespace, labels=labels, fields=fields, metadata_only=metadata_only)[0]
 
     def list_with_version(
         self,
@@ -216,11 +217,12 @@ class Kubernetes:
         namespace: str | None = None,
         *,
         labels: str | None = None,
+        fields: str | None = None,
         metadata_only: bool = False,
     ) -> tuple[list[dict[str, Any]], str]:
         """As `list`, with the resource version from which a watch goes on."""
         items: list[dict[str, Any]] = []
-        params: dict[str, Any] = {"limit": CHUNK, "labelSelector": labels}
+        params: dict[str, Any] = {"limit": CHUNK, "labelSelector": labels, "fieldSelector": fields}
         accept = METADATA_ONLY if metadata_only else "application/json"
         while True:
             page = self.request("GET", path_of(kind, namespace), params=params, accept=accept)

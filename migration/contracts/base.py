@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 
 from migration.settings.model import Model
 
@@ -25,16 +25,22 @@ class Role(Enum):
 Wanted = Annotated[T, Role.WANTED]
 Manner = Annotated[T, Role.MANNER]
 
+SecretText = Annotated[SecretStr, PlainSerializer(SecretStr.get_secret_value, return_type=str)]
+"""Text that no message may show. It leaves a contract only by name, or whole, where the engine keeps it encrypted."""
+
 
 class Contract(Model):
     """Base of everything that travels between components, providers and operations."""
 
+    # A contract that can't be read is told by field and reason: its value may be somebody's user data.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
 
 class Connection(Contract):
-    """How an operation reaches AWS and the cluster: where, never with which secret."""
+    """How an operation reaches AWS and the cluster. `kubeconfig` is a path, or the YAML itself, which is a secret."""
 
     region: str
-    kubeconfig: str | None = None
+    kubeconfig: str | None = Field(default=None, repr=False)
 
 
 class Inputs(Contract):
@@ -56,6 +62,11 @@ class Inputs(Contract):
         """What tells this operation from others of its kind, in its log lines; may be empty."""
         return ""
 
+    @property
+    def again(self) -> bool:
+        """Whether to run although the same was wanted before."""
+        return False
+
     def wanted_part(self) -> dict[str, Any]:
         """The wanted part, in plain data: two inputs with equal ones ask for the same."""
         return _wanted(self)
@@ -63,6 +74,9 @@ class Inputs(Contract):
 
 class Result(Contract):
     """What an operation gives back, kept in the stack's state and handed to its next run."""
+
+    secret: ClassVar[bool] = False
+    """Whether it holds a secret: then the state keeps all of it encrypted, and what is taken out is marked anew."""
 
 
 def role_of(model: type[BaseModel], field: str) -> Role | None:

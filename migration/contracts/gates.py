@@ -11,11 +11,11 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
-from migration.contracts.members import EtcdAccess
+from migration.contracts.members import EtcdAccess, MemberPair, member_pairs
 from migration.dns.wanted import weights_at
-from migration.names import member_name, physical_name
+from migration.names import physical_name
 from migration.settings import Settings
-from migration.settings.model import Name, ReferencedSide, Retired
+from migration.settings.model import AcceptedFlows, Name, ReferencedSide, Retired
 from migration.stages.table import Stage, stage
 
 
@@ -73,6 +73,13 @@ def member_groups(s: Settings, side: str) -> tuple[str, ...]:
     """Names of a side's member groups, member by member."""
     c = s.configuration
     return tuple(physical_name(member.group, "", c.sides[side].suffix) for member in c.members)
+
+
+def ended_groups(s: Settings) -> tuple[str, ...]:
+    """Auto Scaling groups that may be gone: at the stage that deletes the retire list, those on it."""
+    if not s.stage.finished:
+        return ()
+    return tuple(item.id for item in s.configuration.retire if item.type == "autoscaling-group")
 
 
 class Permissions(Contract):
@@ -202,6 +209,21 @@ class WritersKnown(Contract):
         return cls(old=SideRef.of(s, c.from_), namespace=c.ingress.namespace, service=c.ingress.service)
 
 
+class EveryOldNodeInAPool(Contract):
+    """Does each Node of the old VPC run on an instance of the groups that this program knows?"""
+
+    check: Literal["every-old-node-in-a-pool"] = "every-old-node-in-a-pool"
+    old: SideRef
+    worker_groups: tuple[str, ...]
+    member_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        name = s.configuration.from_
+        return cls(old=SideRef.of(s, name), worker_groups=worker_groups(s, name), member_groups=member_groups(s, name))
+
+
 class GroupPair(Contract):
     """A worker group and its copy on the new side, by name."""
 
@@ -281,19 +303,19 @@ class RecordsInSync(Contract):
 
 
 class Quiet(Contract):
-    """Has an old balancer no new flow for long enough? Times in seconds.
+    """Has an old balancer had no new flow for long enough, and has it none open? Times in seconds.
 
-    `allow_traffic` takes what is still there for accepted.
+    `accepted` says how many of either are known and may stay, and why.
     """
 
     old: SideRef
     ttl: int
     metric_period_seconds: Manner[int]
     quiet_periods: Manner[int]
-    allow_traffic: bool
+    accepted: AcceptedFlows
 
     @classmethod
-    def of(cls, s: Settings, row: Stage) -> Self:
+    def about(cls, s: Settings, accepted: AcceptedFlows) -> Self:
         """From the settings."""
         c = s.configuration
         return cls(
@@ -301,7 +323,7 @@ class Quiet(Contract):
             ttl=c.traffic.ttl,
             metric_period_seconds=c.limits.metric_period_seconds,
             quiet_periods=c.limits.quiet_periods,
-            allow_traffic=c.allow_traffic_on_old_balancers,
+            accepted=accepted,
         )
 
 
@@ -310,11 +332,21 @@ class IngressQuiet(Quiet):
 
     check: Literal["ingress-quiet"] = "ingress-quiet"
 
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls.about(s, s.configuration.traffic.accepted_flows.ingress)
+
 
 class ApiQuiet(Quiet):
     """Is the old API balancer quiet?"""
 
     check: Literal["api-quiet"] = "api-quiet"
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls.about(s, s.configuration.traffic.accepted_flows.api)
 
 
 class NothingMovableOnOldNodes(Contract):
@@ -322,21 +354,23 @@ class NothingMovableOnOldNodes(Contract):
 
     check: Literal["nothing-movable-on-old-nodes"] = "nothing-movable-on-old-nodes"
     worker_groups: tuple[str, ...]
+    new_groups: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls(worker_groups=worker_groups(s, s.configuration.from_))
+        c = s.configuration
+        return cls(worker_groups=worker_groups(s, c.from_), new_groups=worker_groups(s, c.to))
 
 
 class EtcdPreflight(Contract):
-    """Are all voters healthy, without a foreign learner, an alarm or long round trips?"""
+    """Is every member one entry of etcd's list, and are all voters healthy, of a safe version and near each other?"""
 
     check: Literal["etcd-preflight"] = "etcd-preflight"
     etcd: EtcdAccess
     old_groups: tuple[str, ...]
     new_groups: tuple[str, ...]
-    new_names: tuple[str, ...]
+    members: tuple[MemberPair, ...]
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
@@ -346,7 +380,7 @@ class EtcdPreflight(Contract):
             etcd=EtcdAccess.of(c.etcd),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
-            new_names=tuple(member_name(member.name, s.new.suffix) for member in c.members),
+            members=member_pairs(s),
         )
 
 
@@ -428,6 +462,7 @@ Question = (
     | ApiServedByNewBalancer
     | TtlsLowered
     | WritersKnown
+    | EveryOldNodeInAPool
     | NewNodesReady
     | NewTargetsHealthy
     | ClientsReachNewSide
@@ -448,13 +483,23 @@ QUESTIONS: dict[str, type[Question]] = {
 
 
 class GateInputs(Inputs):
-    """The checks around a stage's changes, each with what it reads."""
+    """The checks around a stage's changes, each with what it reads.
+
+    `unsettled`: the stage was begun and isn't reached. As long as that is so every `up` asks again: what held days ago,
+    before an attempt that failed, says nothing of today.
+    """
 
     shown: ClassVar[str] = "checks"
 
     stage: Wanted[int]
     position: Wanted[Literal["before", "after"]]
     questions: Wanted[tuple[Annotated[Question, Field(discriminator="check")], ...]]
+    unsettled: Manner[bool] = False
+
+    @property
+    def again(self) -> bool:
+        """While the stage isn't reached."""
+        return self.unsettled
 
     @property
     def label(self) -> str:

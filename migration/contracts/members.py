@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+from migration.names import member_name, physical_name
+from migration.settings import Settings
 from migration.settings.model import Access, Etcd
 
 
@@ -23,13 +25,31 @@ class NewMember(Contract):
     group: str
 
 
+class MemberPair(Contract):
+    """One configured member: what it is before, and what after its swap."""
+
+    old: OldMember
+    new: NewMember
+
+
+def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
+    """All configured members, old and new."""
+    suffix = settings.new.suffix
+    return tuple(
+        MemberPair(
+            old=OldMember(name=member.name, group=member.group, address=member.address),
+            new=NewMember(name=member_name(member.name, suffix), group=physical_name(member.group, "", suffix)),
+        )
+        for member in settings.configuration.members
+    )
+
+
 class EtcdAccess(Contract):
-    """How etcd is reached: directly or through the members' machines, with which certificate, on which ports."""
+    """How etcd is reached: directly or through the members' machines, with which certificate, on which port."""
 
     access: Manner[Access]
     certificates: Manner[str]
     client_port: Wanted[int]
-    peer_port: Wanted[int]
 
     @classmethod
     def of(cls, etcd: Etcd) -> EtcdAccess:
@@ -38,15 +58,14 @@ class EtcdAccess(Contract):
             access=etcd.access,
             certificates=etcd.certificates,
             client_port=etcd.client_port,
-            peer_port=etcd.peer_port,
         )
 
 
 class MemberSwapInputs(Inputs):
     """Which side a member shall be on, and what its move needs.
 
-    `ticket_parameter` is the SSM parameter its new machine waits for; `snapshots` a folder on the operator's machine;
-    target groups are ARNs.
+    `members` are all of them, this one too: etcd's list is matched as a whole. `ticket_parameter` is the SSM parameter
+    its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs.
     """
 
     shown: ClassVar[str] = "member"
@@ -54,8 +73,10 @@ class MemberSwapInputs(Inputs):
     wanted: Wanted[Literal["old", "new"]]
     old: Wanted[OldMember]
     new: Wanted[NewMember]
+    members: Manner[tuple[MemberPair, ...]]
     ticket_parameter: Wanted[str]
     etcd: Wanted[EtcdAccess]
+    peer_port: Wanted[int]
     snapshots: Manner[str]
     api_port: Wanted[int]
     old_api_target_groups: Wanted[tuple[str, ...]]
@@ -73,6 +94,16 @@ class MemberSwapInputs(Inputs):
         return f"{self.new.name} in place of {self.old.name}"
 
 
+class SwapNote(Contract):
+    """What is kept on an old member's group while it is swapped, as a tag: it outlives a killed run.
+
+    `member` is the old member's id in etcd's list, `suspended` what of its group's processes was suspended before.
+    """
+
+    member: str
+    suspended: tuple[str, ...]
+
+
 class SnapshotTaken(Contract):
     """The snapshot before a swap: where, how large (bytes), its digest, and etcd's raft index at that time."""
 
@@ -88,6 +119,7 @@ class MemberSwapResult(Result):
     state: Literal["old", "new"]
     name: str | None = None
     member_id: str | None = None
+    old_member_id: str | None = None
     members: tuple[str, ...] = ()
     leader_changes: int = 0
     snapshot: SnapshotTaken | None = None

@@ -36,6 +36,13 @@ class WorkersMove(Contract):
     instances_then: int
 
 
+class CopiesDiffer(Contract):
+    """How many of `groups` copied launch templates are stricter than their originals, by each way."""
+
+    groups: int
+    ways: dict[str, int]
+
+
 class NodesMove(NodesSeen):
     """A side's nodes now, and how many of them will be tainted."""
 
@@ -140,6 +147,7 @@ class Plan(Contract):
     declared: tuple[str, ...]
     names: tuple[NameMove, ...] | Unseen | None
     workers: tuple[WorkersMove, ...] | Unseen | None
+    copies: CopiesDiffer | Unseen | None
     nodes: tuple[NodesMove, ...] | Unseen | None
     pods: PodsMove | Unseen | None
     members: tuple[MembersMove, ...] | Unseen | None

@@ -19,7 +19,11 @@ StageNumber = Annotated[StrictInt, Field(ge=0, le=LAST), BeforeValidator(_whole)
 
 
 class StageRecordInputs(Inputs):
-    """`begin` writes that a stage is tried, `finish` that it is reached. `command` is how the operator moves on."""
+    """`begin` writes that a stage is tried, `finish` that it is reached. `command` is how the operator moves on.
+
+    `fixed` is what of the configuration must not change from this stage on (`migration.stages.fixed`), packed. `form`
+    is the record's own: where it changes, stacks of earlier versions write the record anew.
+    """
 
     shown: ClassVar[str] = "stage"
 
@@ -28,6 +32,8 @@ class StageRecordInputs(Inputs):
     from_side: Annotated[Wanted[str], Field(alias="from")]
     to_side: Annotated[Wanted[str], Field(alias="to")]
     owner: Wanted[str]
+    form: Wanted[int] = 2
+    fixed: Manner[str]
     command: Manner[str]
 
     def say(self) -> str:
@@ -38,8 +44,10 @@ class StageRecordInputs(Inputs):
 class Record(Contract):
     """Where the migration of one cluster is, as its SSM parameter says.
 
-    `reached` is the last stage whose gates all held; `tried` the last stage an `up` began. `owner` is the
-    stack (project and backend-independent identity) that drives the cluster.
+    `reached` is the last stage whose gates all held; `tried` the last stage an `up` began. `owner` is the stack's name
+    without its stage, for people; `stack` the identity that its state keeps, whatever it is called and wherever it
+    lies. `cluster_uid` is the UID of the cluster's namespace kube-system: which cluster all this is about. Records of
+    earlier versions lack the last two; the next `up` that begins adds them.
     """
 
     owner: StrictStr
@@ -47,9 +55,12 @@ class Record(Contract):
     to_side: Annotated[StrictStr, Field(alias="to")]
     reached: StageNumber
     tried: StageNumber
+    stack: StrictStr | None = None
+    cluster_uid: StrictStr | None = None
 
 
 class StageRecordResult(Result):
-    """The record as it was written."""
+    """The record as it was written, and the identity of this stack, which lives in its state from its first `up` on."""
 
     record: Record
+    stack: str | None = None

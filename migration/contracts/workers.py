@@ -6,7 +6,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Wanted
+
+# Seconds; for inputs that an earlier version wrote into a stack's state.
+JOIN_SECONDS = 120
 
 
 class InstanceProfile(Contract):
@@ -41,9 +44,9 @@ class BlockDevice(Contract):
 
 
 class MetadataOptions(Contract):
-    """How instances reach their metadata service."""
+    """How instances reach their metadata service; what is None, the image or the account decides."""
 
-    http_endpoint: str = "enabled"
+    http_endpoint: str | None = None
     http_put_response_hop_limit: int | None = None
     http_tokens: str | None = None
     http_protocol_ipv6: str | None = Field(default=None, alias="httpProtocolIpv6")
@@ -61,7 +64,7 @@ class MarketOptions(Contract):
 class Template(Contract):
     """What a copy takes over of a launch template, with AWS's names, first letter lower. `user_data` is base64.
 
-    Networking is left out on purpose: it is what differs between the sides.
+    User data often holds join tokens. Networking is left out on purpose: it is what differs between the sides.
     """
 
     image_id: str
@@ -71,7 +74,7 @@ class Template(Contract):
     ebs_optimized: bool | None = None
     metadata_options: MetadataOptions = MetadataOptions()
     block_device_mappings: tuple[BlockDevice, ...] = ()
-    user_data: str | None = None
+    user_data: SecretText | None = None
     instance_market_options: MarketOptions | None = None
 
     # No copy ever took these.
@@ -126,7 +129,9 @@ class GroupNoteInputs(Inputs):
 
 
 class GroupNoteResult(Result):
-    """The groups as they were when first looked at."""
+    """The groups as they were when first looked at, with their templates' user data."""
+
+    secret: ClassVar[bool] = True
 
     groups: dict[str, Group]
 
@@ -165,6 +170,7 @@ class TaintInputs(Inputs):
     """Whether the nodes of Auto Scaling groups carry the taint that keeps new pods off them.
 
     `join_seconds`: how long a running instance without a node is waited for, since one that joins later is untainted.
+    `ended` names groups that are to be deleted: those may be gone.
     """
 
     shown: ClassVar[str] = "nodes"
@@ -173,6 +179,7 @@ class TaintInputs(Inputs):
     groups: Wanted[tuple[str, ...]]
     side: Manner[str]
     join_seconds: Manner[int]
+    ended: Manner[tuple[str, ...]] = ()
 
     def say(self) -> str:
         """Whose nodes, and how they shall be."""
@@ -192,7 +199,8 @@ class DrainRules(Contract):
     """How a drain goes about it: changing any of this drains nothing again.
 
     `unprotected_max_unavailable` (a number or a percentage) applies per owner without a budget. `rescan_seconds` is
-    the pause before the second look; after `stall_seconds` without progress what is left is named and given up.
+    the pause before the second look; after `stall_seconds` without progress what is left is named and given up. The
+    rest is as `migration.settings.model.Drain` says.
     """
 
     ingress_namespace: str
@@ -205,10 +213,20 @@ class DrainRules(Contract):
     rescan_seconds: float
     stall_seconds: float
     concurrency: int
+    host_path: bool = False
+    local_volumes: bool = False
+    jobs: Literal["wait", "evict", "refuse"] = "wait"
+    finished_pods: Literal["leave", "refuse"] = "leave"
+    require_room: bool = True
+    pending_seconds: float = 60.0
+    max_unplaced_pods: int = 25
 
 
 class DrainInputs(Inputs):
-    """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log."""
+    """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log.
+
+    `join_seconds` and `ended` are as the taint's.
+    """
 
     shown: ClassVar[str] = "pods"
 
@@ -218,6 +236,8 @@ class DrainInputs(Inputs):
     side: Manner[str]
     vpc_id: Manner[str]
     rules: Manner[DrainRules]
+    join_seconds: Manner[int] = JOIN_SECONDS
+    ended: Manner[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
@@ -249,13 +269,15 @@ class DrainResult(Result):
 
 
 class WorkerScaleInputs(Inputs):
-    """Worker groups at zero, or back at the sizes they had (`recorded`)."""
+    """Worker groups at zero, or back at the sizes they had (`recorded`); `join_seconds`, `ended` are as the taint's."""
 
     shown: ClassVar[str] = "size"
 
     wanted: Wanted[Literal["zero", "recorded"]]
     side: Manner[str]
     sizes: Wanted[tuple[GroupSize, ...]]
+    join_seconds: Manner[int] = JOIN_SECONDS
+    ended: Manner[tuple[str, ...]] = ()
 
     def say(self) -> str:
         """How large the groups shall be."""

@@ -40,7 +40,6 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     zone_id, records = traffic.records(inventory, ingress["dnsName"], api["dnsName"], options.zone)
     node_port = traffic.node_port(inventory, ingress)
     service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
-    control_plane = groups.security_group(inventory, members, "control-plane")
     connected = network.connected(inventory)
     taken = [answers.pod_cidr, answers.service_cidr, *(one["cidr"] for one in connected)]
     zones = network.zones(inventory)
@@ -61,7 +60,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "routeTables": sorted(table["RouteTableId"] for table in inventory.route_tables),
                 "securityGroups": {
                     "nodes": groups.security_group(inventory, workers, "worker"),
-                    "controlPlane": control_plane,
+                    "controlPlane": groups.security_group(inventory, members, "control-plane"),
                 },
                 "loadBalancers": {"ingress": ingress, "api": api},
             },
@@ -76,13 +75,13 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "podCidr": answers.pod_cidr,
         "serviceCidr": answers.service_cidr,
         "connectedNetworks": connected,
-        "operatorNetworks": list(options.operator_networks)
-        or network.operator_networks(inventory, control_plane, connected),
+        # Never found out: whoever is let in to etcd can read every Secret, and that is for a person to say.
+        "operatorNetworks": list(options.operator_networks),
         "pools": groups.pools(inventory),
         "members": groups.members(inventory),
         "controlPlaneRole": groups.role_name(inventory, members, "control-plane"),
         "workerRole": groups.role_name(inventory, workers, "worker"),
-        "traffic": {"zoneId": zone_id, "records": records} | ({"ttl": options.ttl} if options.ttl else {}),
+        "traffic": _traffic(zone_id, records, options),
         "ingress": {
             "namespace": service["metadata"]["namespace"],
             "service": service["metadata"]["name"],
@@ -122,3 +121,15 @@ def _limits(inventory: Inventory, target_group: str, options: DiscoveryOptions) 
 def control_plane_flag(members: Sequence[Group], name: str) -> str | None:
     """A flag in the user data of the control plane's machines."""
     return next((found for g in members if (found := cloud_config.flag(g.template.user_data, name))), None)
+
+
+def _traffic(zone_id: str, records: list[dict[str, Any]], options: DiscoveryOptions) -> dict[str, Any]:
+    traffic: dict[str, Any] = {"zoneId": zone_id, "records": records}
+    if options.ttl:
+        traffic["ttl"] = options.ttl
+    if options.accepted_flows:
+        traffic["acceptedFlows"] = {
+            role: flows.model_dump(by_alias=True, exclude_defaults=True)
+            for role, flows in options.accepted_flows.items()
+        }
+    return traffic

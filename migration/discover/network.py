@@ -102,26 +102,6 @@ def _routed(inventory: Inventory) -> list[tuple[str, str]]:
     return sorted(found, key=lambda item: (IPv4Network(item[1]).prefixlen, item))
 
 
-def operator_networks(
-    inventory: Inventory, control_plane_group: str, networks: Iterable[Mapping[str, Any]]
-) -> list[str]:
-    """Where operators come from: ranges outside the VPC that the control plane's security group lets in.
-
-    Falls back to the connected networks; `0.0.0.0/0` says nothing about operators and is left out.
-    """
-    own = [IPv4Network(cidr) for cidr in vpc_cidrs(inventory.vpc)]
-    allowed: set[str] = set()
-    for group in inventory.security_groups:
-        if group["GroupId"] != control_plane_group:
-            continue
-        for rule in group.get("IpPermissions", []):
-            for entry in rule.get("IpRanges", []):
-                network = IPv4Network(entry["CidrIp"])
-                if network.prefixlen and not any(network.overlaps(one) for one in own):
-                    allowed.add(entry["CidrIp"])
-    return sorted(allowed) or sorted({str(entry["cidr"]) for entry in networks})
-
-
 def new_cidr(inventory: Inventory, wanted: str | None, taken: Iterable[str]) -> str:
     """The new VPC's range: as wanted if nothing overlaps it, or the next free /16 after the old one.
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from migration.settings.model import AcceptedFlows
+
 
 @dataclass(frozen=True, kw_only=True)
 class DiscoveryOptions:
-    """None or empty means: find out, or take the default. `ingress_service` is ``namespace/name``."""
+    """None or empty means: find out, or take the default. `ingress_service` is ``namespace/name``.
+
+    `accepted_flows`: by ``ingress`` or ``api``, flows that are known to stay on the old balancer.
+    """
 
     cluster: str
     vpc: str
@@ -25,5 +30,6 @@ class DiscoveryOptions:
     kubeconfig: str | None = None
     nat: str = "none"
     ttl: int | None = None
+    accepted_flows: Mapping[str, AcceptedFlows] = field(default_factory=dict[str, AcceptedFlows])
     limits: Mapping[str, int] = field(default_factory=dict[str, int])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])

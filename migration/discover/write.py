@@ -11,13 +11,15 @@ import yaml
 
 from migration.clients.documents import mapping
 from migration.runtime.deadline import Permanent
-from migration.settings import ConfigurationError, load_file
+from migration.settings import ConfigurationError, Problem, load_file
 from migration.settings.load import NAMESPACE, settle_stage
 
 HEADER = (
     "# Written by `python -m migration discover`. Look at `retire` (deleted at stage 8) and `keep` (left alone)\n"
     "# before stage 1; change `from` and `to` only when a migration has ended.\n"
 )
+# What discovery leaves to the operator; `up` refuses until it is said.
+UNSAID = frozenset({f"{NAMESPACE}operatorNetworks"})
 
 
 def needs_stage_key(stack: str) -> bool:
@@ -37,8 +39,8 @@ def document(region: str, configuration: Mapping[str, Any], stack: str, before: 
     return {**before, "config": {**kept, "aws:region": region, **stage, **ours}}
 
 
-def write(path: Path, region: str, configuration: Mapping[str, Any], *, overwrite: bool = False) -> None:
-    """Write the file and load it back.
+def write(path: Path, region: str, configuration: Mapping[str, Any], *, overwrite: bool = False) -> tuple[Problem, ...]:
+    """Write the file and load it back; returns what only the operator can say, and hasn't yet.
 
     Raises `Permanent` if it holds a configuration already and `overwrite` isn't given, and `ConfigurationError`
     if what was found isn't valid (the file is left beside as ``.rejected``).
@@ -57,10 +59,16 @@ def write(path: Path, region: str, configuration: Mapping[str, Any], *, overwrit
     try:
         draft.write_text(HEADER + yaml.safe_dump(content, sort_keys=False, width=120))
         load_file(draft)
-        os.replace(draft, path)
-    except ConfigurationError:
+    except ConfigurationError as error:
+        # Nothing that was found is wrong, only something unsaid: the file is where the answer belongs.
+        if all(problem.key in UNSAID and not problem.value for problem in error.problems):
+            os.replace(draft, path)
+            return error.problems
         os.replace(draft, path.with_suffix(".rejected"))
         raise
+    else:
+        os.replace(draft, path)
+        return ()
     finally:
         draft.unlink(missing_ok=True)
         draft.parent.rmdir()

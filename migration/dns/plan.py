@@ -13,16 +13,12 @@ from typing import Any, Literal
 
 from migration.contracts.traffic import SideBalancers
 from migration.dns.wanted import Weights
+from migration.names import plain
 from migration.runtime.deadline import Permanent
 from migration.settings.model import DnsRecord, Name
 
 Form = Literal["pair", "original", "final"]
 RecordSet = Mapping[str, Any]
-
-
-def plain(name: str) -> str:
-    """A name as people write it: Route 53 answers ``\\052`` for an asterisk and ends with a dot."""
-    return name.replace("\\052", "*").rstrip(".").lower()
 
 
 def simple_set(name: DnsRecord, form: Form, old: SideBalancers, new: SideBalancers) -> list[RecordSet]:

@@ -22,12 +22,14 @@ from migration.clients.kubernetes import (
     STATEFUL_SETS,
     VALIDATING_WEBHOOKS,
     VOLUME_ATTACHMENTS,
+    VOLUMES,
     Kind,
 )
 from migration.drain.evict import EvictionApi
 from migration.drain.model import Budget, Owner, Pod, budget_from, controller_from, owner_from, pod_from
 from migration.drain.plan import View, admission_services
 from migration.drain.store import Store, WatchApi
+from migration.drain.volumes import node_bound, volume_zones
 
 REPLICATION_CONTROLLERS = Kind("api/v1", "replicationcontrollers")
 JOBS = Kind("apis/batch/v1", "jobs")
@@ -65,6 +67,8 @@ class Cluster:
         self._unknown: frozenset[str] = frozenset()
         self._largest: Counter[str] = Counter()
         self._single_writer: frozenset[str] = frozenset()
+        self._zones: Mapping[str, frozenset[str]] = {}
+        self._node_bound: Mapping[str, str] = {}
         self._admission: Sequence[tuple[str, Mapping[str, str]]] = ()
 
     def start(self) -> None:
@@ -141,6 +145,8 @@ class Cluster:
             owners=owners,
             admission=self._admission,
             single_writer=self._single_writer,
+            zones=self._zones,
+            node_bound=self._node_bound,
         )
 
     def _look_up(self, controllers: frozenset[str]) -> None:
@@ -167,11 +173,23 @@ class Cluster:
                 owners[metadata["uid"]] = owners[above.uid]
         self._owners = owners
         self._unknown = controllers - owners.keys()
+        self._look_up_claims()
+
+    def _look_up_claims(self) -> None:
+        claims = {f"{c['metadata']['namespace']}/{c['metadata']['name']}": c for c in self.api.list(CLAIMS)}
+        volumes = {volume["metadata"]["name"]: volume for volume in self.api.list(VOLUMES)} if claims else {}
+        bound = {
+            key: volume
+            for key, claim in claims.items()
+            if (volume := volumes.get(str(mapping(claim, "spec").get("volumeName") or "")))
+        }
         self._single_writer = frozenset(
-            f"{item['metadata']['namespace']}/{item['metadata']['name']}"
-            for item in self.api.list(CLAIMS)
-            if not MANY_WRITERS.intersection(mapping(item, "spec").get("accessModes") or ())
+            key
+            for key, claim in claims.items()
+            if not MANY_WRITERS.intersection(mapping(claim, "spec").get("accessModes") or ())
         )
+        self._zones = {key: frozenset(zones) for key, volume in bound.items() if (zones := volume_zones(volume))}
+        self._node_bound = {key: volume["metadata"]["name"] for key, volume in bound.items() if node_bound(volume)}
 
     def _backends(self) -> list[tuple[str, Mapping[str, str]]]:
         webhooks = [*self.api.list(VALIDATING_WEBHOOKS), *self.api.list(MUTATING_WEBHOOKS)]

@@ -6,9 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+
+from lightkube.utils.quantity import parse_quantity
 
 from migration.clients.documents import Document, listed, mapping
 
+# What keeps new pods off a side's nodes; and how the API shows a cordon among a node's taints.
+TAINT = {"key": "migration", "value": "migration", "effect": "NoSchedule"}
+CORDON_TAINT = {"key": "node.kubernetes.io/unschedulable", "value": "", "effect": "NoSchedule"}
 MIRROR = "kubernetes.io/config.mirror"
 # Annotations with which owners ask that a pod be left alone: cluster-autoscaler's, Karpenter's (new and old).
 LEAVE_ALONE = (
@@ -34,7 +40,10 @@ class Controller:
 class Pod:
     """One pod. `leave_alone` is the annotation that asks so, or empty; `claims` are PersistentVolumeClaim names.
 
-    `created` and `ready_since` are the API's timestamps, or empty; `grace_seconds` it may take to end.
+    `created` and `ready_since` are the API's timestamps, or empty; `grace_seconds` it may take to end. `host_path`: it
+    may write to its node's own files. `ends_itself`: it runs to completion, as a Job's does. `tolerates`: neither our
+    taint nor a cordon keeps it off a node. `unschedulable`: why the scheduler finds no node for it, or empty. `cpu`
+    (cores) and `memory` (bytes) are what it requests.
     """
 
     namespace: str
@@ -53,6 +62,12 @@ class Pod:
     created: str = ""
     ready_since: str = ""
     grace_seconds: float = GRACE
+    host_path: bool = False
+    ends_itself: bool = False
+    tolerates: bool = False
+    unschedulable: str = ""
+    cpu: float = 0.0
+    memory: float = 0.0
 
     @property
     def key(self) -> str:
@@ -136,8 +151,13 @@ def pod_from(item: Document) -> Pod:
     annotations = mapping(metadata, "annotations")
     volumes = listed(spec, "volumes")
     nothing: Document = {}
-    ready = next((c for c in listed(status, "conditions") if c.get("type") == "Ready"), nothing)
-    grace: int | None = spec.get("terminationGracePeriodSeconds")
+    conditions = {condition.get("type"): condition for condition in listed(status, "conditions")}
+    ready, placed = conditions.get("Ready", nothing), conditions.get("PodScheduled", nothing)
+    # A pod that was told to end says how long it was given, which may differ from what it asked for.
+    told: int | None = metadata.get("deletionGracePeriodSeconds")
+    grace: int | None = spec.get("terminationGracePeriodSeconds") if told is None else told
+    cpu, memory = requests(spec)
+    controller = controller_from(metadata)
     return Pod(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -147,7 +167,7 @@ def pod_from(item: Document) -> Pod:
         ready=ready.get("status") == "True",
         terminating=bool(metadata.get("deletionTimestamp")),
         labels=mapping(metadata, "labels"),
-        controller=controller_from(metadata),
+        controller=controller,
         mirror=MIRROR in annotations,
         leave_alone=next((f"{key}={value}" for key, value in LEAVE_ALONE if annotations.get(key) == value), ""),
         empty_dir=any("emptyDir" in volume for volume in volumes),
@@ -155,7 +175,69 @@ def pod_from(item: Document) -> Pod:
         created=metadata.get("creationTimestamp") or "",
         ready_since=ready.get("lastTransitionTime") or "",
         grace_seconds=GRACE if grace is None else grace,
+        host_path=any(_written_on_host(volume, spec) for volume in volumes if "hostPath" in volume),
+        ends_itself=(controller is not None and controller.kind == "Job")
+        or spec.get("restartPolicy", "Always") != "Always",
+        tolerates=all(
+            any(_tolerated(taint, one) for one in listed(spec, "tolerations")) for taint in (TAINT, CORDON_TAINT)
+        ),
+        unschedulable=str(placed.get("message") or "it says no reason")
+        if placed.get("status") == "False" and placed.get("reason") == "Unschedulable"
+        else "",
+        cpu=cpu,
+        memory=memory,
     )
+
+
+def _written_on_host(volume: Document, spec: Document) -> bool:
+    """Whether a container may write to a hostPath volume. Sockets and devices hold no data."""
+    if mapping(volume, "hostPath").get("type") in ("Socket", "CharDevice", "BlockDevice"):
+        return False
+    containers = (*listed(spec, "containers"), *listed(spec, "initContainers"))
+    mounts = [one for container in containers for one in listed(container, "volumeMounts")]
+    return any(one.get("name") == volume["name"] and not one.get("readOnly") for one in mounts)
+
+
+def _tolerated(taint: Mapping[str, str], toleration: Document) -> bool:
+    """Whether a toleration takes a taint (k8s.io/api core/v1, Toleration): without key or effect it takes any."""
+    if toleration.get("effect") not in (None, "", taint["effect"]):
+        return False
+    exists = toleration.get("operator") == "Exists"
+    if toleration.get("key") not in (None, ""):
+        return toleration["key"] == taint["key"] and (exists or (toleration.get("value") or "") == taint["value"])
+    return exists
+
+
+def requests(spec: Document) -> tuple[float, float]:
+    """The cores and bytes the scheduler reserves for a pod (Kubernetes: sidecar containers, resource sharing).
+
+    The containers and sidecars together, or the largest init container with the sidecars before it where that is
+    more; the pod's own requests instead of both where it has them; and its overhead.
+    """
+    found: list[float] = []
+    for what in ("cpu", "memory"):
+        running = sum(_requested(one, what) for one in listed(spec, "containers"))
+        sidecars, starting = 0.0, 0.0
+        for one in listed(spec, "initContainers"):
+            if one.get("restartPolicy") == "Always":
+                sidecars += _requested(one, what)
+                starting = max(starting, sidecars)
+            else:
+                starting = max(starting, sidecars + _requested(one, what))
+        own = mapping(spec, "resources", "requests").get(what)
+        wanted = max(running + sidecars, starting) if own is None else amount(own)
+        found.append(wanted + amount(mapping(spec, "overhead").get(what) or 0))
+    return found[0], found[1]
+
+
+def _requested(container: Document, what: str) -> float:
+    return amount(mapping(container, "resources", "requests").get(what) or 0)
+
+
+@lru_cache(maxsize=4096)
+def amount(quantity: str | int | float) -> float:
+    """A Kubernetes quantity as a number: ``"100m"`` → 0.1, ``"1Gi"`` → 1073741824.0."""
+    return float(parse_quantity(str(quantity)) or 0)
 
 
 def _claims(pod: str, volumes: Sequence[Document]) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import NODES, Conflict, Kind, NotFound
+from migration.drain.model import TAINT
+from migration.drain.volumes import ZONE_LABELS
 from migration.runtime.deadline import Deadline, Retryable
 
-TAINT = {"key": "migration", "value": "migration", "effect": "NoSchedule"}
 # Marks nodes that this program cordoned, so that the way back leaves those alone that somebody else did.
 CORDONED = "migration/cordoned"
 # What may happen to a node of the side; a merge patch each, made from the node as it was just read.
@@ -40,6 +41,12 @@ def nodes_of(api: NodeApi, instances: Iterable[str]) -> list[dict[str, Any]]:
 def name_of(node: Document) -> str:
     """A node's name."""
     return node["metadata"]["name"]
+
+
+def zone_of(node: Document) -> str:
+    """A node's zone by its label, or "" where it has none."""
+    labels = mapping(node, "metadata", "labels")
+    return next((labels[key] for key in ZONE_LABELS if key in labels), "")
 
 
 def tainted(node: Document) -> dict[str, Any] | None:

@@ -36,6 +36,14 @@ class Rules:
     """Whether what pods keep in emptyDir volumes may be lost."""
     bare_pods: bool = False
     """Whether pods without a controller, which nothing starts again, may be ended."""
+    jobs: Literal["wait", "evict", "refuse"] = "wait"
+    """What becomes of pods that run to completion: they end by themselves, are evicted, or block the drain."""
+    finished: Literal["leave", "refuse"] = "leave"
+    """Whether ended pods, whose logs go with their node, may be left there."""
+    host_path: bool = False
+    """Whether what pods wrote to their node's own files may be lost."""
+    local_volumes: bool = False
+    """Whether pods may leave a volume behind that lives on their node alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +52,8 @@ class View:
 
     `nodes`: names of the nodes to empty. `owners`: by the UID of a pod's controller (a ReplicaSet's leads to its
     Deployment). `admission`: namespace and selector of Services behind webhooks and aggregated APIs.
-    `single_writer`: claims (``namespace/name``) that only one node may mount at a time.
+    `single_writer`: claims (``namespace/name``) that only one node may mount at a time. `zones`: of claims whose volume
+    is bound to some; `node_bound`: volumes, by claim, that live on one node alone.
     """
 
     nodes: frozenset[str]
@@ -53,6 +62,8 @@ class View:
     owners: Mapping[str, Owner]
     admission: Sequence[tuple[str, Mapping[str, str]]] = ()
     single_writer: frozenset[str] = frozenset()
+    zones: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    node_bound: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +81,10 @@ class Blocked:
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
-    """Pods that share one limit, moved by one writer. `free` pods pass whatever the limit says.
+    """Pods that share one limit, moved by one writer. `free` pods pass whatever a budget says.
 
     `allowed` is how many of `pods` may go now; of a PodDisruptionBudget it is a hint from a cache, to be asked again.
+    `free_allowed` is how many of `free` may: all of a budget's, an owner's share where there is none.
     """
 
     key: str
@@ -81,6 +93,12 @@ class Lane:
     allowed: int
     pods: tuple[Pod, ...]
     free: tuple[Pod, ...]
+    free_allowed: int
+
+    @property
+    def closed(self) -> bool:
+        """None of its pods may go now."""
+        return not (self.allowed and self.pods) and not (self.free_allowed and self.free)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +115,15 @@ class Restart:
 class Plan:
     """Everything still on the nodes, by what happens to it. `leaving` pods are on their way out already.
 
-    `phases` and `owners` (keys, "" for none) are by UID, of every pod named here.
+    `ending` pods run to completion and are waited for. `phases` and `owners` (keys, "" for none) are by UID, of every
+    pod named here.
     """
 
     lanes: tuple[Lane, ...]
     restarts: tuple[Restart, ...]
     blocked: tuple[Blocked, ...]
     leaving: tuple[Pod, ...]
+    ending: tuple[Pod, ...]
     phases: Mapping[str, int]
     owners: Mapping[str, str]
 
@@ -114,6 +134,7 @@ class Plan:
             sum(len(lane.pods) + len(lane.free) for lane in self.lanes)
             + sum(len(restart.pods) for restart in self.restarts)
             + len(self.leaving)
+            + len(self.ending)
         )
 
 
@@ -174,6 +195,7 @@ def plan_drain(
     owners: dict[str, Owner | None] = {}
     blocked: list[Blocked] = []
     leaving: list[Pod] = []
+    ending: list[Pod] = []
     phases: dict[str, int] = {}
     keys: dict[str, str] = {}
     for pod in sorted(movable(view, rules), key=lambda pod: (pod.ready, pod.key)):
@@ -183,8 +205,11 @@ def plan_drain(
         if pod.terminating or pod.uid in evicted:
             leaving.append(pod)
             continue
+        if pod.ends_itself and rules.jobs == "wait":
+            ending.append(pod)
+            continue
         selecting = [b for b in by_namespace[pod.namespace] if matches(b.selector, pod.labels)]
-        reason = (denied or {}).get(pod.uid) or _objection(pod, rules) or _two_budgets(selecting)
+        reason = (denied or {}).get(pod.uid) or _objection(pod, view, rules) or _two_budgets(selecting)
         budget = selecting[0] if len(selecting) == 1 else None
         if not reason and budget is not None and budget.never_allows and pod.phase != "Pending":
             reason = _no_restart(pod, owner, budget, view)
@@ -202,10 +227,12 @@ def plan_drain(
             key = keys[pod.uid] or f"Pod {pod.key}"
             unprotected[key].append(pod)
             owners[key] = owner
-    ready = _ready_by_owner(view, set(unprotected), evicted) if unprotected else {}
+    blocked += _finished(view, rules)
+    standing = _standing(view, {owner.uid for key in unprotected if (owner := owners[key]) is not None}, evicted)
     lanes = [_budget_lane(budgets[key], pods, phases) for key, pods in protected.items()]
     for key, pods in unprotected.items():
-        lanes.append(_owner_lane(key, owners[key], ready.get(key, 0), pods, phases, rules))
+        owner = owners[key]
+        lanes.append(_owner_lane(key, owner, standing[owner.uid if owner else ""], pods, phases, rules))
     return Plan(
         lanes=tuple(sorted(lanes, key=lambda lane: (lane.phase, lane.key))),
         restarts=tuple(
@@ -215,19 +242,50 @@ def plan_drain(
         ),
         blocked=tuple(blocked),
         leaving=tuple(leaving),
+        ending=tuple(ending),
         phases=phases,
         owners=keys,
     )
 
 
-def _objection(pod: Pod, rules: Rules) -> str:
+def _objection(pod: Pod, view: View, rules: Rules) -> str:
     if pod.leave_alone:
         return f"its annotation {pod.leave_alone} asks to leave it alone; remove that, or move the pod yourself"
+    if pod.ends_itself and rules.jobs == "refuse":
+        return "it runs to completion, and its work would be lost; set migration:drain.jobs to wait or evict, or end it"
     if pod.controller is None and not rules.bare_pods:
         return "it has no controller, nothing would start it again; set migration:drain.barePods to true to end it"
     if pod.empty_dir and not rules.empty_dir:
         return "its emptyDir data would be lost; set migration:drain.emptyDir to true to accept that"
+    if pod.host_path and not rules.host_path:
+        return (
+            "what it writes to its node's files (a hostPath volume) would be lost; set migration:drain.hostPath to "
+            "true to accept that"
+        )
+    local = next(
+        (view.node_bound[c] for claim in pod.claims if (c := f"{pod.namespace}/{claim}") in view.node_bound), ""
+    )
+    if local and not rules.local_volumes:
+        return (
+            f"its volume {local} lives on this node alone and can't follow; move the data yourself and delete the "
+            f"claim, or set migration:drain.localVolumes to true to evict the pod all the same"
+        )
     return ""
+
+
+def _finished(view: View, rules: Rules) -> list[Blocked]:
+    """Ended pods on the nodes, where they may not be left there."""
+    if rules.finished == "leave":
+        return []
+    reason = (
+        "it has ended, and its logs go with the node; save them and delete it, or set migration:drain.finishedPods to "
+        "leave"
+    )
+    return [
+        Blocked(pod=pod.key, owner=owner.key if (owner := owner_of(pod, view)) else "", budget="", reason=reason)
+        for pod in view.pods
+        if pod.finished and pod.node in view.nodes and not pod.stays and belongs(pod, rules)
+    ]
 
 
 def _two_budgets(selecting: Iterable[Budget]) -> str:
@@ -264,17 +322,35 @@ def _budget_lane(budget: Budget, pods: list[Pod], phases: Mapping[str, int]) -> 
         allowed=budget.allowed,
         pods=tuple(p for p in pods if p not in free),
         free=tuple(free),
+        free_allowed=len(free),
     )
 
 
-def _ready_by_owner(view: View, keys: set[str], evicted: frozenset[str]) -> dict[str, int]:
-    ready: dict[str, int] = defaultdict(int)
+@dataclass
+class _Standing:
+    """An owner's pods that aren't on their way out: all, the ready ones, and those off the nodes that aren't ready."""
+
+    there: int = 0
+    ready: int = 0
+    starting: int = 0
+
+
+def _standing(view: View, uids: set[str], evicted: frozenset[str]) -> defaultdict[str, _Standing]:
+    """Of each of these owners, by UID, with one pass over all pods."""
+    found: defaultdict[str, _Standing] = defaultdict(_Standing)
+    if not uids:
+        return found
     for pod in view.pods:
-        if pod.ready and not pod.terminating and not pod.finished and pod.uid not in evicted:
-            owner = owner_of(pod, view)
-            if owner is not None and owner.key in keys:
-                ready[owner.key] += 1
-    return ready
+        if pod.controller is None or pod.terminating or pod.finished or pod.uid in evicted:
+            continue
+        known = view.owners.get(pod.controller.uid)
+        uid = known.uid if known else pod.controller.uid
+        if uid in uids:
+            one = found[uid]
+            one.there += 1
+            one.ready += pod.ready
+            one.starting += not pod.ready and pod.node not in view.nodes
+    return found
 
 
 def unprotected_limit(desired: int, rules: Rules) -> int:
@@ -286,22 +362,30 @@ def unprotected_limit(desired: int, rules: Rules) -> int:
 
 
 def _owner_lane(
-    key: str, owner: Owner | None, ready: int, pods: list[Pod], phases: Mapping[str, int], rules: Rules
+    key: str, owner: Owner | None, standing: _Standing, pods: list[Pod], phases: Mapping[str, int], rules: Rules
 ) -> Lane:
-    serving = [p for p in pods if p.ready]
+    """An owner's pods under the default budget. Its share counts every pod that moves, not only those that served.
+
+    An unready pod serves nobody now, but may be about to (a quorum that forms): so it goes before a ready one, and no
+    more at once than the share, until as many have become ready elsewhere.
+    """
+    serving, unready = [p for p in pods if p.ready], [p for p in pods if not p.ready]
     if owner is None:
-        allowed = len(serving)
+        allowed, free_allowed = len(serving), len(unready)
     else:
-        desired = owner.desired if owner.desired is not None else ready
-        allowed = max(0, unprotected_limit(desired, rules) - max(0, desired - ready))
+        desired = owner.desired if owner.desired is not None else standing.there
+        limit = unprotected_limit(desired, rules)
+        moving = standing.starting + max(0, desired - standing.there)
+        free_allowed = min(len(unready), max(0, limit - moving))
+        allowed = max(0, min(limit - max(0, desired - standing.ready), limit - moving - free_allowed))
     return Lane(
         key=key,
         phase=min(phases[p.uid] for p in pods),
         budget=None,
         allowed=allowed,
         pods=tuple(serving),
-        # Whoever isn't ready serves nobody: ending it takes nothing away.
-        free=tuple(p for p in pods if not p.ready),
+        free=tuple(unready),
+        free_allowed=free_allowed,
     )
 
 

@@ -14,11 +14,12 @@ MOVED = "migration/restarted-off"
 
 @dataclass(frozen=True)
 class Step:
-    """What a rolling restart needs now: to wait, to be begun with `value`, or somebody's help."""
+    """What a rolling restart needs now: to wait, to be begun with `value` (`again`: not the first), or help."""
 
     do: Literal["wait", "restart", "stuck"]
     value: str = ""
     reason: str = ""
+    again: bool = False
 
 
 def next_step(deployment: Document, off: str) -> Step:
@@ -43,7 +44,7 @@ def next_step(deployment: Document, off: str) -> Step:
     before = str(mapping(spec, "template", "metadata", "annotations").get(MOVED) or "")
     place, _, count = before.rpartition("/")
     number = int(count) + 1 if place == off and count.isdigit() else 1
-    return Step("restart", value=f"{off}/{number}")
+    return Step("restart", value=f"{off}/{number}", again=number > 1)
 
 
 def restart_patch(deployment: Document, value: str) -> dict[str, Any]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from migration.clients.aws import Aws, Instance
 from migration.clients.documents import Document, listed, mapping
+from migration.contracts.members import SwapNote
 from migration.runtime.deadline import Deadline, Permanent, Retryable
+
+if TYPE_CHECKING:
+    from mypy_boto3_autoscaling.type_defs import TagTypeDef
 
 # While any of these runs, the old member's group may start a second writer as the first is being replaced.
 REPLACING_PROCESSES = ("Launch", "ReplaceUnhealthy", "HealthCheck")
+NOTE_TAG = "migration:swap"
 _PENDING = ("Pending", "InProgress", "Delayed")
 
 
@@ -22,16 +28,53 @@ def running(aws: Aws, group: str) -> Instance | None:
     return found[0] if found else None
 
 
-def suspend_replacement(aws: Aws, group: str) -> bool:
-    """Suspend what could launch a second machine in `group`; False when that was done already."""
+def note_of(aws: Aws, group: str) -> SwapNote | None:
+    """What a swap that was begun has kept on the old member's group; None where none was, or the group is gone."""
+    for tag in listed(aws.groups([group]).get(group) or {}, "Tags"):
+        if tag["Key"] == NOTE_TAG:
+            return SwapNote.model_validate_json(tag["Value"])
+    return None
+
+
+def suspend_replacement(aws: Aws, group: str, member: str, alive: Callable[[], None]) -> SwapNote:
+    """Suspend what could launch a second machine in `group`, and keep on it what it had and the member's id.
+
+    Raises `Permanent` when there is no such group.
+    """
     described = aws.groups([group]).get(group)
     if described is None:
-        return False
-    suspended = {item["ProcessName"] for item in listed(described, "SuspendedProcesses")}
-    missing = [process for process in REPLACING_PROCESSES if process not in suspended]
+        raise Permanent(f"the old member's Auto Scaling group {group} doesn't exist; correct migration:members[].group")
+    before = {item["ProcessName"] for item in listed(described, "SuspendedProcesses")}
+    note = note_of(aws, group)
+    if note is None:
+        note = SwapNote(member=member, suspended=tuple(sorted(before & set(REPLACING_PROCESSES))))
+        alive()
+        # First, so that whatever happens next can be given back.
+        aws.autoscaling.create_or_update_tags(Tags=[{**_note_tag(group), "Value": note.model_dump_json()}])
+    missing = [process for process in REPLACING_PROCESSES if process not in before]
     if missing:
+        alive()
         aws.autoscaling.suspend_processes(AutoScalingGroupName=group, ScalingProcesses=missing)
-    return bool(missing)
+    return note
+
+
+def give_back_replacement(aws: Aws, group: str, note: SwapNote, alive: Callable[[], None]) -> None:
+    """Resume what a swap suspended in `group`, and then forget that it did."""
+    ours = [process for process in REPLACING_PROCESSES if process not in note.suspended]
+    if ours:
+        alive()
+        aws.autoscaling.resume_processes(AutoScalingGroupName=group, ScalingProcesses=ours)
+    alive()
+    aws.autoscaling.delete_tags(Tags=[_note_tag(group)])
+
+
+def _note_tag(group: str) -> TagTypeDef:
+    return {
+        "ResourceId": group,
+        "ResourceType": "auto-scaling-group",
+        "Key": NOTE_TAG,
+        "PropagateAtLaunch": False,
+    }
 
 
 def shell(aws: Aws, instance: str, command: str, deadline: Deadline, alive: Callable[[], None]) -> str:
@@ -66,9 +109,8 @@ def shell(aws: Aws, instance: str, command: str, deadline: Deadline, alive: Call
 def scale_to_zero(aws: Aws, group: str, deadline: Deadline, alive: Callable[[], None]) -> None:
     """Size 0 for a member's old group, and wait until its machine is gone. Its volume stays."""
     described = aws.groups([group]).get(group)
-    if described is None:
-        return
-    if described["MinSize"] or described["DesiredCapacity"] or described["MaxSize"]:
+    # A group that is gone may have left its machine: that is waited for all the same.
+    if described is not None and (described["MinSize"] or described["DesiredCapacity"] or described["MaxSize"]):
         alive()
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
 

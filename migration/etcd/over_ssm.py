@@ -9,46 +9,59 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from migration.clients.etcd import ALARMS, MEMBERS, STATUS
+from migration.clients.etcd import READS, STATUS
 from migration.etcd.machine import shell
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
 
-READS = frozenset({MEMBERS, STATUS, ALARMS})
-
-# What runs on the machine. A status is asked twice: the second answer's time is one round trip on an open
-# connection, without the handshake's computing.
+# What runs on the machine: `times` requests on one connection. The median of all but the first, which pays for the
+# handshake, is the round trip. A command's output ends at 24,000 characters, so metrics are picked there.
 _SCRIPT = """
 import http.client, json, ssl, sys, time
 trust = ssl.create_default_context(cafile="/etc/kubernetes/pki/etcd/ca.crt")
 pair = "/etc/kubernetes/pki/apiserver-etcd-client"
-trust.load_cert_chain(pair + ".crt", pair + ".key")
-host, port, path, body = json.loads(sys.argv[1])
+host, port, method, path, body, times, lines = json.loads(sys.argv[1])
 try:
+    trust.load_cert_chain(pair + ".crt", pair + ".key")
     connection = http.client.HTTPSConnection(host, port, context=trust, timeout=8)
-    for _ in range(2):
+    took = []
+    for _ in range(times):
         started = time.monotonic()
-        connection.request("POST", "/v3/" + path, body=json.dumps(body))
+        connection.request(method, path, body=json.dumps(body) if body is not None else None)
         answer = connection.getresponse()
         text = answer.read().decode()
-        took = time.monotonic() - started
-        if path != "maintenance/status":
-            break
-    print(json.dumps({"status": answer.status, "text": text, "seconds": took}))
+        took.append(time.monotonic() - started)
+    if lines:
+        text = "\\n".join(line for line in text.splitlines() if line.startswith(lines))
+    rest = sorted(took[1:] or took)
+    print(json.dumps({"status": answer.status, "text": text, "seconds": rest[len(rest) // 2]}))
 except OSError as error:
     print(json.dumps({"status": 0, "text": repr(error), "seconds": 0}))
 """
+# Requests on one connection for a round trip.
+_TIMES = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    method: str
+    path: str
+    body: Mapping[str, Any] | None = None
+    times: int = 1
+    lines: str = ""
+    """Only the lines of the answer that start so; empty for all."""
 
 
 class _Answer(msgspec.Struct):
-    """What the script prints: HTTP status (0 where nobody answered), body, and seconds of the last round trip."""
+    """What the script prints: HTTP status (0 where nobody answered), body, and seconds of one round trip."""
 
     status: int
     text: str
@@ -71,24 +84,30 @@ class OverSsm:
         """As `Transport.post`; raises `Permanent` for a call that changes something."""
         if path not in READS:
             raise Permanent(f"{path} changes etcd, and that needs migration:etcd.access direct")
-        address = urlsplit(endpoint).hostname or ""
-        # The member's own machine if it is known, or any other: members reach each other.
-        answer = self._ask(self._machines.get(address) or next(iter(self._machines.values())), endpoint, path, body)
-        return json.loads(answer.text)
+        asked = _Request(method="POST", path=f"/v3/{path}", body=dict(body))
+        return json.loads(self._ask(self._nearest(endpoint), endpoint, asked).text)
 
-    def round_trip(self, endpoint: str) -> float:
-        """Seconds of one small request between two members' machines; 0 where there is only one."""
-        address = urlsplit(endpoint).hostname
-        elsewhere = next((id_ for ip, id_ in self._machines.items() if ip != address), None)
-        return self._ask(elsewhere, endpoint, STATUS, {}).seconds if elsewhere else 0.0
+    def metrics(self, endpoint: str, name: str) -> list[str]:
+        """As `Transport.metrics`."""
+        asked = _Request(method="GET", path="/metrics", lines=name)
+        return self._ask(self._nearest(endpoint), endpoint, asked).text.splitlines()
+
+    def round_trip(self, machine: str, endpoint: str) -> float:
+        """Seconds of one small request from a member's machine (an instance id) to another member's endpoint."""
+        asked = _Request(method="POST", path=f"/v3/{STATUS}", body={}, times=_TIMES)
+        return self._ask(machine, endpoint, asked).seconds
+
+    def _nearest(self, endpoint: str) -> str:
+        """The member's own machine if it is known, or any other: members reach each other."""
+        return self._machines.get(urlsplit(endpoint).hostname or "") or next(iter(self._machines.values()))
 
     def stream(self, endpoint: str, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Raises `Permanent`: a snapshot is too large for a command's output."""
         raise Permanent("a snapshot needs migration:etcd.access direct")
 
-    def _ask(self, machine: str, endpoint: str, path: str, body: Mapping[str, Any]) -> _Answer:
+    def _ask(self, machine: str, endpoint: str, asked: _Request) -> _Answer:
         url = urlsplit(endpoint)
-        question = json.dumps([url.hostname, url.port, path, dict(body)])
+        question = json.dumps([url.hostname, url.port, asked.method, asked.path, asked.body, asked.times, asked.lines])
         command = f"python3 - {shlex.quote(question)} <<'END'{_SCRIPT}END"
         try:
             said = shell(self._aws, machine, command, self._deadline, self._alive)

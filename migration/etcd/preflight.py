@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migration.clients.etcd import Etcd, Member
+from migration.etcd.round_trips import OBSERVATIONS, slowest
+from migration.etcd.versions import judge
 from migration.runtime.deadline import Permanent, Retryable
 
 # Round trips between members, seconds. Heartbeats are 100 ms and elections 1,000 ms; from 180 to 200 ms on API
@@ -38,10 +40,13 @@ def healthy_voters(etcd: Etcd, members: list[Member]) -> list[Member]:
     return voters
 
 
-def preflight(etcd: Etcd, *, ours: Callable[[Member], bool], log: Callable[[str], None]) -> str:
-    """All voters healthy, no foreign learner, no alarm, short round trips; returns what was seen as a sentence.
+def preflight(
+    etcd: Etcd, *, ours: Callable[[Member], bool], log: Callable[[str], None], observations: int = OBSERVATIONS
+) -> str:
+    """All voters healthy and of a safe version, no foreign learner, no alarm, short round trips between the voters.
 
-    `ours` tells a learner that is this program's own, from a swap that was interrupted.
+    Returns what was seen as a sentence. `ours` tells a learner that is this program's own, from a swap that was
+    interrupted; `observations` is how often each pair's round trip must have been measured.
     Raises `Permanent` for what waiting doesn't cure, `Retryable` for what it may.
     """
     members = etcd.members()
@@ -58,11 +63,17 @@ def preflight(etcd: Etcd, *, ours: Callable[[Member], bool], log: Callable[[str]
             f"CORRUPT: replace that member), then run the same up again"
         )
     voters = healthy_voters(etcd, members)
-    slowest = max(etcd.round_trip(endpoint(member)) for member in voters)
-    if slowest >= REFUSE_ROUND_TRIP:
-        raise Retryable(
-            f"a round trip to etcd takes {slowest * 1000:.0f} ms; the limit is {REFUSE_ROUND_TRIP * 1000:.0f}"
-        )
-    if slowest >= WARN_ROUND_TRIP:
-        log(f"warning: a round trip to etcd takes {slowest * 1000:.0f} ms ({REFUSE_ROUND_TRIP * 1000:.0f} is too long)")
-    return f"{len(voters)} voters healthy, slowest round trip {slowest * 1000:.0f} ms"
+    for warning in judge(etcd.status(endpoint(member)).version for member in voters):
+        log(f"warning: {warning}")
+    seconds, whose = slowest(etcd, voters, observations)
+    near(seconds, whose, log)
+    return f"{len(voters)} voters healthy, slowest round trip between them {seconds * 1000:.0f} ms"
+
+
+def near(seconds: float, whose: str, log: Callable[[str], None]) -> None:
+    """Raises `Retryable` for a round trip that is too long for etcd; warns of one that is nearly so."""
+    limit = f"{REFUSE_ROUND_TRIP * 1000:.0f} ms"
+    if seconds >= REFUSE_ROUND_TRIP:
+        raise Retryable(f"a round trip between members takes {seconds * 1000:.0f} ms ({whose}); the limit is {limit}")
+    if seconds >= WARN_ROUND_TRIP:
+        log(f"warning: a round trip between members takes {seconds * 1000:.0f} ms ({whose}); {limit} is too long")

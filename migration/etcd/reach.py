@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from migration.clients.aws import Aws
 
 
-def direct(aws: Aws, certificates: str) -> Callable[[Iterable[str]], Etcd]:
+def direct(aws: Aws, certificates: str, alive: Callable[[], None]) -> Callable[[Iterable[str]], Etcd]:
     """Makes clients of given endpoints, by the members' client ports, with the operator's certificate in SSM.
 
-    The only way that takes changes and snapshots. Raises `Permanent` where the certificate is missing.
+    The only way that takes changes and snapshots; `alive` is asked before each change. Raises `Permanent` where the
+    certificate is missing.
     """
     trust = client_trust(aws.ssm, certificates)
-    return lambda endpoints: Etcd(endpoints, Direct(trust))
+    return lambda endpoints: Etcd(endpoints, Direct(trust), alive=alive)
 
 
 def reach(
@@ -44,7 +45,7 @@ def reach(
         raise Retryable("no member's machine is running")
     endpoints = [f"https://{one.ip}:{client_port}" for one in running]
     if access.by_port:
-        etcd = direct(aws, certificates)(endpoints)
+        etcd = direct(aws, certificates, alive)(endpoints)
         try:
             etcd.members()
         except Retryable:

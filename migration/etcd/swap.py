@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from migration import target_groups
+from botocore.exceptions import ClientError
+
 from migration.clients.aws import Aws, Instance
-from migration.clients.documents import listed, mapping
+from migration.clients.documents import mapping
 from migration.clients.etcd import Etcd, Member
-from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
-from migration.contracts.members import MemberSwapResult, NewMember, OldMember, SnapshotTaken
+from migration.clients.kubernetes import Kubernetes
+from migration.contracts.members import MemberPair, MemberSwapResult, NewMember, OldMember, SnapshotTaken, SwapNote
 from migration.etcd import machine
-from migration.etcd.api_server import verify_api_server
-from migration.etcd.preflight import endpoint, healthy_voters, preflight
+from migration.etcd.api_handover import ApiHandover
+from migration.etcd.match import Addresses, seats, told
+from migration.etcd.over_ssm import OverSsm
+from migration.etcd.preflight import endpoint, healthy_voters, near, preflight
 from migration.runtime.deadline import Deadline, Permanent, Retryable
+from migration.runtime.lease import Orphaned
 
 T = TypeVar("T")
 
@@ -34,6 +38,7 @@ class Swap:
     cluster: str
     old: OldMember
     new: NewMember
+    members: Sequence[MemberPair]
     ticket_parameter: str
     client_port: int
     peer_port: int
@@ -48,46 +53,104 @@ class Swap:
     log: Callable[[str], None]
     alive: Callable[[], None]
     scheme: str = "https"
+    observations: int = 1
+    """How often each pair's round trip must have been measured; the gate before stage 7 demands more, and what a new
+    machine's are is measured from it."""
     _snapshot: SnapshotTaken | None = field(init=False, default=None)
     _leader_changes: int = field(init=False, default=0)
 
     def advance(self, previous: MemberSwapResult | None = None) -> MemberSwapResult:
         """Move the member; returns what was done and seen, with what an earlier run of the same swap saw."""
         self._machine = self._new_machine()
-        self._cluster = self.etcd([self._client_url(self.old.address), self._client_url(self._machine.ip)])
-        try:
-            for step in (
-                self._ready,
-                self._keep_old_from_replacing,
-                self._learner,
-                self._ticket,
-                self._started,
-                self._promoted,
-                self._serve_api,
-                self._leadership,
-                self._stop_old_api,
-                self._remove_old,
-                self._end_old_machine,
-            ):
-                self.alive()
-                step()
+        with self._etcd(self._machine.ip) as self._cluster:
+            # The new side's members are known by literal addresses; where names are used, those are the old side's.
+            self._addresses = Addresses(self._machines())
+            self._old_id = self._identified(previous)
+            try:
+                self._walk((self._ready, self._keep_old_from_replacing, self._learner, self._ticket, self._started))
+                self._walk((self._promoted,))
+            except Orphaned:
+                raise
+            except Permanent:
+                self._give_up()
+                raise
+            self._walk(
+                (
+                    self._end_ticket,
+                    self._serve_api,
+                    self._leadership,
+                    self._stop_old_api,
+                    self._remove_old,
+                    self._end_old_machine,
+                )
+            )
             self.alive()
             voters = self._verified()
             return MemberSwapResult(
                 state="new",
                 name=self.new.name,
                 member_id=self._own().id,
+                old_member_id=self._old_id,
                 members=tuple(sorted(member.name for member in voters)),
                 leader_changes=self._leader_changes + (previous.leader_changes if previous else 0),
                 snapshot=self._snapshot or (previous.snapshot if previous else None),
             )
-        finally:
-            self._cluster.close()
+
+    def give_back(self) -> bool:
+        """The member stays on the old side: undo what an interrupted swap began; False where none was begun.
+
+        Raises `Permanent` once the new member votes.
+        """
+        note = machine.note_of(self.aws, self.old.group)
+        if note is None:
+            return False
+        with self._etcd() as self._cluster:
+            self._old_id = note.member
+            self._without_new(note)
+        return True
+
+    def _walk(self, steps: Iterable[Callable[[], None]]) -> None:
+        for step in steps:
+            self.alive()
+            step()
+
+    def _give_up(self) -> None:
+        """A swap that ends before the new member votes leaves the old one's group as it was."""
+        try:
+            own, note = self._find(self._machine.ip), machine.note_of(self.aws, self.old.group)
+            if note is not None and (own is None or own.learner):
+                machine.give_back_replacement(self.aws, self.old.group, note, self.alive)
+                self.log(f"{self.old.group}: what was suspended there runs again; the same up begins anew")
+        except (Permanent, Retryable, ClientError) as reason:
+            self.log(f"{self.old.group}: whether the swap went too far to be given up can't be told: {reason}")
+
+    def _without_new(self, note: SwapNote) -> None:
+        """No learner, no ticket, and the old group as it was: the new member never votes."""
+
+        def gone() -> bool:
+            added = set(self._ticket_urls())
+            mine = [member for member in self._cluster.members() if self._ours(member, added)]
+            voting = [member for member in mine if not member.learner]
+            if voting:
+                raise Permanent(f"{told(voting)} votes already: set migration:controlPlaneMoved to what it was")
+            for member in mine:
+                self._cluster.remove(member.id, self._cluster.endpoints[0])
+                self.log(f"removed the learner {member.name or member.id}")
+            return not mine
+
+        self._until_true(gone, f"{self.new.name}'s learner to leave etcd")
+        self._end_ticket()
+        machine.give_back_replacement(self.aws, self.old.group, note, self.alive)
+        self.log(f"{self.old.group}: what was suspended there runs again")
 
     # Observation
 
     def _client_url(self, address: str) -> str:
         return f"{self.scheme}://{address}:{self.client_port}"
+
+    def _etcd(self, *more: str) -> Etcd:
+        others = [pair.old.address for pair in self.members if pair.old != self.old]
+        return self.etcd([self._client_url(address) for address in (self.old.address, *more, *others)])
 
     @property
     def _peer_url(self) -> str:
@@ -96,17 +159,48 @@ class Swap:
     def _members(self) -> list[Member]:
         return self.deadline.until(self._cluster.members, "etcd's member list")
 
+    def _machines(self) -> list[Instance]:
+        groups = [group for pair in self.members for group in (pair.old.group, pair.new.group)]
+        return self.aws.instances_of_groups(groups)
+
     def _find(self, address: str) -> Member | None:
         """The member that listens on `address`, whatever it is called."""
-        url = f"{self.scheme}://{address}:{self.peer_port}"
-        return next((member for member in self._members() if url in member.peer_urls), None)
+        return self._addresses.at(self._members(), address)
+
+    def _identified(self, previous: MemberSwapResult | None) -> str | None:
+        """The old member's id in etcd's list; None where its seat is the new member's and all others are taken.
+
+        What an earlier run wrote down decides. Without that, every member of the list must be one of the
+        configuration's: whatever can't be found there isn't taken for removed.
+        """
+        note = machine.note_of(self.aws, self.old.group)
+        if note is not None:
+            return note.member
+        if previous is not None and previous.old_member_id is not None:
+            return previous.old_member_id
+        [seat] = [one for one in seats(self.members, self._members(), self._machines()) if one.pair.old == self.old]
+        return None if seat.old is None else seat.old.id
 
     @property
     def _old_member(self) -> Member | None:
-        """By its address, or by its name where its machine was replaced after discovery."""
-        return self._find(self.old.address) or next(
-            (member for member in self._members() if member.name == self.old.name), None
-        )
+        """The old member's entry; None only where it is proven to be gone.
+
+        That is: its id isn't in the list, the new member votes, and there are as many voters as members. Raises
+        `Permanent` where its id is missing and the rest doesn't say that this swap removed it.
+        """
+        members = self._members()
+        found = next((member for member in members if member.id == self._old_id), None)
+        if found is not None:
+            return found
+        voters = [member for member in members if not member.learner]
+        own = self._addresses.at(voters, self._machine.ip)
+        if own is None or len(voters) != len(self.members):
+            raise Permanent(
+                f"{self.old.name} ({self._old_id or 'id unknown'}) isn't in etcd's list, and not by this swap: "
+                f"{self.new.name} {'has no vote' if own is None else 'votes'}, and {len(voters)} vote where "
+                f"{len(self.members)} should: {told(members)}. Look who removed or added a member before going on"
+            )
+        return None
 
     def _own(self) -> Member:
         own = self._find(self._machine.ip)
@@ -156,17 +250,30 @@ class Swap:
             return
         added = {self._peer_url, *self._ticket_urls()}
         seen = self._until(
-            lambda: preflight(self._cluster, ours=lambda one: self._ours(one, added), log=self.log),
+            lambda: preflight(
+                self._cluster, ours=lambda one: self._ours(one, added), log=self.log, observations=self.observations
+            ),
             "etcd to be healthy",
         )
         self.log(f"preflight: {seen}")
         if own is None:
+            self._until_true(self._near_the_others, f"{self.new.name} to be near the other members")
             self.snapshots.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = self.snapshots / f"{self.cluster}-before-{self.new.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
             taken = self._until(lambda: self._cluster.snapshot(path), "a snapshot")
             index = self._until(lambda: self._cluster.status(endpoint(old)).raft_index, "etcd's index")
             self._snapshot = SnapshotTaken(path=str(path), bytes=taken.size, sha256=taken.sha256, raft_index=index)
             self.log(f"snapshot: {taken.size} bytes in {path}, read back, up to raft index {index}")
+
+    def _near_the_others(self) -> bool:
+        """Round trips from the new machine, over the peering, before it is anybody's peer."""
+        there = OverSsm(self.aws, {self._machine.ip: self._machine.id}, deadline=self.deadline, alive=self.alive)
+        voters = [member for member in self._cluster.members() if not member.learner]
+        seen = {voter.name: there.round_trip(self._machine.id, endpoint(voter)) for voter in voters}
+        for name, seconds in seen.items():
+            near(seconds, f"{self.new.name} to {name}", self.log)
+        self.log(f"round trips: {', '.join(f'{name} {seconds * 1000:.0f} ms' for name, seconds in seen.items())}")
+        return True
 
     def _ours(self, member: Member, added: set[str]) -> bool:
         return member.name == self.new.name or bool(added & set(member.peer_urls))
@@ -176,28 +283,38 @@ class Swap:
         return healthy_voters(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
 
     def _keep_old_from_replacing(self) -> None:
-        """Before anything else: the old group must not start a second writer."""
-        if machine.suspend_replacement(self.aws, self.old.group):
-            self.log(f"{self.old.group}: {', '.join(machine.REPLACING_PROCESSES)} suspended")
+        """Before any change in etcd: the old group must not start a second writer. It keeps which member this is of."""
+        old = self._old_member
+        if old is not None:
+            machine.suspend_replacement(self.aws, self.old.group, old.id, self.alive)
 
     def _learner(self) -> None:
         """Exactly one learner, ours, at this machine's address; a dead one of ours blocks the next and goes first."""
         added = {self._peer_url, *self._ticket_urls()}
         for member in self._members():
-            if self._peer_url in member.peer_urls or not self._ours(member, added):
+            if self._machine.ip in self._addresses.of(member) or not self._ours(member, added):
                 continue
             if not member.learner:
-                raise Permanent(
-                    f"{self.new.name} votes at {', '.join(member.peer_urls)}, but its machine is {self._machine.ip}: "
-                    f"it was replaced after its promotion; give that voter its new peer URL (etcdctl member update "
-                    f"{int(member.id):x} --peer-urls={self._peer_url}), then run the same up again"
+                # Its machine was replaced after the promotion; the new one writes its address as it boots.
+                self._until_true(
+                    lambda: self._find(self._machine.ip) is not None,
+                    f"{self.new.name}, which votes at {', '.join(member.peer_urls)}, to write its machine's address "
+                    f"{self._machine.ip} into etcd's list (journalctl -u member-boot there says why it doesn't; by "
+                    f"hand: etcdctl member update {int(member.id):x} --peer-urls={self._peer_url})",
                 )
+                continue
             self.log(f"removing the learner {member.id} of a machine that is gone")
             self._until_true(lambda member=member: self._remove(member), "the removal of a dead learner")
+
+        def added_to_the_list() -> Member:
+            # Looked for each time: the answer to an addition may be lost, and it is made once.
+            own = self._find(self._machine.ip)
+            return own or self._cluster.add_learner(self._peer_url)
+
         if self._find(self._machine.ip) is None:
             # etcd refuses a change within 5 s of connections coming up ("unhealthy cluster"): that passes.
-            added = self._until(lambda: self._cluster.add_learner(self._peer_url), f"{self.new.name} to be added")
-            self.log(f"added learner {self.new.name} ({added.id}) at {self._peer_url}")
+            member = self._until(added_to_the_list, f"{self.new.name} to be added")
+            self.log(f"added learner {self.new.name} ({member.id}) at {self._peer_url}")
 
     def _remove(self, member: Member) -> bool:
         self._cluster.remove(member.id, self._cluster.endpoints[0])
@@ -229,73 +346,55 @@ class Swap:
         self._until_true(voter, f"{self.new.name}'s vote")
         self._until(lambda: healthy_voters(self._cluster, self._cluster.members()), "all voters healthy")
 
+    def _end_ticket(self) -> None:
+        """A ticket is for one join: with its data a member needs none, and without nobody may come back by it."""
+        try:
+            self.aws.ssm.delete_parameter(Name=self.ticket_parameter)
+        except self.aws.ssm.exceptions.ParameterNotFound:
+            return
+        self.log(f"{self.new.name}'s join ticket is deleted")
+
+    def _api(self) -> ApiHandover:
+        return ApiHandover(
+            old=self.old,
+            new=self.new.name,
+            port=self.api_port,
+            old_groups=self.old_api_groups,
+            new_group=self.new_api_group,
+            aws=self.aws,
+            kubernetes=self.kubernetes,
+            deadline=self.deadline,
+            log=self.log,
+            alive=self.alive,
+        )
+
     def _serve_api(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
-        self._until_true(
-            lambda: verify_api_server(self.kubernetes, self._machine.ip, self.api_port, self.log),
-            f"{self.new.name}'s API server",
-        )
-        known = {target.id for target in self.aws.target_health(self.new_api_group) if target.state != "draining"}
-        if self._machine.ip not in known:
-            target_groups.register(self.aws, self.new_api_group, self._machine.ip, self.api_port)
-            self.log(f"registered {self._machine.ip} with the API's balancer")
-        self._until_true(
-            lambda: target_groups.healthy(self.aws, self.new_api_group, self._machine.ip),
-            f"{self.new.name}'s API server",
-        )
+        self._api().serve(self._machine.ip)
 
     def _leadership(self) -> None:
         """The leader is handed over, never lost: a transfer costs milliseconds, a removed leader an election."""
         old = self._old_member
-        if old is None:
-            return
+        if old is not None:
+            self._until_true(lambda: self._led_elsewhere(old), f"leadership to leave {self.old.name}")
 
-        def led_elsewhere() -> bool:
-            leader = self._cluster.status(endpoint(self._own())).leader
-            if leader != old.id:
-                return True
-            self._cluster.transfer_leadership(endpoint(old), self._own().id)
-            self._leader_changes += 1
-            self.log(f"leadership handed to {self.new.name}")
-            return False
-
-        self._until_true(led_elsewhere, f"leadership to leave {self.old.name}")
+    def _led_elsewhere(self, old: Member) -> bool:
+        """Whether somebody else leads; if the old member does, it is asked to hand over first."""
+        leader = self._cluster.status(endpoint(self._own())).leader
+        if leader == "0":
+            raise Retryable("an election is on")
+        if leader != old.id:
+            return True
+        self._cluster.transfer_leadership(endpoint(old), self._own().id)
+        self._leader_changes += 1
+        self.log(f"leadership handed to {self.new.name}")
+        return False
 
     def _stop_old_api(self) -> None:
-        """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints."""
-        old_machine = machine.running(self.aws, self.old.group)
-        targets = [(self.new_api_group, self.old.address)]
-        if old_machine is not None:
-            targets += [(group, old_machine.id) for group in self.old_api_groups]
-        # Out of all of them first: their deregistration delays, minutes each, pass side by side.
-        leaving = [pair for pair in targets if target_groups.deregister(self.aws, *pair, self.alive)]
-        for pair in leaving:
-            target_groups.drained(self.aws, *pair, self.deadline)
-        if old_machine is None:
-            return
-        if leaving:
-            self.log(f"{self.old.name} drained from the API's balancers")
-        machine.shell(
-            self.aws,
-            old_machine.id,
-            "systemctl disable --now kube-scheduler kube-controller-manager kube-apiserver",
-            self.deadline,
-            self.alive,
-        )
-        self.log(f"{self.old.name}'s API server stopped")
-        self._until_true(self._endpoint_lost, f"the kubernetes endpoints to lose {self.old.address}")
+        def serving() -> int:
+            return sum(not member.learner and member.id != self._old_id for member in self._members())
 
-    def _endpoint_lost(self) -> bool:
-        """Neither its address nor, where servers advertise other addresses than their machines', one too many."""
-        slices = self.kubernetes.list(ENDPOINT_SLICES, "default", labels="kubernetes.io/service-name=kubernetes")
-        addresses: set[str] = {
-            address for item in slices for point in listed(item, "endpoints") for address in point["addresses"]
-        }
-        old = self._old_member
-        serving = [member for member in self._members() if not member.learner and (old is None or member.id != old.id)]
-        if self.old.address in addresses or len(addresses) > len(serving):
-            raise Retryable(f"still there: {', '.join(sorted(addresses))}")
-        return True
+        self._api().stop_old(machine.running(self.aws, self.old.group), serving)
 
     def _remove_old(self) -> None:
         """Through an endpoint that remains, and only while that leaves a quorum."""
@@ -308,6 +407,9 @@ class Swap:
             voters = self._healthy_without(old)
             if self._own().learner or not voters:
                 raise Permanent(f"{self.new.name} has no vote: {self.old.name} can't be removed")
+            # Looked at minutes ago, before the old API server went; an election since may have made it leader again.
+            if not self._led_elsewhere(old):
+                return False
             self._cluster.remove(old.id, endpoint(self._own()))
             self.log(f"removed {self.old.name} ({old.id}) from etcd")
             return True
@@ -316,10 +418,20 @@ class Swap:
 
     def _end_old_machine(self) -> None:
         old_machine = machine.running(self.aws, self.old.group)
+        self._must_not_be_listed(old_machine)
         if old_machine is not None:
             machine.shell(self.aws, old_machine.id, "systemctl disable --now etcd", self.deadline, self.alive)
         machine.scale_to_zero(self.aws, self.old.group, self.deadline, self.alive)
         self.log(f"{self.old.name}'s machine is gone; its volume stays until the clean-up")
+
+    def _must_not_be_listed(self, old_machine: Instance | None) -> None:
+        """The last look before a machine ends: neither its member nor its address is in etcd's list."""
+        members = self._members()
+        names = Addresses([old_machine] if old_machine else [])
+        here = {self.old.address, *([old_machine.ip] if old_machine else [])}
+        listed_here = [one for one in members if one.id == self._old_id or names.of(one) & here]
+        if listed_here:
+            raise Permanent(f"{self.old.name}'s machine stays: etcd still lists {told(listed_here)}")
 
     def _verified(self) -> list[Member]:
         def settled() -> list[Member]:

@@ -17,11 +17,14 @@ from typing import Any, cast
 import yaml
 
 from migration.clients.documents import Document, listed
+from migration.discover.cloud_config import flag, port_of
 from migration.runtime.deadline import Permanent
 
 UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 IDENTITY = "/etc/kubernetes/member.json"
 BOOT = "/usr/local/bin/member-boot"
+# The tag of a volume that this program made: the only kind that a member's boot may format, and only while blank.
+NEW_VOLUME = "migration:new-volume"
 # EC2 takes 16 KiB of user data before base64; cloud-init unpacks gzip by itself.
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
 MAX_BYTES = 16 * 1024
@@ -44,14 +47,40 @@ WantedBy=multi-user.target
 """
 
 
+_RENEW_UNIT = f"""[Unit]
+Description=Renews this member's certificates when less than a third of their life is left
+
+[Service]
+Type=oneshot
+ExecStart={BOOT} renew
+"""
+_RENEW_TIMER = """[Unit]
+Description=Looks daily whether this member's certificates are to be renewed
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=6h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MemberIdentity:
-    """Who a new member is. `ticket_parameter` is the SSM parameter its join ticket appears in."""
+    """Who a new member is. `ticket_parameter` is the SSM parameter its join ticket appears in.
+
+    `client_port` and `peer_port` are etcd's.
+    """
 
     cluster: str
     member: str
     region: str
     ticket_parameter: str
+    api_port: int
+    client_port: int
+    peer_port: int
     api_names: tuple[str, ...] = ()
     """What the API server's certificate is for, where the old member's own file doesn't say."""
 
@@ -59,9 +88,11 @@ class MemberIdentity:
 def clone_user_data(original: str, identity: MemberIdentity) -> str:
     """The base64 user data of the new member, from the old member's base64 user data.
 
-    Raises `Permanent` with a sentence where the original isn't a cloud-config with the four units.
+    Raises `Permanent` with a sentence where the original isn't a cloud-config with the four units, or where those
+    listen elsewhere than the configuration says.
     """
-    document = _cloud_config(original)
+    before_text = _text(original)
+    document = _cloud_config(before_text)
     files = listed(document, "write_files")
     paths = {str(entry.get("path")) for entry in files}
     missing = [unit for unit in UNITS if f"/etc/systemd/system/{unit}.service" not in paths]
@@ -70,6 +101,7 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
             f"the old control plane's user data has no systemd unit for {', '.join(missing)}, so a new member can't be "
             f"made from it; docs/adopting.md says what a template must hold"
         )
+    _refuse_other_ports(before_text, identity)
     old_boot = _started(document)
     # What else the old member's file says, its own tooling may read.
     before = next((entry["content"] for entry in files if entry.get("path") == IDENTITY), "{}")
@@ -80,6 +112,7 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
         "member": identity.member,
         "region": identity.region,
         "ticket_parameter": identity.ticket_parameter,
+        "ports": {"api": identity.api_port, "clients": identity.client_port, "peers": identity.peer_port},
         "volume_tags": {"migration:cluster": identity.cluster, "migration:member": identity.member},
     }
     kept = [entry for entry in files if entry.get("path") not in {IDENTITY, *old_boot}]
@@ -88,8 +121,14 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
         {"path": IDENTITY, "permissions": "0644", "content": json.dumps(written, indent=1, sort_keys=True) + "\n"},
         {"path": BOOT, "permissions": "0755", "content": script},
         {"path": "/etc/systemd/system/member-boot.service", "permissions": "0644", "content": _BOOT_UNIT},
+        {"path": "/etc/systemd/system/member-renew.service", "permissions": "0644", "content": _RENEW_UNIT},
+        {"path": "/etc/systemd/system/member-renew.timer", "permissions": "0644", "content": _RENEW_TIMER},
     ]
-    commands = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "member-boot"]]
+    commands = [
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "enable", "--now", "member-boot"],
+        ["systemctl", "enable", "--now", "member-renew.timer"],
+    ]
     document = {**document, "write_files": [*kept, *added], "runcmd": commands}
     text = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=200)
     # mtime 0: the same input gives the same bytes, or every preview would show a change.
@@ -99,9 +138,29 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
     return base64.b64encode(packed).decode()
 
 
-def _cloud_config(original: str) -> Document:
+def _text(original: str) -> str:
     raw = base64.b64decode(original)
-    text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode(errors="replace")
+    return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode(errors="replace")
+
+
+def _refuse_other_ports(text: str, identity: MemberIdentity) -> None:
+    """The units stay as they are, so what they listen on is what the boot, the swap and the rules must go by."""
+    wanted = identity.api_port
+    ports = {
+        "api.port": (wanted, int(flag(text, "secure-port") or wanted)),
+        "etcd.clientPort": (identity.client_port, port_of(text, "listen-client-urls", identity.client_port)),
+        "etcd.peerPort": (identity.peer_port, port_of(text, "listen-peer-urls", identity.peer_port)),
+    }
+    wrong = [
+        f"migration:{key} is {port}, the unit says {there}" for key, (port, there) in ports.items() if port != there
+    ]
+    if wrong:
+        raise Permanent(
+            f"the old control plane's units listen elsewhere: {'; '.join(wrong)}; correct the configuration"
+        )
+
+
+def _cloud_config(text: str) -> Document:
     document: object = yaml.safe_load(text) if text.startswith("#cloud-config") else None
     if not isinstance(document, dict):
         raise Permanent(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from migration.clients.etcd import Etcd, Member
 from migration.contracts.gates import EtcdPreflight, MembersAllNew
+from migration.etcd.match import Addresses, seats, told
 from migration.etcd.preflight import healthy_voters
 from migration.etcd.preflight import preflight as etcd_preflight
 from migration.etcd.reach import reach
@@ -18,15 +18,15 @@ from migration.runtime.deadline import Permanent, Retryable
 T = TypeVar("T")
 
 
-def address_of(member: Member) -> str:
-    """The address in a member's first peer URL."""
-    return urlsplit(member.peer_urls[0]).hostname or "" if member.peer_urls else ""
-
-
-def within(members: Iterable[Member], cidr: str) -> list[Member]:
-    """Those of the members whose address lies in a range."""
+def within(members: Iterable[Member], cidr: str, addresses: Addresses) -> list[Member]:
+    """Those of the members whose addresses lie in a range; `Retryable` for one whose address can't be told."""
     network = IPv4Network(cidr)
-    return [member for member in members if IPv4Address(address_of(member)) in network]
+    return [member for member in members if all(IPv4Address(ip) in network for ip in addresses.side(member))]
+
+
+def addresses_of(q: EtcdPreflight | MembersAllNew, live: Live) -> Addresses:
+    """What tells the addresses of members whose peer URLs name hosts."""
+    return Addresses(live.aws.instances_of_groups([*q.old_groups, *q.new_groups]))
 
 
 def ask(q: EtcdPreflight | MembersAllNew, live: Live, question: Callable[[Etcd], T]) -> T:
@@ -44,16 +44,20 @@ def ask(q: EtcdPreflight | MembersAllNew, live: Live, question: Callable[[Etcd],
 
 
 def preflight(q: EtcdPreflight, live: Live) -> str:
-    """All voters healthy, no foreign learner, no alarm, short round trips."""
-    new = live.aws.instances_of_groups(q.new_groups)
-    urls = {f"https://{one.ip}:{q.etcd.peer_port}" for one in new}
+    """Every member is one entry of etcd's list; all voters healthy, of a safe version, near each other; no alarm."""
+    machines = live.aws.instances_of_groups([*q.old_groups, *q.new_groups])
+    new = {one.ip for one in machines if one.group in q.new_groups}
+    names = {pair.new.name for pair in q.members}
+    addresses = Addresses(machines)
 
     def ours(member: Member) -> bool:
         """A learner of this program's own is what an interrupted swap left, and the swap goes on from there."""
-        return member.name in q.new_names or bool(urls & set(member.peer_urls))
+        return member.name in names or bool(new & addresses.of(member))
 
     def question(etcd: Etcd) -> str:
-        return etcd_preflight(etcd, ours=ours, log=live.context.log)
+        found = seats(q.members, etcd.members(), machines)
+        seen = etcd_preflight(etcd, ours=ours, log=live.context.log)
+        return f"{seen}; {', '.join(told(entry for entry in (s.old, s.new) if entry is not None) for s in found)}"
 
     return ask(q, live, question)
 
@@ -61,6 +65,7 @@ def preflight(q: EtcdPreflight, live: Live) -> str:
 def all_new(q: MembersAllNew, live: Live) -> str:
     """As many voters as ever, all healthy, `moved` of them on the new side, and no learner."""
     wanted, moved = len(q.old_groups), q.moved
+    addresses = addresses_of(q, live)
 
     def question(etcd: Etcd) -> str:
         members = etcd.members()
@@ -70,7 +75,7 @@ def all_new(q: MembersAllNew, live: Live) -> str:
         voters = healthy_voters(etcd, members)
         if len(voters) != wanted:
             raise Retryable(f"etcd has {len(voters)} voters, {wanted} are wanted")
-        new = within(voters, q.new.cidr)
+        new = within(voters, q.new.cidr, addresses)
         if len(new) != moved:
             raise Permanent(
                 f"{len(new)} of {len(voters)} voters are in side {q.new.name} "
@@ -85,7 +90,7 @@ def voters_on_new_side(q: MembersAllNew, live: Live) -> int:
     """How many voters of etcd are on the new side. Raises `Permanent` when etcd can't be asked."""
 
     def question(etcd: Etcd) -> int:
-        return len(within([one for one in etcd.members() if not one.learner], q.new.cidr))
+        return len(within([one for one in etcd.members() if not one.learner], q.new.cidr, addresses_of(q, live)))
 
     try:
         return ask(q, live, question)

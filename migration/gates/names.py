@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from migration.contracts.gates import RecordsInSync, TtlsLowered
 from migration.contracts.traffic import SideBalancers
-from migration.dns.plan import differing, plain
+from migration.dns.plan import differing
 from migration.dns.wanted import Weights
 from migration.dns.zone import zone_records
 from migration.gates.live import Live
+from migration.names import plain
 from migration.runtime.deadline import Retryable
 
 

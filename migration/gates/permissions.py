@@ -38,6 +38,7 @@ ACTIONS = (
     "route53:ChangeResourceRecordSets",
     "route53:AssociateVPCWithHostedZone",
     "ssm:PutParameter",
+    "ssm:DeleteParameter",
     "ssm:SendCommand",
     "iam:PutRolePolicy",
     "iam:PassRole",

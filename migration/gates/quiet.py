@@ -1,19 +1,26 @@
-"""Quiet: no new flow on an old balancer for long enough, so that nobody is sent into the void when it goes."""
+"""Quiet: no new flow on an old balancer for long enough and none open, so that nobody is cut off when it goes.
+
+CloudWatch says nothing of flows while there are none, and what it says comes late. So silence counts only up to the
+newest datum of another metric that the same balancer reports all the time: how many of its targets are healthy.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-cloudwatch-metrics.html
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
+from migration.clients.documents import Document
 from migration.contracts.gates import ApiQuiet, BalancerRef, IngressQuiet, Quiet
 from migration.gates.live import Live
 from migration.runtime.deadline import Retryable
 
-NAMESPACE, METRIC = "AWS/NetworkELB", "NewFlowCount"
-# A metric is "seen" if it had a datum lately: a balancer reports flows only while there are any.
-# https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-cloudwatch-metrics.html
-SEEN = timedelta(hours=3)
+NAMESPACE = "AWS/NetworkELB"
+NEW, ACTIVE, HEALTHY = "NewFlowCount", "ActiveFlowCount", "HealthyHostCount"
+LATE_PERIODS = 5
+"""Periods the newest datum may lie back and still count as fresh: AWS's come one or two late."""
+POINTS_PER_QUESTION = 1440
 
 
 def window(ttl: int, period: int, periods: int) -> int:
@@ -21,53 +28,93 @@ def window(ttl: int, period: int, periods: int) -> int:
     return max(2 * ttl, periods * period) + period
 
 
-def flows(points: Sequence[Mapping[str, Any]], since: datetime) -> float:
-    """New flows in data that begin at or after `since`."""
-    return sum(float(point["Sum"]) for point in points if point["Timestamp"] >= since)
+def newest(points: Sequence[Document]) -> datetime | None:
+    """When the newest of the data begins; None without any."""
+    return max((point["Timestamp"] for point in points), default=None)
 
 
-def _points(live: Live, balancer: str, start: datetime, end: datetime, period: int) -> list[Mapping[str, Any]]:
-    """Data of the balancer, in as many questions as CloudWatch's 1,440 data a question ask for."""
-    found: list[Mapping[str, Any]] = []
-    step = timedelta(seconds=period * 1440)
-    while start < end:
+def within(points: Sequence[Document], since: datetime, until: datetime) -> Sequence[Document]:
+    """Data that begin in a stretch of time, both ends included."""
+    return [point for point in points if since <= point["Timestamp"] <= until]
+
+
+def _points(
+    live: Live,
+    metric: str,
+    dimensions: dict[str, str],
+    statistic: Literal["Sum", "Maximum"],
+    since: datetime,
+    period: int,
+) -> list[Document]:
+    """Data of a metric from `since` on, in as many questions as CloudWatch's limit asks for."""
+    found: list[Document] = []
+    end, step = datetime.now(UTC) + timedelta(seconds=period), timedelta(seconds=period * POINTS_PER_QUESTION)
+    named: Any = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    while since < end:
         answer = live.aws.cloudwatch.get_metric_statistics(
             Namespace=NAMESPACE,
-            MetricName=METRIC,
-            Dimensions=[{"Name": "LoadBalancer", "Value": balancer}],
-            StartTime=start,
-            EndTime=min(end, start + step),
+            MetricName=metric,
+            Dimensions=named,
+            StartTime=since,
+            EndTime=min(end, since + step),
             Period=period,
-            Statistics=["Sum"],
+            Statistics=[statistic],
         )
         found += answer["Datapoints"]
-        start += step
+        since += step
     return found
+
+
+def _last_word(live: Live, old: BalancerRef, balancer: str, since: datetime, period: int) -> datetime:
+    """Up to when CloudWatch speaks of this balancer; raises `Retryable` where it hasn't lately."""
+    data = [
+        point
+        for group in old.target_groups
+        for point in _points(
+            live,
+            HEALTHY,
+            {"TargetGroup": group.rsplit(":", 1)[-1], "LoadBalancer": balancer},
+            "Maximum",
+            since,
+            period,
+        )
+    ]
+    last = newest(data)
+    fresh = datetime.now(UTC) - timedelta(seconds=LATE_PERIODS * period)
+    if last is None or last < fresh:
+        seen = f"its newest is of {last:%H:%M:%S}" if last else "there is none"
+        raise Retryable(
+            f"CloudWatch has no fresh {HEALTHY} of {balancer} ({seen}), so what it doesn't say of flows means nothing: "
+            f"wait for it, or see whether the balancer still has targets"
+        )
+    return last
 
 
 def _quiet(q: Quiet, live: Live, old: BalancerRef) -> str:
     balancer = old.arn.split(":loadbalancer/", 1)[-1]
     period = q.metric_period_seconds
-    # The old TTL was waited out at stage 2; what clients remember now is the lowered one.
+    # The old TTL was waited out when the pairs were made; what clients remember now is the lowered one.
     seconds = window(q.ttl, period, q.quiet_periods)
-    now = datetime.now(UTC)
-    points = _points(live, balancer, now - SEEN, now + timedelta(seconds=period), period)
-    if q.allow_traffic:
-        recent = flows(points, now - timedelta(seconds=seconds))
-        return f"{recent:.0f} new flows on {balancer} in {seconds} s, allowed by migration:allowTrafficOnOldBalancers"
-    if not points:
-        hours = int(SEEN.total_seconds() // 3600)
+    begin = datetime.now(UTC) - timedelta(seconds=seconds + LATE_PERIODS * period)
+    last = _last_word(live, old, balancer, begin, period)
+    since = last - timedelta(seconds=seconds)
+    name = {"LoadBalancer": balancer}
+    new = sum(float(point["Sum"]) for point in within(_points(live, NEW, name, "Sum", begin, period), since, last))
+    recent = within(_points(live, ACTIVE, name, "Maximum", begin, period), last - timedelta(seconds=period), last)
+    active = max((float(point["Maximum"]) for point in recent), default=0.0)
+    accepted = q.accepted
+    if new > accepted.new:
         raise Retryable(
-            f"CloudWatch has no {METRIC} of {balancer} within {hours} h, so quiet can't be told from unseen; if nobody "
-            f"ever used it, say so with migration:allowTrafficOnOldBalancers"
+            f"{new:.0f} new flows on {balancer} within {seconds} s, {accepted.new} are accepted: some client still "
+            f"resolves or pins the old address; find it, or accept it by name in migration:traffic.acceptedFlows"
         )
-    recent = flows(points, now - timedelta(seconds=seconds))
-    if recent:
+    if active > accepted.active:
         raise Retryable(
-            f"{recent:.0f} new flows on {balancer} within {seconds} s: some client still resolves or pins the old "
-            f"address (or set migration:allowTrafficOnOldBalancers)"
+            f"{active:.0f} open flows on {balancer}, {accepted.active} are accepted: clients that never ask again keep "
+            f"them; end them there, or accept them by name in migration:traffic.acceptedFlows"
         )
-    return f"no new flow on {balancer} for {seconds} s"
+    known = f" (accepted: {accepted.why or 'no reason given'})" if new or active else ""
+    return f"{new:.0f} new flows on {balancer} in {seconds} s, {active:.0f} open{known}"
 
 
 def ingress(q: IngressQuiet, live: Live) -> str:

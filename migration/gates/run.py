@@ -25,6 +25,7 @@ CHECKS: Mapping[str, Check] = {
     "api-served-by-new-balancer": balancers.api_served,
     "ttls-lowered": names.ttls_lowered,
     "writers-known": cluster.writers_known,
+    "every-old-node-in-a-pool": workloads.every_node_known,
     "new-nodes-ready": workloads.new_nodes_ready,
     "new-targets-healthy": balancers.new_targets,
     "clients-reach-new-side": network.clients_reach,

@@ -2,35 +2,87 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
 
-from migration.clients.documents import Document, listed, mapping
+from migration.clients.aws import VALUES_PER_FILTER, batches, described
+from migration.clients.documents import Document, listed
 from migration.clients.kubernetes import NODES, PODS, VOLUMES
-from migration.contracts.gates import NewNodesReady, NothingMovableOnOldNodes
+from migration.contracts.gates import EveryOldNodeInAPool, NewNodesReady, NothingMovableOnOldNodes
 from migration.drain.model import pod_from
-from migration.drain.nodes import instance_of, name_of, ready
+from migration.drain.nodes import instance_of, name_of, ready, zone_of
+from migration.drain.volumes import volume_zones
 from migration.gates.live import Live
-from migration.runtime.deadline import Retryable
+from migration.reachability import vpc_cidrs
+from migration.runtime.deadline import Permanent, Retryable
+from migration.workers.fleet import Fleet, look, some_pods
 
-ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone", "topology.ebs.csi.aws.com/zone")
-
-
-def volume_zones(volume: Document) -> set[str]:
-    """The zones in which a PersistentVolume can be used; empty where it doesn't matter."""
-    terms = listed(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms")
-    return {
-        zone
-        for term in terms
-        for expression in listed(term, "matchExpressions")
-        if expression["key"] in ZONE_LABELS
-        for zone in cast(list[str], expression.get("values") or [])
-    }
+if TYPE_CHECKING:
+    from migration.clients.aws import Aws
 
 
-def zone_of(node: Document) -> str:
-    """A node's zone by its label."""
-    labels = mapping(node, "metadata", "labels")
-    return next((labels[key] for key in ZONE_LABELS if key in labels), "")
+def every_node_known(q: EveryOldNodeInAPool, live: Live) -> str:
+    """Each Node of the old VPC is a pool's or a member's: any other would keep its pods, and be cut off with them."""
+    aws = live.aws
+    nodes = live.kubernetes.list(NODES)
+    if not nodes:
+        raise Retryable("the cluster's API lists no Node at all; correct migration:kubeconfig if it is another cluster")
+    groups = (*q.worker_groups, *q.member_groups)
+    existing = aws.groups(groups)
+    absent = [name for name in groups if name not in existing]
+    if absent:
+        raise Permanent(
+            f"whose nodes are known can't be told: Auto Scaling groups {', '.join(absent)} don't exist; correct "
+            f"migration:pools and migration:members"
+        )
+    # Groups at zero, after a drain, have no node to recognise the cluster by; nothing_movable does by the new side's.
+    workers = look(aws, live.kubernetes, q.worker_groups)
+    if workers.nodeless and not workers.nodes:
+        raise Retryable(workers.unseen)
+    ours = {one.id for one in aws.instances_of_groups(groups, terminated=True)}
+    known = [node for node in nodes if instance_of(node) in ours]
+    others = [node for node in nodes if instance_of(node) not in ours]
+    vpcs = _vpcs_of(aws, [instance for node in others if (instance := instance_of(node))])
+    vpc = live.vpc(live.side(q.old))
+    ranges = [IPv4Network(cidr) for one in aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"] for cidr in vpc_cidrs(one)]
+    strays = [name_of(node) for node in others if instance_of(node) and vpcs.get(instance_of(node)) == vpc]
+    strays += [name_of(node) for node in others if not instance_of(node) and not _outside(node, ranges)]
+    if strays:
+        raise Permanent(
+            f"{len(strays)} Nodes of the old VPC are in no group of migration:pools or members: {_some(strays)}; they "
+            f"would take evicted pods and be cut off with them: add their group to migration:pools, or drain and "
+            f"terminate them and keep their maker (Karpenter, say) off the old VPC's subnets"
+        )
+    gone = [name_of(node) for node in others if instance_of(node) and instance_of(node) not in vpcs]
+    if gone:
+        raise Retryable(
+            f"EC2 doesn't say in which VPC {len(gone)} Nodes run: {_some(gone)}; delete the Node if its instance is "
+            f"gone, or correct the credentials if it is another account's"
+        )
+    return f"{len(known)} Nodes run on instances of the old groups, {len(others)} outside of the old VPC"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _vpcs_of(aws: Aws, instances: Sequence[str]) -> dict[str, str]:
+    """The VPC of each instance that EC2 has; one that is terminated has none."""
+    paginator = aws.ec2.get_paginator("describe_instances")
+    found: dict[str, str] = {}
+    for batch in batches(instances, VALUES_PER_FILTER):
+        for page in paginator.paginate(Filters=[{"Name": "instance-id", "Values": batch}]):
+            items = [item for one in described(page["Reservations"]) for item in one["Instances"]]
+            found |= {item["InstanceId"]: item["VpcId"] for item in items if item.get("VpcId")}
+    return found
+
+
+def _outside(node: Document, ranges: Sequence[IPv4Network]) -> bool:
+    """Whether a Node that names no instance has addresses, and all of them outside of the ranges."""
+    addresses = [one["address"] for one in listed(node, "status", "addresses") if one.get("type") == "InternalIP"]
+    own = [IPv4Address(address) for address in addresses if ":" not in address]
+    return bool(own) and not any(address in network for address in own for network in ranges)
 
 
 def new_nodes_ready(q: NewNodesReady, live: Live) -> str:
@@ -40,20 +92,31 @@ def new_nodes_ready(q: NewNodesReady, live: Live) -> str:
     absent = [pair.new for pair in q.groups if pair.new not in groups]
     if absent:
         raise Retryable(f"{len(absent)} new groups don't exist ({', '.join(absent[:3])})")
-    nodes = {instance_of(node): node for node in kubernetes.list(NODES)}
+    unknown = [pair.old for pair in q.groups if pair.old not in groups]
+    if unknown:
+        raise Permanent(
+            f"how large new groups must be can't be seen: old groups {', '.join(unknown)} don't exist; correct "
+            f"migration:pools"
+        )
+    fleet = look(aws, kubernetes, [pair.new for pair in q.groups])
+    nodes = {instance_of(node): node for node in fleet.nodes}
     total, zones = 0, set[str]()
     for old_name, new_name in ((pair.old, pair.new) for pair in q.groups):
-        instances = [one for one in aws.instances_of_groups([new_name]) if one.state == "running"]
+        instances = [one for one in fleet.instances if one.group == new_name and one.state == "running"]
         ready_nodes = [nodes[one.id] for one in instances if one.id in nodes and ready(nodes[one.id])]
         # The minimum is the size captured when the group was made: the hold keeps it there until members are swapped.
-        captured = int(groups.get(old_name, {}).get("DesiredCapacity", 0))
+        captured = int(groups[old_name]["DesiredCapacity"])
         wanted = max(int(groups[new_name]["MinSize"]), int(groups[new_name]["DesiredCapacity"]))
         if wanted < captured:
             raise Retryable(f"{new_name} is of size {wanted}, {old_name} of size {captured}")
         if len(ready_nodes) < wanted:
-            raise Retryable(f"{len(ready_nodes)} of {wanted} nodes of {new_name} are ready")
+            raise Retryable(f"{len(ready_nodes)} of {wanted} nodes of {new_name} are ready{_unseen(fleet)}")
         total += len(ready_nodes)
         zones |= {zone_of(node) for node in ready_nodes}
+    if fleet.nodeless:
+        raise Retryable(fleet.unseen)
+    if not total:
+        raise Retryable("all worker groups, old and new, are of size 0: no node shows that the new side can run pods")
     needed = {zone for volume in kubernetes.list(VOLUMES) for zone in volume_zones(volume)}
     if needed - zones:
         raise Retryable(
@@ -64,12 +127,27 @@ def new_nodes_ready(q: NewNodesReady, live: Live) -> str:
     return f"{total} new nodes ready in {covered}; volumes live in {volumes}"
 
 
+def _unseen(fleet: Fleet) -> str:
+    return f"; {fleet.unseen}" if fleet.nodeless else ""
+
+
 def nothing_movable(q: NothingMovableOnOldNodes, live: Live) -> str:
-    """On what is left of the old nodes run only DaemonSet and mirror pods, and ended ones."""
-    kubernetes = live.kubernetes
-    instances = {one.id for one in live.aws.instances_of_groups(q.worker_groups, terminated=True)}
-    old_nodes = {name_of(node) for node in kubernetes.list(NODES) if instance_of(node) in instances}
-    pods = [pod_from(item) for item in kubernetes.list(PODS)]
+    """On what is left of the old nodes run only DaemonSet and mirror pods, and ended ones.
+
+    That old nodes are gone counts only in a cluster that shows the new side's.
+    """
+    aws, kubernetes = live.aws, live.kubernetes
+    old = look(aws, kubernetes, q.worker_groups)
+    if old.nodeless:
+        raise Retryable(old.unseen)
+    if q.new_groups and not look(aws, kubernetes, q.new_groups).nodes:
+        raise Retryable(
+            f"the cluster shows no node of the new side's groups ({', '.join(q.new_groups[:3])}), so it can't say that "
+            f"old nodes are empty; correct migration:kubeconfig if this is another cluster"
+        )
+    ended = {one.id for one in aws.instances_of_groups(q.worker_groups, terminated=True)}
+    old_nodes = {name_of(node) for node in kubernetes.list(NODES) if instance_of(node) in ended}
+    pods = [pod_from(item) for item in some_pods(kubernetes.list(PODS))]
     left = [pod.key for pod in pods if pod.node in old_nodes and not (pod.stays or pod.finished)]
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""

@@ -8,14 +8,18 @@ from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws, error_code
 from migration.contracts.traffic import DnsCutInputs, DnsCutResult
-from migration.dns.plan import batch, plain
+from migration.dns.plan import batch
 from migration.dns.wanted import FULL, Weights
 from migration.dns.zone import zone_records
+from migration.names import plain
 from migration.runtime.context import Context
-from migration.runtime.deadline import Permanent, Retryable
+from migration.runtime.deadline import OutOfTime, Permanent, Retryable
 
 # Answers of Route 53 that pass: a change before this one is still being applied, or the zone changed meanwhile.
 _PASSING = frozenset({"PriorRequestNotComplete", "Throttling", "ThrottlingException", "InvalidChangeBatch"})
+
+# Seconds between two looks whether the engine of a long wait is still there.
+_LOOK = 10.0
 
 
 def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -> DnsCutResult:
@@ -53,12 +57,29 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
     # Not "if something changed": a run that was killed while it waited must wait again.
     if pair and old_ttl > inputs.ttl and (previous is None or previous.ttl != inputs.ttl):
         context.log(f"TTL lowered to {inputs.ttl} s; waiting out the old one, {old_ttl} s")
-        context.deadline.sleep(old_ttl)
+        _wait_out(old_ttl, context)
     return DnsCutResult(
         form=inputs.form,
         ttl=inputs.ttl if pair else None,
         changed=tuple(sorted({plain(item["ResourceRecordSet"]["Name"]) for item in found})),
     )
+
+
+def _wait_out(seconds: int, context: Context) -> None:
+    """Let `seconds` pass, all of them: resolvers keep the old answer that long.
+
+    Raises `OutOfTime`, before it waits at all, where the deadline would cut it short.
+    """
+    deadline = context.deadline
+    if deadline.remaining < seconds:
+        raise OutOfTime(
+            f"the old TTL of {seconds} s can't be waited out in the {deadline.remaining:.0f} s that are left of "
+            f"{deadline.seconds:g}; raise migration:limits.gateSeconds and run the same up again"
+        )
+    end = deadline.clock() + seconds
+    while (left := end - deadline.clock()) > 0:
+        context.alive()
+        deadline.sleep(min(left, _LOOK))
 
 
 def _in_sync(aws: Aws, change: str) -> bool:

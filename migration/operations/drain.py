@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from migration.clients.documents import mapping
-from migration.clients.kubernetes import SERVICES
+from migration.clients.documents import Document, mapping
+from migration.clients.kubernetes import NODES, SERVICES
 from migration.contracts.workers import DrainInputs, DrainResult
 from migration.drain.bound import Bound, lower_bound
 from migration.drain.cluster import Cluster
 from migration.drain.executor import Drainer, Pace, Tally
-from migration.drain.nodes import change_nodes, cordoned, name_of, nodes_of, uncordoned
-from migration.drain.plan import Rules
+from migration.drain.nodes import Change, change_nodes, cordoned, uncordoned
+from migration.drain.plan import Rules, plan_drain
+from migration.drain.room import room_for
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
+from migration.workers.fleet import joined, some_pods
 
 
 def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> DrainResult:
-    """Drain, or uncordon what an earlier drain cordoned. Raises `Permanent` naming every blocked pod."""
+    """Drain, or uncordon what an earlier drain cordoned. Raises `Permanent` naming every blocked pod.
+
+    Nothing is cordoned before each instance has its Node, pods are seen, and there is room for those that move.
+    """
     wanted = inputs.wanted
     began = context.deadline.clock()
-    api = context.clients.kubernetes
-    instances = [i.id for i in context.clients.aws.instances_of_groups(inputs.groups)]
-    nodes = nodes_of(api, instances)
-    change = cordoned if wanted == "drained" else uncordoned
-    changed = change_nodes(api, nodes, change, alive=context.alive, deadline=context.deadline)
-    if changed:
-        context.log(
-            f"{changed} of {len(nodes)} nodes {'cordoned and tainted' if wanted == 'drained' else 'uncordoned'}"
-        )
-    tally, bound = Tally(), None
-    if wanted == "drained" and nodes:
-        tally, bound = _drain(inputs, frozenset(name_of(node) for node in nodes), context)
+    drained = wanted == "drained"
+    fleet = joined(context, inputs.groups, join_seconds=inputs.join_seconds, ended=inputs.ended, every=drained)
+    nodes, tally, bound = fleet.nodes, Tally(), None
+    if drained and nodes:
+        cluster = Cluster(context.clients.kubernetes, fleet.names, context.deadline.clock)
+        rules = rules_of(inputs, context)
+        bound = _look_first(cluster, rules, inputs, context)
+        _cordon(nodes, cordoned, "cordoned and tainted", context)
+        tally = _drain(cluster, rules, inputs, context)
+    elif not drained:
+        _cordon(nodes, uncordoned, "uncordoned", context)
     return DrainResult(
         wanted=wanted,
         tier=inputs.tier,
@@ -45,6 +50,39 @@ def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> 
         bound_seconds=round(bound.seconds, 1) if bound else None,
         bound=bound.sentence if bound else "",
     )
+
+
+def _cordon(nodes: Sequence[Document], change: Change, what: str, context: Context) -> None:
+    api = context.clients.kubernetes
+    changed = change_nodes(api, nodes, change, alive=context.alive, deadline=context.deadline)
+    if changed:
+        context.log(f"{changed} of {len(nodes)} nodes {what}")
+
+
+def _look_first(cluster: Cluster, rules: Rules, inputs: DrainInputs, context: Context) -> Bound:
+    """Refuse where no pod is seen or those that move find no room; say what stays and the least it takes."""
+    view = cluster.exact()
+    some_pods(view.pods)
+    plan = plan_drain(view, rules)
+    moved = [pod for lane in plan.lanes for pod in (*lane.free, *lane.pods)]
+    moved += [pod for restart in plan.restarts for pod in restart.pods]
+    verdict = room_for(view, moved, context.clients.kubernetes.list(NODES))
+    if verdict.refusal and inputs.rules.require_room:
+        raise Permanent(
+            f"there is no room for the {len(moved)} pods to move: {verdict.refusal}; add nodes to the new side, or set "
+            f"migration:drain.requireRoom to false if an autoscaler adds them (a moved pod without a node stops the "
+            f"drain then)"
+        )
+    if warned := verdict.refusal or verdict.warning:
+        context.log(f"warning: nodes without a taint may not hold the pods to move: {warned}")
+    ended = sum(1 for pod in view.pods if pod.finished and pod.node in view.nodes and not pod.stays)
+    if ended and rules.finished == "leave":
+        context.log(f"{ended} ended pods stay on the nodes; their logs go with them")
+    if plan.ending:
+        context.log(f"{len(plan.ending)} pods run to completion and are waited for (drain.jobs)")
+    bound = lower_bound(view, rules, per_second=float(inputs.rules.max_evictions_per_second))
+    context.log(bound.sentence)
+    return bound
 
 
 def rules_of(inputs: DrainInputs, context: Context) -> Rules:
@@ -66,19 +104,21 @@ def rules_of(inputs: DrainInputs, context: Context) -> Rules:
         unprotected=rules.unprotected_max_unavailable,
         empty_dir=rules.empty_dir,
         bare_pods=rules.bare_pods,
+        jobs=rules.jobs,
+        finished=rules.finished_pods,
+        host_path=rules.host_path,
+        local_volumes=rules.local_volumes,
     )
 
 
-def _drain(inputs: DrainInputs, nodes: frozenset[str], context: Context) -> tuple[Tally, Bound]:
+def _drain(cluster: Cluster, rules: Rules, inputs: DrainInputs, context: Context) -> Tally:
     pace = Pace(
         per_second=float(inputs.rules.max_evictions_per_second),
         rescan=inputs.rules.rescan_seconds,
         stall=inputs.rules.stall_seconds,
+        pending=inputs.rules.pending_seconds,
+        unplaced=inputs.rules.max_unplaced_pods,
     )
-    cluster = Cluster(context.clients.kubernetes, nodes, context.deadline.clock)
-    rules = rules_of(inputs, context)
-    bound = lower_bound(cluster.exact(), rules, per_second=pace.per_second)
-    context.log(bound.sentence)
     cluster.start()
     try:
         with ThreadPoolExecutor(inputs.rules.concurrency, thread_name_prefix="evict") as pool:
@@ -103,4 +143,4 @@ def _drain(inputs: DrainInputs, nodes: frozenset[str], context: Context) -> tupl
             f"again:\n{listed}"
         )
     context.log(f"done: {tally.evictions} evicted, {tally.restarts} rolling restarts, {tally.rejected} refusals (429)")
-    return tally, bound
+    return tally

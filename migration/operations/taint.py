@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 from migration.contracts.workers import TaintInputs, TaintResult
-from migration.drain.nodes import change_nodes, cleared, instance_of, name_of, nodes_of, tainted
+from migration.drain.nodes import change_nodes, cleared, name_of, tainted
 from migration.runtime.context import Context
-from migration.runtime.deadline import Deadline, OutOfTime, Retryable
+from migration.workers.fleet import Fleet, joined, named
 
 
 def run(inputs: TaintInputs, previous: TaintResult | None, context: Context) -> TaintResult:
-    """Taint or clear every node of the groups, and look again until none is left out."""
+    """Taint or clear every node of the groups, and look again until none is left out.
+
+    Nothing is tainted while an instance has no Node: it would join without the taint. Clearing needs only to see that
+    this is the cluster: a node that joins later has nothing to be cleared of.
+    """
     wanted = inputs.wanted
     change = tainted if wanted == "tainted" else cleared
-    api = context.clients.kubernetes
     changed = 0
 
-    def settle() -> tuple[list[str], list[str]] | None:
+    def settle() -> Fleet | None:
         nonlocal changed
-        instances = [i for i in context.clients.aws.instances_of_groups(inputs.groups) if i.state == "running"]
-        nodes = nodes_of(api, [i.id for i in instances])
-        now = change_nodes(api, nodes, change, alive=context.alive, deadline=context.deadline)
+        fleet = joined(
+            context,
+            inputs.groups,
+            join_seconds=inputs.join_seconds,
+            ended=inputs.ended,
+            every=wanted == "tainted",
+        )
+        now = change_nodes(
+            context.clients.kubernetes, fleet.nodes, change, alive=context.alive, deadline=context.deadline
+        )
         changed += now
         if now:
-            context.log(f"{now} of {len(nodes)} nodes {wanted}")
+            context.log(f"{now} of {len(fleet.nodes)} nodes {wanted}")
             return None  # looked at once more: another may have joined meanwhile
-        known = {instance_of(node) for node in nodes}
-        return [name_of(node) for node in nodes], sorted(i.id for i in instances if i.id not in known)
+        return fleet
 
-    def complete() -> list[str] | None:
-        result = settle()
-        if result is None:
-            return None
-        if wanted == "tainted" and result[1]:
-            raise Retryable(f"instances without a node: {', '.join(result[1][:5])}")
-        return result[0]
-
-    patience = min(float(inputs.join_seconds), context.deadline.remaining)
-    bounded = Deadline(patience, context.deadline.clock, context.deadline.sleeper)
-    try:
-        nodes, missing = bounded.until(complete, "every instance to have its node", pause=1.0), list[str]()
-    except OutOfTime:
-        # An instance that never joined holds no pods; the drain looks again for nodes that join late.
-        nodes, missing = context.deadline.until(settle, "the nodes to stay as they are", pause=1.0)
-        context.log(f"{len(missing)} running instances have no node: {', '.join(missing[:5])}")
-    return TaintResult(wanted=wanted, nodes=tuple(nodes), changed=changed, missing=tuple(missing))
+    fleet = context.deadline.until(settle, "the nodes to stay as they are", pause=1.0)
+    if fleet.nodeless:
+        context.log(f"{len(fleet.nodeless)} running instances have no node: {named(fleet.nodeless)}")
+    return TaintResult(
+        wanted=wanted,
+        nodes=tuple(name_of(node) for node in fleet.nodes),
+        changed=changed,
+        missing=tuple(one.id for one in fleet.nodeless),
+    )

@@ -17,6 +17,7 @@ from migration.contracts.gates import (
     worker_groups,
 )
 from migration.contracts.plan import (
+    CopiesDiffer,
     GateAhead,
     GateNow,
     MembersMove,
@@ -42,6 +43,8 @@ from migration.settings.model import ReferencedSide
 from migration.stages.admission import admit
 from migration.stages.moves import Direction, IllegalMove, Move
 from migration.stages.table import LAST, Back, Names, Stage, before, entered, stage
+from migration.workers.copies import differences
+from migration.workers.snapshot import describe
 
 # Seconds for everything together, and of these for the record, which everything else begins with.
 SECONDS = 14.0
@@ -97,6 +100,8 @@ class _Observer:
         names = Look(self._names) if named else None
         workers, nodes = (Look(self._workers), Look(self._nodes)) if moving else (None, None)
         pods_left = Look(self._pods) if drains else None
+        copied = self._copied()
+        copies = Look(lambda: self._copies(copied)) if copied else None
         members, voters = (Look(self._members), Look(self._voters)) if swapping else (None, None)
         asked = () if self._settled else questions(s, row.gates_before)
         gates = [Look(lambda one=one: self._gate(one)) for one in asked]
@@ -114,6 +119,7 @@ class _Observer:
             declared=tuple(self._declared()),
             names=names and names.seen(deadline),
             workers=workers and workers.seen(deadline),
+            copies=copies and copies.seen(deadline),
             nodes=nodes and nodes.seen(deadline),
             pods=pods_left and pods_left.seen(deadline),
             members=members and members.seen(deadline),
@@ -192,6 +198,22 @@ class _Observer:
                 instances_then=coming if row.workers.on_new else 0,
             ),
         )
+
+    def _copied(self) -> tuple[str, ...]:
+        """The old groups whose templates are copied on the way to this stage."""
+        s, old, row, left = self._settings, self._settings.configuration.from_, self._row, self._left
+        workers = worker_groups(s, old) if row.workers.on_new and not left.workers.on_new else ()
+        members = member_groups(s, old) if row.control_plane.on_new and not left.control_plane.on_new else ()
+        return (*workers, *members)
+
+    def _copies(self, names: tuple[str, ...]) -> CopiesDiffer:
+        groups = self._live.aws.groups(names)
+        missing = sorted(set(names) - set(groups))
+        if missing:
+            raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist")
+        templates = [describe(self._live.aws, group).template for group in groups.values()]
+        ways = differences(templates, self._settings.configuration.hardening.imdsv2)
+        return CopiesDiffer(groups=len(templates), ways=ways)
 
     def _nodes(self) -> tuple[NodesMove, ...]:
         def then(one: NodesSeen) -> int:

@@ -28,6 +28,10 @@ def pods(settings: Settings, live: Live) -> PodsMove:
         unprotected=c.drain.unprotected_max_unavailable,
         empty_dir=c.drain.empty_dir,
         bare_pods=c.drain.bare_pods,
+        jobs=c.drain.jobs,
+        finished=c.drain.finished_pods,
+        host_path=c.drain.host_path,
+        local_volumes=c.drain.local_volumes,
     )
     return told(Cluster(live.kubernetes, nodes).exact(), rules, c.drain.max_evictions_per_second)
 

@@ -61,6 +61,9 @@ def _told(plan: Plan) -> Iterator[str]:
         yield f"nodes: {'; '.join(map(_nodes, plan.nodes))}"
     if not isinstance(plan.members, Unseen | None):
         yield _members(plan.members, plan.voters)
+    if not isinstance(plan.copies, Unseen | None) and plan.copies.ways:
+        ways = ", ".join(f"{way} ({count})" for way, count in plan.copies.ways.items())
+        yield f"copies of {_many(plan.copies.groups, 'group')} differ from their originals: {ways}"
     if not isinstance(plan.pods, Unseen | None):
         yield from _pods(plan.pods, ahead=plan.pods.stage != plan.stage)
     for gate in plan.gates_before:
@@ -211,6 +214,7 @@ def _unseen(plan: Plan) -> Iterator[str]:
         "the record": plan.origin,
         "names": plan.names,
         "workers": plan.workers,
+        "copies": plan.copies,
         "nodes": plan.nodes,
         "pods": plan.pods,
         "members": plan.members,

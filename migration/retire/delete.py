@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws, described, error_code
 from migration.clients.documents import listed
+from migration.retire.profiles import profiles_in_use
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import Retired
 
@@ -180,6 +181,12 @@ def retire(
         raise Permanent(
             f"security groups that stay name some that are to go: {'; '.join(held)}. Take those rules out, or move the "
             f"named groups from migration:retire to migration:keep"
+        )
+    used = profiles_in_use(aws, items)
+    if used:
+        raise Permanent(
+            f"instance profiles that are to go are in use: {'; '.join(used)}. Move those profiles from "
+            f"migration:retire to migration:keep"
         )
     revoked = False
     for item in items:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from botocore.exceptions import UnknownRegionError
+from botocore.session import get_session
 from pydantic import BaseModel, ValidationError
 
 from migration.settings.errors import ConfigurationError, Problem
 from migration.settings.model import Configuration, ManagedSide, ReferencedSide
 from migration.settings.partial import judge, written_path
 from migration.settings.rules import problems
+from migration.settings.secret import HIDDEN, KUBECONFIG, is_encrypted, plain_kubeconfig
 from migration.stages import LAST, Stage, stage
 
 NAMESPACE = "migration:"
@@ -30,6 +34,8 @@ class Settings:
     stage: Stage
     stack: str
     region: str
+    kubeconfig_encrypted: bool = False
+    """There is a kubeconfig that only Pulumi can read, and this was read without it."""
 
     @property
     def old(self) -> ReferencedSide | ManagedSide:
@@ -50,6 +56,11 @@ class Settings:
         return len(self.configuration.members) if wanted is None else wanted
 
     @property
+    def partition(self) -> str:
+        """What ARNs of the region begin with after ``arn:``: aws, aws-cn, aws-us-gov, …"""
+        return partition_of(self.region)
+
+    @property
     def environment(self) -> str:
         """The part of the stack's name that stays when its stage changes; ``default`` where it has none."""
         named = _STACK_STAGE.match(self.stack)
@@ -65,6 +76,15 @@ class Settings:
         return f"pulumi stack rename {prefix}stage-{{stage}} && pulumi up -s {prefix}stage-{{stage}}"
 
 
+@cache
+def partition_of(region: str) -> str:
+    """The partition of a region, by botocore's own list and patterns: nothing is asked over the network.
+
+    Raises `UnknownRegionError` for what can't be a region of any.
+    """
+    return get_session().get_partition_for_region(region)
+
+
 def _parsed(text: str) -> Any:
     """Pulumi hands objects over as JSON text and scalars as plain text."""
     if text[:1] in "{[":
@@ -76,6 +96,8 @@ def _remedy(error: Mapping[str, Any]) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "missing":
         return "is missing; set it (python -m migration discover writes the whole file)"
+    if is_encrypted(error["input"]):
+        return "is encrypted, and no secret; write it in plain: pulumi config set without --secret"
     if kind == "extra_forbidden":
         return "is not a key of this program; remove it or correct its spelling"
     if kind == "value_error":
@@ -83,10 +105,12 @@ def _remedy(error: Mapping[str, Any]) -> str:
     return f"{error['msg'][:1].lower()}{error['msg'][1:]}; correct it"
 
 
-def _problem(error: Mapping[str, Any], raw: Mapping[str, Any]) -> Problem:
+def _problem(error: Mapping[str, Any], raw: Mapping[str, Any], encrypted: set[str]) -> Problem:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in written_path(raw, error["loc"]))
     value: object = error["input"]
     shown = None if error["type"] == "missing" or isinstance(value, dict | BaseModel) else value
+    if {KUBECONFIG, *encrypted}.intersection(map(str, error["loc"][:1])):
+        shown = HIDDEN
     return Problem(NAMESPACE + path.lstrip("."), cast(object, shown), _remedy(error))
 
 
@@ -118,20 +142,24 @@ def settle_stage(stack: str, key: object) -> int:
     return numbers[0]
 
 
-def load(values: Mapping[str, str], stack: str) -> Settings:
+def load(values: Mapping[str, str], stack: str, encrypted: Collection[str] = ()) -> Settings:
     """Settings from Pulumi's flat configuration (``namespace:key`` to text) and the stack's name.
 
-    Raises `ConfigurationError` naming every problem at once.
+    `encrypted` has the keys that Pulumi keeps encrypted; their values are in no message. Raises `ConfigurationError`
+    naming every problem at once.
     """
     raw: dict[str, Any] = {}
     found: list[Problem] = []
     for key, text in values.items():
         if key.startswith(NAMESPACE):
             try:
-                raw[key.removeprefix(NAMESPACE)] = _parsed(text)
+                name = key.removeprefix(NAMESPACE)
+                # A kubeconfig may be JSON, and stays the text it is.
+                raw[name] = text if name == KUBECONFIG else _parsed(text)
             except json.JSONDecodeError as error:
-                found.append(Problem(key, text, f"is not valid ({error.msg}); write it as YAML in the stack's file"))
-    return _settings(raw, values.get("aws:region"), stack, found)
+                shown = HIDDEN if key in encrypted else text
+                found.append(Problem(key, shown, f"is not valid ({error.msg}); write it as YAML in the stack's file"))
+    return _settings(raw, values.get("aws:region"), stack, found, {key.removeprefix(NAMESPACE) for key in encrypted})
 
 
 def load_file(path: Path) -> Settings:
@@ -139,10 +167,16 @@ def load_file(path: Path) -> Settings:
     document: dict[str, Any] = yaml.safe_load(path.read_text()) or {}
     config: dict[str, Any] = document.get("config") or {}
     raw = {key.removeprefix(NAMESPACE): value for key, value in config.items() if key.startswith(NAMESPACE)}
-    return _settings(raw, config.get("aws:region"), path.name.removeprefix("Pulumi.").removesuffix(".yaml"), [])
+    encrypted = is_encrypted(raw.get(KUBECONFIG))
+    if encrypted:
+        del raw[KUBECONFIG]
+    stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+    return replace(_settings(raw, config.get("aws:region"), stack, [], set()), kubeconfig_encrypted=encrypted)
 
 
-def _settings(raw: dict[str, Any], region: str | None, stack: str, found: list[Problem]) -> Settings:
+def _settings(
+    raw: dict[str, Any], region: str | None, stack: str, found: list[Problem], encrypted: set[str]
+) -> Settings:
     key = raw.pop("stage", None)
     number: int | None = None
     try:
@@ -151,15 +185,21 @@ def _settings(raw: dict[str, Any], region: str | None, stack: str, found: list[P
         found.extend(error.problems)
     if not region:
         found.append(Problem("aws:region", region, "is missing; set it: pulumi config set aws:region eu-central-1"))
+    else:
+        try:
+            partition_of(region)
+        except UnknownRegionError:
+            found.append(Problem("aws:region", region, "is a region of no AWS partition; correct it, or update boto3"))
+    found.extend(plain_kubeconfig(raw, encrypted))
     configuration: Configuration | None = None
     try:
         configuration = Configuration.model_validate({**raw, "stage": number})
     except ValidationError as error:
         errors = [dict(item) for item in error.errors()]
-        found.extend(_problem(item, raw) for item in errors)
-        found.extend(judge(raw, errors))
+        found.extend(_problem(item, raw, encrypted) for item in errors)
+        found.extend(judge(raw, errors, region))
     else:
-        found.extend(problems(configuration))
+        found.extend(problems(configuration, region))
     if found or configuration is None or number is None or not region:
         raise ConfigurationError(found)
     return Settings(configuration=configuration, stage=stage(number), stack=stack, region=region)

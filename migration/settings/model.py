@@ -6,21 +6,43 @@ Rules that compare several keys stand in `migration.settings.rules`.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, ClassVar, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 
 def _cidr(value: str) -> str:
-    IPv4Network(value)  # raises ValueError with a sentence of its own for host bits and nonsense
+    network = IPv4Network(value)  # raises ValueError with a sentence of its own for host bits and nonsense
+    if str(network) != value:
+        raise ValueError(f"AWS wants the range written as {network}")
+    return value
+
+
+def _address(value: str) -> str:
+    return str(IPv4Address(value))  # raises ValueError with a sentence of its own
+
+
+def _number_as_text(value: object) -> object:
+    # YAML has 3 for a number and "3" for a text; who writes 3 means the same.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _share(value: str) -> str:
+    found = re.fullmatch(r"([1-9]\d*)(%?)", value)
+    if not found or (found[2] and int(found[1]) > 100):
+        raise ValueError("is no number of pods from 1 up, nor a whole percentage from 1% to 100%")
     return value
 
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
+Address = Annotated[str, AfterValidator(_address)]
 Percent = Annotated[int, Field(ge=1, le=99)]
+Share = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_share)]
+"""A number of pods, or a whole percentage of them; never none."""
 
 
 class Model(BaseModel):
@@ -116,7 +138,7 @@ class Member(Model):
     name: str
     group: str
     zone: str
-    address: str
+    address: Address
     volume_size: Annotated[int, Field(ge=1)] = 20
     volume_type: str = "gp3"
 
@@ -135,6 +157,24 @@ class DnsRecord(Name):
     ttl: Annotated[int, Field(ge=1)]
 
 
+class AcceptedFlows(Model):
+    """Flows on an old balancer that are known and may stay: `new` within the quiet window, `active` at any time.
+
+    `why` names them, for whoever reads the gate's answer: ``node kubelets, which reconnect when their server stops``.
+    """
+
+    new: Annotated[int, Field(ge=0)] = 0
+    active: Annotated[int, Field(ge=0)] = 0
+    why: str = ""
+
+
+class AcceptedByBalancer(Model):
+    """What is accepted on the old ingress balancer and on the old API balancer."""
+
+    ingress: AcceptedFlows = AcceptedFlows()
+    api: AcceptedFlows = AcceptedFlows()
+
+
 class Traffic(Model):
     """The hosted zone and its names. TTLs in seconds; `new_traffic_percent` is the new side's share at stage 4."""
 
@@ -142,6 +182,7 @@ class Traffic(Model):
     records: tuple[DnsRecord, ...]
     new_traffic_percent: Percent = 50
     ttl: Annotated[int, Field(ge=1, le=300)] = 5
+    accepted_flows: AcceptedByBalancer = AcceptedByBalancer()
 
 
 class Ingress(Model):
@@ -234,12 +275,27 @@ class Drain(Model):
 
     `rescan_seconds` is the pause before the second look for pods that slipped past the taint (5 s is the least that
     shows them); `stall_seconds` how long nothing may move before what is left is named and given up.
+
+    What may be lost is said one by one, and nothing by default: `empty_dir`, `host_path` (a node's own files),
+    `local_volumes` (volumes of one node), `bare_pods`. `jobs`: pods that run to completion end by themselves (`wait`,
+    as long as the drain may take), are evicted, or block it. `finished_pods`: ended ones may be left on their node,
+    or block the drain until somebody deletes them.
+
+    The brake: `require_room` refuses to begin where the new side can't hold what the pods request. A moved pod that
+    finds no node for `pending_seconds` stops evictions; `max_unplaced_pods` may be without one at the same time.
     """
 
     timeout_seconds: Annotated[int, Field(ge=1)] = 14400
-    unprotected_max_unavailable: str = "25%"
+    unprotected_max_unavailable: Share = "25%"
     empty_dir: bool = False
     bare_pods: bool = False
+    host_path: bool = False
+    local_volumes: bool = False
+    jobs: Literal["wait", "evict", "refuse"] = "wait"
+    finished_pods: Literal["leave", "refuse"] = "leave"
+    require_room: bool = True
+    pending_seconds: Annotated[int, Field(ge=1)] = 60
+    max_unplaced_pods: Annotated[int, Field(ge=1)] = 25
     ingress_selector: dict[str, str] = Field(default_factory=dict)
     max_evictions_per_second: Annotated[int, Field(ge=1)] = 50
     rescan_seconds: Annotated[int, Field(ge=5)] = 5
@@ -258,11 +314,28 @@ class Limits(Model):
     health_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 10
     join_seconds: Annotated[int, Field(ge=1)] = 120
 
+    def quiet_window(self, ttl: int) -> int:
+        """Seconds without a new flow that count as quiet, for names of a TTL of `ttl` seconds."""
+        return max(2 * ttl, self.quiet_periods * self.metric_period_seconds) + self.metric_period_seconds
+
+
+ImdsV2 = Literal["copied", "required"]
+
+
+class Hardening(Model):
+    """What copies of the old groups are to be stricter in than their originals, by choice.
+
+    `imdsv2`: ``required`` refuses metadata requests without a session token (IMDSv1) on the new side; ``copied`` takes
+    over what the original's launch template says.
+    """
+
+    imdsv2: ImdsV2 = "copied"
+
 
 class Configuration(Model):
     """The whole of `migration:`, before the stage is settled against the stack's name."""
 
-    dropped: ClassVar[frozenset[str]] = frozenset({"workerRole"})
+    dropped: ClassVar[frozenset[str]] = frozenset({"workerRole", "allowTrafficOnOldBalancers"})
 
     stage: int | None = None
     cluster: str
@@ -282,10 +355,10 @@ class Configuration(Model):
     etcd: Etcd
     kubeconfig: str | None = None
     control_plane_moved: Annotated[int, Field(ge=0)] | None = None
-    allow_traffic_on_old_balancers: bool = False
     retain_peering: bool = False
     drain: Drain = Drain()
     limits: Limits = Limits()
+    hardening: Hardening = Hardening()
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from pydantic import ValidationError, create_model
 
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration, Model
-from migration.settings.rules import RULES
+from migration.settings.rules import rules
 
 
 class _NotJudged(Exception):
@@ -39,7 +39,7 @@ def written_path(raw: Any, loc: Sequence[str | int]) -> list[str | int]:
     return [*path, loc[-1]]
 
 
-def judge(raw: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> list[Problem]:
+def judge(raw: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], region: str | None) -> list[Problem]:
     """What the rules find in `raw` as far as it is readable; `errors` are pydantic's about the whole.
 
     Keys that aren't the program's are left out; rules that need a key with another error are passed over.
@@ -66,7 +66,7 @@ def judge(raw: Mapping[str, Any], errors: Sequence[Mapping[str, Any]]) -> list[P
         {key: value for key, value in known.items() if key not in broken}
     )
     found: list[Problem] = []
-    for rule in RULES:
+    for rule in rules(region):
         try:
             found += rule(cast(Configuration, part))
         except _NotJudged:

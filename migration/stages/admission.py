@@ -5,12 +5,17 @@ from __future__ import annotations
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients import Clients
+from migration.contracts.gates import SideRef
 from migration.contracts.record import Record
+from migration.names import record_parameter
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
 from migration.settings import Settings
+from migration.settings.model import ManagedSide, ReferencedSide
+from migration.sides import find
+from migration.stages.fixed import touched
 from migration.stages.moves import Direction, IllegalMove, Move, plan_move
-from migration.stages.record import read_record
+from migration.stages.record import read_fixed, read_record
 from migration.stages.table import Back, stage
 
 # Seconds for one question to etcd.
@@ -31,6 +36,7 @@ def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Mov
             f"AWS can't be asked for the record of cluster {c.cluster!r} in {settings.region}: {error}. "
             f"Check credentials, region and network, and run the same command again"
         ) from error
+    _refuse_lost_record(record, settings, clients)
     move = plan_move(
         record,
         settings.stage.number,
@@ -46,7 +52,33 @@ def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Mov
             f"migration:stage is {move.target}, but going back from stage {move.origin} isn't there yet: "
             f"{left.undo}. Staying is safe. Next legal: {settings.command.format(stage=move.origin)}"
         )
+    if not isinstance(settings.old, ReferencedSide) or not isinstance(settings.new, ManagedSide):
+        raise IllegalMove(
+            f"migration:from is {c.from_} and migration:to is {c.to}: a migration goes from a referenced side to one "
+            f"that this program makes; others aren't there yet"
+        )
+    before = read_fixed(clients.aws, c.cluster)
+    changed = touched(before, c) if before is not None else []
+    if changed:
+        listed = "\n".join(f"  - {one}" for one in changed)
+        raise IllegalMove(
+            f"{len(changed)} key(s) can't change until the migration is over; nothing was changed:\n{listed}"
+        )
     return move
+
+
+def _refuse_lost_record(record: Record | None, settings: Settings, clients: Clients) -> None:
+    """A record that is missing is believed only where nothing of a migration is there either."""
+    if record is not None:
+        return
+    c = settings.configuration
+    side = find(clients.aws, c.cluster, SideRef.of(settings, c.to))
+    if side.vpc_id is not None:
+        raise IllegalMove(
+            f"cluster {c.cluster} has no record of a migration ({record_parameter(c.cluster)}), but {side.vpc_id} is "
+            f"there, which this program made as side {c.to}: the record was lost. Nothing was changed. Put it back "
+            f"with the stage that was reached last: python -m migration record --restore STAGE"
+        )
 
 
 def _new_voters(record: Record | None, settings: Settings, clients: Clients) -> int:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from migration.clients.aws import Instance
+from migration.clients.documents import Document
 from migration.clients.kubernetes import PODS
 from migration.contracts.workers import GroupSize
 from migration.drain.model import Pod, pod_from
-from migration.drain.nodes import name_of, nodes_of
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent, Retryable
+from migration.workers.fleet import Fleet, joined, some_pods
 from migration.workers.hold import suspended
 
 TELL_EVERY = 2.0
@@ -22,11 +22,15 @@ def still_movable(pods: Sequence[Pod], nodes: frozenset[str]) -> list[Pod]:
     return [pod for pod in pods if pod.node in nodes and not pod.stays and not pod.finished]
 
 
-def to_zero(groups: Sequence[str], context: Context) -> int:
-    """Groups at zero, only while no node of theirs holds a pod that belongs elsewhere; how many instances ended."""
+def to_zero(groups: Sequence[str], context: Context, *, join_seconds: int, ended: Sequence[str] = ()) -> int:
+    """Groups at zero, only while no node of theirs holds a pod that belongs elsewhere; how many instances ended.
+
+    Refused while an instance has no Node: whether it is empty can't be seen. `ended` groups may be gone.
+    """
     aws = context.clients.aws
-    instances = aws.instances_of_groups(groups)
-    context.deadline.until_true(lambda: _emptied(instances, context), "pods to end on the groups' nodes", pause=1.0)
+    fleet = joined(context, groups, join_seconds=join_seconds, ended=ended)
+    instances = fleet.instances
+    context.deadline.until_true(lambda: _emptied(fleet, context), "pods to end on the groups' nodes", pause=1.0)
     described = aws.groups(groups)
     stuck = [name for name, group in described.items() if "Terminate" in suspended(group) and group.get("Instances")]
     if stuck:
@@ -62,20 +66,28 @@ def to_zero(groups: Sequence[str], context: Context) -> int:
     return len(instances)
 
 
-def _emptied(instances: Sequence[Instance], context: Context) -> bool:
-    """Raises `Permanent` naming pods that would be lost, `Retryable` while the last ones end."""
+def _emptied(fleet: Fleet, context: Context) -> bool:
+    """Raises `Permanent` naming pods that would be lost, `Retryable` while the last ones end.
+
+    Asked twice: of all pods, which shows that pods can be seen at all, and node by node, past the first answer.
+    """
     api = context.clients.kubernetes
-    nodes = frozenset(name_of(node) for node in nodes_of(api, [i.id for i in instances]))
-    if not nodes:
+    if not fleet.nodes:
         return True
-    left = still_movable([pod_from(item) for item in api.list(PODS)], nodes)
+    _nothing_left(some_pods(api.list(PODS)), fleet.names)
+    for name in sorted(fleet.names):
+        _nothing_left(api.list(PODS, fields=f"spec.nodeName={name}"), fleet.names)
+    return True
+
+
+def _nothing_left(items: Sequence[Document], nodes: frozenset[str]) -> None:
+    left = still_movable([pod_from(item) for item in items], nodes)
     running = [pod for pod in left if not pod.terminating]
     if running:
         named = ", ".join(f"{pod.key} on {pod.node}" for pod in running[:5])
         raise Permanent(f"{len(running)} pods still run on the nodes to be ended ({named}); drain them first")
     if left:
         raise Retryable(f"{len(left)} pods end, the first is {left[0].key}")
-    return True
 
 
 def to_recorded(sizes: Mapping[str, GroupSize], context: Context) -> None:

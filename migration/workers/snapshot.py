@@ -32,7 +32,12 @@ def describe(aws: Aws, group: Mapping[str, Any]) -> Group:
         LaunchTemplateId=specification["LaunchTemplateId"],
         Versions=[specification.get("Version") or "$Default"],
     )["LaunchTemplateVersions"]
-    [version] = described(versions)
+    version = next(iter(described(versions)), None)
+    if version is None:
+        raise Permanent(
+            f"the launch template {specification['LaunchTemplateId']} of group {group['AutoScalingGroupName']} has no "
+            f"version {specification.get('Version') or '$Default'}; correct the group's template"
+        )
     data = version["LaunchTemplateData"]
     template = {_lower(key): lowered(data[key]) for key in KEPT if data.get(key) is not None}
     if instance_type:

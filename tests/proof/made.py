@@ -9,7 +9,7 @@ from typing import Any
 
 from proof import marks
 from proof.config import KINDS, Side
-from proof.model import Budgets, Drain, End, EtcdSeen, Gate, Meta, Parts, Stage, Watched, Writes
+from proof.model import Budgets, Drain, End, EtcdSeen, Gate, Meta, Owners, Parts, Stage, Watched, Writes
 
 BEGIN = 1_795_600_000
 STAGE_S = 60
@@ -80,14 +80,17 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
     end = begin_of(9)
     config = Watched(
         ingress="http://shop.apps.pet.lab.internal:8080/",
-        api="https://api.pet.lab.internal:6443/livez",
+        api="https://api.pet.lab.internal:6443",
         rate_hz=10,
         timeout_s=1,
         places=("old", "connected", "new"),
         writer=None,
         budgets=True,
+        owners=True,
         etcd=True,
         sides=SIDES,
+        cluster="6f1c0d2e-0000-4000-8000-000000000001",
+        answers="Welcome to the shop",
     )
     (out / "meta.json").write_text(Meta(run="made", begin=BEGIN, config=config).model_dump_json())
     marks.add(out, "idle begin", BEGIN)
@@ -95,7 +98,8 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
     for stage in range(9):
         marks.add(out, f"stage {stage} begin", begin_of(stage))
         marks.add(out, f"stage {stage} end", begin_of(stage + 1))
-    events: list[dict[str, Any]] = []
+    events = [configured(BEGIN, "old", "connected"), configured(begin_of(2) - 4, "old", "connected", "new")]
+    events.append(configured(begin_of(8), "connected", "new"))
     with (out / "seconds.jsonl").open("w") as sink:
         for t in range(BEGIN, end):
             bad = broken and begin_of(6) + 20 <= t < begin_of(6) + 23
@@ -127,7 +131,9 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
             min_healthy_at=float(BEGIN),
             leader_changes=3,
             samples=1140,
+            due_from=float(BEGIN),
         ),
+        owners=Owners(watched=25, ready_before=262, ready_after=262, looked_at_end=True),
         peak_rss_mb=3210,
         writes=Writes(
             acknowledged=6700, read_back=True, longest_gap_s=0.9, retries=2, per_second=11.8, min_per_second=10.0
@@ -149,6 +155,12 @@ def made_run(out: Path, *, broken: bool = False) -> Parts:
         ),
         leftovers=(),
     )
+
+
+def configured(t: float, *active: str) -> dict[str, Any]:
+    """The configuration as it was read at `t`: the places that are active, and the others, ended."""
+    places = [{"name": name, "active": name in active} for name in ("old", "connected", "new")]
+    return {"t": t, "event": "configured", "places": places}
 
 
 def _stage(number: int) -> Stage:

@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import struct
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 Handler = Callable[["Exchange"], Awaitable[None]]
 
+CLUSTER = "6f1c0d2e-0000-4000-8000-000000000001"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 OK_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
@@ -32,8 +34,9 @@ OK_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok
 class Exchange:
     """One request as a handler sees it."""
 
-    def __init__(self, writer: asyncio.StreamWriter, connection: int, nth: int) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, connection: int, nth: int, path: str = "/") -> None:
         self.writer = writer
+        self.path = path
         self.connection = connection
         self.nth = nth
         """Number of the request on its connection, from 1."""
@@ -89,15 +92,33 @@ class HttpServer:
         self.peers.append(writer.get_extra_info("peername")[0])
         number, nth = len(self.peers), 0
         try:
-            while await reader.readuntil(b"\r\n\r\n"):
+            while head := await reader.readuntil(b"\r\n\r\n"):
                 nth += 1
                 self.requests += 1
-                await self.handler(Exchange(writer, number, nth))
+                await self.handler(Exchange(writer, number, nth, head.split(b" ")[1].decode()))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._writers.discard(writer)
             writer.close()
+
+
+def says(body: bytes) -> Handler:
+    """Answers 200 with this body."""
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    return handler
+
+
+def says_cluster(uid: str) -> Handler:
+    """Answers as the API server of the cluster with that UID."""
+    return says(json.dumps(kube_system(uid)).encode())
+
+
+def kube_system(uid: str) -> dict[str, Any]:
+    return {"kind": "Namespace", "metadata": {"name": "kube-system", "uid": uid}}
 
 
 async def well(exchange: Exchange) -> None:
@@ -205,9 +226,17 @@ def pod(
     }
 
 
+def deployment(name: str, wanted: int, ready: int, version: int = 1) -> dict[str, Any]:
+    return {
+        "metadata": {"namespace": "shop", "name": name, "resourceVersion": str(version)},
+        "spec": {"replicas": wanted},
+        "status": {"readyReplicas": ready} if ready else {},
+    }
+
+
 class FakeKube:
-    """As much of the Kubernetes API as the proof uses: namespaces, ConfigMaps with pages, budgets and pods with a
-    watch each."""
+    """As much of the Kubernetes API as the proof uses: namespaces, ConfigMaps with pages, budgets, pods and owners of
+    pods with a watch each."""
 
     def __init__(self) -> None:
         self.keys: dict[str, dict[str, Any]] = {}
@@ -215,6 +244,8 @@ class FakeKube:
         self.pod_events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self.budgets: list[dict[str, Any]] = []
         self.events: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self.owners: dict[str, list[dict[str, Any]]] = {"deployments": [deployment("web", 3, 3)]}
+        self.owner_events: dict[str, asyncio.Queue[dict[str, Any] | None]] = defaultdict(asyncio.Queue)
         self.watched_from: list[str] = []
         self.lists = 0
         self.fail_writes: list[str] = []
@@ -225,12 +256,14 @@ class FakeKube:
     async def start(self) -> FakeKube:
         app = web.Application()
         app.router.add_post("/api/v1/namespaces", self._namespace)
+        app.router.add_get("/api/v1/namespaces/kube-system", self._kube_system)
         app.router.add_post("/api/v1/namespaces/proof/configmaps", self._create)
         app.router.add_get("/api/v1/namespaces/proof/configmaps", self._list)
         app.router.add_delete("/api/v1/namespaces/proof/configmaps", self._delete)
         app.router.add_get("/api/v1/namespaces/proof/configmaps/{name}", self._get)
         app.router.add_get("/apis/policy/v1/poddisruptionbudgets", self._budgets)
         app.router.add_get("/api/v1/pods", self._pods)
+        app.router.add_get("/apis/apps/v1/{plural}", self._owners)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -239,6 +272,8 @@ class FakeKube:
         return self
 
     async def stop(self) -> None:
+        for events in self.owner_events.values():
+            await events.put(None)
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -260,6 +295,9 @@ class FakeKube:
 
     async def _namespace(self, _: web.Request) -> web.Response:
         return web.json_response({"message": "already there"}, status=409)
+
+    async def _kube_system(self, _: web.Request) -> web.Response:
+        return web.json_response(kube_system(CLUSTER))
 
     async def _create(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -296,6 +334,12 @@ class FakeKube:
             return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self.budgets})
         self.watched_from.append(request.query["resourceVersion"])
         return await _stream(request, self.events)
+
+    async def _owners(self, request: web.Request) -> web.StreamResponse:
+        plural = request.match_info["plural"]
+        if request.query.get("watch") == "true":
+            return await _stream(request, self.owner_events[plural])
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": self.owners.get(plural, [])})
 
     async def _pods(self, request: web.Request) -> web.StreamResponse:
         if request.query.get("watch") == "true":

@@ -28,7 +28,7 @@ class Client:
         if self.closed:
             raise Retryable("closed")
         leader = "0" if self.closed else "1"
-        return Status(id="1", leader=leader, learner=False, term=1, raft_index=1, errors=())
+        return Status(id="1", leader=leader, learner=False, term=1, raft_index=1, errors=(), version="3.6.14")
 
 
 def test_a_look_through_a_client_that_was_exchanged_counts_no_voter_as_missing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -99,6 +100,29 @@ def test_a_good_run_says_so_and_nothing_of_why_not(tmp_path: Path) -> None:
     page = render(report_of(tmp_path, made_run(tmp_path)), [])
     assert "✓ ok" in page
     assert "Why it is not ok" not in page
+
+
+def test_the_page_says_what_was_judged_against_what(tmp_path: Path) -> None:
+    text = text_of(render(report_of(tmp_path, made_run(tmp_path)), []))
+    assert "262 ready pods before, 262 after, 0 with fewer than due" in text
+    assert "longest gap 0.9 s of 5 s allowed" in text
+    assert "no voter was ever silent" in text
+    assert "the API of cluster 6f1c0d2e-0000-4000-8000-000000000001" in text
+    assert "Not watched" not in text
+
+
+def test_a_machine_that_was_too_busy_is_told_from_a_loss(tmp_path: Path) -> None:
+    parts = made_run(tmp_path)
+    events = tmp_path / "events.jsonl"
+    late = {"t": begin_of(7), "event": "probe_failed", "cell": "old/api_kept", "seq": 1, "phase": "not_sent"}
+    late |= {"detail": "late", "peer": None, "elapsed_ms": 0.0, "loop_late_ms": 400.0, "starved": True}
+    events.write_text(events.read_text() + json.dumps(late) + "\n")
+    report = report_of(tmp_path, parts)
+    text = text_of(render(report, []))
+    assert (report.exit_status, report.believable) == (3, False)
+    assert "? not to be believed" in text
+    assert "Why it is not to be believed" in text
+    assert "(stage 7: 1)" in text
 
 
 def test_what_was_not_due_is_not_shown_as_zero(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def cell_for(address: Address, dns: DnsServer, recorder: Memory, kind: Kind, tim
         lateness=Lateness(),
         period_s=PERIOD,
         timeout_s=timeout,
+        max_late_s=PERIOD,
     )
 
 
@@ -272,6 +273,29 @@ def test_what_a_late_prober_does_not_send_is_told_apart_with_its_lateness() -> N
     assert len(memory.unsent) >= 3
     assert memory.settled == len(memory.due_at)
     assert memory.due_at == sorted(memory.due_at)
+
+
+def test_an_answer_waited_for_while_the_prober_was_late_is_nobodys_and_a_refusal_is_the_servers() -> None:
+    async def stalls(exchange: Exchange) -> None:
+        if exchange.connection > 3:
+            time.sleep(PERIOD * 4)  # server and prober share this loop: both stand still
+            await asyncio.sleep(1.0)
+        await exchange.send(OK)
+
+    late = asyncio.run(probe("ingress_fresh", stalls, 5, timeout=PERIOD * 3))
+    waited = [failure for failure in late.failures if failure.detail.startswith("no last byte")]
+    assert waited
+    assert all(failure.starved for failure in waited)
+    slow = asyncio.run(probe("ingress_fresh", never_answers, 3, timeout=0.3))
+    assert any(not failure.starved for failure in slow.failures)
+
+    async def refuses(exchange: Exchange) -> None:
+        time.sleep(PERIOD * 4)
+        exchange.reset()
+
+    refused = asyncio.run(probe("ingress_fresh", refuses, 5))
+    assert refused.failures
+    assert not any(failure.starved for failure in refused.failures)
 
 
 def test_every_place_asks_and_connects_from_its_own_address_and_only_while_it_is_active() -> None:

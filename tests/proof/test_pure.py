@@ -16,7 +16,7 @@ from proof.budgets import BudgetBook, read_budget
 from proof.config import ConfigError, LiveConfig, change_place, load, parse
 from proof.etcd import EtcdBook, Sample, sample
 from proof.http1 import Exchange, MalformedAnswer, request_head
-from proof.model import CellSecond, MemberSeen, label_at
+from proof.model import CellSecond, FailedProbe, MemberSeen, VoterDown, label_at
 from proof.summary import Tally, longest_outage, percentile
 from proof.writer import Journal, compare, key_name, key_value, read_journal
 from tests.proof.servers import budget
@@ -117,6 +117,22 @@ def test_a_request_without_any_result_counts_as_failed() -> None:
     assert tally.cell().why == {"no result was recorded": 2}
 
 
+def test_failures_of_a_starved_prober_are_in_no_figure_of_the_clusters() -> None:
+    tally = Tally(0.1, due=10, sent=9, failed=3)
+    told = {"cell": "old/api_kept", "seq": 1, "peer": None, "elapsed_ms": 1.0, "window": "stage 7", "at": "10:00Z"}
+    for t, phase, starved in ((1.0, "not_sent", True), (1.1, "answer", True), (5.0, "connect", False)):
+        late = 300.0 if starved else 0.0
+        tally.add_failure(
+            FailedProbe.model_validate(
+                told | {"t": t, "phase": phase, "detail": "x", "loop_late_ms": late, "starved": starved}
+            )
+        )
+    tally.ms = [1.0] * 7
+    cell = tally.cell()
+    assert (cell.failed, cell.starved, cell.starved_by_window) == (3, 2, {"stage 7": 2})
+    assert (cell.why, cell.failed_by_window, cell.longest_outage_s) == ({"connect: x": 1}, {"stage 7": 1}, 0.1)
+
+
 def test_percentiles_are_values_that_were_measured() -> None:
     assert percentile([float(n) for n in range(1, 101)], 99) == 99
     assert percentile([3.0, 1.0, 2.0], 50) == 2
@@ -208,7 +224,7 @@ class Members:
         self.asked.append(endpoint)
         if endpoint in self.down:
             raise Retryable(endpoint)
-        return Status(id="1", leader="1", learner=False, term=7, raft_index=1, errors=())
+        return Status(id="1", leader="1", learner=False, term=7, raft_index=1, errors=(), version="3.6.14")
 
 
 def test_every_voter_is_asked_itself_and_learners_do_not_count() -> None:
@@ -248,7 +264,8 @@ def test_etcd_keeps_the_minimum_the_leaders_and_how_long_it_was_blind() -> None:
     ]
     for at, one in enumerate(samples):
         book.add(one, float(at))
-    assert book.facts().model_dump(mode="json") == {
+    assert book.facts(5.0).model_dump(mode="json") == {
+        "due_from": 0.0,
         "members_before": ["a", "b", "c"],
         "members_after": ["b", "c", "d"],
         "learners_after": [],
@@ -258,8 +275,44 @@ def test_etcd_keeps_the_minimum_the_leaders_and_how_long_it_was_blind() -> None:
         "leader_changes": 1,
         "samples": 6,
         "blind_samples": 3,
-        "longest_blind_s": 2.0,
+        "longest_blind_s": 3.0,
+        "blind_s": 4.0,
+        "down": [{"member": "c", "begin": 4.0, "seconds": 1.0, "ended": True, "window": None}],
     }
+
+
+def test_a_voter_of_four_that_is_dead_to_the_end_has_its_name_and_its_time() -> None:
+    book = EtcdBook()
+    for at in range(100):
+        book.add(seen_etcd(3) if at < 20 else seen_etcd(3, voters="abcd"), float(at))
+    facts = book.facts(100.0)
+    assert facts.min_healthy_voters == facts.healthy_voters_at_start == 3
+    assert facts.down == (VoterDown(member="d", begin=20.0, seconds=80.0, ended=False),)
+
+
+def test_a_voter_that_left_the_list_is_down_no_more() -> None:
+    book = EtcdBook()
+    for at, one in enumerate([seen_etcd(3), seen_etcd(2), seen_etcd(2), *[seen_etcd(2, voters="ab")] * 50]):
+        book.add(one, float(at))
+    assert [(one.member, one.seconds, one.ended) for one in book.facts(53.0).down] == [("c", 2.0, True)]
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 60), (60, 0), (20, 40)])
+def test_time_in_which_the_voters_were_due_and_not_looked_at_is_blind(before: int, after: int) -> None:
+    book = EtcdBook()
+    book.due(0.0)
+    if before != 60:  # a first look, then none, as of a sampler without a client, or one that died
+        book.add(seen_etcd(3), float(before))
+    facts = book.facts(60.0)
+    assert (facts.longest_blind_s, facts.blind_s) == (float(max(before, after)), 60.0)
+
+
+def test_looks_half_a_second_apart_are_not_blind() -> None:
+    book = EtcdBook()
+    book.due(0.0)
+    for at in range(60):
+        book.add(seen_etcd(3), at / 2)
+    assert book.facts(30.0).blind_s == 0.0
 
 
 def test_a_write_is_lost_when_its_key_is_missing_or_holds_something_else() -> None:

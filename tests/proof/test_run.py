@@ -15,17 +15,30 @@ from migration.clients.kubeconfig import read_kubeconfig
 from proof import __main__ as cli
 from proof import marks
 from proof.budgets import BudgetWatcher
-from proof.config import ConfigError, WriterConfig
+from proof.config import KINDS, ConfigError, ProofConfig, WriterConfig
 from proof.html import write_html
+from proof.http1 import Exchange as HttpExchange
 from proof.model import Due, Parts, Report, Stage, Status, Summary
 from proof.names import NameWatcher
 from proof.report import build
 from proof.resolver import server_query
-from proof.run import Run
+from proof.run import Run, addresses, cluster_of
 from proof.summary import lines, read, summarize
 from proof.watch import line
 from proof.writer import Writer, key_name, key_value, read_back, read_journal
-from tests.proof.servers import DnsServer, FakeKube, HttpServer, budget, certificates, pod
+from tests.proof.servers import (
+    CLUSTER,
+    DnsServer,
+    Exchange,
+    FakeKube,
+    HttpServer,
+    budget,
+    certificates,
+    deployment,
+    pod,
+    says,
+    says_cluster,
+)
 from tests.proof.test_probes import until
 
 INGRESS, API = "shop.apps.pet.lab.internal", "api.pet.lab.internal"
@@ -78,6 +91,39 @@ def test_a_write_that_fails_is_tried_again_under_its_own_number(tmp_path: Path, 
     assert [kind for kind, _ in events if kind == "write_failed"] == ["write_failed"]
     assert writer.errors == 1
     assert set(api.keys) == {key_name("r", n) for n in range(writer.acknowledged)}
+
+
+def test_writes_are_due_from_the_beginning_also_while_their_namespace_can_not_be_made(tmp_path: Path) -> None:
+    async def main() -> Writer:
+        api = await FakeKube().start()
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
+        await api.stop()
+        writer = Writer(kube, WriterConfig(), "r", tmp_path, Events())
+        task = asyncio.create_task(writer.run())
+        await until(lambda: writer.gap_s > 0.3)
+        writer.stop()
+        await task
+        await kube.close()
+        return writer
+
+    writer = asyncio.run(main())
+    assert (writer.acknowledged, writer.longest_gap_s > 0.3) == (0, True)
+    assert writer.started_at is not None
+    assert writer.longest_gap_begin == pytest.approx(writer.started_at, abs=0.1)
+
+
+def test_a_gap_in_the_writes_has_its_length_and_its_beginning(tmp_path: Path) -> None:
+    async def act(api: FakeKube, writer: Writer) -> None:
+        await until(lambda: writer.acknowledged >= 3)
+        api.fail_writes = ["refuse"] * 8  # tried again every tenth of a second
+        wanted = writer.acknowledged + 3
+        await until(lambda: not api.fail_writes and writer.acknowledged >= wanted)
+
+    _, writer, _ = with_writer(tmp_path, act)
+    assert writer.longest_gap_s > 0.7
+    assert writer.longest_gap_begin is not None
+    assert writer.started_at is not None
+    assert writer.longest_gap_begin >= writer.started_at
 
 
 def test_the_read_back_goes_through_all_pages_and_finds_what_is_lost(tmp_path: Path) -> None:
@@ -176,10 +222,16 @@ def test_a_record_missing_between_two_looks_of_the_cache_is_seen(tmp_path: Path)
     assert events[0] == ("name_empty", {"place": "old", "name": INGRESS, "answer": "NXDOMAIN"})
 
 
-def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]) -> Summary:
+def whole_run(
+    tmp_path: Path,
+    during: Callable[[FakeKube, HttpServer, Run], Any],
+    also: Callable[[HttpServer], Any] | None = None,
+) -> Summary:
+    """A run against servers of its own; `also` is given the API that the probes ask."""
+
     async def main() -> Summary:
         ca, tls = certificates(tmp_path, API)
-        ingress, server = await HttpServer().start(), await HttpServer(tls=tls).start()
+        ingress, server = await HttpServer().start(), await HttpServer(says_cluster(CLUSTER), tls=tls).start()
         dns = await DnsServer({INGRESS: (["127.0.0.1"], 1), API: (["127.0.0.1"], 1)}).start()
         api = FakeKube()
         api.budgets = [budget("web", 3, 3)]
@@ -187,8 +239,8 @@ def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]
         await api.start()
         config = {
             "places": [{"name": "old", "source_address": "127.10.0.10", "resolver": dns.address}],
-            "ingress": {"url": f"http://{INGRESS}:{ingress.port}/"},
-            "api": {"url": f"https://{API}:{server.port}/readyz", "ca": str(ca)},
+            "ingress": {"url": f"http://{INGRESS}:{ingress.port}/", "answers": "ok"},
+            "api": {"url": f"https://{API}:{server.port}", "ca": str(ca)},
             "kubeconfig": api.kubeconfig(tmp_path),
             # Slow enough that a busy machine starves no request: that it would be told is tested elsewhere.
             "probe": {"rate_hz": 2, "timeout_s": 20},
@@ -202,6 +254,8 @@ def whole_run(tmp_path: Path, during: Callable[[FakeKube, HttpServer, Run], Any]
         task = asyncio.create_task(run.until_stopped())
         await until(lambda: (tmp_path / "out/status.json").exists() or task.done())
         await during(api, ingress, run)
+        if also is not None:
+            await also(server)
         if not task.done():
             (tmp_path / "out/stop").touch()
         await api.events.put(None)
@@ -252,8 +306,12 @@ def test_a_run_where_nothing_happens_is_ok_and_its_page_stands_alone(tmp_path: P
         for numbers in part.values():
             assert numbers.due == numbers.sent > 0
             assert list(numbers.by_place) == ["old"]
+    assert report.livez.due > 0
+    assert report.watched is not None
+    assert report.watched.cluster == CLUSTER
     assert report.writes.acknowledged > 0
     assert report.budgets.watched == 1
+    assert (report.owners.watched, report.owners.ready_before, report.owners.ready_after) == (1, 3, 3)
     assert status(tmp_path).pods == {"legacy": 3, "main": 0}
     assert summary == summarize(tmp_path / "out") == read(tmp_path / "out/summary.json", Summary)
     assert Report.model_validate_json(report.model_dump_json()) == report
@@ -269,6 +327,8 @@ def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Pa
         await idle_and_stage_0(tmp_path)
         await until(lambda: (now := status(tmp_path).writes) is not None and now.acknowledged >= 5)
         await api.events.put({"type": "MODIFIED", "object": budget("web", 1, 3, 9)})
+        api.owners["deployments"] = [deployment("web", 0, 0)]
+        await api.owner_events["deployments"].put({"type": "MODIFIED", "object": deployment("web", 0, 0, 9)})
         del api.keys[sorted(api.keys)[0]]
         await ingress.stop()
         await until(lambda: status(tmp_path).failed >= 3)
@@ -280,8 +340,95 @@ def test_a_run_where_things_break_names_each_of_them_with_its_stage(tmp_path: Pa
     assert "refused" in reasons
     assert "The budget shop/web was violated" in reasons
     assert "1 healthy pods where 3 are wanted" in reasons
+    assert "Deployment shop/web was scaled from 3 to 0" in reasons
     assert "acknowledged writes are lost: w-" in reasons
     assert "api_" not in reasons
+
+
+def test_probes_answered_by_another_cluster_and_another_application_fail(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        await idle_and_stage_0(tmp_path)
+        ingress.handler = says(b"page of another team")
+
+    async def also(server: HttpServer) -> None:
+        server.handler = says_cluster("a-twin")
+        await until(lambda: all(status(tmp_path).cells[f"old/{kind}"].failed >= 2 for kind in KINDS))
+
+    reasons = "\n".join(judged(whole_run(tmp_path, during, also)).reasons)
+    assert f"mostly wrong answerer: cluster a-twin answered, not {CLUSTER}." in reasons
+    assert "mostly wrong answerer: 'page of another team' was answered, without 'ok'." in reasons
+    assert all(f"{kind} from old: " in reasons for kind in KINDS)
+
+
+def test_a_stopping_servers_livez_is_counted_apart_and_fails_nothing(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        await idle_and_stage_0(tmp_path)
+
+    async def also(server: HttpServer) -> None:
+        async def drained(exchange: Exchange) -> None:
+            if exchange.path == "/livez":
+                body = b"[-]etcd failed: reason withheld"
+                head = f"HTTP/1.1 500 Internal Server Error\r\nContent-Length: {len(body)}\r\n\r\n"
+                await exchange.send(head.encode() + body)
+            else:
+                await says_cluster(CLUSTER)(exchange)
+
+        server.handler = drained
+        await until(lambda: '"livez_failed"' in (tmp_path / "out/events.jsonl").read_text())
+
+    report = judged(whole_run(tmp_path, during, also))
+    assert report.reasons == ()
+    assert report.livez.failed > 0
+    assert "[-]etcd failed" in next(iter(report.livez.why))
+    assert report.failures == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"api": {"url": "https://127.0.0.1:1", "cluster": "another"}}, "must be answered by cluster another"),
+        ({"api": {"url": "https://127.0.0.1:1/livez"}}, "must have no path"),
+    ],
+)
+def test_an_api_that_can_not_be_told_from_another_is_refused(tmp_path: Path, change: Any, told: str) -> None:
+    async def main() -> None:
+        api = await FakeKube().start()
+        config = {"places": [{"name": "here"}], "kubeconfig": api.kubeconfig(tmp_path)} | change
+        (tmp_path / "proof.json").write_text(json.dumps(config))
+        try:
+            await Run(tmp_path / "proof.json", tmp_path / "out").until_stopped()
+        finally:
+            await api.stop()
+
+    with pytest.raises(ConfigError, match=told):
+        asyncio.run(main())
+
+
+def test_a_cluster_that_does_not_say_who_it_is_is_not_watched(tmp_path: Path) -> None:
+    async def main() -> None:
+        api = await FakeKube().start()
+        kube = AsyncKubernetes(read_kubeconfig(api.kubeconfig(tmp_path)))
+        await api.stop()
+        try:
+            await cluster_of(kube, patience_s=0)
+        finally:
+            await kube.close()
+
+    with pytest.raises(ConfigError, match="doesn't say who it is"):
+        asyncio.run(main())
+
+
+def test_probes_of_an_api_show_who_they_are_or_do_not_begin(tmp_path: Path) -> None:
+    kubeconfig = FakeKube().kubeconfig(tmp_path)
+    known = read_kubeconfig(kubeconfig)
+    config = ProofConfig.model_validate({"places": [{"name": "a"}], "api": {"url": "https://api:6443"}})
+    asked = addresses(config, known)["api"]
+    assert b"Authorization: Bearer t\r\n" in HttpExchange(asked.fresh.http1).request
+    assert ("authorization", "Bearer t") in asked.kept.http2
+    assert (":path", "/api/v1/namespaces/kube-system") in asked.kept.http2
+    stranger = Path(kubeconfig).read_text().replace('"token": "t"', '"username": "nobody"')
+    with pytest.raises(ConfigError, match="takes a client certificate or a token"):
+        addresses(config, read_kubeconfig(stranger))
 
 
 def test_a_killed_run_can_be_summed_up_but_is_not_ok(tmp_path: Path) -> None:
@@ -302,6 +449,27 @@ def test_a_directory_that_holds_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out/seconds.jsonl").touch()
     with pytest.raises(ConfigError, match="holds an earlier run"):
         Run(tmp_path / "proof.json", tmp_path / "out")
+
+
+def test_an_etcd_certificate_that_can_not_be_read_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    etcd = {"endpoints": ["https://127.0.0.1:2379"], "ca": "/none/ca.crt", "cert": "/none/c.crt", "key": "/none/c.key"}
+    config = {"places": [], "writer": None, "budgets": False, "owners": False, "etcd": etcd}
+    (tmp_path / "proof.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match="etcd: its certificates can't be read"):
+        Run(tmp_path / "proof.json", tmp_path / "out")
+
+
+def test_an_etcd_certificate_that_becomes_unreadable_on_the_way_is_a_breach_and_a_blind_time(tmp_path: Path) -> None:
+    async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        path = tmp_path / "proof.json"
+        etcd = {"endpoints": ["https://127.0.0.1:1"], "ca": "/none/ca.crt", "cert": "/none/c.crt", "key": "/none/c.key"}
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"etcd": etcd}))
+        await until(lambda: any(event["event"] == "config_refused" for event in lines(tmp_path / "out/events.jsonl")))
+
+    summary = whole_run(tmp_path, during)
+    report = build(summary, Parts(due=Due.of(summary)))
+    assert any("etcd: certificates can't be read" in reason for reason in report.reasons)
+    assert any("etcd's healthy voters were never counted" in reason for reason in report.reasons)
 
 
 def test_commands_tell_what_is_wrong_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

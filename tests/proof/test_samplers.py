@@ -91,7 +91,7 @@ def test_cpu_is_counted_for_the_process_of_a_pid_file_with_its_children(tmp_path
     busy = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
     parent = subprocess.Popen([sys.executable, "-c", busy], start_new_session=True)
     try:
-        (tmp_path / "busy.pid").write_text(str(parent.pid))
+        (tmp_path / "busy.pid").write_text(f"{parent.pid} 4711\n")  # as the lab writes it: pid and start time
         (tmp_path / "none.pid").write_text("not a number")
         groups = {
             "busy": ProcessGroup(pidfiles=[str(tmp_path / "*.pid")]),

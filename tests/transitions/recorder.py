@@ -30,7 +30,7 @@ _TEMPLATE = {
     "instanceType": "m5.large",
     "iamInstanceProfile": {"name": "nodes.pet"},
     "userData": base64.b64encode(OLD_CLOUD_CONFIG.encode()).decode(),
-    "metadataOptions": {"httpTokens": "optional"},
+    "metadataOptions": {"httpTokens": "optional", "instanceMetadataTags": "enabled"},
 }
 
 
@@ -43,6 +43,7 @@ class Declared:
     """One resource as the program declared it: its inputs as the engine would get them, and what the engine is told.
 
     `after`: what it depends on by option or by value. `aliases`: parents (URNs) it is known under besides its own.
+    `secret`: inputs that are marked so; `secret_outputs`: what the engine is told to keep encrypted besides.
     """
 
     type: str
@@ -52,6 +53,8 @@ class Declared:
     after: frozenset[Key]
     aliases: tuple[str, ...]
     retained: bool
+    secret: frozenset[str]
+    secret_outputs: frozenset[str]
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -93,7 +96,8 @@ class _Monitor(mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:
         answer = super().RegisterResource(request)
         if request.type != "pulumi:pulumi:Stack":
-            inputs = _plain(rpc.deserialize_properties(request.object))
+            given: dict[str, Any] = rpc.deserialize_properties(request.object)
+            inputs = _plain(given)
             declared = Declared(
                 type=request.type,
                 name=request.name,
@@ -102,6 +106,8 @@ class _Monitor(mocks.MockMonitor):
                 after=frozenset(map(_key, request.dependencies)),
                 aliases=tuple("root" if one.spec.noParent else one.spec.parentUrn for one in request.aliases),
                 retained=request.retainOnDelete,
+                secret=frozenset(key for key, value in given.items() if rpc.is_rpc_secret(value)),
+                secret_outputs=frozenset(request.additionalSecretOutputs),
             )
             self.seen.append(declared)
         return answer
@@ -132,4 +138,4 @@ def declare(settings: Settings) -> dict[Key, Declared]:
 
 
 def _declare(settings: Settings) -> None:
-    Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner="migration/test"))
+    Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner="migration/test", unsettled=False))

@@ -8,8 +8,9 @@ from functools import cache
 
 import pytest
 
+from migration.settings import load
 from migration.stages import STAGES
-from tests.samples import ZONES, settings
+from tests.samples import ZONES, configuration, flat, settings
 from tests.transitions.recorder import OLD_CLOUD_CONFIG, Declared, Key, declare
 
 
@@ -237,7 +238,7 @@ def test_a_new_workers_template_is_the_old_ones_copy() -> None:
     inputs = at(3)[("LaunchTemplate", "main-m5-a")].inputs
     assert inputs["imageId"] == "ami-1"
     assert base64.b64decode(inputs["userData"]).decode() == OLD_CLOUD_CONFIG
-    assert inputs["metadataOptions"]["httpTokens"] == "required"
+    assert inputs["metadataOptions"] == {"httpTokens": "optional", "instanceMetadataTags": "enabled"}
     assert inputs["vpcSecurityGroupIds"] == ["id-main-nodes"]
     group = at(3)[("Group", "main-m5-a")].inputs
     assert (group["minSize"], group["maxSize"], group["desiredCapacity"]) == (1, 3, 2)
@@ -248,3 +249,26 @@ def test_nothing_is_open_to_the_world_and_every_volume_is_encrypted() -> None:
     for item in at(7).values():
         assert "0.0.0.0/0" not in str(item.inputs), item
     assert all(item.inputs["encrypted"] for item in at(7).values() if item.type.endswith(":Volume"))
+
+
+def test_user_data_is_a_secret_and_sizes_are_not() -> None:
+    templates = [item for (kind, _), item in at(7).items() if kind == "LaunchTemplate"]
+    assert len(templates) == 6
+    assert [item.secret for item in templates] == [{"userData"}] * 6
+    groups = [item for (kind, _), item in at(7).items() if kind == "Group"]
+    assert [item.secret for item in groups] == [frozenset()] * 6
+    notes = [item for (kind, _), item in at(7).items() if kind == "GroupNote"]
+    assert [item.secret_outputs for item in notes] == [{"inputs", "connection", "result"}] * 2
+
+
+def test_a_kubeconfig_is_a_secret_and_a_path_to_one_is_not() -> None:
+    key = ("kubernetes", "cluster")
+    assert declare(settings(0, kubeconfig="a/path"))[key].secret == frozenset()
+    whole = "apiVersion: v1\nusers: []\n"
+    values = {**flat(configuration(kubeconfig="-")), "migration:kubeconfig": whole}
+    declared = declare(load(values, "stage-0", {"migration:kubeconfig"}))
+    assert declared[key].secret == {"kubeconfig"}
+    holders = {item.name: item.secret for item in declared.values() if whole in item.inputs.values()}
+    assert holders == {"cluster": {"kubeconfig"}}
+    operations = {item.name: item.secret for item in declared.values() if "connection" in item.inputs.get("inputs", {})}
+    assert operations == {name: {"inputs"} for name in ("begin", "reached", "gate-before", "gate-after")}

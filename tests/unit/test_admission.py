@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from migration.contracts.record import Record
-from migration.stages import admission
+from migration.sides import Side
+from migration.stages import admission, stage
+from migration.stages.fixed import Fixed, fixed_at
 from migration.stages.moves import IllegalMove
-from tests.samples import settings
+from tests.samples import configuration, settings
 
 
-def recorded(monkeypatch: pytest.MonkeyPatch, reached: int) -> None:
+def recorded(monkeypatch: pytest.MonkeyPatch, reached: int, fixed: Fixed | None = None) -> None:
     record = Record(owner="migration/default", from_side="legacy", to_side="main", reached=reached, tried=reached)
     monkeypatch.setattr(admission, "read_record", lambda aws, cluster: record)
+    monkeypatch.setattr(admission, "read_fixed", lambda aws, cluster: fixed)
     monkeypatch.setattr(admission, "Clients", lambda **connection: SimpleNamespace(aws=None))
     monkeypatch.setattr(admission, "_new_voters", lambda record, settings, clients: 0)
 
@@ -35,3 +39,35 @@ def test_a_way_back_that_is_not_built_is_refused_with_the_reason(monkeypatch: py
 def test_a_way_back_of_names_and_networks_is_admitted(monkeypatch: pytest.MonkeyPatch, reached: int) -> None:
     recorded(monkeypatch, reached)
     assert admission.admit(settings(reached - 1), "migration/default").target == reached - 1
+
+
+def test_a_key_that_must_not_change_is_refused_before_anything_registers(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, 4, fixed_at(settings(4).configuration, stage(4)))
+    pools = configuration()["pools"][1:]
+    with pytest.raises(IllegalMove, match=r"(?s)1 key\(s\) can't change.*pools\[m5-a\] is gone"):
+        admission.admit(settings(5, pools=pools), "migration/default")
+    assert admission.admit(settings(5), "migration/default").target == 5
+
+
+def test_a_missing_record_is_not_believed_where_the_new_side_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "read_record", lambda aws, cluster: None)
+    monkeypatch.setattr(admission, "read_fixed", lambda aws, cluster: None)
+    monkeypatch.setattr(admission, "Clients", lambda **connection: SimpleNamespace(aws=None))
+    there = Side(name="main", suffix="-main", cidr="10.1.0.0/16", vpc_id="vpc-new")
+    monkeypatch.setattr(admission, "find", lambda aws, cluster, ref: there)
+    with pytest.raises(IllegalMove, match=r"but vpc-new is there.*the record was lost.*record --restore STAGE"):
+        admission.admit(settings(0), "migration/default")
+    monkeypatch.setattr(admission, "find", lambda aws, cluster, ref: replace(there, vpc_id=None))
+    assert admission.admit(settings(0), "migration/default").target == 0
+
+
+def test_sides_that_can_not_be_moved_between_are_refused_before_the_record_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded(monkeypatch, 8)
+    members = configuration()["members"]
+    for member in members:
+        member["address"] = member["address"].replace("10.0.", "10.1.")
+    back = settings(0, **{"from": "main", "to": "legacy", "members": members})
+    with pytest.raises(IllegalMove, match="migration:from is main and migration:to is legacy"):
+        admission.admit(back, "migration/default")

@@ -195,6 +195,19 @@ def test_the_bad_input_that_the_readme_shows_is_refused_in_these_words() -> None
         assert refusal in readme
 
 
+def test_the_policy_that_closes_the_ca_keys_names_every_one_that_a_boot_reads() -> None:
+    boot = (ROOT / "migration" / "etcd" / "boot" / "member.py").read_text()
+    read = set(re.findall(r'Authority\(ssm, "([a-z-]+)"\)', boot))
+    assert {"ca", "etcd-ca"} <= read
+    text = re.search(r"^```json\n(.*?)^```", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert text
+    keys, path = json.loads(text[1])["Statement"]
+    assert keys["Effect"] == path["Effect"] == "Deny"
+    assert set(keys["Resource"]) == {f"arn:aws:ssm:*:*:parameter/NAME/pki/{name}.key" for name in read}
+    assert "ssm:GetParameter" in keys["Action"]
+    assert (path["Action"], path["Resource"]) == ("ssm:GetParametersByPath", "*")
+
+
 def test_no_document_names_a_place_on_somebodys_machine() -> None:
     for document in DOCUMENTS:
         assert not re.search(r"(?<![\w.~])/(?:work|root|home|tmp)/", document.read_text()), document

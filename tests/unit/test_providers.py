@@ -67,6 +67,7 @@ class World:
         self.calls: list[tuple[FakeInputs, FakeResult | None]] = []
         self.die_after: str | None = None
         self.refuse = ""
+        self.verified: list[str] = []
 
     def run(self, inputs: FakeInputs, previous: FakeResult | None, context: Context) -> FakeResult:
         self.calls.append((inputs, previous))
@@ -90,6 +91,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world, module = World(), ModuleType("migration.operations.fake_for_tests")
     module.__dict__["run"] = world.run
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(
+        "migration.stages.identity.verify_cluster", lambda clients, cluster: world.verified.append(cluster)
+    )
     return world
 
 
@@ -226,3 +230,31 @@ def test_every_contract_of_an_operation_has_its_resource() -> None:
     assert {resource.provider_class().inputs_type for resource in RESOURCES} == set(every(Inputs))
     assert {resource.provider_class().result_type for resource in RESOURCES} == set(every(Result))
     assert len(RESOURCES) == 12
+
+
+def test_every_operation_but_the_one_that_begins_is_held_to_the_records_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeProvider().create(props())
+    assert world.verified == ["pet"]
+
+    def another(clients: Any, cluster: str) -> None:
+        raise Permanent(f"the kubeconfig leads to another cluster than {cluster}")
+
+    monkeypatch.setattr("migration.stages.identity.verify_cluster", another)
+    world.calls.clear()
+    with pytest.raises(Exception, match="another cluster than pet"):
+        FakeProvider().create(props())
+    assert world.calls == [], "nothing is done on a cluster that isn't the one"
+    beginning = [one for one in vars(operations).values() if isinstance(one, type) and getattr(one, "begins", False)]
+    assert [provider.operation for provider in beginning if provider is not OperationProvider] == ["record"]
+
+
+def test_a_gate_of_an_unsettled_stage_is_asked_again_and_one_at_rest_is_not() -> None:
+    gate = operations.Gate.provider_class()
+    inputs = {key: INPUTS[key] for key in ("cluster", "connection", "timeoutSeconds")}
+    inputs |= {"stage": 4, "position": "before", "questions": []}
+    olds = {"checks": "x", "inputs": {**inputs, "unsettled": True}, "result": None}
+    for unsettled, asked in ((True, True), (False, False)):
+        news = {"checks": "x", "inputs": {**inputs, "unsettled": unsettled}, "result": None}
+        assert gate.diff("id", olds, news).changes is asked

@@ -7,10 +7,11 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from botocore.session import get_session
+from pydantic import SecretStr
 from pydantic.alias_generators import to_snake
 
 from migration.clients.aws import Instance
@@ -65,9 +66,11 @@ class World:
     described: dict[str, dict[str, Any]]
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     pods: list[dict[str, Any]] = field(default_factory=list)
+    by_node_only: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[str, Any]] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
     told: list[str] = field(default_factory=list)
+    templates: list[dict[str, Any]] | None = None
 
     def context(self) -> Context:
         clients: Any = SimpleNamespace(aws=self, kubernetes=self)
@@ -140,13 +143,17 @@ class World:
                 "NetworkInterfaces": [{"SubnetId": "subnet-1"}],
                 "SecurityGroupIds": ["sg-1"],
             }
-            return {"LaunchTemplateVersions": [{"LaunchTemplateData": data}]}
+            found = [{"LaunchTemplateData": data}] if self.templates is None else self.templates
+            return {"LaunchTemplateVersions": found}
 
         return SimpleNamespace(describe_launch_template_versions=versions)
 
     # Kubernetes.
 
-    def list(self, kind: Kind) -> list[dict[str, Any]]:
+    def list(self, kind: Kind, *, fields: str = "") -> list[dict[str, Any]]:
+        if kind == PODS and fields:
+            on = fields.removeprefix("spec.nodeName=")
+            return [pod for pod in [*self.pods, *self.by_node_only] if pod["spec"]["nodeName"] == on]
         if kind == PODS:
             return self.pods
         assert kind == NODES
@@ -169,6 +176,14 @@ class World:
         metadata = {"namespace": "apps", "name": name, "uid": name, "ownerReferences": [reference]}
         self.pods.append({"metadata": metadata, "spec": {"nodeName": node}, "status": {"phase": "Running"}})
 
+    def unlisted(self) -> None:
+        """EC2 lists no instance, though the groups want some."""
+        for item in self.described.values():
+            item["Instances"] = []
+
+    def unchanged(self) -> bool:
+        return not [name for name, _ in self.calls if name != "versions"]
+
 
 def noted(**groups: str) -> GroupNoteInputs:
     return GroupNoteInputs(**COMMON, side="legacy", groups=groups)
@@ -184,7 +199,7 @@ def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags(
     result = note.run(noted(pool="a"), None, world.context())
     template = Template(
         image_id="ami-1",
-        user_data="I2Nsb3VkLWNvbmZpZw==",
+        user_data=SecretStr("I2Nsb3VkLWNvbmZpZw=="),
         iam_instance_profile=InstanceProfile(name="worker"),
         block_device_mappings=(BlockDevice(device_name="/dev/sda1", ebs=Ebs(volume_size=20)),),
     )
@@ -222,6 +237,13 @@ def test_what_can_not_be_noted_is_refused_by_name() -> None:
         note.run(noted(one="a"), None, World({"a": group("a", LaunchTemplate=None)}).context())
 
 
+def test_a_template_without_the_groups_version_is_refused_by_name() -> None:
+    world = World({"a": group("a")})
+    world.templates = []
+    with pytest.raises(Permanent, match=r"launch template lt-1 of group a has no version \$Latest"):
+        note.run(noted(one="a"), None, world.context())
+
+
 def lower(name: str) -> str:
     return name[:1].lower() + name[1:]
 
@@ -250,6 +272,7 @@ def test_a_template_holds_whatever_aws_says_of_one(key: str) -> None:
     assert answered == held(Template.model_fields[to_snake(key)].annotation)
 
 
+SIZE = GroupSize(group="old", min=1, desired=2)
 HELD = AutoscalerHoldInputs(**COMMON, wanted="held", old_groups=("old",), new_groups={"new": Size(min=1, desired=2)})
 RELEASED = HELD.model_copy(update={"wanted": "released"})
 
@@ -329,6 +352,7 @@ def scaled_world() -> World:
     world = World({"old": group("old")})
     world.node("n0", "i-old0")
     world.node("n1", "i-old1")
+    world.pod("elsewhere", "new-0")
     return world
 
 
@@ -373,23 +397,23 @@ def test_back_at_the_recorded_size_the_hold_still_stands() -> None:
     assert suspended(world.described["old"]) == {"Launch"}
 
 
-def tainting(wanted: Literal["tainted", "clear"], join_seconds: int = 120) -> TaintInputs:
-    return TaintInputs(**COMMON, wanted=wanted, groups=("old",), side="legacy", join_seconds=join_seconds)
+TAINTED = TaintInputs(**COMMON, wanted="tainted", groups=("old",), side="legacy", join_seconds=120)
+CLEAR = TAINTED.model_copy(update={"wanted": "clear"})
 
 
 def test_every_node_of_the_groups_is_tainted_once_and_cleared_again() -> None:
     world = scaled_world()
     world.node("other", "i-else")
-    first = taint.run(tainting("tainted"), None, world.context())
+    first = taint.run(TAINTED, None, world.context())
     assert first == TaintResult(wanted="tainted", nodes=("n0", "n1"), changed=2, missing=())
     assert world.nodes["n0"]["spec"]["taints"] == [TAINT]
     assert "taints" not in world.nodes["other"]["spec"]
-    assert taint.run(tainting("tainted"), None, world.context()).changed == 0
-    taint.run(tainting("clear"), None, world.context())
+    assert taint.run(TAINTED, None, world.context()).changed == 0
+    taint.run(CLEAR, None, world.context())
     assert world.nodes["n0"]["spec"]["taints"] == []
 
 
-def test_a_node_that_joins_late_is_tainted_too_and_one_that_never_does_is_named() -> None:
+def test_a_node_that_joins_late_is_tainted_too() -> None:
     world = scaled_world()
     del world.nodes["n1"]
     sleep = world.sleep
@@ -400,8 +424,107 @@ def test_a_node_that_joins_late_is_tainted_too_and_one_that_never_does_is_named(
             world.node("n1", "i-old1")
 
     world.sleep = joins
-    assert taint.run(tainting("tainted"), None, world.context()).nodes == ("n0", "n1")
+    assert taint.run(TAINTED, None, world.context()).nodes == ("n0", "n1")
+
+
+def test_an_instance_that_never_becomes_a_node_is_named_and_nothing_is_tainted() -> None:
     lonely = scaled_world()
     del lonely.nodes["n1"]
-    result = taint.run(tainting("tainted", join_seconds=5), None, lonely.context())
-    assert (result.nodes, result.missing) == (("n0",), ("i-old1",))
+    with pytest.raises(Permanent, match=r"1 running instances have no Node in the cluster: i-old1 of old; .*terminate"):
+        taint.run(TAINTED.model_copy(update={"join_seconds": 5}), None, lonely.context())
+    assert lonely.unchanged()
+    assert 5 <= lonely.clock.now < 7
+
+
+def test_a_way_back_clears_the_nodes_there_are_and_names_the_instance_without_one() -> None:
+    world = scaled_world()
+    taint.run(TAINTED, None, world.context())
+    del world.nodes["n1"]
+    result = taint.run(CLEAR, None, world.context())
+    assert (result.nodes, result.missing, world.nodes["n0"]["spec"]["taints"]) == (("n0",), ("i-old1",), [])
+
+
+OPERATIONS = {
+    "taint": lambda world: taint.run(TAINTED, None, world.context()),
+    "clear": lambda world: taint.run(CLEAR, None, world.context()),
+    "zero": lambda world: scale.run(ZERO, None, world.context()),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_with_another_clusters_kubeconfig_nothing_is_changed_and_the_kubeconfig_is_named(operation: str) -> None:
+    world = scaled_world()
+    world.nodes = {}
+    world.node("twin-0", "i-twin0")
+    with pytest.raises(Permanent, match=r"none of 2 running instances \(i-old0 of old, .*migration:kubeconfig"):
+        OPERATIONS[operation](world)
+    assert world.unchanged()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_groups_that_do_not_exist_are_refused_by_name(operation: str) -> None:
+    world = scaled_world()
+    del world.described["old"]
+    with pytest.raises(Permanent, match="groups old don't exist in this account and region; correct migration:pools"):
+        OPERATIONS[operation](world)
+    assert world.unchanged()
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_groups_that_want_instances_where_ec2_lists_none_are_refused(operation: str) -> None:
+    world = scaled_world()
+    world.unlisted()
+    still = world.clock
+    world.sleep = still.sleep
+    with pytest.raises(Permanent, match=r"groups old want 2 instances and EC2 lists none"):
+        OPERATIONS[operation](world)
+    assert world.unchanged()
+
+
+def test_retired_groups_may_be_gone() -> None:
+    gone = World({})
+    ended = {"ended": ("old",)}
+    assert taint.run(TAINTED.model_copy(update=ended), None, gone.context()).nodes == ()
+    assert scale.run(ZERO.model_copy(update=ended), None, gone.context()).ended == 0
+
+
+def test_a_group_with_an_instance_that_has_no_node_is_not_scaled_to_zero() -> None:
+    world = scaled_world()
+    del world.nodes["n1"]
+    with pytest.raises(Permanent, match=r"i-old1 of old; what runs there can't be seen"):
+        scale.run(ZERO, None, world.context())
+    assert world.unchanged()
+
+
+def test_a_pod_that_only_a_look_at_its_node_shows_keeps_the_group() -> None:
+    world = scaled_world()
+    world.pod("web", "n1")
+    world.by_node_only, world.pods = world.pods[-1:], world.pods[:-1]
+    with pytest.raises(Permanent, match="apps/web on n1"):
+        scale.run(ZERO, None, world.context())
+    assert world.unchanged()
+
+
+def test_where_no_pod_is_listed_at_all_no_node_counts_as_empty() -> None:
+    world = scaled_world()
+    world.pods = []
+    with pytest.raises(Permanent, match="lists no pod at all"):
+        scale.run(ZERO, None, world.context())
+    assert world.unchanged()
+
+
+def test_a_held_group_that_is_gone_while_its_instances_run_is_refused() -> None:
+    world = held_world()
+    hold.run(HELD, None, world.context())
+    del world.described["old"]
+    world.calls.clear()
+    left = [Instance(id="i-9", ip="", zone="", vpc="", group="old", state="running")]
+    world.instances_of_groups = lambda names: left
+    with pytest.raises(Permanent, match=r"groups old don't exist .* i-9 of old run"):
+        hold.run(RELEASED, None, world.context())
+    assert world.unchanged()
+
+
+def test_without_groups_nothing_is_held() -> None:
+    with pytest.raises(Permanent, match="migration:pools is empty"):
+        hold.run(HELD.model_copy(update={"old_groups": ()}), None, held_world().context())

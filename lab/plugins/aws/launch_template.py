@@ -34,8 +34,10 @@ DATA = {
     "metadataOptions": block(
         {
             "httpEndpoint": text(computed=True),
+            "httpProtocolIpv6": text(computed=True),
             "httpPutResponseHopLimit": number(computed=True),
             "httpTokens": text(computed=True),
+            "instanceMetadataTags": text(computed=True),
         },
         computed=True,
     ),

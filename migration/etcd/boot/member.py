@@ -3,11 +3,13 @@
 
 Runs on the machine itself with the image's python3, boto3 and cryptography. Nothing but this service starts etcd,
 and the API server starts only once this member has a vote (a learner refuses what an API server asks).
+`member-boot renew`, by a timer, gives certificates a new year before they end.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import ipaddress
 import json
 import os
@@ -20,6 +22,7 @@ import urllib.request
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,13 +32,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 IDENTITY: dict[str, Any] = json.loads(pathlib.Path("/etc/kubernetes/member.json").read_text())
+PORTS: dict[str, int] = IDENTITY["ports"]
 ETC = pathlib.Path("/etc/kubernetes")
 PKI = ETC / "pki"
 ETCD = pathlib.Path("/var/lib/etcd")
 JOINED = ETCD / "membership"  # whose data lies beside it: an id of etcd's
+PEERS = ETCD / "peers"  # addresses of the members at the time it joined
 DEVICE = "/dev/xvdf"
+NEW_VOLUME = "migration:new-volume"  # the tag of a volume that was made for this member, and may be formatted
+BLANK_BYTES = 1 << 20  # no file system, partition table or RAID begins further in
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
 SERVERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+CLIENTS = ("controller-manager", "scheduler")
 YEAR = timedelta(days=365)
 T = TypeVar("T")
 
@@ -91,11 +99,20 @@ def put(path: pathlib.Path, content: str | bytes, mode: int = 0o600) -> None:
     fresh.replace(path)
 
 
+def blank() -> bool:
+    """Whether DEVICE is there and nothing is on it: blkid finds nothing (2 says so, anything else is a failure or a
+    find), and its first bytes are read and are zero."""
+    probed = subprocess.run(["blkid", "-p", DEVICE], stdout=subprocess.DEVNULL).returncode
+    zero = subprocess.run(["cmp", "--quiet", f"--bytes={BLANK_BYTES}", DEVICE, "/dev/zero"]).returncode
+    log(f"{DEVICE}: blkid ended with {probed} (2: finds nothing), cmp with {zero} (0: begins with zeroes)")
+    return probed == 2 and zero == 0
+
+
 def own_volume(ec2: Any, instance: str) -> None:
-    """This member's own volume, found by tag, attached here, formatted if blank, mounted."""
+    """This member's own volume, found by tag, attached here, mounted; formatted only if it is new and blank."""
     tags = [{"Name": f"tag:{key}", "Values": [value]} for key, value in IDENTITY["volume_tags"].items()]
 
-    def attached() -> str | None:
+    def attached() -> dict[str, Any] | None:
         volumes = ec2.describe_volumes(Filters=tags)["Volumes"]
         if len(volumes) != 1:
             log(f"{len(volumes)} volumes carry {IDENTITY['volume_tags']}, one is wanted")
@@ -104,16 +121,28 @@ def own_volume(ec2: Any, instance: str) -> None:
         if not where:
             ec2.attach_volume(VolumeId=volumes[0]["VolumeId"], InstanceId=instance, Device=DEVICE)
             return None
-        return volumes[0]["VolumeId"] if where == [instance] and volumes[0]["State"] == "in-use" else None
+        return volumes[0] if where == [instance] and volumes[0]["State"] == "in-use" else None
 
     def mounted() -> bool:
         if subprocess.run(["mountpoint", "-q", str(ETCD)]).returncode == 0:
             return True
-        if subprocess.run(["blkid", DEVICE], stdout=subprocess.DEVNULL).returncode != 0:
+        if subprocess.run(["mount", DEVICE, str(ETCD)]).returncode == 0:
+            return True
+        if not new:
+            log(f"{DEVICE} can't be mounted, and its volume has no tag {NEW_VOLUME}=true: it isn't formatted")
+        elif not blank():
+            log(
+                f"{DEVICE} can't be mounted and isn't blank: it isn't formatted; look what is on it (blkid -p, hexdump)"
+            )
+        else:
+            log(f"{DEVICE} is new and blank: formatting it")
             subprocess.run(["mkfs.ext4", "-q", DEVICE], check=False)
-        return subprocess.run(["mount", DEVICE, str(ETCD)]).returncode == 0
+            return subprocess.run(["mount", DEVICE, str(ETCD)]).returncode == 0
+        time.sleep(3)
+        return False
 
-    wait_for("the volume", attached)
+    volume = wait_for("the volume", attached)
+    new = {"Key": NEW_VOLUME, "Value": "true"} in volume.get("Tags", [])
     ETCD.mkdir(parents=True, exist_ok=True)
     wait_for("the mount", mounted)
     (ETCD / "data").mkdir(mode=0o700, exist_ok=True)
@@ -140,10 +169,16 @@ class Authority:
         self._key = loaded
 
     def certify(
-        self, name: str, group: str | None = None, names: Iterable[str] = (), server: bool = False
+        self,
+        name: str,
+        group: str | None = None,
+        names: Iterable[str] = (),
+        server: bool = False,
+        key: Any = None,
     ) -> tuple[bytes, bytes]:
-        """A fresh key and its certificate, both PEM. Every certificate is a client's; `server` adds the other use."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        """A certificate and its key, a fresh one if none is given, both PEM. Every certificate is a client's; `server`
+        adds the other use."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
         if group:
             subject.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
@@ -155,7 +190,7 @@ class Authority:
             public_key=key.public_key(),
             serial_number=x509.random_serial_number(),
             not_valid_before=now - timedelta(minutes=10),
-            not_valid_after=now + YEAR,
+            not_valid_after=min(now + YEAR, life(self._certificate)[1]),
         ).add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         if names:
             wanted = [subject_name(item) for item in dict.fromkeys(names)]
@@ -169,44 +204,97 @@ class Authority:
         )
 
 
+def life(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+    """Its first and last moment; an image's cryptography may be too old for those with a time zone."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    zone = timezone.utc  # noqa: UP017 - as above
+    return certificate.not_valid_before.replace(tzinfo=zone), certificate.not_valid_after.replace(tzinfo=zone)
+
+
+def old_key(path: pathlib.Path) -> Any:
+    """The key that is there already, or None. A renewed certificate keeps it, so that whoever reads both at any
+    moment reads a pair."""
+    return serialization.load_pem_private_key(path.read_bytes(), password=None) if path.exists() else None
+
+
 def make_pki(ssm: Any, address: str) -> None:
     """Keys are made here and stay here; what is there already is left alone, so a restart changes no certificate."""
     done = PKI / "complete"
-    if done.exists():
-        return
+    if not done.exists():
+        issue(ssm, address)
+        put(done, "")
+
+
+def issue(ssm: Any, address: str, before_last: Callable[[], None] = lambda: None) -> None:
+    """All certificates anew, with the keys that are there, and what comes from the cluster as it is."""
     cluster, etcd, proxy = Authority(ssm, "ca"), Authority(ssm, "etcd-ca"), Authority(ssm, "front-proxy-ca")
-    # Kubernetes advertises no loopback address: a rehearsal on one machine writes it as 10.x.
-    advertised = f"10.{address.split('.', 1)[1]}" if address.startswith("127.") else address
-    own = [address, advertised, "127.0.0.1", "localhost"]
-    issued = {
-        "apiserver": cluster.certify("kube-apiserver", names=[*IDENTITY["api_names"], *own], server=True),
-        "apiserver-kubelet-client": cluster.certify("kube-apiserver-kubelet-client", group="system:masters"),
-        "front-proxy-client": proxy.certify("front-proxy-client"),
-        "apiserver-etcd-client": etcd.certify("kube-apiserver-etcd-client"),
-        # The JSON gateway uses the server's certificate as a client: hence both uses.
-        "etcd/server": etcd.certify(IDENTITY["member"], names=own, server=True),
-        "etcd/peer": etcd.certify(IDENTITY["member"], names=[address], server=True),
-    }
-    for name, (certificate, key) in issued.items():
-        put(PKI / f"{name}.crt", certificate, 0o644)
-        put(PKI / f"{name}.key", key)
+    own = [address, "127.0.0.1", "localhost"]
+    member, api = IDENTITY["member"], [*IDENTITY["api_names"], *own]
+
+    def pair(path: str, authority: Authority, name: str, **how: Any) -> None:
+        file = PKI / f"{path}.key"
+        certificate, key = authority.certify(name, key=old_key(file), **how)
+        put(file, key)
+        put(PKI / f"{path}.crt", certificate, 0o644)
+
+    pair("apiserver", cluster, "kube-apiserver", names=api, server=True)
+    pair("apiserver-kubelet-client", cluster, "kube-apiserver-kubelet-client", group="system:masters")
+    pair("front-proxy-client", proxy, "front-proxy-client")
+    # The JSON gateway uses the server's certificate as a client: hence both uses.
+    pair("etcd/server", etcd, member, names=own, server=True)
+    pair("etcd/peer", etcd, member, names=[address], server=True)
     for name, authority in (("ca", cluster), ("etcd/ca", etcd), ("front-proxy-ca", proxy)):
         put(PKI / f"{name}.crt", authority.pem, 0o644)
     for target, source in ((PKI / "sa.key", "sa.key"), (PKI / "sa.pub", "sa.pub"),
                            (ETC / "encryption.yaml", "encryption.yaml")):  # fmt: skip
         name = f"/{IDENTITY['cluster']}/pki/{source}"
         put(target, wait_for(name, lambda name=name: parameter(ssm, name)))
-    for name in ("controller-manager", "scheduler"):
+    for name in CLIENTS:
         certificate, key = cluster.certify(f"system:kube-{name}")
         put(ETC / f"{name}.kubeconfig", kubeconfig(address, cluster.pem.encode(), certificate, key))
-    put(done, "")
+    before_last()
+    # By its end a renewal tells whether all of this was done.
+    pair("apiserver-etcd-client", etcd, "kube-apiserver-etcd-client")
+
+
+def due(certificate: x509.Certificate, now: datetime) -> bool:
+    """Whether less than a third of its life is left; up to a month later by the member's name, so that not all
+    members of a cluster are renewed in one night."""
+    begin, end = life(certificate)
+    spread = hashlib.sha256(IDENTITY["member"].encode()).digest()[0] / 256
+    return end - now < (end - begin) * (1 / 3 - spread / 12)
+
+
+def renew(ssm: Any, address: str) -> None:
+    """New certificates for the same keys, when it is time.
+
+    etcd and the API server read theirs from disk anew (etcd at every handshake, for its peers and clients; the API
+    server within a minute for serving, five for its clients), so neither is restarted. The controller manager and the
+    scheduler don't: they are, one after the other; another member's takes over meanwhile.
+    """
+    if not (PKI / "complete").exists():
+        log("this member has no certificates yet")
+        return
+    certificate = x509.load_pem_x509_certificate((PKI / "apiserver-etcd-client.crt").read_bytes())
+    if not due(certificate, datetime.now(timezone.utc)):  # noqa: UP017 - as above
+        log(f"certificates are good until {life(certificate)[1]:%Y-%m-%d}")
+        return
+
+    def restart() -> None:
+        for name in CLIENTS:
+            subprocess.run(["systemctl", "try-restart", f"kube-{name}"], check=True)
+            time.sleep(30)
+
+    issue(ssm, address, restart)
+    log("certificates are renewed")
 
 
 def kubeconfig(address: str, authority: bytes, certificate: bytes, key: bytes) -> str:
     """To this machine's own API server; JSON is YAML."""
     text = {name: base64.b64encode(value).decode() for name, value in
             (("ca", authority), ("certificate", certificate), ("key", key))}  # fmt: skip
-    server = {"server": f"https://{address}:6443", "certificate-authority-data": text["ca"]}
+    server = {"server": f"https://{address}:{PORTS['api']}", "certificate-authority-data": text["ca"]}
     user = {"client-certificate-data": text["certificate"], "client-key-data": text["key"]}
     return json.dumps({
         "apiVersion": "v1", "kind": "Config", "current-context": "own",
@@ -216,17 +304,67 @@ def kubeconfig(address: str, authority: bytes, certificate: bytes, key: bytes) -
     })  # fmt: skip
 
 
-def votes(address: str) -> bool:
-    """Whether this member is started and no learner any more; asked of its own etcd."""
+def ask_etcd(address: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """One call of etcd's JSON gateway; raises OSError or ValueError where it isn't answered."""
     trust = ssl.create_default_context(cafile=str(PKI / "etcd/ca.crt"))
     trust.load_cert_chain(str(PKI / "apiserver-etcd-client.crt"), str(PKI / "apiserver-etcd-client.key"))
-    ask = urllib.request.Request(f"https://{address}:2379/v3/maintenance/status", data=b"{}", method="POST")
+    url = f"https://{address}:{PORTS['clients']}/v3/{path}"
+    ask = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
+    with urllib.request.urlopen(ask, timeout=3, context=trust) as answer:
+        return json.load(answer)
+
+
+def votes(address: str) -> bool:
+    """Whether this member is started and no learner any more; asked of its own etcd."""
     try:
-        with urllib.request.urlopen(ask, timeout=3, context=trust) as answer:
-            status = json.load(answer)
+        status = ask_etcd(address, "maintenance/status", {})
     except (OSError, ValueError):
         return False
     return not status.get("isLearner", False) and status.get("leader", "0") != "0"
+
+
+def others(ec2: Any, address: str) -> list[str]:
+    """Addresses where other members may be: this program's machines, and those that were there when this one joined."""
+    mine = [{"Name": "tag:migration:cluster", "Values": [IDENTITY["cluster"]]},
+            {"Name": "tag:migration:role", "Values": ["control-plane"]},
+            {"Name": "instance-state-name", "Values": ["running"]}]  # fmt: skip
+    found = [one.get("PrivateIpAddress") for reservation in ec2.describe_instances(Filters=mine)["Reservations"]
+             for one in reservation["Instances"]]  # fmt: skip
+    before: list[str] = json.loads(PEERS.read_text()) if PEERS.exists() else []
+    return [one for one in dict.fromkeys([*found, *before]) if one and one != address]
+
+
+def heal(ec2: Any, address: str) -> None:
+    """A machine that was replaced has the data and another address: the others learn it before etcd starts.
+
+    Only for a voter: etcd may forget that a member is a learner when it is updated (etcd issue 21694), and a swap adds
+    a learner anew.
+    """
+    if not JOINED.exists() or not (ETCD / "data" / "member").exists():
+        return
+    joined, url = JOINED.read_text(), f"https://{address}:{PORTS['peers']}"
+
+    def known() -> bool:
+        for other in others(ec2, address):
+            try:
+                members = ask_etcd(other, "cluster/member/list", {"linearizable": True})["members"]
+                own = next((one for one in members if one["ID"] == joined), None)
+                if own is None:
+                    log(f"{joined} isn't in etcd's list: a swap adds this machine anew, or nobody does")
+                elif own.get("peerURLs") != [url] and not own.get("isLearner"):
+                    ask_etcd(other, "cluster/member/update", {"ID": joined, "peerURLs": [url]})
+                    log(f"{joined} is at {url} now, not at {own.get('peerURLs')}")
+                return True
+            except (OSError, ValueError) as error:
+                log(f"etcd at {other}: {error}")
+        return False
+
+    # Members that come up all at once can't answer each other, and needn't: their data knows their addresses.
+    for _ in range(10):
+        if known():
+            return
+        time.sleep(1)
+    log("no other member says where this one should be: starting as the data says")
 
 
 def ticket(ssm: Any) -> dict[str, str] | None:
@@ -258,9 +396,9 @@ def join(ssm: Any, address: str) -> str:
     settings = {
         "PRIVATE_IP": address,
         "MEMBER_NAME": IDENTITY["member"],
-        "ETCD_INITIAL_CLUSTER": f"{IDENTITY['member']}=https://{address}:2380",
+        "ETCD_INITIAL_CLUSTER": f"{IDENTITY['member']}=https://{address}:{PORTS['peers']}",
         "ETCD_INITIAL_CLUSTER_STATE": "existing",
-        "API_ETCD_SERVERS": "https://127.0.0.1:2379",
+        "API_ETCD_SERVERS": f"https://127.0.0.1:{PORTS['clients']}",
     }
     found = wait_for("the tickets", lambda: (ticket(ssm),))[0]
     set_aside(found)
@@ -270,6 +408,8 @@ def join(ssm: Any, address: str) -> str:
         settings["ETCD_INITIAL_CLUSTER"] = found["initial_cluster"]
         settings["ETCD_INITIAL_CLUSTER_STATE"] = found["state"]
         put(JOINED, found.get("member_id", ""))
+        urls = [part.partition("=")[2] for part in found["initial_cluster"].split(",")]
+        put(PEERS, json.dumps([urlsplit(url).hostname for url in urls]))
     put(ETC / "member.env", "".join(f"{key}={value}\n" for key, value in settings.items()), 0o644)
     subprocess.run(["systemctl", "daemon-reload"], check=True)
     subprocess.run(["systemctl", "start", "etcd"], check=True)
@@ -290,9 +430,13 @@ def vote(ssm: Any, address: str) -> None:
 def main() -> None:
     address = wait_for("this machine's metadata", lambda: metadata("local-ipv4"))
     session: Any = boto3.Session(region_name=IDENTITY["region"])
-    ssm = session.client("ssm")
-    own_volume(session.client("ec2"), metadata("instance-id"))
+    ssm, ec2 = session.client("ssm"), session.client("ec2")
+    if sys.argv[1:] == ["renew"]:
+        renew(ssm, address)
+        return
+    own_volume(ec2, metadata("instance-id"))
     make_pki(ssm, address)
+    heal(ec2, address)
     vote(ssm, address)
     for name in SERVERS:
         subprocess.run(["systemctl", "start", name], check=True)

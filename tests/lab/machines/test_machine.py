@@ -201,7 +201,8 @@ def test_a_volume_is_formatted_once_and_keeps_its_data_for_the_next_machine(tmp_
         await one.boot()
         target = one.root / "var/lib/etcd"
         target.mkdir(parents=True)
-        assert (await one.call("blkid", ["/dev/xvdf"])).code == 2
+        assert (await one.call("blkid", ["-p", "/dev/xvdf"])).code == 2
+        assert (await one.call("cmp", ["--quiet", "--bytes=1048576", "/dev/xvdf", "/dev/zero"])).code == 0
         assert (await one.call("mount", ["/dev/xvdf", str(target)])).code == 32
         assert (await one.call("mkfs.ext4", ["-q", "/dev/xvdf"])).code == 0
         assert (await one.call("mkfs.ext4", ["/dev/xvdf"])).code == 1
@@ -212,6 +213,20 @@ def test_a_volume_is_formatted_once_and_keeps_its_data_for_the_next_machine(tmp_
         assert (await one.call("umount", [str(target)])).code == 0
         assert list(target.iterdir()) == []
         assert (await one.call("blkid", ["/dev/xvdf"])).code == 0
+        assert (await one.call("cmp", ["--quiet", "--bytes=1048576", "/dev/xvdf", "/dev/zero"])).code == 1
+
+    asyncio.run(run())
+
+
+def test_a_timer_is_enabled_and_one_that_is_not_there_is_not(tmp_path: Path) -> None:
+    async def run() -> None:
+        one = machine(tmp_path, {})
+        await one.boot()
+        unit = one.root / "etc/systemd/system/daily.timer"
+        unit.parent.mkdir(parents=True)
+        unit.write_text("[Timer]\nOnCalendar=daily\n")
+        assert (await one.call("systemctl", ["enable", "--now", "daily.timer"])).code == 0
+        assert (await one.call("systemctl", ["enable", "--now", "other.timer"])).code == 5
 
     asyncio.run(run())
 

@@ -115,11 +115,12 @@ class Engine:
     folder: Path
     env: dict[str, str]
 
-    def run(self, *arguments: str, ok: bool = True, **extra: str) -> str:
+    def run(self, *arguments: str, ok: bool = True, stdin: str = "", **extra: str) -> str:
         done = subprocess.run(
             ["pulumi", *arguments, "--non-interactive", "--color", "never"],
             cwd=self.folder,
             env={**self.env, **extra},
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=110,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
+from tests.lab.plugins.cluster import kubeconfig, pair, recorded, served
 from tests.lab.plugins.driving import engine_in, environment
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
@@ -28,7 +30,7 @@ from providers.operations import ApiTargets
 
 ApiTargets("api-targets", ApiTargetsInputs(
     cluster="pet",
-    connection=Connection(region="eu-central-1"),
+    connection=Connection(region="eu-central-1", kubeconfig=os.environ["KUBECONFIG"]),
     timeout_seconds=int(os.environ["SECONDS_EACH"]),
     target_group=os.environ["TARGET_GROUP"],
     port=int(os.environ["PORT"]),
@@ -57,15 +59,22 @@ def targets(elb: Any, arn: str) -> list[tuple[str, str]]:
     return [(item["Target"]["Id"], item["TargetHealth"]["State"]) for item in found]
 
 
-def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twice(tmp_path: Path, aws_url: str) -> None:
-    ec2, elb = (
-        boto3.client(
-            name, region_name=REGION, endpoint_url=aws_url, aws_access_key_id="lab", aws_secret_access_key="lab"
-        )
-        for name in ("ec2", "elbv2")
-    )
+@pytest.fixture
+def access(tmp_path: Path) -> Iterator[Path]:
+    with served() as url:
+        path = tmp_path / "kubeconfig"
+        path.write_text(kubeconfig(url, *pair()))
+        yield path
+
+
+def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twice(
+    tmp_path: Path, aws_url: str, access: Path
+) -> None:
+    session: Any = boto3.Session("lab", "lab", region_name=REGION)
+    ec2, elb, ssm = (session.client(name, endpoint_url=aws_url) for name in ("ec2", "elbv2", "ssm"))
+    recorded(ssm)
     arn = target_group(elb, ec2)
-    asked = {"TARGET_GROUP": arn, "SECONDS_EACH": "90", "PORT": "6443"}
+    asked = {"TARGET_GROUP": arn, "SECONDS_EACH": "90", "PORT": "6443", "KUBECONFIG": str(access)}
     engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), **asked, "PYTHONPATH": str(REPOSITORY)})
     first = subprocess.Popen(
         ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from migration.contracts.base import Inputs, Result
 from migration.contracts.gates import CheckResult, GateInputs, GateResult, IngressQuiet, SideRef
@@ -40,7 +41,7 @@ from migration.contracts.workers import (
     Template,
     WorkerScaleResult,
 )
-from migration.settings.model import DnsRecord
+from migration.settings.model import AcceptedFlows, DnsRecord
 from providers import operations
 from tests.samples import COMMON, DRAIN_RULES
 
@@ -137,9 +138,11 @@ STATES: list[tuple[str, dict[str, Any], Inputs, bool]] = [
             from_side="legacy",
             to_side="main",
             owner="migration/default",
+            fixed="packed",
             command="pulumi up -s other.stage-{stage}",
         ),
-        False,
+        # Which cluster and which stack this is, and what must not change, wasn't recorded yet.
+        True,
     ),
     (
         "Drain",
@@ -198,7 +201,7 @@ STATES: list[tuple[str, dict[str, Any], Inputs, bool]] = [
                     ttl=2,
                     metric_period_seconds=60,
                     quiet_periods=3,
-                    allow_traffic=False,
+                    accepted=AcceptedFlows(),
                 ),
             ),
         ),
@@ -292,7 +295,7 @@ RESULTS: list[tuple[dict[str, Any], Result]] = [
                                 ebs=Ebs(volume_size=64, volume_type="gp3", encrypted=True, delete_on_termination=True),
                             ),
                         ),
-                        user_data="I2Nsb3VkLWNvbmZpZw==",
+                        user_data=SecretStr("I2Nsb3VkLWNvbmZpZw=="),
                     ),
                 )
             }

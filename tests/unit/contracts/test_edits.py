@@ -60,7 +60,7 @@ def test_without_an_edit_nothing_runs() -> None:
 
 MANNERS: dict[str, dict[str, Any]] = {
     "limits": {
-        "limits.gateSeconds": 60,
+        "limits.gateSeconds": 200,
         "limits.swapSeconds": 60,
         "limits.joinSeconds": 60,
         "limits.metricPeriodSeconds": 30,
@@ -80,13 +80,12 @@ MANNERS: dict[str, dict[str, Any]] = {
     "reach": {
         "etcd.snapshots": "/elsewhere",
         "etcd.certificates": "/elsewhere",
-        "etcd.access": "ssm",
         "kubeconfig": "/elsewhere",
         "traffic.newTrafficPercent": 10,
     },
     "what no operation of this stage is given": {
         "podCidr": "100.80.0.0/16",
-        "operatorNetworks": [],
+        "operatorNetworks": ["10.50.1.0/24"],
         "keep": [],
         "retire": [],
         "tags": {"Owner": "platform"},
@@ -106,14 +105,14 @@ WANTED = [
     ("traffic.ttl", 10, {"names", "gate-before"}),
     ("traffic.records.0.ttl", 30, {"names"}),
     ("etcd.clientPort", 2390, {*SWAPS, "gate-before", "gate-after"}),
-    ("etcd.peerPort", 2391, {*SWAPS, "gate-before", "gate-after"}),
+    ("etcd.peerPort", 2391, SWAPS),
     ("api.port", 7443, {"api-targets", *SWAPS}),
     ("controlPlaneMoved", 1, {"swap-b", "swap-c", "gate-after"}),
-    ("members.0.address", "10.0.0.11", {"api-targets", "swap-a"}),
+    ("members.0.address", "10.0.0.11", {"api-targets", "swap-a", "gate-before"}),
     ("members.0.group", "master-x.pet", {"legacy-member-groups", "swap-a", "gate-before", "gate-after"}),
     ("ingress.namespace", "elsewhere", {"ingress-policy"}),
     ("ingress.externalTrafficPolicy", "Cluster", {"ingress-policy"}),
-    ("allowTrafficOnOldBalancers", True, {"gate-before"}),
+    ("traffic.acceptedFlows", {"api": {"active": 5, "why": "kubelets"}}, {"gate-before"}),
     (
         "pools.0.group",
         "nodes-x.pet",

@@ -10,7 +10,7 @@ import pytest
 
 from migration import __main__ as cli
 from migration.discover.write import write
-from migration.stages.record import begin
+from migration.stages.record import Who, begin
 from migration.status import lines, observe
 
 SIDES: dict[str, Any] = {"from_side": "legacy", "to_side": "main", "command": "pulumi up"}
@@ -53,11 +53,13 @@ def test_the_record_is_shown_and_taken_over(legacy: Any, stack: Path, capsys: py
     assert "no migration was begun" in run(capsys, "record", "--file", str(stack))[1]
     assert run(capsys, "record", "--take-over", "--file", str(stack))[0] == 2
     try:
-        begin(legacy.aws, "pet", 1, owner="migration/other", **SIDES)
+        who = Who(owner="migration/other", stack="s-1", cluster_uid="uid", fresh=True, alive=lambda: None)
+        begin(legacy.aws, "pet", 1, who=who, **SIDES)
         assert "driven by migration/other" in run(capsys, "record", "--file", str(stack))[1]
         run(capsys, "record", "--take-over", "--file", str(stack))
         shown = json.loads(run(capsys, "record", "--json", "--file", str(stack))[1])
-        assert shown == {"owner": "migration/default", "from": "legacy", "to": "main", "reached": 0, "tried": 1}
+        assert (shown["owner"], shown["stack"]) == ("migration/default", None)
+        assert (shown["reached"], shown["tried"], shown["clusterUid"]) == (0, 1, "uid")
     finally:
         legacy.aws.ssm.delete_parameter(Name=name)
 

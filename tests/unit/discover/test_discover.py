@@ -11,7 +11,7 @@ import yaml
 from migration import __main__ as cli
 from migration.discover.write import write
 from migration.runtime.deadline import Permanent
-from migration.settings import load_file
+from migration.settings import ConfigurationError, load_file
 
 
 def test_the_file_it_writes_is_valid_unedited(legacy: Any, tmp_path: Path) -> None:
@@ -92,7 +92,37 @@ def test_who_is_connected_is_found_by_the_peering(legacy: Any) -> None:
     found = legacy.discover()
     [corp] = found["connectedNetworks"]
     assert (corp["name"], corp["cidr"], len(corp["routeTables"])) == ("corp", "127.50.0.0/16", 1)
-    assert found["operatorNetworks"] == ["127.50.0.0/16"]
+
+
+def test_nobody_is_let_in_to_etcd_who_was_not_named(legacy: Any) -> None:
+    # The control plane's group lets the office in to the API, and the office is connected: neither is etcd.
+    assert legacy.discover(operator_networks=())["operatorNetworks"] == []
+    assert legacy.discover(operator_networks=("127.50.7.0/24",))["operatorNetworks"] == ["127.50.7.0/24"]
+
+
+def test_the_file_is_written_and_says_what_only_the_operator_can(
+    legacy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "migration.discover.run.discover", lambda _clients, _options: legacy.discover(operator_networks=())
+    )
+    path = tmp_path / "Pulumi.prod.yaml"
+    arguments = ["discover", "--cluster", "pet", "--vpc", legacy.vpc, "--region", "eu-central-1", "--output", str(path)]
+    assert cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "no stage begins before this is said: migration:operatorNetworks is []: nobody could reach etcd" in said
+    assert "pulumi config set --path 'migration:operatorNetworks[0]' CIDR" in said
+    assert "--operator-network CIDR --overwrite" in said
+    assert yaml.safe_load(path.read_text())["config"]["migration:operatorNetworks"] == []
+    assert cli.main(["check", str(path)]) == 2
+    assert "migration:operatorNetworks" in capsys.readouterr().err
+
+
+def test_what_was_said_wrong_is_rejected_though_it_is_the_operators(legacy: Any, tmp_path: Path) -> None:
+    path = tmp_path / "Pulumi.prod.yaml"
+    with pytest.raises(ConfigurationError, match=r"0\.0\.0\.0/0': would open etcd"):
+        write(path, "eu-central-1", legacy.discover(operator_networks=("0.0.0.0/0",)))
+    assert not path.exists()
 
 
 def test_only_what_the_cluster_owns_is_retired(legacy: Any) -> None:

@@ -14,6 +14,7 @@ from migration.gates import Live
 from migration.gates.cleanup import retired
 from migration.operations import retire as operation
 from migration.retire.delete import DELETIONS, LOOK, ORDER, exists, ordered
+from migration.retire.profiles import profiles_in_use
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
 from migration.settings.model import Retired
@@ -104,6 +105,38 @@ def test_a_volume_that_holds_a_clusters_data_is_never_retired(fresh: Any) -> Non
     with pytest.raises(Permanent, match=f"{volume} in migration:retire hold the data of PersistentVolumes"):
         operation.run(inputs(by_hand), None, ctx)
     assert told == []
+
+
+def test_an_instance_profile_that_something_uses_is_refused_before_anything_goes(fresh: Any) -> None:
+    legacy = fresh()
+    found = emptied(legacy)
+    found["retire"].append({"type": "instance-profile", "id": "nodes.pet"})
+    staying = legacy.cloud.ec2.create_launch_template(
+        LaunchTemplateName="nodes-main",
+        LaunchTemplateData={"ImageId": "ami-12c6146b", "IamInstanceProfile": {"Name": "nodes.pet"}},
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    ctx, told = context()
+    with pytest.raises(Permanent, match=r"are in use: launch template nodes-main uses nodes\.pet\. Move those"):
+        operation.run(inputs(found), None, ctx)
+    assert told == []
+    assert all(exists(ctx.clients.aws, item["type"], item["id"]) for item in found["retire"])
+    # The old templates use it as well, but they go along.
+    legacy.cloud.ec2.delete_launch_template(LaunchTemplateId=staying)
+    assert "nodes.pet" in operation.run(inputs(found), None, ctx).deleted
+
+
+def test_an_instance_profile_under_a_machine_that_stays_is_refused(fresh: Any) -> None:
+    legacy = fresh()
+    going = legacy.aws.iam.get_instance_profile(InstanceProfileName="nodes.pet")["InstanceProfile"]["Arn"]
+    subnet = legacy.cloud.ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    machine = legacy.cloud.ec2.run_instances(
+        ImageId="ami-12c6146b", MinCount=1, MaxCount=1, SubnetId=subnet, IamInstanceProfile={"Arn": going}
+    )["Instances"][0]["InstanceId"]
+    found = legacy.discover()
+    items = [Retired(type="instance-profile", id="nodes.pet")]
+    items += [Retired.model_validate(item) for item in found["retire"]]
+    assert profiles_in_use(legacy.aws, items) == [f"instance {machine} uses nodes.pet"]
+    assert profiles_in_use(legacy.aws, items[1:]) == []
 
 
 def test_what_earlier_runs_deleted_stays_named_when_nothing_is_left_to_delete(environment: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from migration.dns.wanted import FULL, Weights, weights_at
 from migration.dns.zone import zone_records
 from migration.operations import dns
 from migration.runtime.context import Context
-from migration.runtime.deadline import Deadline, Permanent
+from migration.runtime.deadline import Deadline, OutOfTime, Permanent
 from migration.settings.model import DnsRecord
 from migration.stages import STAGES
 from tests.samples import COMMON
@@ -125,11 +127,11 @@ def test_a_record_somebody_else_changed_is_refused() -> None:
 
 
 class Clock:
-    """Time that passes only by sleeping."""
+    """Time that passes only by sleeping; `waited` is what wasn't a pause between two looks."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.long_sleeps: list[float] = []
+        self.waited = 0.0
 
     def __call__(self) -> float:
         return self.now
@@ -137,7 +139,7 @@ class Clock:
     def sleep(self, seconds: float) -> None:
         self.now += seconds
         if seconds > 1:  # not a pause between two looks
-            self.long_sleeps.append(seconds)
+            self.waited += seconds
 
 
 @pytest.fixture
@@ -174,11 +176,45 @@ def seen(context: Context, zone_id: str) -> dict[tuple[str, str], int]:
 def test_lowering_the_ttl_waits_out_the_longest_old_one_once(zone: tuple[Context, str, Clock]) -> None:
     context, zone_id, clock = zone
     first = dns.run(inputs(zone_id, "pair"), None, context)
-    assert clock.long_sleeps == [60]
+    assert clock.waited == pytest.approx(60)
     assert first == DnsCutResult(form="pair", ttl=5, changed=("*.apps.pet.internal", "api.pet.internal"))
     second = dns.run(inputs(zone_id, "pair", 50), first, context)
-    assert clock.long_sleeps == [60]
+    assert clock.waited == pytest.approx(60)
     assert second == first.model_copy(update={"changed": ()})
+
+
+DAY = 86_400
+
+
+def inputs_of_a_day(zone_id: str) -> DnsCutInputs:
+    slow = APPS.model_copy(update={"ttl": DAY})
+    return inputs(zone_id, "pair").model_copy(update={"records": (API, slow)})
+
+
+def test_an_old_ttl_of_a_day_is_waited_out_for_a_day_and_whoever_waits_may_be_stopped(
+    zone: tuple[Context, str, Clock],
+) -> None:
+    context, zone_id, clock = zone
+    looks: list[float] = []
+    patient = replace(
+        context,
+        deadline=Deadline(900 + DAY, clock=clock, sleeper=clock.sleep),
+        alive=lambda: looks.append(clock.now),
+    )
+    assert dns.run(inputs_of_a_day(zone_id), None, patient).ttl == 5
+    assert clock.waited == pytest.approx(DAY)
+    assert max(later - earlier for earlier, later in pairwise(looks[1:])) <= 10  # the first is before the change
+
+
+def test_a_ttl_that_the_deadline_would_cut_is_not_said_to_be_waited_out(zone: tuple[Context, str, Clock]) -> None:
+    context, zone_id, clock = zone
+    with pytest.raises(OutOfTime, match=r"old TTL of 86400 s can't be waited out in the \d+ s that are left of 900"):
+        dns.run(inputs_of_a_day(zone_id), None, context)
+    assert clock.waited == 0
+    # The names are what they shall be; the next run finds so, and waits.
+    patient = replace(context, deadline=Deadline(900 + DAY, clock=clock, sleeper=clock.sleep))
+    assert dns.run(inputs_of_a_day(zone_id), None, patient).changed == ()
+    assert clock.waited == pytest.approx(DAY)
 
 
 def test_what_an_earlier_version_waited_out_is_not_waited_out_again(zone: tuple[Context, str, Clock]) -> None:
@@ -186,7 +222,7 @@ def test_what_an_earlier_version_waited_out_is_not_waited_out_again(zone: tuple[
     dns.run(inputs(zone_id, "pair"), None, context)
     kept = {"wanted": "new", "weights": {"legacy": 0, "main": 100}, "ttl": 5, "changed": ["api.pet.internal"]}
     dns.run(inputs(zone_id, "pair"), DnsCutResult.model_validate(kept), context)
-    assert clock.long_sleeps == [60]
+    assert clock.waited == pytest.approx(60)
 
 
 def test_a_second_run_changes_nothing_and_a_killed_one_waits_again(zone: tuple[Context, str, Clock]) -> None:

@@ -166,6 +166,9 @@ def test_a_broken_watch_goes_on_from_the_last_version_and_an_expired_one_lists_a
 
 
 class Aws:
+    def groups(self, names: Sequence[str]) -> dict[str, Any]:
+        return {name: {"AutoScalingGroupName": name, "DesiredCapacity": 1} for name in names}
+
     def instances_of_groups(self, groups: Sequence[str]) -> list[Instance]:
         return [Instance(id="i-1", ip="", zone="", vpc="", group=groups[0], state="running")]
 
@@ -186,8 +189,11 @@ def node(**spec: Any) -> dict[str, Any]:
     return item("n", spec={"providerID": "aws:///z/i-1", **spec}, resourceVersion="1")
 
 
+ELSEWHERE = item("elsewhere", spec={"nodeName": "other"})
+
+
 def test_nodes_without_movable_pods_are_cordoned_and_nothing_else_happens() -> None:
-    api = Api(nodes=[node(), item("other", spec={"providerID": "aws:///z/i-9"})])
+    api = Api(nodes=[node(), item("other", spec={"providerID": "aws:///z/i-9"})], pods=[ELSEWHERE])
     result = run(api)
     assert [name for name, _ in api.patches] == ["n"]
     assert api.patches[0][1]["spec"] == {"taints": [TAINT], "unschedulable": True}
@@ -209,6 +215,59 @@ def test_blocked_pods_end_the_operation_with_every_name() -> None:
 
 
 def test_ingress_pods_that_can_not_be_told_are_refused() -> None:
-    api = Api(nodes=[node()])
+    api = Api(nodes=[node()], pods=[ELSEWHERE])
     with pytest.raises(Permanent, match=r"migration:drain\.ingressSelector"):
         run(api, tier="ingress")
+
+
+def test_a_cluster_that_shows_no_node_of_the_groups_is_not_drained_but_refused() -> None:
+    api = Api(nodes=[item("twin", spec={"providerID": "aws:///z/i-9"})], pods=[ELSEWHERE])
+    with pytest.raises(Permanent, match=r"none of 1 running instances \(i-1 of a\) has a Node in this cluster"):
+        run(api)
+    assert api.patches == []
+
+
+def test_where_no_pod_is_listed_at_all_no_node_is_cordoned() -> None:
+    api = Api(nodes=[node()])
+    with pytest.raises(Permanent, match="lists no pod at all"):
+        run(api)
+    assert api.patches == []
+
+
+def fitting(cpu: str) -> Api:
+    owned = item("web-1", owner=("ReplicaSet", "web"), spec={"nodeName": "n", "containers": [REQUEST]})
+    new = {**item("new", spec={"providerID": "aws:///z/i-2"}), "status": {"allocatable": {"cpu": cpu, "pods": "9"}}}
+    new["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+    return Api(nodes=[node(), new], pods=[owned])
+
+
+REQUEST = {"resources": {"requests": {"cpu": "2"}}}
+
+
+def test_without_room_nothing_is_cordoned_and_the_key_is_named() -> None:
+    api = fitting("1")
+    with pytest.raises(Permanent, match=r"no room for the 1 pods .* 2\.0 cores where 1\.0 are free; .*requireRoom"):
+        run(api)
+    assert api.patches == []
+
+
+def test_with_room_or_with_a_yes_the_drain_begins() -> None:
+    for api, rules in (
+        (fitting("2"), DRAIN_RULES),
+        (fitting("1"), DRAIN_RULES.model_copy(update={"require_room": False})),
+    ):
+        with pytest.raises(AssertionError, match="nothing to evict here"):
+            run(api, rules=rules)
+        assert [name for name, _ in api.patches] == ["n"]
+
+
+def test_claims_know_their_volumes_zone_and_node() -> None:
+    expression = {"key": "topology.kubernetes.io/zone", "values": ["a"]}
+    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}}
+    api = Api(
+        pods=[item("web-1", owner=("ReplicaSet", "web"), spec={"nodeName": "n"})],
+        persistentvolumeclaims=[item("ebs", spec={"volumeName": "pv-1"}), item("disk", spec={"volumeName": "pv-2"})],
+        persistentvolumes=[item("pv-1", spec={"nodeAffinity": affinity}), item("pv-2", spec={"local": {}})],
+    )
+    view = Cluster(api, frozenset({"n"}), Clock()).exact()
+    assert (view.zones, view.node_bound) == ({"apps/ebs": frozenset({"a"})}, {"apps/disk": "pv-2"})

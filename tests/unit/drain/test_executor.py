@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -270,3 +271,142 @@ def test_evictions_are_spaced_by_the_rate() -> None:
     world.starts = 0
     drainer(world, pace=Pace(rescan=0, stall=60, per_second=1)).run()
     assert world.clock.now >= 9
+
+
+def singles(count: int, room: int) -> World:
+    world = World(room=room)
+    for index in range(count):
+        world.deploy(f"a{index:03}", 1)
+    return world
+
+
+def test_when_moved_pods_find_no_node_the_rest_stays_and_the_scheduler_says_why() -> None:
+    world = singles(300, 150)
+    blocked = drainer(world).run()
+    homeless = [item for item in blocked if "finds no node" in item.reason]
+    assert 150 <= len(world.evictions) <= 150 + PACE.unplaced
+    assert len(left(world)) == 300 - len(world.evictions)
+    assert len(homeless) == len(world.evictions) - 150
+    assert "0/9 nodes are available: 9 Insufficient cpu." in homeless[0].reason
+    assert {item.reason for item in blocked} - {item.reason for item in homeless} == {
+        "it waits, since pods that were moved find no node, or haven't come back at all"
+    }
+
+
+def test_one_moved_pod_without_a_node_for_long_stops_evictions_until_it_has_one() -> None:
+    world = World(room=0, starts=1)
+    world.deploy("first", 1)
+    world.deploy("second", 4)
+    world.protect("second", 4)
+    owner = next(o for o in world.owners.values() if o.name == "second")
+    seen: list[tuple[float, int]] = []
+    wait = world.wait
+
+    def waited(seconds: float) -> None:
+        wait(seconds)
+        if world.clock.now > 80 and "second" in world.selectors:
+            del world.selectors["second"]  # from now on it may move, but for the brake
+        if world.clock.now > 100 and world.room == 0:
+            seen.append((world.clock.now, len(world.evictions)))
+            world.grow(100)
+
+    world.wait = waited
+    assert drainer(world, pace=Pace(rescan=5, stall=600, per_second=1000, pending=60)).run() == []
+    assert owner.desired == 4
+    assert [count for _, count in seen] == [1]
+    assert left(world) == []
+
+
+def test_pods_that_had_no_node_before_the_drain_do_not_stop_it() -> None:
+    world = World()
+    broken = world.deploy("broken", 2)
+    pod = next(p for p in world.pods.values() if p.name == "broken-1")
+    world.pods[pod.uid] = replace(pod, node="", ready=False, phase="Pending", unschedulable="no")
+    world.deploy("a", 4)
+    drainer(world).run()
+    assert broken.desired == 2
+    assert [name for name in left(world) if name.startswith("a")] == []
+
+
+def test_unready_pods_without_a_budget_go_a_share_at_a_time_and_wait_for_their_successors() -> None:
+    world = World(starts=10)
+    world.deploy("forming", 4)
+    for uid, pod in list(world.pods.items()):
+        world.pods[uid] = replace(pod, ready=False)
+    away: list[int] = []
+    look = world.view
+
+    def watched():
+        view = look()
+        away.append(4 - sum(p.node == OLD and not p.terminating for p in view.pods))
+        moved = [p for p in view.pods if p.node != OLD]
+        assert sum(not p.ready for p in moved) + sum(p.terminating for p in view.pods) <= 1
+        return view
+
+    world.view = watched
+    assert drainer(world).run() == []
+    assert (max(away), left(world)) == (4, [])
+
+
+def test_an_owner_whose_moved_pods_never_get_ready_keeps_the_rest_and_is_named() -> None:
+    world = World(starts=100_000)
+    world.deploy("crashing", 8)
+    for uid, pod in list(world.pods.items()):
+        world.pods[uid] = replace(pod, ready=False)
+    blocked = drainer(world).run()
+    assert len(world.evictions) == 2
+    assert {item.owner for item in blocked} == {"Deployment apps/crashing"}
+    assert "repair it, or scale it to zero" in blocked[0].reason
+
+
+def test_a_jobs_pod_is_waited_for_longer_than_a_stall_and_never_evicted() -> None:
+    world = World()
+    world.deploy("a", 2)
+    world.deploy("batch", 1, kind="Job", ends_itself=True)
+    job = next(p for p in world.pods.values() if p.name == "batch-0")
+    world._events.append((300.0, lambda: world.pods.update({job.uid: replace(job, phase="Succeeded", ready=False)})))
+    assert drainer(world).run() == []
+    assert "batch-0" not in world.evictions
+    assert world.clock.now >= 300 > PACE.stall
+
+
+def test_a_job_that_does_not_end_in_time_is_named_with_the_key() -> None:
+    world = World()
+    world.deploy("batch", 1, kind="Job", ends_itself=True)
+    with pytest.raises(OutOfTime, match=r"apps/batch-0 .*hasn't ended; .*migration:drain\.jobs to evict"):
+        drainer(world).run()
+    assert world.evictions == []
+
+
+def test_a_job_is_evicted_only_when_that_was_said() -> None:
+    world = World()
+    world.deploy("batch", 1, kind="Job", ends_itself=True)
+    assert drainer(world, Rules(tier="rest", jobs="evict")).run() == []
+    assert world.evictions == ["batch-0"]
+
+
+def test_a_pod_that_takes_its_long_grace_period_is_no_stall() -> None:
+    world = World(ends=300)
+    world.deploy("slow", 1, grace_seconds=400)
+    assert drainer(world).run() == []
+    assert world.clock.now >= 300 > PACE.stall
+
+
+def test_a_pod_that_outlives_its_grace_period_is_a_stall() -> None:
+    world = World(ends=10_000)
+    world.deploy("stuck", 1, grace_seconds=30)
+    blocked = drainer(world).run()
+    assert "told to end and is still there" in blocked[0].reason
+    assert world.clock.now < 30 + PACE.stall + 10
+
+
+def test_a_deployment_that_tolerates_everything_is_restarted_once_and_then_named() -> None:
+    world = World(back_to=OLD)
+    world.deploy("single", 1, surges=True, tolerates=True)
+    world.protect("single", 1)
+    blocked = drainer(world).run()
+    assert (world.restarts, world.evictions) == (1, [])
+    assert "started on the nodes being emptied again" in blocked[0].reason
+    again = drainer(world)
+    assert "started on the nodes being emptied again" in again.run()[0].reason
+    assert world.restarts == 1

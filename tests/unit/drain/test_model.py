@@ -189,3 +189,71 @@ def test_turns_are_spaced_evenly() -> None:
     for _ in range(5):
         rate.take()
     assert clock.now == 1.0
+
+
+def raw(**spec: Any) -> dict[str, Any]:
+    return {"metadata": {"namespace": "a", "name": "b", "uid": "c"}, "spec": spec, "status": {}}
+
+
+HOST = {"name": "h", "hostPath": {"path": "/var/data", "type": ""}}
+CORDON_TOO = {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}
+MOUNT = {"name": "h", "mountPath": "/data"}
+
+
+@pytest.mark.parametrize(
+    ("volume", "mount", "writes"),
+    [
+        (HOST, MOUNT, True),
+        (HOST, {**MOUNT, "readOnly": True}, False),
+        ({"name": "h", "hostPath": {"path": "/run/x.sock", "type": "Socket"}}, MOUNT, False),
+        ({"name": "h", "emptyDir": {}}, MOUNT, False),
+    ],
+)
+def test_only_what_a_pod_may_write_on_its_node_counts_as_data(volume: Any, mount: Any, writes: bool) -> None:
+    assert pod_from(raw(volumes=[volume], containers=[{"volumeMounts": [mount]}])).host_path is writes
+
+
+@pytest.mark.parametrize(
+    ("tolerations", "tolerates"),
+    [
+        ([{"operator": "Exists"}], True),
+        ([{"operator": "Exists", "effect": "NoExecute"}], False),
+        ([{"key": "migration", "operator": "Exists"}], False),
+        (
+            [
+                {"key": "migration", "value": "migration"},
+                {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"},
+            ],
+            True,
+        ),
+        (
+            [{"key": "migration", "value": "other"}, {"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}],
+            False,
+        ),
+        ([], False),
+    ],
+)
+def test_a_pod_tolerates_old_nodes_only_with_taint_and_cordon(tolerations: Any, tolerates: bool) -> None:
+    assert pod_from(raw(tolerations=tolerations)).tolerates is tolerates
+
+
+def test_pods_that_run_to_completion_are_known_by_owner_or_restart_policy() -> None:
+    job = raw(restartPolicy="Always")
+    job["metadata"]["ownerReferences"] = [{"kind": "Job", "name": "j", "uid": "j", "controller": True}]
+    assert (pod_from(job).ends_itself, pod_from(raw(restartPolicy="Never")).ends_itself) == (True, True)
+    assert not pod_from(raw(restartPolicy="Always")).ends_itself
+
+
+def test_why_the_scheduler_finds_no_node_is_read_and_a_gate_is_no_such_reason() -> None:
+    waiting = raw()
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
+    waiting["status"] = {"conditions": [condition]}
+    assert pod_from(waiting).unschedulable == "0/3 nodes"
+    condition["reason"] = "SchedulingGated"
+    assert pod_from(waiting).unschedulable == ""
+
+
+def test_a_terminating_pods_grace_is_what_it_was_given() -> None:
+    ending = raw(terminationGracePeriodSeconds=30)
+    ending["metadata"]["deletionGracePeriodSeconds"] = 600
+    assert pod_from(ending).grace_seconds == 600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -202,3 +203,55 @@ def test_services_behind_webhooks_and_aggregated_apis_are_found() -> None:
     ]
     apis = [{"spec": {"service": {"namespace": "kube-system", "name": "metrics"}}}, {"spec": {}}]
     assert admission_services(webhooks, apis) == {("a", "hook"), ("kube-system", "metrics")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules", "word"),
+    [
+        ({"host_path": True}, REST, "migration:drain.hostPath"),
+        ({"claims": ("data",)}, REST, "its volume pv-7 lives on this node alone .* migration:drain.localVolumes"),
+        ({"ends_itself": True}, replace(REST, jobs="refuse"), "migration:drain.jobs"),
+    ],
+)
+def test_data_of_one_node_and_jobs_are_blocked_with_the_key(changes: dict[str, Any], rules: Rules, word: str) -> None:
+    assert re.search(word, reason([pod(**changes)], rules=rules, node_bound={"apps/data": "pv-7"}))
+
+
+def test_with_a_yes_node_files_and_node_volumes_are_left_behind() -> None:
+    rules = Rules(tier="rest", host_path=True, local_volumes=True)
+    seen = view([pod(host_path=True, claims=("data",))], node_bound={"apps/data": "pv-7"})
+    assert plan_drain(seen, rules).blocked == ()
+
+
+def test_a_jobs_pod_ends_by_itself_whatever_it_would_lose() -> None:
+    plan = plan_drain(view([pod(ends_itself=True, controller=None, empty_dir=True, host_path=True)]), REST)
+    assert ([p.name for p in plan.ending], plan.blocked, plan.lanes, plan.remaining) == (["web-1"], (), (), 1)
+
+
+def test_ended_pods_are_left_unless_they_may_not_be() -> None:
+    done = pod("done", phase="Succeeded", ready=False)
+    assert plan_drain(view([done]), REST).blocked == ()
+    assert "migration:drain.finishedPods" in reason([done], rules=Rules(tier="rest", finished="refuse"))
+
+
+# Four wanted, 25 %: one may be on its way. Unready ones on the old node, unready ones elsewhere, pods missing.
+@pytest.mark.parametrize(
+    ("unready", "starting", "missing", "unready_may", "ready_may"),
+    [(0, 0, 0, 0, 1), (1, 0, 0, 1, 0), (4, 0, 0, 1, 0), (2, 1, 0, 0, 0), (3, 0, 1, 0, 0)],
+)
+def test_unready_pods_without_a_budget_count_against_their_owners_share(
+    unready: int, starting: int, missing: int, unready_may: int, ready_may: int
+) -> None:
+    there = 4 - missing
+    pods = [
+        pod(f"web-{n}", ready=n >= unready + starting, node="new-1" if unready <= n < unready + starting else "old-1")
+        for n in range(there)
+    ]
+    lane = plan_drain(view(pods), REST).lanes[0]
+    assert (len(lane.free), lane.free_allowed, lane.allowed) == (unready, unready_may, ready_may)
+
+
+def test_of_eight_pods_two_may_go_and_the_unready_one_is_among_them() -> None:
+    pods = [pod(f"web-{n}", ready=n > 0) for n in range(8)]
+    lane = plan_drain(view(pods, owners={"rs1": replace(OWNER, desired=8)}), REST).lanes[0]
+    assert (lane.free_allowed, lane.allowed) == (1, 1)

@@ -57,8 +57,11 @@ class World:
     patches: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     lowest: dict[str, int] = field(default_factory=dict)
     back_to: str = NEW
+    room: int = 1_000_000
+    """How many pods the new side takes; what finds none stays without a node."""
     attached: list[list[str]] = field(default_factory=list)
     templates: dict[str, str] = field(default_factory=dict)
+    restarts: int = 0
     _events: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
     _number: int = 0
 
@@ -182,13 +185,24 @@ class World:
     def start(self, owner: Owner, like: Pod) -> None:
         """A new pod of the owner, ready after a while."""
         name = like.name if owner.kind == "StatefulSet" else f"{like.name}x"
-        new = self._add(owner, name, self.back_to, ready=False, labels=dict(like.labels))
+        labels, keeps = dict(like.labels), {"tolerates": like.tolerates}
+        if self.back_to == NEW and sum(pod.node == NEW for pod in self.pods.values()) >= self.room:
+            why = "0/9 nodes are available: 9 Insufficient cpu."
+            self._add(owner, name, "", ready=False, labels=labels, phase="Pending", unschedulable=why, **keeps)
+            return
+        new = self._add(owner, name, self.back_to, ready=False, labels=labels, **keeps)
 
         def ready() -> None:
             if new.uid in self.pods:
                 self.pods[new.uid] = replace(new, ready=True)
 
         self._events.append((self.clock.now + self.starts, ready))
+
+    def grow(self, room: int) -> None:
+        """The new side takes more: what has no node gets one."""
+        self.room = room
+        for pod in [pod for pod in self.pods.values() if not pod.node]:
+            self.pods[pod.uid] = replace(pod, node=NEW, phase="Running", ready=True, unschedulable="")
 
     def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         if kind == PODS:
@@ -217,6 +231,7 @@ class World:
         self.patches.append((name, body))
         self.templates[name] = body["spec"]["template"]["metadata"]["annotations"]["migration/restarted-off"]
         owner = next(o for o in self.owners.values() if o.name == name)
+        self.restarts += 1
         for pod in [p for p in self.pods.values() if p.controller and p.controller.uid == owner.uid]:
             self.start(owner, pod)
             # The surge pod is ready before the old one ends.

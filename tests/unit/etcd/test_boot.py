@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from lab.machines.reroot import reroot
-
-SCRIPT = Path(__file__).parents[3] / "migration" / "etcd" / "boot" / "member.py"
+from tests.unit.etcd.boot_script import Waits, boot_script
 
 
 class Ssm:
@@ -36,19 +31,13 @@ class Ssm:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Ssm, Path, list[str]]]:
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Ssm, Path, list[str]]:
     """The script as it lies on a machine whose root is `tmp_path`."""
-    facts = {"cluster": "pet", "member": "d", "region": "r", "ticket_parameter": "/pet/t", "api_names": []}
-    (tmp_path / "etc/kubernetes").mkdir(parents=True)
-    (tmp_path / "var/lib/etcd/data").mkdir(parents=True)
-    (tmp_path / "etc/kubernetes/member.json").write_text(json.dumps(facts))
-    module: Any = ModuleType("member")
-    exec(compile(reroot(SCRIPT.read_text(), tmp_path), str(SCRIPT), "exec"), module.__dict__)
+    module = boot_script(tmp_path)
     commands: list[str] = []
     monkeypatch.setattr(module.subprocess, "run", lambda words, **_: commands.append(" ".join(words)))
     monkeypatch.setattr(module.time, "sleep", lambda _: None)
-    yield module, Ssm(), tmp_path, commands
-    sys.modules.pop("member", None)
+    return module, Ssm(), tmp_path, commands
 
 
 def environment(root: Path) -> dict[str, str]:
@@ -70,6 +59,31 @@ def test_a_new_member_starts_with_exactly_its_ticket(machine: Any) -> None:
     assert found["ETCD_INITIAL_CLUSTER_STATE"] == "existing"
     assert found["MEMBER_NAME"] == "d"
     assert commands == ["systemctl daemon-reload", "systemctl start etcd"]
+
+
+def test_its_ports_are_those_of_its_identity_and_of_nothing_else(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, ssm, root, _ = machine
+    asked: list[str] = []
+
+    class Trust:
+        def load_cert_chain(self, *_: str) -> None: ...
+
+    def urlopen(request: Any, **_: Any) -> Any:
+        asked.append(request.full_url)
+        raise OSError
+
+    monkeypatch.setattr(module.ssl, "create_default_context", lambda **_: Trust())
+    monkeypatch.setattr(module.urllib.request, "urlopen", urlopen)
+    ssm.ticket("7")
+    module.join(ssm, "10.0.0.4")
+    started(root)
+    ssm.values.clear()
+    module.join(ssm, "10.0.0.4")  # its data knows the cluster, so the environment is its own
+    assert environment(root)["ETCD_INITIAL_CLUSTER"] == "d=https://10.0.0.4:7001"
+    assert environment(root)["API_ETCD_SERVERS"] == "https://127.0.0.1:4001"
+    assert "https://10.0.0.4:8443" in module.kubeconfig("10.0.0.4", b"ca", b"certificate", b"key")
+    assert not module.votes("10.0.0.4")
+    assert asked == ["https://10.0.0.4:4001/v3/maintenance/status"]
 
 
 def test_without_a_ticket_it_waits(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +130,27 @@ def test_a_ticket_written_again_for_the_same_membership_touches_no_data(machine:
     ssm.ticket("7", "another=order")
     module.join(ssm, "10.0.0.4")
     assert (root / "var/lib/etcd/data/member").exists()
+
+
+def test_a_restart_after_the_ticket_ended_needs_none_and_an_empty_volume_waits_for_a_new_one(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, ssm, root, commands = machine
+    ssm.ticket("7")
+    module.join(ssm, "10.0.0.4")
+    started(root)
+    ssm.values.clear()
+    module.join(ssm, "10.0.0.4")
+    (root / "var/lib/etcd/data/member").rmdir()
+    commands.clear()
+
+    def sleep(_: float) -> None:
+        raise Waits
+
+    monkeypatch.setattr(module.time, "sleep", sleep)
+    with pytest.raises(Waits):
+        module.join(ssm, "10.0.0.4")
+    assert commands == []
 
 
 def test_taken_out_and_added_anew_while_it_waits_it_begins_again(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ class Refusing:
     def stream(self, endpoint: str, path: str, body: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         raise Retryable(f"{endpoint} doesn't answer")
 
-    def round_trip(self, endpoint: str) -> float:
+    def metrics(self, endpoint: str, name: str) -> list[str]:
         raise Retryable(f"{endpoint} doesn't answer")
 
     def close(self) -> None:
@@ -93,15 +93,21 @@ def test_a_member_is_asked_on_its_own_machine_and_a_stranger_on_any() -> None:
     over_ssm(aws).post("https://10.0.0.2:2379", "maintenance/status", {})
     over_ssm(aws).post("https://10.0.0.9:2379", "maintenance/alarm", {"action": "GET"})
     assert aws.asked == [
-        ("i-b", ["10.0.0.2", 2379, "maintenance/status", {}]),
-        ("i-a", ["10.0.0.9", 2379, "maintenance/alarm", {"action": "GET"}]),
+        ("i-b", ["10.0.0.2", 2379, "POST", "/v3/maintenance/status", {}, 1, ""]),
+        ("i-a", ["10.0.0.9", 2379, "POST", "/v3/maintenance/alarm", {"action": "GET"}, 1, ""]),
     ]
 
 
-def test_a_round_trip_is_measured_from_another_members_machine() -> None:
+def test_a_round_trip_is_measured_from_the_machine_that_is_named() -> None:
     aws = Machines()
-    assert over_ssm(aws).round_trip("https://10.0.0.1:2379") == 0.25
-    assert [machine for machine, _ in aws.asked] == ["i-b"]
+    assert over_ssm(aws).round_trip("i-c", "https://10.0.0.1:2379") == 0.25
+    assert [(machine, question[5]) for machine, question in aws.asked] == [("i-c", 6)]
+
+
+def test_metrics_are_picked_on_the_machine() -> None:
+    aws = Machines(answer="etcd_a 1\netcd_a 2")
+    assert over_ssm(aws).metrics("https://10.0.0.2:2379", "etcd_a") == ["etcd_a 1", "etcd_a 2"]
+    assert aws.asked == [("i-b", ["10.0.0.2", 2379, "GET", "/metrics", None, 1, "etcd_a"])]
 
 
 @pytest.mark.parametrize("path", ["cluster/member/add", "cluster/member/remove", "maintenance/transfer-leadership"])
@@ -144,7 +150,7 @@ def test_where_the_client_port_is_closed_the_machines_are_asked(monkeypatch: pyt
     with reached(aws, Access.DIRECT) as etcd:
         assert [member.name for member in etcd.members()] == ["a"]
     assert refusing.closed
-    assert [question[2] for _, question in aws.asked] == ["cluster/member/list"]
+    assert [question[2] for _, question in aws.asked] == ["POST"]
 
 
 def test_with_access_ssm_no_certificate_is_needed() -> None:

@@ -15,12 +15,13 @@ import msgspec
 
 from migration.clients.aws import Instance, Target
 from migration.clients.etcd import Direct, Etcd
-from migration.contracts.members import NewMember, OldMember
+from migration.contracts.members import MemberPair, NewMember, OldMember
 from migration.etcd.swap import Swap
 from migration.runtime.deadline import Deadline, Permanent
 
-CLIENT, PEER = 32379, 32380
-# A network of this process's own, so that two test runs on one machine don't meet.
+# Ports and a network of this process's own, so that two test runs on one machine don't meet (127.0.0.1 is shared).
+CLIENT = 20_000 + 2 * (os.getpid() % 5_000)
+PEER = CLIENT + 1
 NETWORK = f"127.{150 + os.getpid() // 250 % 100}.{os.getpid() % 250}"
 
 
@@ -41,17 +42,25 @@ class Machine:
     name: str
     folder: Path
     process: subprocess.Popen[bytes] | None = None
+    host: str = ""
+    """What its peer URL says instead of its address."""
+
+    @property
+    def peer_url(self) -> str:
+        return f"http://{self.host or self.ip}:{PEER}"
 
     def start(self, initial: str, state: str) -> None:
         """Start etcd as a boot script would."""
         url, peer = f"http://{self.ip}:{CLIENT}", f"http://{self.ip}:{PEER}"
+        if self.process is not None:
+            return
         flags = {
             "name": self.name,
             "data-dir": str(self.folder / self.name),
             "initial-cluster": initial,
             "initial-cluster-state": state,
             "initial-cluster-token": "test",
-            "initial-advertise-peer-urls": peer,
+            "initial-advertise-peer-urls": self.peer_url,
             "listen-peer-urls": peer,
             "advertise-client-urls": url,
             "listen-client-urls": url,
@@ -84,6 +93,11 @@ class World:
     targets: dict[str, set[str]] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     endpoints: set[str] = field(default_factory=set)
+    suspended: dict[str, set[str]] = field(default_factory=dict)
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    round_trip: float = 0.002
+    joins: bool = True
+    """Whether the new machine starts its etcd when its ticket comes."""
     before_event: Callable[[str], None] = lambda _: None
 
     def event(self, text: str) -> None:
@@ -100,8 +114,17 @@ class World:
         ]
 
     def groups(self, names: list[str]) -> dict[str, Any]:
-        size = {"MinSize": 1, "MaxSize": 1, "DesiredCapacity": 1, "SuspendedProcesses": []}
-        return {name: size for name in names if name in self.machines}
+        return {name: self._group(name) for name in names if name in self.machines or name in self.tags}
+
+    def _group(self, name: str) -> dict[str, Any]:
+        size = int(name in self.machines)
+        return {
+            "MinSize": size,
+            "MaxSize": size,
+            "DesiredCapacity": size,
+            "SuspendedProcesses": [{"ProcessName": one} for one in sorted(self.suspended.get(name, ()))],
+            "Tags": [{"Key": key, "Value": value} for key, value in self.tags.get(name, {}).items()],
+        }
 
     def target_groups(self, arns: list[str]) -> list[dict[str, Any]]:
         return [{"VpcId": "vpc"} for _ in arns]
@@ -129,12 +152,20 @@ class World:
         self.parameters[Name] = Value
         # The machine has waited for it.
         ticket = json.loads(Value)
-        machine = next(one for one in self.machines.values() if one.name == "d")
-        if machine.process is None:
+        if self.joins:
+            machine = next(one for one in self.machines.values() if one.name == "d")
             machine.start(ticket["initial_cluster"], ticket["state"])
+
+    def delete_parameter(self, Name: str) -> None:
+        if Name not in self.parameters:
+            raise Missing(Name)
+        self.event("ticket ends")
+        del self.parameters[Name]
 
     def send_command(self, InstanceIds: list[str], Parameters: dict[str, list[str]], **_: Any) -> dict[str, Any]:
         command = Parameters["commands"][0]
+        if command.startswith("python3"):
+            return {"Command": {"CommandId": "python3"}}
         self.event(command.split(" --now ")[-1])
         machine = next(one for one in self.machines.values() if one.id == InstanceIds[0])
         if command.endswith("etcd"):
@@ -143,11 +174,27 @@ class World:
             self.endpoints.discard(machine.ip)
         return {"Command": {"CommandId": "c"}}
 
-    def get_command_invocation(self, **_: Any) -> dict[str, str]:
-        return {"Status": "Success", "StandardOutputContent": ""}
+    def get_command_invocation(self, CommandId: str, **_: Any) -> dict[str, str]:
+        said = json.dumps({"status": 200, "text": "{}", "seconds": self.round_trip}) if CommandId == "python3" else ""
+        return {"Status": "Success", "StandardOutputContent": said}
 
-    def suspend_processes(self, **_: Any) -> None:
+    def create_or_update_tags(self, Tags: list[dict[str, Any]]) -> None:
+        self.event("note")
+        for tag in Tags:
+            self.tags.setdefault(tag["ResourceId"], {})[tag["Key"]] = tag["Value"]
+
+    def delete_tags(self, Tags: list[dict[str, Any]]) -> None:
+        self.event("forget")
+        for tag in Tags:
+            del self.tags[tag["ResourceId"]][tag["Key"]]
+
+    def suspend_processes(self, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
         self.event("hold")
+        self.suspended.setdefault(AutoScalingGroupName, set()).update(ScalingProcesses)
+
+    def resume_processes(self, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
+        self.event("resume")
+        self.suspended[AutoScalingGroupName] -= set(ScalingProcesses)
 
     def update_auto_scaling_group(self, AutoScalingGroupName: str, **_: Any) -> None:
         self.event("away")
@@ -193,17 +240,28 @@ def plain_etcd(endpoints: Iterable[str]) -> Etcd:
     return Etcd(endpoints, Direct(None))
 
 
-def swap(world: World, log: Callable[[str], None] = lambda _: None) -> Swap:
-    """The swap of member a by member d."""
+def pairs(world: World, **first: str) -> list[MemberPair]:
+    """The configuration: a, b and c, each with its new member; `first` says otherwise of a."""
+    found: list[MemberPair] = []
+    for name, number, new in (("a", 1, "d"), ("b", 2, "e"), ("c", 3, "f")):
+        group = f"group-{name}"
+        facts = {"name": name, "group": group, "address": f"{NETWORK}.{number}"}
+        if group in world.machines:
+            facts["address"] = world.machines[group].ip
+        old = OldMember(**{**facts, **(first if name == "a" else {})})
+        found.append(MemberPair(old=old, new=NewMember(name=new, group=f"group-{new}")))
+    return found
+
+
+def swap(world: World, log: Callable[[str], None] = lambda _: None, *, seconds: float = 60, **first: str) -> Swap:
+    """The swap of member a by member d; `first` is what the configuration says of a."""
     anything: Any = world
+    members = pairs(world, **first)
     return Swap(
         cluster="test",
-        old=OldMember(
-            name="a",
-            group="group-a",
-            address=world.machines["group-a"].ip if "group-a" in world.machines else f"{NETWORK}.1",
-        ),
-        new=NewMember(name="d", group="group-d"),
+        old=members[0].old,
+        new=members[0].new,
+        members=members,
         ticket_parameter="/ticket",
         client_port=CLIENT,
         peer_port=PEER,
@@ -214,11 +272,11 @@ def swap(world: World, log: Callable[[str], None] = lambda _: None) -> Swap:
         aws=anything,
         kubernetes=anything,
         etcd=plain_etcd,
-        deadline=Deadline(60),
+        deadline=Deadline(seconds),
         log=log,
         alive=lambda: None,
         scheme="http",
     )
 
 
-__all__ = ["CLIENT", "NETWORK", "PEER", "Machine", "Permanent", "World", "plain_etcd", "swap"]
+__all__ = ["CLIENT", "NETWORK", "PEER", "Machine", "Permanent", "World", "pairs", "plain_etcd", "swap"]

@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from migration.clients.aws import Instance
 from migration.clients.etcd import Member
 from migration.contracts.gates import CheckResult, GateInputs, Question, RetiredAndKept, TtlsLowered, questions
+from migration.etcd.match import Addresses
 from migration.gates import CHECKS, Live, run
 from migration.gates.cleanup import Old
 from migration.gates.cluster import continuous, managers
-from migration.gates.members import address_of, within
-from migration.gates.quiet import flows, window
+from migration.gates.members import within
+from migration.gates.quiet import newest, window
+from migration.gates.quiet import within as within_time
 from migration.gates.workloads import volume_zones
 from migration.reachability import lacking, leads, peering_between, resolves_both_ways, routes, unreached, vpc_cidrs
 from migration.runtime.context import Context
@@ -106,11 +109,12 @@ def test_quiet_is_the_longer_of_two_ttls_and_the_periods() -> None:
     assert window(ttl=5, period=5, periods=3) == 20
 
 
-def test_only_recent_flows_count_and_a_missing_datum_is_none() -> None:
+def test_only_data_of_the_stretch_count_and_the_newest_is_the_last_word() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    points = [{"Timestamp": now - timedelta(seconds=s), "Sum": value} for s, value in ((400, 9.0), (60, 2.0))]
-    assert flows(points, now - timedelta(seconds=240)) == 2.0
-    assert flows(points[:1], now - timedelta(seconds=240)) == 0
+    points = [{"Timestamp": now - timedelta(seconds=s), "Sum": value} for s, value in ((400, 9.0), (60, 2.0), (0, 5.0))]
+    assert within_time(points, now - timedelta(seconds=240), now - timedelta(seconds=10)) == [points[1]]
+    assert newest(points) == now
+    assert newest([]) is None
 
 
 # Names of the old VPC
@@ -152,11 +156,33 @@ def test_a_volume_that_is_bound_to_a_zone_says_so() -> None:
     assert volume_zones({"spec": {}}) == set()
 
 
-def test_members_are_placed_by_their_peer_address() -> None:
-    one = Member(id="1", name="a", peer_urls=("https://10.1.0.4:2380",), client_urls=(), learner=False)
-    assert address_of(one) == "10.1.0.4"
-    assert within([one], "10.1.0.0/16") == [one]
-    assert within([one], "10.2.0.0/16") == []
+def at(url: str) -> Member:
+    return Member(id="1", name="a", peer_urls=(url,), client_urls=(), learner=False)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://10.1.0.4:2380",
+        "https://10.1.0.4:2380/",
+        "https://ip-10-1-0-4.ec2.internal:2380",
+        "https://etcd-a.pet.internal:2380",
+    ],
+    ids=["address", "slash", "private DNS name", "name"],
+)
+def test_members_are_placed_by_their_peer_address(url: str) -> None:
+    machine = Instance(
+        id="i", ip="10.1.0.4", zone="a", vpc="v", group="g", state="running", dns="ip-10-1-0-4.ec2.internal"
+    )
+    names = {"etcd-a.pet.internal": frozenset({"10.1.0.4"})}
+    addresses = Addresses([machine], lambda host: names.get(host, frozenset()))
+    assert within([at(url)], "10.1.0.0/16", addresses) == [at(url)]
+    assert within([at(url)], "10.2.0.0/16", addresses) == []
+
+
+def test_a_member_whose_name_resolves_nowhere_is_on_no_side() -> None:
+    with pytest.raises(Retryable, match=r"a at https://gone\.internal:2380 is can't be told: no name"):
+        within([at("https://gone.internal:2380")], "10.1.0.0/16", Addresses([], lambda _: frozenset()))
 
 
 # Running a gate

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -22,6 +23,7 @@ from migration.plan import at_stage, lines, plan
 from migration.plan.reading import NotReading, ReadingAws, ReadingKubernetes
 from migration.plan.text import LINES, seconds
 from migration.runtime.deadline import Permanent, Retryable
+from migration.settings.model import Access
 from migration.stages.moves import IllegalMove
 from tests.samples import KUBECONFIG, settings
 from tests.unit.plan.world import (
@@ -34,6 +36,7 @@ from tests.unit.plan.world import (
     budget,
     pair,
     pod,
+    template,
 )
 
 OWNER = "migration/default"
@@ -106,6 +109,28 @@ def test_a_copy_of_the_workers_comes_and_the_old_nodes_are_tainted() -> None:
     assert "nodes: legacy 3, 3 ready, 0 → 3 tainted; main 0, 0 ready, 0 tainted" in text
 
 
+def test_what_copies_are_stricter_in_is_one_line_at_the_stage_that_makes_them() -> None:
+    within = world(3)
+    within.templates = {
+        OLD_GROUPS[0]: template("optional", encrypted=False),
+        OLD_GROUPS[1]: template("required", encrypted=False),
+    }
+    start = "copies of 3 groups differ from their originals: "
+    assert [line for line in told(3, within) if line.startswith(start)] == [f"{start}disks encrypted (2)"]
+    chosen = told(3, within, hardening={"imdsv2": "required"})
+    assert f"{start}disks encrypted (2), IMDSv2 required, hop limit 2 (1)" in chosen
+    assert not any(line.startswith(start) for line in told(3) + told(4, hardening={"imdsv2": "required"}))
+    within = world(7)
+    within.templates = {OLD_MEMBERS[0]: template(encrypted=False)}
+    assert f"{start}disks encrypted (1)" in told(7, within)
+
+
+def test_groups_that_are_to_be_copied_and_are_not_there_are_named() -> None:
+    within = world(3)
+    del within.groups[OLD_GROUPS[2]]
+    assert "not seen: copies: Auto Scaling groups nodes-m5-c.pet don't exist" in told(3, within)
+
+
 def test_a_drain_empties_the_old_groups() -> None:
     text = told(6)
     assert "workers: legacy 3 → 0 instances in 3 groups; main 3 instances in 3 groups" in text
@@ -113,7 +138,8 @@ def test_a_drain_empties_the_old_groups() -> None:
     assert any(line.startswith("no way back from here: the old groups would not") for line in text)
 
 
-def test_all_stages_at_once_are_told_of_a_cluster_without_a_record() -> None:
+def test_all_stages_at_once_are_told_of_a_cluster_without_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("migration.stages.admission.find", lambda *_: SimpleNamespace(vpc_id=None))
     found = plan(settings(3), OWNER, World(None).clients)
     assert found.origin == 0
     assert len(found.moves) == 3
@@ -169,7 +195,11 @@ def test_a_reached_stage_asks_no_gate_and_moves_nothing() -> None:
 
 
 def test_members_are_machines_where_etcd_is_asked_by_commands_only() -> None:
-    found = plan(settings(7, etcd={"certificates": "/pet", "access": "ssm"}), OWNER, world(7).clients)
+    # Settings refuse it as long as members can't be swapped that way; a plan only looks.
+    direct = settings(7)
+    etcd = direct.configuration.etcd.model_copy(update={"access": Access.SSM})
+    by_commands = replace(direct, configuration=direct.configuration.model_copy(update={"etcd": etcd}))
+    found = plan(by_commands, OWNER, world(7).clients)
     assert isinstance(found.voters, Unseen)
     assert [(gate.check, gate.state) for gate in found.gates_before] == [
         ("etcd-preflight", "unseen"),

@@ -10,6 +10,7 @@ from typing import Any
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import Kind
 from migration.contracts.record import Record
+from migration.names import record_parameter
 
 ZONES = "abc"
 OLD_GROUPS = tuple(f"nodes-m5-{zone}.pet" for zone in ZONES)
@@ -79,24 +80,52 @@ class ParameterNotFound(Exception):
     """What SSM raises."""
 
 
+def template(imdsv2: str = "required", *, encrypted: bool = True) -> dict[str, Any]:
+    """What a launch template holds."""
+    disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 64, "Encrypted": encrypted}}
+    return {"ImageId": "ami-1", "MetadataOptions": {"HttpTokens": imdsv2}, "BlockDeviceMappings": [disk]}
+
+
 class Aws:
     """AWS as far as a plan asks it itself; gates are the tests' own."""
 
-    def __init__(self, found: Record | None, groups: Mapping[str, int], records: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        found: Record | None,
+        groups: Mapping[str, int],
+        records: Iterable[Mapping[str, Any]],
+        templates: Mapping[str, Mapping[str, Any]],
+    ) -> None:
         self._record, self._groups, self._records = found, dict(groups), list(records)
         self.ssm = SimpleNamespace(
             get_parameter=self._parameter, exceptions=SimpleNamespace(ParameterNotFound=ParameterNotFound)
         )
         pages = SimpleNamespace(paginate=lambda **_: [{"ResourceRecordSets": self._records}])
+        self.ec2 = SimpleNamespace(
+            describe_vpcs=lambda **_: {"Vpcs": []},
+            describe_launch_template_versions=lambda LaunchTemplateId, Versions: {
+                "LaunchTemplateVersions": [{"LaunchTemplateData": templates.get(LaunchTemplateId, template())}]
+            },
+        )
         self.route53 = SimpleNamespace(get_paginator=lambda call: {"list_resource_record_sets": pages}[call])
 
-    def _parameter(self, **_: str) -> dict[str, Any]:
-        if self._record is None:
+    def _parameter(self, Name: str) -> dict[str, Any]:
+        if self._record is None or Name != record_parameter("pet"):
             raise ParameterNotFound
-        return {"Parameter": {"Value": self._record.model_dump_json(by_alias=True)}}
+        return {"Parameter": {"Value": self._record.model_dump_json(by_alias=True), "Version": 1}}
 
     def groups(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        return {name: {"DesiredCapacity": self._groups[name]} for name in names if name in self._groups}
+        return {
+            name: {
+                "AutoScalingGroupName": name,
+                "MinSize": 0,
+                "MaxSize": 3,
+                "DesiredCapacity": self._groups[name],
+                "LaunchTemplate": {"LaunchTemplateId": name},
+            }
+            for name in names
+            if name in self._groups
+        }
 
     def instances_of_groups(self, names: Iterable[str]) -> list[Instance]:
         return [
@@ -148,6 +177,8 @@ class World:
     pods: list[dict[str, Any]] = field(default_factory=list)
     budgets: list[dict[str, Any]] = field(default_factory=list)
     deployments: list[dict[str, Any]] = field(default_factory=list)
+    templates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By group."""
 
     @property
     def clients(self) -> Any:
@@ -160,4 +191,4 @@ class World:
             "deployments": self.deployments,
         }
         found = None if self.reached is None else record(self.reached)
-        return SimpleNamespace(aws=Aws(found, self.groups, self.names), kubernetes=Api(lists))
+        return SimpleNamespace(aws=Aws(found, self.groups, self.names, self.templates), kubernetes=Api(lists))

@@ -1,0 +1,87 @@
+"""The API's part of a swap: the new member's server takes over before the old one's stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from migration import target_groups
+from migration.clients.aws import Aws, Instance
+from migration.clients.documents import listed
+from migration.clients.kubernetes import ENDPOINT_SLICES, Kubernetes
+from migration.contracts.members import OldMember
+from migration.etcd import machine
+from migration.etcd.api_server import verify_api_server
+from migration.runtime.deadline import Deadline, Retryable
+
+_SERVERS = "kube-scheduler kube-controller-manager kube-apiserver"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiHandover:
+    """From `old` to the member called `new`. `new_group` is the target group, by address, of the new side's balancer,
+    `old_groups` those, by instance, of the old side's. Waits ask `alive` at each look.
+    """
+
+    old: OldMember
+    new: str
+    port: int
+    old_groups: list[str]
+    new_group: str
+    aws: Aws
+    kubernetes: Kubernetes
+    deadline: Deadline
+    log: Callable[[str], None]
+    alive: Callable[[], None]
+
+    def serve(self, address: str) -> None:
+        """The new API server answers for the cluster's name."""
+        what = f"{self.new}'s API server"
+        self._until_true(lambda: verify_api_server(self.kubernetes, address, self.port, self.log), what)
+        known = {target.id for target in self.aws.target_health(self.new_group) if target.state != "draining"}
+        if address not in known:
+            target_groups.register(self.aws, self.new_group, address, self.port)
+            self.log(f"registered {address} with the API's balancer")
+        self._until_true(lambda: target_groups.healthy(self.aws, self.new_group, address), what)
+
+    def stop_old(self, old_machine: Instance | None, serving: Callable[[], int]) -> None:
+        """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints.
+
+        `serving` is how many members' servers there are without it.
+        """
+        here = {self.old.address, *([old_machine.ip] if old_machine else [])}
+        targets = [(self.new_group, address) for address in sorted(here)]
+        if old_machine is not None:
+            targets += [(group, old_machine.id) for group in self.old_groups]
+        # Out of all of them first: their deregistration delays, minutes each, pass side by side.
+        leaving = [pair for pair in targets if target_groups.deregister(self.aws, *pair, self.alive)]
+        for pair in leaving:
+            target_groups.drained(self.aws, *pair, self.deadline)
+        if old_machine is None:
+            return
+        if leaving:
+            self.log(f"{self.old.name} drained from the API's balancers")
+        machine.shell(self.aws, old_machine.id, f"systemctl disable --now {_SERVERS}", self.deadline, self.alive)
+        self.log(f"{self.old.name}'s API server stopped")
+        self._until_true(
+            lambda: self._endpoint_lost(here, serving()), f"the kubernetes endpoints to lose {self.old.address}"
+        )
+
+    def _endpoint_lost(self, here: set[str], serving: int) -> bool:
+        """Neither its address nor, where servers advertise other addresses than their machines', one too many."""
+        slices = self.kubernetes.list(ENDPOINT_SLICES, "default", labels="kubernetes.io/service-name=kubernetes")
+        addresses: set[str] = {
+            address for item in slices for point in listed(item, "endpoints") for address in point["addresses"]
+        }
+        if not addresses:
+            raise Retryable("the kubernetes Service has no endpoints at all, though other members' servers run")
+        if addresses & here or len(addresses) > serving:
+            raise Retryable(f"still there: {', '.join(sorted(addresses))}")
+        return True
+
+    def _until_true(self, condition: Callable[[], bool], what: str) -> None:
+        def watched() -> bool:
+            self.alive()
+            return condition()
+
+        self.deadline.until_true(watched, what)

@@ -1,0 +1,46 @@
+"""Rules that compare several keys of the configuration: each yields the problems it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from migration.settings.errors import Problem
+from migration.settings.model import Configuration
+from migration.settings.rules import machines, names, networks, retirement, sides, traffic, zones
+
+Rule = Callable[[Configuration], Iterator[Problem]]
+
+_RULES: tuple[Rule, ...] = (
+    sides.exist,
+    sides.have_suffixes,
+    sides.are_complete,
+    networks.are_disjoint,
+    networks.are_told_apart,
+    networks.operators_are_named,
+    networks.etcd_can_be_changed,
+    zones.are_covered,
+    zones.are_named_once,
+    machines.are_there,
+    machines.are_told_apart,
+    machines.members_have_addresses,
+    names.cluster_is_legal,
+    names.fit,
+    names.are_nobodys_yet,
+    names.are_told_apart_in_the_state,
+    names.tags_are_free,
+    traffic.leads_to_the_old_side,
+    traffic.ports_fit,
+    traffic.quiet_fits_its_gate,
+    retirement.spares_what_stays,
+)
+
+
+def rules(region: str | None) -> tuple[Rule, ...]:
+    """All rules; those about the region only where one is given."""
+    return (*_RULES, partial(zones.are_of_the_region, region=region)) if region else _RULES
+
+
+def problems(c: Configuration, region: str | None) -> list[Problem]:
+    """Everything all rules find."""
+    return [problem for rule in rules(region) for problem in rule(c)]

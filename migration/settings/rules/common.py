@@ -1,0 +1,36 @@
+"""What several rules need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from migration.names import physical_name
+from migration.settings.model import Configuration, ManagedSide, Member, Pool
+
+
+def twice(values: Iterable[str]) -> list[str]:
+    """Those that occur more than once, sorted."""
+    seen = list(values)
+    return sorted({value for value in seen if seen.count(value) > 1})
+
+
+def machines(c: Configuration) -> Iterator[tuple[str, Pool | Member]]:
+    """Every pool and member, with its key."""
+    yield from ((f"migration:pools[{pool.name}]", pool) for pool in c.pools)
+    yield from ((f"migration:members[{member.name}]", member) for member in c.members)
+
+
+def made_sides(c: Configuration) -> Iterator[tuple[str, ManagedSide]]:
+    """The sides this program makes, by name."""
+    yield from ((name, side) for name, side in sorted(c.sides.items()) if isinstance(side, ManagedSide))
+
+
+def side_made_next(c: Configuration) -> ManagedSide | None:
+    """The side to move to, where this program makes it."""
+    side = c.sides.get(c.to)
+    return side if isinstance(side, ManagedSide) else None
+
+
+def new_groups(c: Configuration, side: ManagedSide) -> dict[str, str]:
+    """What the groups of a side are called, with the key that each name comes from."""
+    return {physical_name(one.group, "", side.suffix): f"{key}.group" for key, one in machines(c)}

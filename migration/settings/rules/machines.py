@@ -1,0 +1,60 @@
+"""Pools and members: that there are some, how many, and that no two are one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from migration.settings.errors import Problem
+from migration.settings.model import Configuration
+from migration.settings.rules.common import machines, twice
+
+# A part of an SSM parameter's name, and of etcd's initial cluster, where "=" and "," have a meaning.
+_MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def are_there(c: Configuration) -> Iterator[Problem]:
+    """At least one pool, an odd number of members, and `controlPlaneMoved` within it."""
+    if not c.pools:
+        remedy = "no worker would ever move, and the old ones would still be let go; list the old side's worker groups"
+        yield Problem("migration:pools", [], remedy)
+    names = [member.name for member in c.members]
+    if len(names) % 2 == 0:
+        yield Problem("migration:members", names, "an etcd cluster has an odd number of members (1, 3, 5)")
+    if c.control_plane_moved is not None and c.control_plane_moved > len(names):
+        remedy = f"there are {len(names)} members; give 0 to {len(names)}"
+        yield Problem("migration:controlPlaneMoved", c.control_plane_moved, remedy)
+
+
+def are_told_apart(c: Configuration) -> Iterator[Problem]:
+    """Names are unique, and each group is one pool's or one member's alone."""
+    for key, names in (("members", [m.name for m in c.members]), ("pools", [pool.name for pool in c.pools])):
+        for name in twice(names):
+            yield Problem(f"migration:{key}", name, "is named twice; names are unique")
+    for group in twice(one.group for _, one in machines(c)):
+        holders = " and ".join(key for key, one in machines(c) if one.group == group)
+        yield Problem("migration:pools", group, f"is the group of {holders}; give each the group that is its own")
+
+
+def members_have_addresses(c: Configuration) -> Iterator[Problem]:
+    """Each member has a name that etcd and SSM take, and an address of its own in the old VPC's range."""
+    for member in c.members:
+        if not _MEMBER.fullmatch(member.name):
+            remedy = (
+                "is etcd's name and part of an SSM parameter's: letters, digits, dots, hyphens and underscores only"
+            )
+            yield Problem(f"migration:members[{member.name}].name", member.name, remedy)
+    for address in twice(member.address for member in c.members):
+        yield Problem("migration:members", address, "is the address of two members; give each its own")
+    if c.from_ not in c.sides:
+        return
+    # Only the first range of a VPC is known, and routed; an address in a secondary one wouldn't be reached.
+    cidr = c.sides[c.from_].cidr
+    for member in c.members:
+        if IPv4Address(member.address) not in IPv4Network(cidr):
+            remedy = (
+                f"lies outside of migration:sides.{c.from_}.cidr {cidr}, the only range that is routed to the other "
+                f"side; correct it (members in a VPC's secondary range can't be moved yet)"
+            )
+            yield Problem(f"migration:members[{member.name}].address", member.address, remedy)

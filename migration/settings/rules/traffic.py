@@ -1,0 +1,65 @@
+"""Names, ports and the time it takes to see that nobody uses the old ones any more."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from migration.names import plain
+from migration.settings.errors import Problem
+from migration.settings.model import Configuration, ReferencedSide
+from migration.settings.rules.common import twice
+
+# The API's balancer has a second listener above the first: it checks the members' instances before they serve.
+HIGHEST_API_PORT = 65534
+
+
+def leads_to_the_old_side(c: Configuration) -> Iterator[Problem]:
+    """Clients of the API and of the ingress come by names that lead to the old side's balancers, each once."""
+    records = c.traffic.records
+    for serves in ("api", "ingress"):
+        if not any(record.serves == serves for record in records):
+            remedy = f"none serves {serves}, whose clients would stay behind; add the name they use"
+            yield Problem("migration:traffic.records", [record.name for record in records], remedy)
+    for name in twice(plain(record.name) for record in records):
+        yield Problem("migration:traffic.records", name, "is listed twice; list it once")
+    if plain(c.api.name) not in {plain(record.name) for record in records if record.serves == "api"}:
+        remedy = "isn't a name of migration:traffic.records that serves the api; add it there, or correct it"
+        yield Problem("migration:api.name", c.api.name, remedy)
+    old = c.sides.get(c.from_)
+    if not isinstance(old, ReferencedSide):
+        return
+    for record in records:
+        balancer = old.load_balancers.ingress if record.serves == "ingress" else old.load_balancers.api
+        if plain(record.value) != plain(balancer.dns_name):
+            remedy = (
+                f"isn't {balancer.dns_name}, {c.from_}'s {record.serves} balancer; correct one of the two, or "
+                f"leave the name out if it leads elsewhere on purpose"
+            )
+            yield Problem(f"migration:traffic.records[{record.name}].value", record.value, remedy)
+
+
+def ports_fit(c: Configuration) -> Iterator[Problem]:
+    """A member's three ports differ, and the check's listener has room."""
+    if c.api.port > HIGHEST_API_PORT:
+        remedy = f"the balancer's check listens one above it; give at most {HIGHEST_API_PORT}"
+        yield Problem("migration:api.port", c.api.port, remedy)
+    users: dict[int, list[str]] = defaultdict(list)
+    users[c.api.port].append("api.port")
+    users[c.etcd.client_port].append("etcd.clientPort")
+    users[c.etcd.peer_port].append("etcd.peerPort")
+    for port, keys in users.items():
+        for key in keys[1:]:
+            remedy = f"is also migration:{keys[0]}, and both listen on a member's machine; give each its own"
+            yield Problem(f"migration:{key}", port, remedy)
+
+
+def quiet_fits_its_gate(c: Configuration) -> Iterator[Problem]:
+    """A gate that waits for quiet may wait for as long as quiet takes."""
+    wanted = c.limits.quiet_window(c.traffic.ttl)
+    if wanted > c.limits.gate_seconds:
+        remedy = (
+            f"is less than the {wanted} s without a new flow that count as quiet (traffic.ttl, limits.quietPeriods, "
+            f"limits.metricPeriodSeconds); raise it or shorten those"
+        )
+        yield Problem("migration:limits.gateSeconds", c.limits.gate_seconds, remedy)

@@ -1,0 +1,85 @@
+"""What of the configuration must not change on the way, and what to do instead. Pure.
+
+An edited range replaces the VPC, a pool that is dropped deletes its group undrained: Pulumi would do either without a
+question. So the record keeps what was there when the stage that uses it began, and says which key was touched.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from migration.runtime.deadline import Permanent
+from migration.settings.model import Configuration
+from migration.stages.table import Stage, stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed:
+    """What was fixed when stage `stage` was begun: values by the key they have in the configuration."""
+
+    stage: int
+    values: Mapping[str, Any]
+
+
+def fixed_at(c: Configuration, row: Stage) -> Fixed:
+    """What must stay as it is once stage `row` was begun: more with every concern that is on the new side."""
+    data = c.model_dump(mode="json", by_alias=True)
+    found: dict[str, Any] = {}
+    if row.network.on_new:
+        found |= {
+            f"sides.{name}.{key}": value
+            for name in (c.from_, c.to)
+            for key, value in data["sides"][name].items()
+            if key in ("vpcId", "cidr", "suffix", "subnetPrefix", "zones", "routeTables")
+        }
+        found |= {key: data[key] for key in ("podCidr", "serviceCidr")}
+    if row.shared.on_new:
+        found |= {f"members[{one['name']}]": one for one in data["members"]}
+        found |= {f"traffic.records[{one['name']}]": one for one in data["traffic"]["records"]}
+        found |= {"traffic.zoneId": data["traffic"]["zoneId"], "api": data["api"], "ingress": data["ingress"]}
+        found |= {f"etcd.{key}": data["etcd"][key] for key in ("clientPort", "peerPort")}
+    if row.workers.on_new:
+        found |= {f"pools[{one['name']}]": one for one in data["pools"]}
+    return Fixed(stage=row.number, values=found)
+
+
+def touched(before: Fixed, c: Configuration) -> list[str]:
+    """Sentences about keys that are different now; empty where all is as it was."""
+    old, now = before.values, fixed_at(c, stage(before.stage)).values
+    found: list[str] = []
+    for key in sorted(old.keys() | now.keys()):
+        name = f"migration:{key}"
+        if key not in now:
+            found.append(f"{name} is gone: what it stands for carries pods, traffic or votes; put it back")
+        elif key not in old:
+            found.append(f"{name} is new: take it out until the migration is over")
+        elif old[key] != now[key]:
+            found.append(f"{name} was {_shown(old[key])} and is {_shown(now[key])}: put it back")
+    return found
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 120 else f"{text[:117]}…"
+
+
+def packed(fixed: Fixed) -> str:
+    """As text that fits into an SSM parameter (4 KiB) for some hundred pools; the same values give the same text."""
+    text = json.dumps({"stage": fixed.stage, "values": fixed.values}, sort_keys=True, separators=(",", ":"))
+    return base64.b85encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def unpacked(text: str, where: str) -> Fixed:
+    """The values; raises `Permanent` naming `where` they stand if the text is anything else."""
+    try:
+        value = json.loads(gzip.decompress(base64.b85decode(text)))
+        return Fixed(stage=value["stage"], values=value["values"])
+    except (ValueError, OSError, EOFError, KeyError, TypeError) as error:
+        raise Permanent(
+            f"the parameter {where} doesn't hold what this program wrote ({error!r}): look at it"
+        ) from error

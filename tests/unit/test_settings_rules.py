@@ -1,0 +1,525 @@
+"""Configurations that would pass and shouldn't: each is refused in one sentence, with key, value and remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from migration.gates.quiet import window
+from migration.settings import ConfigurationError, load
+from migration.settings.load import partition_of
+from migration.settings.model import Limits
+from tests.samples import ZONES, configuration, flat
+
+Change = Callable[[dict[str, Any]], object]
+
+OLD_API = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/pet-api-main/1"
+
+
+def old(c: dict[str, Any]) -> dict[str, Any]:
+    return c["sides"]["legacy"]
+
+
+def new(c: dict[str, Any]) -> dict[str, Any]:
+    return c["sides"]["main"]
+
+
+def network(**keys: Any) -> dict[str, Any]:
+    return {"name": "office", "cidr": "10.60.0.0/16", **keys}
+
+
+def told(values: dict[str, Any], region: str = "eu-central-1") -> list[str]:
+    """What is said about a configuration, a sentence each."""
+    with pytest.raises(ConfigurationError) as caught:
+        load({**flat(values), "aws:region": region}, "stage-3")
+    return [str(problem) for problem in caught.value.problems]
+
+
+REFUSED: list[tuple[str, Change, str]] = [
+    (
+        "suffix with an underscore",
+        lambda c: new(c).update(suffix="_main"),
+        "migration:sides.main.suffix is '_main': ends load balancers' names: only a-z, 0-9 and hyphens, no "
+        "hyphen at its end; -main would do",
+    ),
+    (
+        "suffix that ends with a hyphen",
+        lambda c: new(c).update(suffix="-main-"),
+        "migration:sides.main.suffix is '-main-': ends load balancers' names: only a-z, 0-9 and hyphens, "
+        "no hyphen at its end; -main would do",
+    ),
+    (
+        "suffix with capitals",
+        lambda c: new(c).update(suffix="-Main"),
+        "migration:sides.main.suffix is '-Main': ends load balancers' names: only a-z, 0-9 and hyphens, no "
+        "hyphen at its end; -main would do",
+    ),
+    (
+        "managed side without suffix",
+        lambda c: (new(c).update(suffix=""), old(c).update(suffix="-x")),
+        "migration:sides.main.suffix is '': would give this side the names of what is there already; give "
+        "it one, for instance -main",
+    ),
+    (
+        "old side without route tables",
+        lambda c: old(c).update(routeTables=[]),
+        "migration:sides.legacy.routeTables is []: nothing of vpc-old would lead to the other side; list "
+        "all of its route tables",
+    ),
+    (
+        "a route table twice",
+        lambda c: old(c)["routeTables"].append("rtb-1"),
+        "migration:sides.legacy.routeTables is 'rtb-1': is listed twice; list it once",
+    ),
+    (
+        "old balancer without target group",
+        lambda c: old(c)["loadBalancers"]["api"].update(targetGroups=[]),
+        "migration:sides.legacy.loadBalancers.api.targetGroups is []: names no target group behind it; "
+        "list the ARNs of those that its listener leads to",
+    ),
+    (
+        "network named like a side",
+        lambda c: c["connectedNetworks"].append(network(name="legacy")),
+        "migration:connectedNetworks[legacy].name is 'legacy': is a side's name, and the side's own rules "
+        "would be lost; give the network another",
+    ),
+    (
+        "two networks of one name",
+        lambda c: c["connectedNetworks"].append(network(name="corp")),
+        "migration:connectedNetworks is 'corp': names two networks; give each a name of its own",
+    ),
+    (
+        "two networks in one VPC",
+        lambda c: c["connectedNetworks"].append(network(vpcId="vpc-corp", routeTables=["rtb-9"])),
+        "migration:connectedNetworks is 'vpc-corp': is the vpcId of two networks, but AWS takes one "
+        "peering between two VPCs; leave it with one of them",
+    ),
+    (
+        "a network's route table twice",
+        lambda c: c["connectedNetworks"][0]["routeTables"].append("rtb-corp"),
+        "migration:connectedNetworks[corp].routeTables is 'rtb-corp': is listed twice; list it once",
+    ),
+    (
+        "nobody may reach etcd",
+        lambda c: c.update(operatorNetworks=[]),
+        "migration:operatorNetworks is []: nobody could reach etcd to swap members (etcd.access is "
+        "direct); name the range you work from: pulumi config set --path 'migration:operatorNetworks[0]' "
+        "CIDR",
+    ),
+    (
+        "everybody may reach etcd",
+        lambda c: c.update(operatorNetworks=["0.0.0.0/0"]),
+        "migration:operatorNetworks is '0.0.0.0/0': would open etcd, which holds every Secret, to "
+        "4294967296 addresses; name the ranges that operators work from, none wider than a /8",
+    ),
+    (
+        "half of everybody may",
+        lambda c: c.update(operatorNetworks=["10.0.0.0/7"]),
+        "migration:operatorNetworks is '10.0.0.0/7': would open etcd, which holds every Secret, to "
+        "33554432 addresses; name the ranges that operators work from, none wider than a /8",
+    ),
+    (
+        "an operators' range twice",
+        lambda c: c["operatorNetworks"].append("10.50.0.0/16"),
+        "migration:operatorNetworks is '10.50.0.0/16': is listed twice; list it once",
+    ),
+    (
+        "a range in other words",
+        lambda c: c.update(operatorNetworks=["10.50.0.0/255.255.0.0"]),
+        "migration:operatorNetworks[0] is '10.50.0.0/255.255.0.0': AWS wants the range written as "
+        "10.50.0.0/16; correct it",
+    ),
+    (
+        "etcd by Systems Manager",
+        lambda c: c["etcd"].update(access="ssm"),
+        "migration:etcd.access is 'ssm': members can't be swapped through Systems Manager yet; set it to "
+        "direct and name the ranges that operators work from in migration:operatorNetworks",
+    ),
+    (
+        "a pool's zone twice",
+        lambda c: c["pools"][0]["zones"].append(ZONES[0]),
+        "migration:pools[m5-a].zones is 'eu-central-1a': is listed twice; list it once",
+    ),
+    (
+        "a pool without zones",
+        lambda c: c["pools"][0].update(zones=[]),
+        "migration:pools[m5-a].zones is []: names no availability zone; list those it is in",
+    ),
+    (
+        "a side's zone twice",
+        lambda c: new(c)["zones"].append(ZONES[0]),
+        "migration:sides.main.zones is 'eu-central-1a': is listed twice; list it once",
+    ),
+    (
+        "no pools",
+        lambda c: c.update(pools=[]),
+        "migration:pools is []: no worker would ever move, and the old ones would still be let go; list "
+        "the old side's worker groups",
+    ),
+    (
+        "no members",
+        lambda c: c.update(members=[]),
+        "migration:members is []: an etcd cluster has an odd number of members (1, 3, 5)",
+    ),
+    (
+        "one group for two pools",
+        lambda c: c["pools"][1].update(group="nodes-m5-a.pet"),
+        "migration:pools is 'nodes-m5-a.pet': is the group of migration:pools[m5-a] and "
+        "migration:pools[m5-b]; give each the group that is its own",
+    ),
+    (
+        "one group for a pool and a member",
+        lambda c: c["members"][0].update(group="nodes-m5-a.pet"),
+        "migration:pools is 'nodes-m5-a.pet': is the group of migration:pools[m5-a] and "
+        "migration:members[a]; give each the group that is its own",
+    ),
+    (
+        "two members at one address",
+        lambda c: c["members"][1].update(address="10.0.0.10"),
+        "migration:members is '10.0.0.10': is the address of two members; give each its own",
+    ),
+    (
+        "an address outside of the old VPC",
+        lambda c: c["members"][1].update(address="10.9.0.10"),
+        "migration:members[b].address is '10.9.0.10': lies outside of migration:sides.legacy.cidr "
+        "10.0.0.0/16, the only range that is routed to the other side; correct it (members in a VPC's "
+        "secondary range can't be moved yet)",
+    ),
+    (
+        "an address that is none",
+        lambda c: c["members"][1].update(address="banana"),
+        "migration:members[1].address is 'banana': Expected 4 octets in 'banana'; correct it",
+    ),
+    (
+        "a member's name that etcd's list can't hold",
+        lambda c: c["members"][0].update(name="a=b"),
+        "migration:members[a=b].name is 'a=b': is etcd's name and part of an SSM parameter's: letters, "
+        "digits, dots, hyphens and underscores only",
+    ),
+    (
+        "cluster with a slash",
+        lambda c: c.update(cluster="pet/one"),
+        "migration:cluster is 'pet/one': becomes part of SSM parameters' names: up to 100 letters, digits, "
+        "dots, hyphens and underscores, not beginning with aws or ssm",
+    ),
+    (
+        "cluster that SSM keeps for itself",
+        lambda c: c.update(cluster="aws-pet"),
+        "migration:cluster is 'aws-pet': becomes part of SSM parameters' names: up to 100 letters, digits, "
+        "dots, hyphens and underscores, not beginning with aws or ssm",
+    ),
+    (
+        "a suffix that leaves no room",
+        lambda c: new(c).update(suffix="-" + "x" * 19),
+        "migration:sides.main.suffix is '-xxxxxxxxxxxxxxxxxxx': makes the target-group name "
+        "'bbba57-apimembers-xxxxxxxxxxxxxxxxxxx' 37 characters long; AWS takes 32: shorten it",
+    ),
+    (
+        "a group's name too long for a template",
+        lambda c: c["pools"][0].update(group="g" * 124),
+        f"migration:sides.main.suffix is '-main': makes the launch-template name '{'g' * 124}-main' 129 characters "
+        "long; AWS takes 128: shorten it",
+    ),
+    (
+        "a group's name that no template can have",
+        lambda c: c["pools"][0].update(group="nodes of a"),
+        "migration:pools[m5-a].group is 'nodes of a-main': names a launch template; AWS takes at least "
+        "three letters, digits and ().-/_ for one: give the old group a successor with such a name first",
+    ),
+    (
+        "a suffix that makes an old group's name",
+        lambda c: c["pools"][1].update(group="nodes-m5-a.pet-main"),
+        "migration:sides.main.suffix is '-main': makes migration:pools[m5-a].group 'nodes-m5-a.pet-main', "
+        "which is the group of migration:pools[m5-b]; choose another suffix",
+    ),
+    (
+        "pool member-a beside member a",
+        lambda c: c["pools"][0].update(name="member-a"),
+        "migration:pools[member-a].name is 'member-a': makes the Group main-member-a, as "
+        "migration:members[a].name does; choose another name",
+    ),
+    (
+        "a network called nodes",
+        lambda c: c["connectedNetworks"].append(network(name="nodes")),
+        "migration:connectedNetworks[nodes].name is 'nodes': makes the SecurityGroupIngressRule "
+        "main-api-from-nodes, as the rule for nodes does; choose another name",
+    ),
+    (
+        "a side called nodes",
+        lambda c: (c["sides"].update(nodes=c["sides"].pop("legacy")), c.update({"from": "nodes"})),
+        "migration:from is 'nodes': makes the SecurityGroupIngressRule main-api-from-nodes, as the rule "
+        "for nodes does; choose another name",
+    ),
+    (
+        "records that meet in the state",
+        lambda c: (
+            c["sides"].update({"main-b": c["sides"].pop("legacy")}),
+            c.update({"from": "main-b"}),
+            c["traffic"]["records"].extend(
+                [
+                    {**c["traffic"]["records"][1], "name": "b-x.pet.example"},
+                    {**c["traffic"]["records"][1], "name": "x.pet.example"},
+                ]
+            ),
+        ),
+        "migration:traffic.records[x.pet.example].name is 'x.pet.example': makes the Record "
+        "main-b-x.pet.example, as migration:traffic.records[b-x.pet.example].name does; choose another "
+        "name",
+    ),
+    (
+        "tag Name",
+        lambda c: c.update(tags={"Name": "x"}),
+        "migration:tags is 'Name': is a tag that this program sets or finds its objects by; choose another key",
+    ),
+    (
+        "tag KubernetesCluster",
+        lambda c: c.update(tags={"KubernetesCluster": "x"}),
+        "migration:tags is 'KubernetesCluster': is a tag that this program sets or finds its objects by; "
+        "choose another key",
+    ),
+    (
+        "the cluster's tag",
+        lambda c: c.update(tags={"kubernetes.io/cluster/other": "owned"}),
+        "migration:tags is 'kubernetes.io/cluster/other': is a tag that this program sets or finds its "
+        "objects by; choose another key",
+    ),
+    (
+        "tag migration:side",
+        lambda c: c.update(tags={"migration:side": "x"}),
+        "migration:tags is 'migration:side': is a tag that this program sets or finds its objects by; "
+        "choose another key",
+    ),
+    (
+        "tag aws:x",
+        lambda c: c.update(tags={"AWS:x": "x"}),
+        "migration:tags is 'AWS:x': is a tag that this program sets or finds its objects by; choose another key",
+    ),
+    (
+        "tag pool",
+        lambda c: c.update(tags={"pool": "x"}),
+        "migration:tags is 'pool': is a tag that this program sets or finds its objects by; choose another key",
+    ),
+    (
+        "no record for the ingress",
+        lambda c: c["traffic"]["records"].pop(1),
+        "migration:traffic.records is ['api.pet.example']: none serves ingress, whose clients would stay "
+        "behind; add the name they use",
+    ),
+    (
+        "the API's name without a record",
+        lambda c: c["api"].update(name="kube.pet.example"),
+        "migration:api.name is 'kube.pet.example': isn't a name of migration:traffic.records that serves "
+        "the api; add it there, or correct it",
+    ),
+    (
+        "a name twice",
+        lambda c: c["traffic"]["records"].append({**c["traffic"]["records"][0], "name": "API.pet.example."}),
+        "migration:traffic.records is 'api.pet.example': is listed twice; list it once",
+    ),
+    (
+        "a record to neither balancer",
+        lambda c: c["traffic"]["records"][1].update(value="elsewhere.example"),
+        "migration:traffic.records[*.apps.pet.example].value is 'elsewhere.example': isn't "
+        "ingress-pet.elb.example, legacy's ingress balancer; correct one of the two, or leave the name out "
+        "if it leads elsewhere on purpose",
+    ),
+    (
+        "a record to the other balancer",
+        lambda c: c["traffic"]["records"][1].update(value="api-pet.elb.example"),
+        "migration:traffic.records[*.apps.pet.example].value is 'api-pet.elb.example': isn't "
+        "ingress-pet.elb.example, legacy's ingress balancer; correct one of the two, or leave the name out "
+        "if it leads elsewhere on purpose",
+    ),
+    (
+        "no room for the check's listener",
+        lambda c: c["api"].update(port=65535),
+        "migration:api.port is 65535: the balancer's check listens one above it; give at most 65534",
+    ),
+    (
+        "the API on etcd's port",
+        lambda c: c["api"].update(port=2379),
+        "migration:etcd.clientPort is 2379: is also migration:api.port, and both listen on a member's "
+        "machine; give each its own",
+    ),
+    (
+        "etcd's ports the same",
+        lambda c: c["etcd"].update(peerPort=2379),
+        "migration:etcd.peerPort is 2379: is also migration:etcd.clientPort, and both listen on a member's "
+        "machine; give each its own",
+    ),
+    (
+        "quiet longer than its gate",
+        lambda c: c.update(limits={"quietPeriods": 20}),
+        "migration:limits.gateSeconds is 900: is less than the 1260 s without a new flow that count as "
+        "quiet (traffic.ttl, limits.quietPeriods, limits.metricPeriodSeconds); raise it or shorten those",
+    ),
+    (
+        "12.5%",
+        lambda c: c.update(drain={"unprotectedMaxUnavailable": "12.5%"}),
+        "migration:drain.unprotectedMaxUnavailable is '12.5%': is no number of pods from 1 up, nor a whole "
+        "percentage from 1% to 100%; correct it",
+    ),
+    (
+        "banana",
+        lambda c: c.update(drain={"unprotectedMaxUnavailable": "banana"}),
+        "migration:drain.unprotectedMaxUnavailable is 'banana': is no number of pods from 1 up, nor a "
+        "whole percentage from 1% to 100%; correct it",
+    ),
+    (
+        "0",
+        lambda c: c.update(drain={"unprotectedMaxUnavailable": "0"}),
+        "migration:drain.unprotectedMaxUnavailable is '0': is no number of pods from 1 up, nor a whole "
+        "percentage from 1% to 100%; correct it",
+    ),
+    (
+        "0 as a number",
+        lambda c: c.update(drain={"unprotectedMaxUnavailable": 0}),
+        "migration:drain.unprotectedMaxUnavailable is 0: is no number of pods from 1 up, nor a whole "
+        "percentage from 1% to 100%; correct it",
+    ),
+    (
+        "0%",
+        lambda c: c.update(drain={"unprotectedMaxUnavailable": "0%"}),
+        "migration:drain.unprotectedMaxUnavailable is '0%': is no number of pods from 1 up, nor a whole "
+        "percentage from 1% to 100%; correct it",
+    ),
+    (
+        "101%",
+        lambda c: c.update(drain={"unprotectedMaxUnavailable": "101%"}),
+        "migration:drain.unprotectedMaxUnavailable is '101%': is no number of pods from 1 up, nor a whole "
+        "percentage from 1% to 100%; correct it",
+    ),
+    (
+        "a new side's group retired",
+        lambda c: c["retire"].append({"type": "autoscaling-group", "id": "nodes-m5-a.pet-main"}),
+        "migration:retire is 'nodes-m5-a.pet-main': is main's own; stage 8 would delete what the cluster "
+        "runs on: take it out",
+    ),
+    (
+        "a new side's target group retired",
+        lambda c: c["retire"].append({"type": "target-group", "id": OLD_API}),
+        "migration:retire is "
+        "'arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/pet-api-main/1': is main's "
+        "own; stage 8 would delete what the cluster runs on: take it out",
+    ),
+    (
+        "retired twice",
+        lambda c: c["retire"].append({"type": "security-group", "id": "sg-nodes"}),
+        "migration:retire is 'sg-nodes': is listed twice; list it once",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_it_is_refused_in_this_sentence_and_in_no_other(change: Change, sentence: str) -> None:
+    values = configuration()
+    change(values)
+    assert told(values) == [sentence]
+
+
+def test_zones_of_another_region_are_named_wherever_they_stand() -> None:
+    values = configuration()
+    old(values)["zones"]["us-east-1a"] = {"private": "subnet-x"}
+    new(values)["zones"].append("us-east-1a")
+    values["pools"][0]["zones"] = ["us-east-1a"]
+    values["members"][0]["zone"] = "us-east-1a"
+    keys = ("sides.legacy.zones", "sides.main.zones", "pools[m5-a].zones", "members[a].zone")
+    remedy = "isn't a zone of aws:region eu-central-1; correct one of the two"
+    assert told(values) == [f"migration:{key} is 'us-east-1a': {remedy}" for key in keys]
+
+
+@pytest.mark.parametrize("region", ["eu-central-11", "eu-central"])
+def test_a_region_that_is_only_spelled_alike_is_another_one(region: str) -> None:
+    assert any(f"isn't a zone of aws:region {region}" in one for one in told(configuration(), region))
+
+
+def test_a_local_zone_belongs_to_its_region() -> None:
+    values = configuration()
+    new(values)["zones"].append("eu-central-1-ham-1a")
+    assert "eu-central-1-ham-1a" in load(flat(values), "stage-3").new.zones
+
+
+def test_a_region_of_no_partition_is_refused() -> None:
+    assert told(configuration(), "lab-1")[0] == (
+        "aws:region is 'lab-1': is a region of no AWS partition; correct it, or update boto3"
+    )
+
+
+def test_without_a_name_for_the_api_both_the_list_and_the_key_are_told() -> None:
+    values = configuration()
+    del values["traffic"]["records"][0]
+    assert told(values) == [
+        "migration:traffic.records is ['*.apps.pet.example']: none serves api, whose clients would stay behind; add "
+        "the name they use",
+        "migration:api.name is 'api.pet.example': isn't a name of migration:traffic.records that serves the api; add "
+        "it there, or correct it",
+    ]
+
+
+def test_what_is_wrong_in_many_places_is_told_at_once() -> None:
+    chosen = {
+        "suffix with an underscore",
+        "old side without route tables",
+        "two networks of one name",
+        "everybody may reach etcd",
+        "etcd by Systems Manager",
+        "a pool's zone twice",
+        "two members at one address",
+        "pool member-a beside member a",
+        "tag migration:side",
+        "a record to neither balancer",
+        "quiet longer than its gate",
+        "banana",
+        "retired twice",
+    }
+    values, wanted = configuration(), set[str]()
+    for name, change, sentence in REFUSED:
+        if name in chosen:
+            change(values)
+            wanted.add(sentence.replace("pools[m5-a].zones", "pools[member-a].zones"))
+    assert len(wanted) == len(chosen)
+    assert set(told(values)) == wanted
+
+
+ALLOWED: list[tuple[str, Change]] = [
+    ("two members in one zone", lambda c: c["members"][1].update(zone=ZONES[0])),
+    (
+        "a record's value as Route 53 writes it",
+        lambda c: c["traffic"]["records"][0].update(value="API-pet.elb.example."),
+    ),
+    ("an old TTL of a day", lambda c: c["traffic"]["records"][0].update(ttl=86400)),
+    ("operators in the widest private range", lambda c: c.update(operatorNetworks=["10.0.0.0/8"])),
+    (
+        "the highest port of the API",
+        lambda c: c["api"].update(port=65534),
+    ),
+    ("other ports of etcd", lambda c: c["etcd"].update(clientPort=4001, peerPort=7001)),
+    ("quiet exactly as long as its gate", lambda c: c.update(limits={"gateSeconds": 240})),
+    ("one pod at a time, as a number", lambda c: c.update(drain={"unprotectedMaxUnavailable": 1})),
+    ("all pods at once", lambda c: c.update(drain={"unprotectedMaxUnavailable": "100%"})),
+    ("a dotted cluster", lambda c: c.update(cluster="pet.k8s.example.com")),
+    ("tags that nobody goes by", lambda c: c.update(tags={"name": "x", "Owner": "y", "migration": "z"})),
+    ("a network without a VPC here", lambda c: c["connectedNetworks"].append(network())),
+]
+
+
+@pytest.mark.parametrize("change", [row[1] for row in ALLOWED], ids=[row[0] for row in ALLOWED])
+def test_it_is_none_of_these(change: Change) -> None:
+    values = configuration()
+    change(values)
+    assert load(flat(values), "stage-3").stage.number == 3
+
+
+@pytest.mark.parametrize(("ttl", "period", "periods"), [(5, 60, 3), (300, 60, 3), (2, 5, 1), (1, 3600, 60)])
+def test_the_window_that_is_compared_is_the_one_the_gate_waits_for(ttl: int, period: int, periods: int) -> None:
+    limits = Limits(metric_period_seconds=period, quiet_periods=periods)
+    assert limits.quiet_window(ttl) == window(ttl, period, periods)
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_the_partition_is_the_regions(region: str, partition: str) -> None:
+    assert partition_of(region) == partition
