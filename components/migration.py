@@ -79,7 +79,8 @@ class Migration(Component):
         component = ManagedSideComponent(
             c.to,
             ManagedSideArgs(scope=scope, name=c.to, side=side, other_cidr=old.cidr, shared=stage.shared.on_new),
-            self._part(),
+            # What carries pods, traffic or votes isn't deleted by any `up`; going back to where it doesn't releases it.
+            pulumi.ResourceOptions.merge(self._part(), pulumi.ResourceOptions(protect=stage.new_side_carries)),
         )
         new = component.view
         zone = ZoneVisibilityArgs(scope=scope, zone_id=c.traffic.zone_id, new=new)

@@ -19,11 +19,12 @@ from migration.contracts.workers import (
     AutoscalerHoldInputs,
     GroupNoteInputs,
     GroupNoteResult,
+    WorkerGuardInputs,
     WorkerScaleInputs,
 )
 from migration.names import physical_name
 from migration.settings.model import Pool
-from providers.operations import AutoscalerHold, GroupNote, WorkerScale
+from providers.operations import AutoscalerHold, GroupNote, WorkerGuard, WorkerScale
 
 # Whoever scales a group owns these from then on: the autoscaler, the hold, the scale operation.
 SCALED_ELSEWHERE = ["minSize", "maxSize", "desiredCapacity", "suspendedProcesses"]
@@ -63,6 +64,12 @@ class NewWorkers(Component):
                     },
                 )
             ),
+            self.child(after=groups),
+        )
+        names = tuple(physical_name(pool.group, "", new.suffix) for pool in pools)
+        WorkerGuard(
+            f"{new.name}-workers-guard",
+            WorkerGuardInputs(**common, side=new.name, groups=names),
             self.child(after=groups),
         )
 

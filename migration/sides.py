@@ -52,6 +52,18 @@ def find(aws: Aws, cluster: str, ref: SideRef) -> Side:
     )
 
 
+def running_on(aws: Aws, cluster: str, side: str) -> list[str]:
+    """Ids of the instances of a side that this program made, which aren't gone."""
+    states: Any = {"Name": "instance-state-name", "Values": ["pending", "running", "stopping", "stopped"]}
+    pages = aws.ec2.get_paginator("describe_instances").paginate(Filters=[*_filters(cluster, side), states])
+    return sorted(
+        instance["InstanceId"]
+        for page in pages
+        for one in described(page["Reservations"])
+        for instance in described(one["Instances"])
+    )
+
+
 def _filters(cluster: str, side: str, **more: str) -> list[Any]:
     tags = {"migration:cluster": cluster, "migration:side": side, **more}
     return [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]

@@ -145,6 +145,7 @@ class Watched(Model):
     api: str | None
     rate_hz: float
     timeout_s: float
+    api_timeout_s: float = 1.0
     places: tuple[str, ...]
     writer: WriterConfig | None
     budgets: bool

@@ -328,7 +328,7 @@ class Prober:
                 recorder=self._recorder,
                 lateness=self._lateness,
                 period_s=period,
-                timeout_s=self._probe.timeout_s,
+                timeout_s=self._probe.timeout_of(kind),
                 max_late_s=self._probe.max_late_s,
             )
             cell.start(second + period * (self._slots % 12) / 12)

@@ -191,7 +191,9 @@ class Run:
                 await kube.close()
             raise
         epoch, start = time.time(), loop.time()
-        self.recorder = DiskRecorder(self.out, lambda at: epoch + (at - start), config.probe.timeout_s)
+        self.recorder = DiskRecorder(
+            self.out, lambda at: epoch + (at - start), max(config.probe.timeout_s, config.probe.api_timeout_s)
+        )
         write_atomically(
             self.out / META,
             Meta(run=self.name, begin=epoch, config=watched(config, cluster, self.priority)).model_dump_json(),
@@ -453,6 +455,7 @@ def watched(config: ProofConfig, cluster: str | None, priority: tuple[str, ...])
         api=config.api.url if config.api else None,
         rate_hz=config.probe.rate_hz,
         timeout_s=config.probe.timeout_s,
+        api_timeout_s=config.probe.api_timeout_s,
         places=tuple(place.name for place in config.places),
         writer=config.writer,
         budgets=config.budgets,

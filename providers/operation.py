@@ -2,7 +2,8 @@
 
 An operation resource is declared from its first stage through the last, with the wanted state as an input;
 going on and going back are updates. `delete` changes nothing: Pulumi calls it going back, going on, on replace
-and on `destroy` alike, and can't tell which.
+and on `destroy` alike, and can't tell which. But what an operation guards depends on nothing that is deleted before
+it, so those that guard may refuse: then nothing behind them is deleted, whatever flags `destroy` was given.
 
 What a preview shows: a resource has one key with words for people (`Inputs.say`), and its inputs under one key that
 is a secret to the engine and hidden in its diffs. The engine prints every key of a dynamic resource, changed or not,
@@ -17,7 +18,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
@@ -26,12 +27,16 @@ from pydantic import ValidationError
 
 from migration.contracts.base import Inputs, Result
 
+if TYPE_CHECKING:
+    from migration.runtime.context import Context
+
 _INPUTS, _RESULT = "inputs", "result"
 # Where versions whose inputs stood side by side had the kubeconfig: outputs stay in states until the next run.
 _ONCE_PLAIN = "connection"
 
 I = TypeVar("I", bound=Inputs)  # noqa: E741 - inputs, beside R for the result
 R = TypeVar("R", bound=Result)
+T = TypeVar("T")
 
 
 def _engine_address() -> str | None:
@@ -50,6 +55,8 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
     leased: ClassVar[bool] = False
     begins: ClassVar[bool] = False
     """The operation that writes which cluster all others are about, and so can't be held to it."""
+    guards: ClassVar[bool] = False
+    """The operation has a `release` that refuses the deletion of what stands behind it."""
     inputs_type: type[I]
     result_type: type[R]
     # A class importable by name is pickled by reference and holds nothing secret: keep states readable.
@@ -97,7 +104,32 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         wanted = new.model_dump(mode="json", by_alias=True, include=set(new.wanted_part()))
         return all(olds.get(key) == value for key, value in wanted.items())
 
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        """Nothing, or a refusal with the way there, where the operation guards something."""
+        if not self.guards:
+            return
+        try:
+            inputs = self.inputs_type.model_validate(_props[_INPUTS])
+        except (KeyError, ValidationError):
+            raise Exception(
+                f"{self.operation}: the state was written by another version, so what this guards can't be seen; "
+                f"run `pulumi up` at the stage that was reached, and then this again"
+            ) from None
+        self._perform(inputs, "release", lambda module, context: module.release(inputs, context), leased=False)
+
     def _run(self, inputs: I, previous: R | None) -> dict[str, Any]:
+        def perform(module: Any, context: Context) -> R:
+            return module.run(inputs, previous, context)
+
+        result = self._perform(inputs, "", perform, leased=self.leased)
+        return {
+            inputs.shown: inputs.say(),
+            _INPUTS: _plain(inputs),
+            _RESULT: _plain(result),
+        }
+
+    def _perform(self, inputs: I, how: str, perform: Callable[[Any, Context], T], *, leased: bool) -> T:
+        """What the operation's module does, with clients, deadline and lease; a fault is one sentence."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         from migration.clients import Clients
@@ -108,9 +140,8 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         from migration.stages.identity import verify_cluster
 
         clients = Clients(region=inputs.connection.region, kubeconfig=inputs.connection.kubeconfig)
-        run: Callable[[I, R | None, Context], R]
-        run = importlib.import_module(f"migration.operations.{self.operation}").run
-        label = f"{self.operation} {inputs.label}".strip()
+        module = importlib.import_module(f"migration.operations.{self.operation}")
+        label = " ".join(word for word in (self.operation, how, inputs.label) if word)
 
         def log(message: str) -> None:
             print(f"{label}: {message}", flush=True)
@@ -118,7 +149,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         try:
             with ExitStack() as stack:
                 alive: Callable[[], None] = _always
-                if self.leased:
+                if leased:
                     holder = f"{label} (process {os.getpid()})"
                     alive = stack.enter_context(
                         held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
@@ -127,15 +158,10 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
                 if not self.begins:
                     verify_cluster(clients, inputs.cluster)
                 deadline = Deadline(float(inputs.timeout_seconds))
-                result = run(inputs, previous, Context(log=log, deadline=deadline, clients=clients, alive=alive))
+                return perform(module, Context(log=log, deadline=deadline, clients=clients, alive=alive))
         except (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError) as error:
             # One sentence for the operator, where a traceback would bury it.
             raise Exception(f"{label}: {error}") from None
-        return {
-            inputs.shown: inputs.say(),
-            _INPUTS: _plain(inputs),
-            _RESULT: _plain(result),
-        }
 
 
 def _plain(contract: Inputs | Result) -> dict[str, Any]:

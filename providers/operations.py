@@ -23,6 +23,8 @@ from migration.contracts.workers import (
     GroupNoteResult,
     TaintInputs,
     TaintResult,
+    WorkerGuardInputs,
+    WorkerGuardResult,
     WorkerScaleInputs,
     WorkerScaleResult,
 )
@@ -34,6 +36,7 @@ class _StageRecordProvider(OperationProvider[StageRecordInputs, StageRecordResul
     operation = "record"
     leased = True
     begins = True
+    guards = True
 
 
 class _GateProvider(OperationProvider[GateInputs, GateResult]):
@@ -50,6 +53,12 @@ class _HoldProvider(OperationProvider[AutoscalerHoldInputs, AutoscalerHoldResult
     inputs_type, result_type = AutoscalerHoldInputs, AutoscalerHoldResult
     operation = "hold"
     leased = True
+
+
+class _WorkerGuardProvider(OperationProvider[WorkerGuardInputs, WorkerGuardResult]):
+    inputs_type, result_type = WorkerGuardInputs, WorkerGuardResult
+    operation = "worker_guard"
+    guards = True
 
 
 class _TaintProvider(OperationProvider[TaintInputs, TaintResult]):
@@ -122,6 +131,12 @@ class AutoscalerHold(
     """Keeps the autoscaler from launching on the old side and from shrinking the new one, and gives both back."""
 
     provider_class = _HoldProvider
+
+
+class WorkerGuard(OperationResource[WorkerGuardInputs, WorkerGuardResult], module="migration", name="WorkerGuard"):
+    """Refuses that groups are deleted with pods on their nodes; it depends on them, so it is asked before they go."""
+
+    provider_class = _WorkerGuardProvider
 
 
 class Taint(OperationResource[TaintInputs, TaintResult], module="migration", name="Taint"):

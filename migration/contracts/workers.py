@@ -268,6 +268,25 @@ class DrainResult(Result):
     bound: str = ""
 
 
+class WorkerGuardInputs(Inputs):
+    """Groups that may not be deleted while pods are on their nodes: one that is taken out must be empty by then."""
+
+    shown: ClassVar[str] = "guarded"
+
+    side: Manner[str]
+    groups: Wanted[tuple[str, ...]]
+
+    def say(self) -> str:
+        """What is guarded."""
+        return f"{len(self.groups)} groups of {self.side}: none is deleted with pods on its nodes"
+
+
+class WorkerGuardResult(Result):
+    """`groups`: the groups that are guarded from now on."""
+
+    groups: tuple[str, ...]
+
+
 class WorkerScaleInputs(Inputs):
     """Worker groups at zero, or back at the sizes they had (`recorded`); `join_seconds`, `ended` are as the taint's."""
 

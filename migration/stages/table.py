@@ -100,6 +100,11 @@ class Stage:
         return self.workloads is Placement.BOTH
 
     @property
+    def new_side_carries(self) -> bool:
+        """Pods may run on the new side: what it is made of can't be deleted from here on."""
+        return self.workers.on_new
+
+    @property
     def autoscaler_held(self) -> bool:
         """Old groups can't grow and new ones can't shrink: from the taint until the old nodes are gone for good."""
         return self.workers.on_new and not self.control_plane.on_new
@@ -209,6 +214,11 @@ def last_before_traffic() -> Stage:
 def emptied() -> Stage:
     """The first stage at which the old nodes are drained."""
     return next(row for row in STAGES if row.drained)
+
+
+def harmless() -> Stage:
+    """The last stage at which the new side carries nothing, so that all of it may be deleted."""
+    return next(row for row in reversed(STAGES) if not row.new_side_carries)
 
 
 def swapped() -> Stage:

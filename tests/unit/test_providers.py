@@ -200,6 +200,33 @@ def test_delete_changes_nothing(world: World) -> None:
     assert world.calls == []
 
 
+class Guarding(FakeProvider):
+    guards = True
+
+
+def test_what_an_operation_guards_is_deleted_only_as_it_says(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[FakeInputs] = []
+
+    def release(inputs: FakeInputs, context: Context) -> None:
+        released.append(inputs)
+        if inputs.wanted == "new":
+            raise Permanent("pods are there")
+
+    monkeypatch.setattr(sys.modules["migration.operations.fake_for_tests"], "release", release, raising=False)
+    with pytest.raises(Exception, match=r"fake_for_tests release.*pods are there"):
+        Guarding().delete("id", props({}))
+    Guarding().delete("id", props({}, wanted="old"))
+    assert [one.wanted for one in released] == ["new", "old"]
+    assert world.verified == ["pet", "pet"]
+    assert world.calls == []
+
+
+def test_a_guard_that_can_not_read_what_it_guards_refuses(world: World) -> None:
+    for state in (flat(), {**props({}), "inputs": {"wanted": "new"}}):
+        with pytest.raises(Exception, match="written by another version"):
+            Guarding().delete("id", state)
+
+
 def test_a_refusal_is_one_sentence_naming_the_operation(world: World) -> None:
     world.refuse = "etcd has raised NOSPACE: compact first"
     with pytest.raises(Exception, match=r"^fake_for_tests: etcd has raised NOSPACE: compact first$") as caught:
@@ -229,7 +256,7 @@ def test_a_resource_and_its_operation_speak_of_the_same_contracts(resource: type
 def test_every_contract_of_an_operation_has_its_resource() -> None:
     assert {resource.provider_class().inputs_type for resource in RESOURCES} == set(every(Inputs))
     assert {resource.provider_class().result_type for resource in RESOURCES} == set(every(Result))
-    assert len(RESOURCES) == 12
+    assert len(RESOURCES) == 13
 
 
 def test_every_operation_but_the_one_that_begins_is_held_to_the_records_cluster(

@@ -40,7 +40,7 @@ def pair() -> tuple[str, str]:
 
 
 class Api(BaseHTTPRequestHandler):
-    """As much of a Kubernetes API as two applied objects need."""
+    """As much of a Kubernetes API as two applied objects and a lease need."""
 
     objects: ClassVar[dict[str, Any]]
 
@@ -69,6 +69,25 @@ class Api(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.objects[path] = {**body, "metadata": {**body["metadata"], "uid": "u", "resourceVersion": "1"}}
         self._send(200, self.objects[path])
+
+    def _body(self) -> Any:
+        return json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "{}")
+
+    def _keep(self, path: str, body: Any) -> None:
+        version = str(int(self.objects.get(path, {}).get("metadata", {}).get("resourceVersion", "0")) + 1)
+        self.objects[path] = {**body, "metadata": {**body["metadata"], "uid": "u", "resourceVersion": version}}
+        self._send(200, self.objects[path])
+
+    def do_POST(self) -> None:
+        body = self._body()
+        self._keep(f"{self.path.partition('?')[0]}/{body['metadata']['name']}", body)
+
+    def do_PUT(self) -> None:
+        self._keep(self.path.partition("?")[0], self._body())
+
+    def do_DELETE(self) -> None:
+        self._body()
+        self._send(200, self.objects.pop(self.path.partition("?")[0], {}))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: what it is sent is secret."""

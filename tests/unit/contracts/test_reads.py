@@ -82,6 +82,7 @@ def test_a_field_that_is_only_told_may_be_manner_and_never_wanted() -> None:
     ]
     assert only_told == [
         "GroupNoteInputs.side",
+        "WorkerGuardInputs.side",
         "TaintInputs.side",
         "DrainInputs.side",
         "WorkerScaleInputs.side",

@@ -80,6 +80,14 @@ class ParameterNotFound(Exception):
     """What SSM raises."""
 
 
+class NotFound(Exception):
+    """What Elastic Load Balancing raises."""
+
+
+def _nothing(**_: Any) -> Any:
+    raise NotFound
+
+
 def template(imdsv2: str = "required", *, encrypted: bool = True) -> dict[str, Any]:
     """What a launch template holds."""
     disk = {"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 64, "Encrypted": encrypted}}
@@ -107,9 +115,15 @@ class Aws:
                 "LaunchTemplateVersions": [{"LaunchTemplateData": templates.get(LaunchTemplateId, template())}]
             },
         )
+        # Of the new side there is nothing yet; its machines and balancers are what gates look for.
+        self.elbv2 = SimpleNamespace(
+            describe_load_balancers=_nothing,
+            describe_target_groups=_nothing,
+            exceptions=SimpleNamespace(LoadBalancerNotFoundException=NotFound, TargetGroupNotFoundException=NotFound),
+        )
         self.route53 = SimpleNamespace(get_paginator=lambda call: {"list_resource_record_sets": pages}[call])
 
-    def _parameter(self, Name: str) -> dict[str, Any]:
+    def _parameter(self, Name: str, WithDecryption: bool = False) -> dict[str, Any]:
         if self._record is None or Name != record_parameter("pet"):
             raise ParameterNotFound
         return {"Parameter": {"Value": self._record.model_dump_json(by_alias=True), "Version": 1}}

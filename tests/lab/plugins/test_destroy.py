@@ -1,0 +1,113 @@
+"""`pulumi destroy` with the real engine: refused from stage 3 on whatever flags it is given, and nothing is deleted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from lab.addresses import REGION
+from lab.environment import REPOSITORY
+from migration.contracts.record import Record
+from migration.names import record_parameter
+from tests.lab.plugins.cluster import UID, kubeconfig, pair, served
+from tests.lab.plugins.driving import Engine, engine_in, environment
+
+pytestmark = [pytest.mark.lab, pytest.mark.timeout(180)]
+
+# Something an up makes, between the record's first and last word, as in the whole program.
+PROGRAM = """
+import os
+import pulumi
+from pulumi.dynamic import CreateResult, Resource, ResourceProvider
+from migration.contracts.base import Connection
+from migration.contracts.record import StageRecordInputs
+from migration.stages.fixed import Fixed, packed
+from providers.operations import StageRecord
+
+class Provider(ResourceProvider):
+    def create(self, props):
+        return CreateResult(id_="made", outs={})
+
+class Made(Resource):
+    pass
+
+def word(name, phase, after):
+    return StageRecord(name, StageRecordInputs(
+        cluster="pet",
+        connection=Connection(region="eu-central-1", kubeconfig=os.environ["KUBECONFIG"]),
+        timeout_seconds=20,
+        phase=phase,
+        stage=int(os.environ["STAGE"]),
+        from_side="legacy",
+        to_side="main",
+        owner="plugins/t",
+        fixed=packed(Fixed(stage=0, values={})),
+        command="pulumi up -s stage-{stage}",
+    ), pulumi.ResourceOptions(depends_on=after))
+
+begin = word("begin", "begin", [])
+made = Made(Provider(), "made", {}, pulumi.ResourceOptions(depends_on=[begin]))
+word("reached", "finish", [begin, made])
+"""
+
+BEGIN = "urn:pulumi:t::plugins::pulumi-python:dynamic/migration:StageRecord::begin"
+REACHED = "urn:pulumi:t::plugins::pulumi-python:dynamic/migration:StageRecord::reached"
+REFUSED = [
+    (),
+    ("--continue-on-error",),
+    ("--exclude-protected",),
+    ("--refresh",),
+    ("--target", BEGIN, "--target-dependents"),
+]
+
+
+@pytest.fixture
+def ssm(aws_url: str) -> Any:
+    session: Any = boto3.Session("lab", "lab", region_name=REGION)
+    return session.client("ssm", endpoint_url=aws_url)
+
+
+@pytest.fixture
+def engine(tmp_path: Path, aws_url: str) -> Iterator[Engine]:
+    with served() as url:
+        access = tmp_path / "kubeconfig"
+        access.write_text(kubeconfig(url, *pair()))
+        extra = {**environment(aws_url), "KUBECONFIG": str(access), "STAGE": "2", "PYTHONPATH": str(REPOSITORY)}
+        yield engine_in(tmp_path, PROGRAM, extra)
+
+
+def record(ssm: Any, reached: int, tried: int) -> None:
+    ours = json.loads(ssm.get_parameter(Name=record_parameter("pet"))["Parameter"]["Value"])
+    found = Record.model_validate({**ours, "reached": reached, "tried": tried})
+    assert found.cluster_uid == UID
+    ssm.put_parameter(
+        Name=record_parameter("pet"), Value=found.model_dump_json(by_alias=True), Type="String", Overwrite=True
+    )
+
+
+def held(engine: Engine) -> set[str]:
+    deployment = json.loads(engine.run("stack", "export"))["deployment"]
+    return {r["urn"].rpartition("::")[2] for r in deployment.get("resources", ())} & {"begin", "made", "reached"}
+
+
+def test_destroy_is_refused_while_the_new_side_carries_something_and_harmless_before(engine: Engine, ssm: Any) -> None:
+    engine.run("up", "--yes", "--skip-preview")
+    # A stage 3 was begun and did not end: its machines exist, and the state knows nothing of it.
+    record(ssm, 2, 3)
+    for flags in REFUSED:
+        said = engine.run("destroy", "--yes", "--skip-preview", *flags, ok=False)
+        assert "nothing was deleted: at stage 3 (workers) side main may carry pods" in said, flags
+        assert "next: pulumi up -s stage-2." in said, flags
+        assert held(engine) == {"begin", "made", "reached"}, flags
+    # Without what depends on it nothing can go; and keeping the record keeps all that it depends on.
+    assert "--target-dependents" in engine.run("destroy", "--yes", "--skip-preview", "--target", BEGIN, ok=False)
+    engine.run("destroy", "--yes", "--skip-preview", "--exclude", REACHED)
+    assert held(engine) == {"begin", "made", "reached"}
+    record(ssm, 2, 2)
+    engine.run("destroy", "--yes", "--skip-preview")
+    assert held(engine) == set()
