@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from proof.config import ELSEWHERE, Side, side_of
-from proof.model import IDLE, Window
+from proof.model import BACK, IDLE, Window
 from proof.series import Series
 
 INK, MUTED, GRID, BAD = "#1f2933", "#6b7785", "#dfe4ea", "#c81e4a"
@@ -184,6 +184,6 @@ def _labels(book: Book, window: Window, shape: Shape) -> list[str]:
     """What a band may be called, best first."""
     if window.label == IDLE:
         return ["at rest", "rest"]
-    short = window.label.removeprefix("stage ")
+    short = window.label.removeprefix("stage ").replace(BACK, "←")
     name = book.names.get(window.label, "")
     return [f"{short} {name}", short] if name and shape.named else [short]

@@ -38,7 +38,7 @@ def plots(report: Report, out: Path) -> list[Plot]:
     book = Book(
         series=series,
         windows=report.windows,
-        names={f"stage {stage.stage}": stage.name for stage in report.stages},
+        names={stage.label: stage.name for stage in report.stages},
         sides=report.watched.sides if report.watched else (),
     )
     return charts.plots(book, report.drain)
@@ -68,7 +68,7 @@ def render(report: Report, drawn: Sequence[Plot]) -> str:
         kinds=[(kind, TITLES[kind]) for kind in KINDS],
         due=sum(cell.due for cell in probes),
         failed=sum(cell.failed for cell in probes),
-        failed_at={stage.stage: failed_at(report, stage) for stage in report.stages},
+        failed_at={stage.label: failed_at(report, stage) for stage in report.stages},
         groups=list(dict.fromkeys(name for cpu in report.cpu.values() for name in cpu.groups)),
         plots=drawn,
         unwatched=report.due.not_watched,
@@ -77,7 +77,7 @@ def render(report: Report, drawn: Sequence[Plot]) -> str:
 
 def failed_at(report: Report, stage: Stage) -> int:
     """Failed probes within one stage."""
-    return sum(cell.failed_by_window.get(f"stage {stage.stage}", 0) for cell in report.probes.values())
+    return sum(cell.failed_by_window.get(stage.label, 0) for cell in report.probes.values())
 
 
 def changes(stage: Stage) -> str:

@@ -17,6 +17,8 @@ from proof.config import KINDS, MAX_GAP_S, Kind, Model, Side, WriterConfig
 IDLE = "idle"
 """Label of the window in which nothing is changed: what the probes see of the cluster at rest."""
 BETWEEN = "between stages"
+BACK = ", back"
+"""What tells a stage's window on the way back from the same stage's on the way forward."""
 EXIT_DOUBTED = 3
 
 
@@ -385,6 +387,7 @@ class End(Model):
     owners: Owners = Owners()
     probed_until: float | None = None
     """When the probes were told to end; None takes `end`."""
+    evictions: dict[str, int] = Field(default_factory=dict[str, int])
 
 
 class Summary(Model):
@@ -411,6 +414,8 @@ class Summary(Model):
     notes: tuple[Note, ...] = ()
     never_active: tuple[str, ...] = ()
     """Places that stood in the configuration and were never active."""
+    evictions: dict[str, int] = Field(default_factory=dict[str, int])
+    """Pods seen to be evicted, by the side of their node; empty where pods weren't watched."""
 
 
 class CellTotals(Model):
@@ -467,17 +472,35 @@ class Gate(Model):
     detail: str
 
 
+Direction = Literal["forward", "back"]
+
+
 class Stage(Model):
-    """One stage of a rehearsal. `second_up_changes` is None until a second `up` was made."""
+    """One stage of a rehearsal. `second_up_changes` is None until a second `up` was made.
+
+    `direction`: which way it was come to. `second_up_due`: whether the rehearsal was to make one there.
+    """
 
     stage: int
     name: str
+    direction: Direction = "forward"
     changes: dict[str, int] = Field(default_factory=dict[str, int])
     """Resources by what the engine did with them (create, update, replace, delete, same)."""
     gates: tuple[Gate, ...] = ()
+    second_up_due: bool = True
     second_up_changes: int | None = None
     seconds: float | None = None
     failed_probes_so_far: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Its window's label: the same stage may be come to from both sides."""
+        return f"stage {self.stage}" + BACK * (self.direction == "back")
+
+    @property
+    def title(self) -> str:
+        """What the report calls it."""
+        return f"Stage {self.stage} ({self.name})" + BACK * (self.direction == "back")
 
     def but(self, **known: Any) -> Self:
         """The same stage with more known of it, validated."""
@@ -601,6 +624,7 @@ class Report(Model):
     windows: tuple[Window, ...] = ()
     names: dict[str, Name] = Field(default_factory=dict[str, Name])
     cpu: dict[str, Cpu] = Field(default_factory=dict[str, Cpu])
+    evictions: dict[str, int] = Field(default_factory=dict[str, int])
     watched: Watched | None = None
     begin: str | None = None
     end: str | None = None

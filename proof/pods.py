@@ -1,4 +1,4 @@
-"""Counts the pods that a drain must move, by the side their node is on: the drain's curve.
+"""Counts the pods that a drain must move, by the side their node is on (the drain's curve), and those evicted.
 
 The pods are watched, not listed again and again: of thousands of pods only what changes is read.
 """
@@ -18,17 +18,23 @@ from proof.follow import Follower
 
 _STAYING = frozenset({"DaemonSet", "Node"})
 _MIRROR = "kubernetes.io/config.mirror"
+# Of the condition DisruptionTarget, which the API server sets with the eviction itself:
+# https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
+_EVICTED = "EvictionByEvictionAPI"
 _FINISHED = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PodSeen:
-    """The little that counts of a pod. `movable`: it is on a node, and a drain would move it."""
+    """The little that counts of a pod. `movable`: it is on a node, and a drain would move it. `evicted`: the API
+    accepted an eviction of it, and it is on its way out.
+    """
 
     uid: str
     node: str
     host_ip: str
     movable: bool
+    evicted: bool
 
 
 def read_pod(item: dict[str, Any]) -> PodSeen:
@@ -38,6 +44,7 @@ def read_pod(item: dict[str, Any]) -> PodSeen:
     status: dict[str, Any] = item.get("status") or {}
     node = str(spec.get("nodeName") or "")
     owners: list[dict[str, Any]] = meta.get("ownerReferences") or []
+    conditions: list[dict[str, Any]] = status.get("conditions") or []
     stays = _MIRROR in (meta.get("annotations") or {}) or any(
         owner.get("controller") and owner.get("kind") in _STAYING for owner in owners
     )
@@ -46,6 +53,7 @@ def read_pod(item: dict[str, Any]) -> PodSeen:
         node=node,
         host_ip=status.get("hostIP") or "",
         movable=bool(node) and not stays and status.get("phase") not in _FINISHED,
+        evicted=any(one.get("reason") == _EVICTED for one in conditions),
     )
 
 
@@ -57,6 +65,7 @@ class PodBook:
         self._node_of: dict[str, str] = {}
         self._on: Counter[str] = Counter()
         self._side_of_node: dict[str, str] = {}
+        self._evicted: dict[str, str] = {}
 
     def listed(self, pods: list[PodSeen]) -> None:
         self._node_of.clear()
@@ -67,6 +76,8 @@ class PodBook:
     def seen(self, event: str, pod: PodSeen) -> None:
         if pod.node and pod.host_ip and pod.node not in self._side_of_node:
             self._side_of_node[pod.node] = side_of(pod.host_ip, self._sides)
+        if pod.evicted:
+            self._evicted[pod.uid] = pod.node
         before = self._node_of.pop(pod.uid, None)
         if before is not None:
             self._on[before] -= 1
@@ -81,6 +92,12 @@ class PodBook:
             side = self._side_of_node.get(node)
             if side is not None and (side != ELSEWHERE or count):
                 total[side] += count
+        return dict(total)
+
+    def evictions(self) -> dict[str, int]:
+        """Pods that were seen to be evicted, by side; those on nodes of no side only where there are any."""
+        total = Counter({side.name: 0 for side in self._sides})
+        total.update(self._side_of_node.get(node, ELSEWHERE) for node in self._evicted.values())
         return dict(total)
 
 

@@ -35,6 +35,7 @@ def build(summary: Summary, parts: Parts) -> Report:
         windows=summary.windows,
         names=summary.names,
         cpu=summary.cpu,
+        evictions=summary.evictions,
         watched=summary.config,
         begin=None if begin is None else clock(begin),
         end=None if end is None else clock(end),

@@ -371,6 +371,7 @@ class Run:
             writes=writes,
             owners=self.owners.book.facts() if self.owners else Owners(),
             probed_until=probed_until,
+            evictions=self.pods.book.evictions() if self.pods else {},
         )
         self.recorder.event("run_end", end)
         await self._flush(everything=True)

@@ -285,6 +285,7 @@ def summarize(out: Path) -> Summary:
         names=names.facts(),
         cpu={label: sums.facts() for label, sums in cpu.items()},
         peak_rss_mb=end.peak_rss_mb if end else 0,
+        evictions=end.evictions if end else {},
         failures=tuple(failures),
         notes=tuple(notes),
         never_active=tuple(name for name, active in spans.by_place.items() if not active),

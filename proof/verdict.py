@@ -274,9 +274,10 @@ def _etcd(etcd: Etcd) -> list[str]:
 def _stages(stages: tuple[Stage, ...]) -> list[str]:
     found = [] if stages else ["No stage was run."]
     for stage in stages:
-        name = f"Stage {stage.stage} ({stage.name})"
+        name = stage.title
         if stage.second_up_changes is None:
-            found.append(f"{name}: no second up was made, so its changes are not known.")
+            if stage.second_up_due:
+                found.append(f"{name}: no second up was made, so its changes are not known.")
         elif stage.second_up_changes:
             found.append(f"{name}: a second up changed {stage.second_up_changes} resources; it must change none.")
         for gate in stage.gates:

@@ -216,13 +216,24 @@ def budget(name: str, current: int, desired: int, version: int = 1) -> dict[str,
 
 
 def pod(
-    name: str, node: str, host_ip: str = "", *, owner: str = "ReplicaSet", phase: str = "Running", version: int = 1
+    name: str,
+    node: str,
+    host_ip: str = "",
+    *,
+    owner: str = "ReplicaSet",
+    phase: str = "Running",
+    version: int = 1,
+    disrupted: str = "",
 ) -> dict[str, Any]:
+    """`disrupted`: the reason of its condition DisruptionTarget."""
+    condition = {"type": "DisruptionTarget", "status": "True", "reason": disrupted}
     owners = [{"kind": owner, "name": "x", "controller": True}] if owner else []
     return {
         "metadata": {"uid": name, "name": name, "resourceVersion": str(version), "ownerReferences": owners},
         "spec": {"nodeName": node} if node else {},
-        "status": {"phase": phase} | ({"hostIP": host_ip} if host_ip else {}),
+        "status": {"phase": phase}
+        | ({"hostIP": host_ip} if host_ip else {})
+        | ({"conditions": [condition]} if disrupted else {}),
     }
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from proof import charts, drawing
+from proof import charts, drawing, marks
 from proof.drawing import Book, Plot
 from proof.html import duration, plots, render, write_html
-from proof.model import Drain, EtcdChange, Gate, MemberSeen, Parts, Report, Summary, Window
+from proof.model import Drain, EtcdChange, Gate, MemberSeen, Parts, Report, Stage, Summary, Window
 from proof.report import build
 from proof.series import DrainSpan, drain_span, read_series
 from proof.summary import summarize
@@ -238,6 +238,34 @@ def test_a_member_is_one_row_also_before_it_has_a_name() -> None:
         ("a", ((0, 8, "voter"), (8, 9, "unhealthy")), ((0, 8, "leader"),)),
         ("b", ((5, 8, "learner"), (8, 9, "voter")), ((8, 9, "leader"),)),
     ]
+
+
+def test_a_stage_on_the_way_back_is_told_from_the_same_stage_on_the_way_forward(tmp_path: Path) -> None:
+    parts = made_run(tmp_path)
+    back = Stage(stage=4, name="traffic-both", direction="back", second_up_changes=0, seconds=9.0)
+    marks.add(tmp_path, f"{back.label} begin", begin_of(8) + 30)
+    failed = {"t": begin_of(8) + 40, "event": "probe_failed", "cell": "connected/api_kept", "seq": 1}
+    failed |= {"phase": "connect", "detail": "refused", "peer": None, "elapsed_ms": 1.0, "loop_late_ms": 0.0}
+    with (tmp_path / "events.jsonl").open("a") as sink:
+        sink.write(json.dumps(failed) + "\n")
+    report = report_of(tmp_path, parts.model_copy(update={"stages": (*parts.stages, back)}))
+    assert report.probes["api_kept"].failed_by_window == {"stage 4, back": 1}
+    text = text_of(render(report, []))
+    assert "traffic-both on the way back, 9.0 s nothing changed · a second up changed nothing · 1 probes failed" in text
+    assert "4 traffic-both 1 min 00 s 3 created, 4 updated · a second up changed nothing · no probe failed" in text
+    latency = titled("Latency and failures", plots(report, tmp_path))
+    assert ">4←" in latency.wide
+    assert ">4</text>" in latency.narrow
+
+
+def test_a_second_up_that_was_not_due_is_no_fault_of_the_stage(tmp_path: Path) -> None:
+    parts = made_run(tmp_path)
+    last = {**dict(parts.stages[8]), "second_up_changes": None}
+    for due, marked in ((False, False), (True, True)):
+        stages = (Stage.model_validate(last | {"second_up_due": due}),)
+        page = render(report_of(tmp_path, parts.model_copy(update={"stages": stages})), [])
+        assert ('class="stage bad"' in page) is marked
+        assert "no second up was made" in text_of(page)
 
 
 @pytest.mark.parametrize(

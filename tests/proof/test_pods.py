@@ -90,6 +90,20 @@ def test_a_pod_that_is_deleted_or_ends_is_counted_no_more_and_never_twice() -> N
     assert seen.counts()["legacy"] == 0
 
 
+def test_a_pod_counts_as_evicted_once_on_the_side_it_left_and_no_other_end_counts() -> None:
+    seen = book(*(pod(name, "n1", "10.0.0.4") for name in ("evicted", "deleted", "taken", "stays")))
+    gone = pod("evicted", "n1", "10.0.0.4", disrupted="EvictionByEvictionAPI")
+    for event in ("MODIFIED", "MODIFIED", "DELETED"):
+        seen.seen(event, read_pod(gone))
+    seen.seen("DELETED", read_pod(pod("deleted", "n1", "10.0.0.4")))
+    seen.seen("MODIFIED", read_pod(pod("taken", "n1", "10.0.0.4", disrupted="DeletionByTaintManager")))
+    assert seen.evictions() == {"legacy": 1, "main": 0}
+    seen.seen("ADDED", read_pod(pod("back", "n2", "10.1.0.4", disrupted="EvictionByEvictionAPI")))
+    assert seen.evictions() == {"legacy": 1, "main": 1}
+    seen.seen("ADDED", read_pod(pod("unseen", "n9", disrupted="EvictionByEvictionAPI")))
+    assert seen.evictions() == {"legacy": 1, "main": 1, ELSEWHERE: 1}
+
+
 def test_the_watcher_lists_all_pages_and_then_follows_what_changes(tmp_path: Path) -> None:
     async def main() -> None:
         api = FakeKube()

@@ -296,10 +296,14 @@ async def idle_and_stage_0(tmp_path: Path) -> None:
 
 def test_a_run_where_nothing_happens_is_ok_and_its_page_stands_alone(tmp_path: Path) -> None:
     async def during(api: FakeKube, ingress: HttpServer, run: Run) -> None:
+        await api.pod_events.put(
+            {"type": "MODIFIED", "object": pod("p0", "n1", "127.0.0.9", version=8, disrupted="EvictionByEvictionAPI")}
+        )
         await idle_and_stage_0(tmp_path)
 
     summary = whole_run(tmp_path, during)
     report = judged(summary)
+    assert report.evictions == {"legacy": 1, "main": 0}
     assert report.reasons == ()
     assert report.ok
     for part in (report.probes, report.idle):

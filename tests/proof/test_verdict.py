@@ -336,6 +336,16 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
         ["Stage 0 (baseline): no second up was made, so its changes are not known."],
     ),
     (
+        "a second up on the way back that changes something",
+        set_at("stages", 1, value={"stage": 1, "name": "network", "direction": "back", "second_up_changes": 2}),
+        ["Stage 1 (network), back: a second up changed 2 resources; it must change none."],
+    ),
+    (
+        "a second up that nobody asked for, and changed something",
+        set_at("stages", 0, value={"stage": 0, "name": "baseline", "second_up_due": False, "second_up_changes": 1}),
+        ["Stage 0 (baseline): a second up changed 1 resources; it must change none."],
+    ),
+    (
         "kept connections that aren't kept",
         set_at("probes", "api_kept", "by_place", "old", "reopened", value=98),
         ["api_kept from old: 98 of 100 requests found their kept connection ended: kept connections were not watched."],
@@ -368,6 +378,16 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
 
 def test_a_good_report_has_no_breach() -> None:
     assert judged(good()) == []
+
+
+def test_a_way_back_need_not_end_as_a_way_forward_does() -> None:
+    """Neither new members nor a drain are asked of it, nor a second up where none was due."""
+    report = good()
+    report["stages"][0] |= {"second_up_due": False, "second_up_changes": None}
+    report["stages"].append({"stage": 0, "name": "baseline", "direction": "back", "second_up_changes": 0})
+    report["etcd"]["members_after"] = report["etcd"]["members_before"]
+    report["drain"] = {}
+    assert judged(report) == []
 
 
 @pytest.mark.parametrize(("change", "reasons"), [row[1:] for row in BREAKS], ids=[row[0] for row in BREAKS])
