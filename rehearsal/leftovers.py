@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
 
-Listing = Callable[[], Iterator[tuple[str, str]]]
+from rehearsal.recording import cloud_now
+from rehearsal.world import Cloud
+
+SIDE = "migration:side"
 
 
 def left_in_aws(configuration: dict[str, Any], region: str) -> list[str]:
@@ -18,70 +21,41 @@ def left_in_aws(configuration: dict[str, Any], region: str) -> list[str]:
 
     `configuration` is the stack file's `migration:` keys without their prefix.
     """
-    old = configuration["sides"][configuration["from"]]
+    return left_of(cloud_now(region), configuration)
+
+
+def left_of(cloud: Cloud, configuration: dict[str, Any]) -> list[str]:
+    """The same of a recording. Pure."""
+    old = configuration["sides"][configuration["from"]]["vpcId"]
     kept = {item["id"] for item in configuration.get("keep", [])}
-    cluster, new = configuration["cluster"], configuration["to"]
-    scan = _Scan(cluster, old["vpcId"], new, region)
-    return sorted(f"{kind} {id_}" for kind, id_ in scan.everything() if id_ not in kept)
+    found = (*_in_vpc(cloud, old), *_by_tag(cloud, configuration["cluster"], old, configuration["to"]))
+    return sorted(f"{kind} {id_}" for kind, id_ in found if id_ not in kept)
 
 
-class _Scan:
-    def __init__(self, cluster: str, vpc: str, new_side: str, region: str) -> None:
-        session: Any = boto3.Session(region_name=region)
-        self._ec2, self._elb, self._groups = (session.client(name) for name in ("ec2", "elbv2", "autoscaling"))
-        self._cluster, self._vpc, self._new = cluster, vpc, new_side
+def _in_vpc(cloud: Cloud, vpc: str) -> Iterator[tuple[str, str]]:
+    for instances in cloud.instances.values():
+        yield from (("instance", id_) for id_, place in instances.items() if place == vpc)
+    for id_, group in cloud.security_groups.items():
+        if group.vpc == vpc and group.name != "default":  # AWS makes one with every VPC and lets nobody delete it
+            yield "security-group", id_
+    yield from (("network-interface", id_) for id_, one in cloud.interfaces.items() if one.vpc == vpc)
+    for id_, table in cloud.route_tables.items():
+        if table.vpc == vpc:
+            yield from (("route", f"{id_} to {to}") for to, via in table.routes.items() if via.endswith("blackhole"))
+    subnets = {id_ for id_, subnet in cloud.subnets.items() if subnet.vpc == vpc}
+    yield from (("autoscaling-group", name) for name, group in cloud.groups.items() if subnets & set(group.subnets))
+    yield from (("load-balancer", one.arn) for one in cloud.balancers.values() if one.vpc == vpc)
+    yield from (("target-group", one.arn) for one in cloud.target_groups.values() if one.vpc == vpc)
 
-    def everything(self) -> Iterator[tuple[str, str]]:
-        for listing in (self._in_vpc, self._balancers, self._by_tag, self._peerings):
-            yield from listing()
 
-    def _in_vpc(self) -> Iterator[tuple[str, str]]:
-        inside: list[Any] = [{"Name": "vpc-id", "Values": [self._vpc]}]
-        for page in self._ec2.get_paginator("describe_instances").paginate(Filters=inside):
-            for reservation in page["Reservations"]:
-                for instance in reservation["Instances"]:
-                    if instance["State"]["Name"] not in ("terminated", "shutting-down"):
-                        yield "instance", instance["InstanceId"]
-        for group in self._ec2.describe_security_groups(Filters=inside)["SecurityGroups"]:
-            if group["GroupName"] != "default":  # AWS makes one with every VPC and lets nobody delete it
-                yield "security-group", group["GroupId"]
-        for interface in self._ec2.describe_network_interfaces(Filters=inside)["NetworkInterfaces"]:
-            yield "network-interface", interface["NetworkInterfaceId"]
-        for table in self._ec2.describe_route_tables(Filters=inside)["RouteTables"]:
-            for route in table["Routes"]:
-                if route.get("State") == "blackhole":
-                    yield "route", f"{table['RouteTableId']} to {route.get('DestinationCidrBlock')}"
-        subnets = {subnet["SubnetId"] for subnet in self._ec2.describe_subnets(Filters=inside)["Subnets"]}
-        for page in self._groups.get_paginator("describe_auto_scaling_groups").paginate():
-            for group in page["AutoScalingGroups"]:
-                if subnets & set(group.get("VPCZoneIdentifier", "").split(",")):
-                    yield "autoscaling-group", group["AutoScalingGroupName"]
-
-    def _balancers(self) -> Iterator[tuple[str, str]]:
-        for balancer in self._elb.describe_load_balancers()["LoadBalancers"]:
-            if balancer["VpcId"] == self._vpc:
-                yield "load-balancer", balancer["LoadBalancerArn"]
-        for group in self._elb.describe_target_groups()["TargetGroups"]:
-            if group.get("VpcId") == self._vpc:
-                yield "target-group", group["TargetGroupArn"]
-
-    def _by_tag(self) -> Iterator[tuple[str, str]]:
-        owned: list[Any] = [{"Name": f"tag:kubernetes.io/cluster/{self._cluster}", "Values": ["owned"]}]
-        for volume in self._ec2.describe_volumes(Filters=owned)["Volumes"]:
-            if not self._is_new(volume):
-                yield "volume", volume["VolumeId"]
-        for template in self._ec2.describe_launch_templates(Filters=owned)["LaunchTemplates"]:
-            if not self._is_new(template):
-                yield "launch-template", template["LaunchTemplateId"]
-
-    def _is_new(self, item: Any) -> bool:
-        return any(tag["Key"] == "migration:side" and tag["Value"] == self._new for tag in item.get("Tags", []))
-
-    def _peerings(self) -> Iterator[tuple[str, str]]:
-        for peering in self._ec2.describe_vpc_peering_connections()["VpcPeeringConnections"]:
-            ends = {peering["RequesterVpcInfo"].get("VpcId"), peering["AccepterVpcInfo"].get("VpcId")}
-            if self._vpc in ends and self._is_new(peering) and peering["Status"]["Code"] == "active":
-                yield "peering", peering["VpcPeeringConnectionId"]
+def _by_tag(cloud: Cloud, cluster: str, vpc: str, new: str) -> Iterator[tuple[str, str]]:
+    for kind, items in (("volume", cloud.volumes), ("launch-template", cloud.templates)):
+        for id_, item in items.items():
+            if item.tags.get(f"kubernetes.io/cluster/{cluster}") == "owned" and item.tags.get(SIDE) != new:
+                yield kind, id_
+    for id_, peering in cloud.peerings.items():
+        if vpc in peering.vpcs and peering.tags.get(SIDE) == new and peering.state == "active":
+            yield "peering", id_
 
 
 def orphaned_processes(lab_dir: Path, running: set[str]) -> list[str]:
