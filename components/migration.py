@@ -25,7 +25,7 @@ from components.network import (
 )
 from components.security_groups import CrossAccess, CrossAccessArgs, SwapAccess, SwapAccessArgs
 from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView
-from components.workers import NewWorkers, NewWorkersArgs, OldWorkersEnd, OldWorkersEndArgs
+from components.workers import NewWorkers, NewWorkersArgs, OldWorkers, OldWorkersArgs
 from components.workloads import Workloads, WorkloadsArgs
 from migration.contracts.gates import GateInputs, questions
 from migration.contracts.record import StageRecordInputs
@@ -94,6 +94,11 @@ class Migration(Component):
             self.steps.append(Peering(f"{new.name}-{old.name}-peering", peering, self._part()))
         if component.load_balancers is not None:
             self._shared(component.load_balancers, new)
+        else:
+            # Back from where names were pairs, they lead where they did before the balancers go.
+            self.steps.append(
+                Names("names", NamesArgs(scope=scope.following(*self.steps), old=old, new=new), self._part())
+            )
 
     def _shared(self, balancers: SideLoadBalancers, new: SideView) -> None:
         stage, c, old = self.stage, self.settings.configuration, self.old
@@ -111,8 +116,7 @@ class Migration(Component):
         members = ApiMembers("api-members", serving, self._part())
         leading = NamesArgs(scope=reach.following(members.targets), old=old, new=new)
         self.steps += [members, Names("names", leading, self._part())]
-        if stage.workers.on_new:
-            self._workers(reach, new)
+        self._workers(reach, new)
         if stage.control_plane.on_new:
             moving = NewMembersArgs(scope=reach.following(*self.steps), old=old, new=new, balancers=balancers)
             self.steps.append(NewMembers(f"{new.name}-members", moving, self._part()))
@@ -120,12 +124,18 @@ class Migration(Component):
     def _workers(self, reach: Scope, new: SideView) -> None:
         old = self.old
         workers = NewWorkers(f"{new.name}-workers", NewWorkersArgs(scope=reach, old=old, new=new), self._part())
-        pods = WorkloadsArgs(scope=reach.following(workers.hold), old=old, new=new)
-        workloads = Workloads("workloads", pods, self._part())
-        self.steps += [workers, workloads]
-        if not self.stage.workers.on_old:
-            ending = OldWorkersEndArgs(scope=reach.following(workloads.last), old=old, note=workers.note)
-            self.steps.append(OldWorkersEnd(f"{old.name}-workers-end", ending, self._part()))
+        size, pods = f"{old.name}-workers-end", "workloads"
+        if self.stage.workers.on_old:
+            # Old machines are there before pods may be sent to them: on a way back they were at zero, or some lost.
+            sized = OldWorkersArgs(scope=reach.following(workers.hold), old=old, note=workers.note)
+            complete = OldWorkers(size, sized, self._part())
+            after = reach.following(workers.hold, complete.size)
+            workloads = Workloads(pods, WorkloadsArgs(scope=after, old=old, new=new), self._part())
+            self.steps += [workers, complete, workloads]
+            return
+        workloads = Workloads(pods, WorkloadsArgs(scope=reach.following(workers.hold), old=old, new=new), self._part())
+        ending = OldWorkersArgs(scope=reach.following(workloads.last), old=old, note=workers.note)
+        self.steps += [workers, workloads, OldWorkers(size, ending, self._part())]
 
     def _finish(self) -> None:
         c = self.settings.configuration
