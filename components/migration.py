@@ -28,11 +28,11 @@ from components.side_view import ReferencedSideArgs, ReferencedSideComponent, Si
 from components.workers import NewWorkers, NewWorkersArgs, OldWorkers, OldWorkersArgs
 from components.workloads import Workloads, WorkloadsArgs
 from migration.contracts.gates import GateInputs, questions
-from migration.contracts.record import StageRecordInputs
+from migration.contracts.record import StackGuardInputs, StageRecordInputs
 from migration.contracts.retirement import RetirementInputs
 from migration.settings.model import ManagedSide, ReferencedSide
 from migration.stages.fixed import fixed_at, packed
-from providers.operations import Gate, Retirement, StageRecord
+from providers.operations import Gate, Retirement, StackGuard, StageRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ class Migration(Component):
         self.settings, self.stage = args.scope.settings, args.scope.settings.stage
         self.steps: list[pulumi.Resource] = []
         begin = self._record("begin", "begin", [])
+        self._guard([begin])
         self._before = self._gate("before", [begin])
         self.scope = args.scope.following(self._before)
         c, old, new = self.settings.configuration, self.settings.old, self.settings.new
@@ -79,8 +80,7 @@ class Migration(Component):
         component = ManagedSideComponent(
             c.to,
             ManagedSideArgs(scope=scope, name=c.to, side=side, other_cidr=old.cidr, shared=stage.shared.on_new),
-            # What carries pods, traffic or votes isn't deleted by any `up`; going back to where it doesn't releases it.
-            pulumi.ResourceOptions.merge(self._part(), pulumi.ResourceOptions(protect=stage.new_side_carries)),
+            self._part(),
         )
         new = component.view
         zone = ZoneVisibilityArgs(scope=scope, zone_id=c.traffic.zone_id, new=new)
@@ -160,6 +160,12 @@ class Migration(Component):
             command=self.settings.command,
         )
         return StageRecord(name, inputs, self._part(after))
+
+    def _guard(self, after: Sequence[pulumi.Resource]) -> None:
+        """What refuses `destroy`: nothing depends on it, so it is among the first to be deleted."""
+        c = self._outer.settings.configuration
+        inputs = StackGuardInputs(**self._outer.common(), to_side=c.to, command=self.settings.command)
+        StackGuard("guard", inputs, self._part(after))
 
     def _gate(self, position: Literal["before", "after"], after: Sequence[pulumi.Resource]) -> Gate:
         checks = self.stage.gates_before if position == "before" else self.stage.gates_after

@@ -45,6 +45,7 @@ def test_stage_0_declares_nothing_of_either_side_but_the_reference() -> None:
     assert {key for key in at(0) if key[0] not in ("kubernetes", "Objects", "ClusterRole")} == ALWAYS | {
         ("Migration", "migration"),
         ("Referenced", "legacy"),
+        ("StackGuard", "guard"),
     }
 
 
@@ -293,4 +294,4 @@ def test_a_kubeconfig_is_a_secret_and_a_path_to_one_is_not() -> None:
     holders = {item.name: item.secret for item in declared.values() if whole in item.inputs.values()}
     assert holders == {"cluster": {"kubeconfig"}}
     operations = {item.name: item.secret for item in declared.values() if "connection" in item.inputs.get("inputs", {})}
-    assert operations == {name: {"inputs"} for name in ("begin", "reached", "gate-before", "gate-after")}
+    assert operations == {name: {"inputs"} for name in ("begin", "guard", "reached", "gate-before", "gate-after")}
