@@ -42,6 +42,7 @@ gc.disable()
 settings, owner, move = consented()
 if pulumi.runtime.is_dry_run():
     preview(settings, move)
-Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner=owner, unsettled=not move.settled))
+scope = Scope(settings=settings, returning=move.returning)
+Migration("migration", MigrationArgs(scope=scope, owner=owner, unsettled=not move.settled))
 pulumi.export("stage", settings.stage.number)
 pulumi.export("name", settings.stage.name)

@@ -23,9 +23,13 @@ class Common(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """What every component of one `up` works with: the settings and what must be done before anything changes."""
+    """What every component of one `up` works with: the settings and what must be done before anything changes.
+
+    `returning`: a way back is under way, or one that was begun is turned round (`migration.stages.moves.Move`).
+    """
 
     settings: Settings
+    returning: bool = False
     after: Sequence[pulumi.Resource] = ()
 
     def following(self, *resources: pulumi.Resource) -> Scope:

@@ -65,8 +65,6 @@ class NewMembers(Component):
         tags = self._scope.tags(new.name, "control-plane", **{"migration:member": name})
         # Nothing but a volume that says so is ever formatted by a member's boot, and then only while it is blank.
         volume_tags = {**tags, NEW_VOLUME: "true"}
-        # From the first moved member on, what is here is the cluster's only copy of a voter.
-        protect = self._scope.settings.moved_members > 0
         aws.ebs.Volume(
             logical,
             availability_zone=member.zone,
@@ -74,7 +72,7 @@ class NewMembers(Component):
             type=member.volume_type,
             encrypted=True,
             tags=volume_tags,
-            opts=self.child(protect=protect),
+            opts=self.child(),
         )
         facts = MemberIdentity(
             cluster=c.cluster,
@@ -113,7 +111,7 @@ class NewMembers(Component):
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=[instances.arn],
             tags=original.apply(lambda group: tag_list({**group.tags, **tags})),
-            opts=self.child(ignore_changes=SCALED_ELSEWHERE, protect=protect),
+            opts=self.child(ignore_changes=SCALED_ELSEWHERE),
         )
 
     def _swap(self, pair: MemberPair, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:

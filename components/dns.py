@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -14,10 +15,16 @@ from migration.dns.wanted import weights_at
 from migration.stages import Names as Form
 from providers.operations import ApiTargets, DnsCut
 
+FORMS: dict[Form, Literal["pair", "original", "final"]] = {
+    Form.FOUND: "original",
+    Form.PAIR: "pair",
+    Form.FINAL: "final",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class NamesArgs(Args):
-    """Both sides, with their balancers."""
+    """Both sides, with their balancers; the new one may have none."""
 
     old: SideView
     new: SideView
@@ -33,12 +40,15 @@ class Names(Component):
     def __init__(self, name: str, args: NamesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dns:Names", name, args, opts)
         c, stage = args.scope.settings.configuration, args.scope.settings.stage
-        old, new = _balancers(args.old), _balancers(args.new)
+        old = _balancers(args.old)
+        new = (
+            _balancers(args.new) if stage.shared.on_new else pulumi.Output.from_input(SideBalancers(side=args.new.name))
+        )
         # However long the old answers live, they are waited out: that isn't a gate's time.
         longest = max((record.ttl for record in c.traffic.records), default=0)
         common = args.scope.common(c.limits.gate_seconds + longest)
         weights = weights_at(stage, c.traffic.new_traffic_percent)
-        form = "final" if stage.names is Form.FINAL else "pair"
+        form = FORMS[stage.names]
         cut = DnsCut(
             name,
             pulumi.Output.all(old=old, new=new).apply(
@@ -51,6 +61,7 @@ class Names(Component):
                     new_weight=weights.new,
                     old=both["old"],
                     new=both["new"],
+                    returning=args.scope.returning,
                 )
             ),
             self.child(),

@@ -15,9 +15,9 @@ from providers.operations import IngressPolicy
 
 @dataclass(frozen=True, kw_only=True)
 class IngressTrafficArgs(Args):
-    """The side whose balancers get the traffic."""
+    """The side whose balancers have the traffic by the end of the stage."""
 
-    new: SideView
+    side: SideView
 
 
 class IngressTraffic(Component):
@@ -33,7 +33,7 @@ class IngressTraffic(Component):
         c = settings.configuration
         self.policy = IngressPolicy(
             "ingress-policy",
-            pulumi.Output.all(*args.new.balancer("ingress").target_groups).apply(
+            pulumi.Output.all(*args.side.balancer("ingress").target_groups).apply(
                 lambda target_groups: IngressPolicyInputs(
                     **common,
                     wanted="Cluster" if settings.stage.moving_pods else "recorded",
@@ -41,7 +41,8 @@ class IngressTraffic(Component):
                     service=c.ingress.service,
                     recorded=c.ingress.external_traffic_policy,
                     target_groups=tuple(target_groups),
-                    groups=worker_groups(settings, args.new.name),
+                    groups=worker_groups(settings, args.side.name),
+                    returning=args.scope.returning,
                 )
             ),
             self.child(),

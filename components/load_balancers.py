@@ -55,13 +55,11 @@ class SideLoadBalancers(Component):
         ingress = self._target_group(name, "ingress", vpc_id, c.ingress.node_port, "instance")
         members = self._target_group(name, "api", vpc_id, c.api.port, "ip", preserve_client_ip="false")
         # Before the clean-up the API's listener moves to the instances that the members' groups feed.
-        instances = None
-        if stage.control_plane.on_new:
-            # Gone again where the control plane goes back, as long as no member of it votes.
-            protect = args.scope.settings.moved_members > 0
-            instances = self._target_group(
-                name, "apimembers", vpc_id, c.api.port, "instance", preserve_client_ip="false", protect=protect
-            )
+        instances = (
+            self._target_group(name, "apimembers", vpc_id, c.api.port, "instance", preserve_client_ip="false")
+            if stage.control_plane.on_new
+            else None
+        )
         self._listener(name, "ingress", balancers["ingress"], c.ingress.listener_port, ingress)
         served_by_instances = instances is not None and stage.finished
         self._listener(
@@ -73,9 +71,7 @@ class SideLoadBalancers(Component):
         )
         if instances and not served_by_instances:
             # A target group without a listener isn't health-checked, and it is to be healthy before it serves.
-            # It carries nothing, and the last stage lets it go: not protected with the rest of its side.
-            port = c.api.port + CHECK_PORT_OFFSET
-            self._listener(name, "api-check", balancers["api"], port, instances, protect=False)
+            self._listener(name, "api-check", balancers["api"], c.api.port + CHECK_PORT_OFFSET, instances)
         self.api_members = members
         self.api_instances = instances
         self.ingress = self._view(balancers["ingress"], ingress)
@@ -96,7 +92,6 @@ class SideLoadBalancers(Component):
         port: int,
         target_type: str,
         preserve_client_ip: str | None = None,
-        protect: bool | None = None,
     ) -> aws.lb.TargetGroup:
         c = self._scope.settings.configuration
         return aws.lb.TargetGroup(
@@ -118,17 +113,11 @@ class SideLoadBalancers(Component):
                 "unhealthy_threshold": 2,
             },
             tags=self._scope.tags(side, role),
-            opts=self.child(protect=protect),
+            opts=self.child(),
         )
 
     def _listener(
-        self,
-        side: str,
-        role: str,
-        balancer: aws.lb.LoadBalancer,
-        port: int,
-        group: aws.lb.TargetGroup,
-        protect: bool | None = None,
+        self, side: str, role: str, balancer: aws.lb.LoadBalancer, port: int, group: aws.lb.TargetGroup
     ) -> None:
         aws.lb.Listener(
             f"{side}-{role}",
@@ -137,5 +126,5 @@ class SideLoadBalancers(Component):
             protocol="TCP",
             default_actions=[{"type": "forward", "target_group_arn": group.arn}],
             tags=self._scope.tags(side, role),
-            opts=self.child(protect=protect),
+            opts=self.child(),
         )

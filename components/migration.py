@@ -25,14 +25,14 @@ from components.network import (
 )
 from components.security_groups import CrossAccess, CrossAccessArgs, SwapAccess, SwapAccessArgs
 from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView
-from components.workers import NewWorkers, NewWorkersArgs, OldWorkersEnd, OldWorkersEndArgs
+from components.workers import NewWorkers, NewWorkersArgs, OldWorkers, OldWorkersArgs
 from components.workloads import Workloads, WorkloadsArgs
 from migration.contracts.gates import GateInputs, questions
-from migration.contracts.record import StageRecordInputs
+from migration.contracts.record import StackGuardInputs, StageRecordInputs
 from migration.contracts.retirement import RetirementInputs
 from migration.settings.model import ManagedSide, ReferencedSide
 from migration.stages.fixed import fixed_at, packed
-from providers.operations import Gate, Retirement, StageRecord
+from providers.operations import Gate, Retirement, StackGuard, StageRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ class Migration(Component):
         self.settings, self.stage = args.scope.settings, args.scope.settings.stage
         self.steps: list[pulumi.Resource] = []
         begin = self._record("begin", "begin", [])
+        self._guard([begin])
         self._before = self._gate("before", [begin])
         self.scope = args.scope.following(self._before)
         c, old, new = self.settings.configuration, self.settings.old, self.settings.new
@@ -79,8 +80,7 @@ class Migration(Component):
         component = ManagedSideComponent(
             c.to,
             ManagedSideArgs(scope=scope, name=c.to, side=side, other_cidr=old.cidr, shared=stage.shared.on_new),
-            # What carries pods, traffic or votes isn't deleted by any `up`; going back to where it doesn't releases it.
-            pulumi.ResourceOptions.merge(self._part(), pulumi.ResourceOptions(protect=stage.new_side_carries)),
+            self._part(),
         )
         new = component.view
         zone = ZoneVisibilityArgs(scope=scope, zone_id=c.traffic.zone_id, new=new)
@@ -94,6 +94,11 @@ class Migration(Component):
             self.steps.append(Peering(f"{new.name}-{old.name}-peering", peering, self._part()))
         if component.load_balancers is not None:
             self._shared(component.load_balancers, new)
+        else:
+            # Back from where names were pairs, they lead where they did before the balancers go.
+            self.steps.append(
+                Names("names", NamesArgs(scope=scope.following(*self.steps), old=old, new=new), self._part())
+            )
 
     def _shared(self, balancers: SideLoadBalancers, new: SideView) -> None:
         stage, c, old = self.stage, self.settings.configuration, self.old
@@ -111,8 +116,7 @@ class Migration(Component):
         members = ApiMembers("api-members", serving, self._part())
         leading = NamesArgs(scope=reach.following(members.targets), old=old, new=new)
         self.steps += [members, Names("names", leading, self._part())]
-        if stage.workers.on_new:
-            self._workers(reach, new)
+        self._workers(reach, new)
         if stage.control_plane.on_new:
             moving = NewMembersArgs(scope=reach.following(*self.steps), old=old, new=new, balancers=balancers)
             self.steps.append(NewMembers(f"{new.name}-members", moving, self._part()))
@@ -120,12 +124,18 @@ class Migration(Component):
     def _workers(self, reach: Scope, new: SideView) -> None:
         old = self.old
         workers = NewWorkers(f"{new.name}-workers", NewWorkersArgs(scope=reach, old=old, new=new), self._part())
-        pods = WorkloadsArgs(scope=reach.following(workers.hold), old=old, new=new)
-        workloads = Workloads("workloads", pods, self._part())
-        self.steps += [workers, workloads]
-        if not self.stage.workers.on_old:
-            ending = OldWorkersEndArgs(scope=reach.following(workloads.last), old=old, note=workers.note)
-            self.steps.append(OldWorkersEnd(f"{old.name}-workers-end", ending, self._part()))
+        size, pods = f"{old.name}-workers-end", "workloads"
+        if self.stage.workers.on_old:
+            # Old machines are there before pods may be sent to them: on a way back they were at zero, or some lost.
+            sized = OldWorkersArgs(scope=reach.following(workers.hold), old=old, note=workers.note)
+            complete = OldWorkers(size, sized, self._part())
+            after = reach.following(workers.hold, complete.size)
+            workloads = Workloads(pods, WorkloadsArgs(scope=after, old=old, new=new), self._part())
+            self.steps += [workers, complete, workloads]
+            return
+        workloads = Workloads(pods, WorkloadsArgs(scope=reach.following(workers.hold), old=old, new=new), self._part())
+        ending = OldWorkersArgs(scope=reach.following(workloads.last), old=old, note=workers.note)
+        self.steps += [workers, workloads, OldWorkers(size, ending, self._part())]
 
     def _finish(self) -> None:
         c = self.settings.configuration
@@ -150,6 +160,12 @@ class Migration(Component):
             command=self.settings.command,
         )
         return StageRecord(name, inputs, self._part(after))
+
+    def _guard(self, after: Sequence[pulumi.Resource]) -> None:
+        """What refuses `destroy`: nothing depends on it, so it is among the first to be deleted."""
+        c = self._outer.settings.configuration
+        inputs = StackGuardInputs(**self._outer.common(), to_side=c.to, command=self.settings.command)
+        StackGuard("guard", inputs, self._part(after))
 
     def _gate(self, position: Literal["before", "after"], after: Sequence[pulumi.Resource]) -> Gate:
         checks = self.stage.gates_before if position == "before" else self.stage.gates_after

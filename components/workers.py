@@ -6,6 +6,7 @@ security groups, a suffixed name, and the size the old group had when the copy w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -19,6 +20,7 @@ from migration.contracts.workers import (
     AutoscalerHoldInputs,
     GroupNoteInputs,
     GroupNoteResult,
+    Size,
     WorkerGuardInputs,
     WorkerScaleInputs,
 )
@@ -39,46 +41,57 @@ class NewWorkersArgs(Args):
 
 
 class NewWorkers(Component):
-    """The pools' groups on the new side, and the hold that keeps sizes still while pods move."""
+    """The pools' groups on the new side, and the hold that keeps sizes still while pods move.
+
+    Before the workers' stage there are none; then only what the old groups had is given back, on a way back.
+    """
 
     def __init__(self, name: str, args: NewWorkersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("workers:New", name, args, opts)
         settings, old, new, common = args.scope.settings, args.old, args.new, args.scope.common()
+        self._old = old
         pools = settings.configuration.pools
+        self.note: pulumi.Output[GroupNoteResult] | None = None
+        if not settings.stage.workers.on_new:
+            self.hold = self._hold({}, [])
+            return
         note = GroupNote(
             f"{old.name}-worker-groups",
             GroupNoteInputs(**common, side=old.name, groups={pool.name: pool.group for pool in pools}),
             self.child(),
         )
         self.note = note.outcome
-        groups = [self._group(pool, new) for pool in pools]
-        self.hold = AutoscalerHold(
+        groups = [self._group(pool, new, note.outcome) for pool in pools]
+        names = {pool.name: physical_name(pool.group, "", new.suffix) for pool in pools}
+        sizes = note.outcome.apply(lambda seen: {names[pool.name]: seen.groups[pool.name].size() for pool in pools})
+        self.hold = self._hold(sizes, groups)
+        WorkerGuard(
+            f"{new.name}-workers-guard",
+            WorkerGuardInputs(**common, side=new.name, groups=tuple(names.values())),
+            self.child(after=groups),
+        )
+
+    def _hold(self, sizes: pulumi.Input[dict[str, Size]], groups: Sequence[pulumi.Resource]) -> AutoscalerHold:
+        settings, old, common = self._scope.settings, self._old, self._scope.common()
+        return AutoscalerHold(
             f"{old.name}-autoscaler",
-            self.note.apply(
-                lambda seen: AutoscalerHoldInputs(
+            pulumi.Output.from_input(sizes).apply(
+                lambda known: AutoscalerHoldInputs(
                     **common,
                     wanted="held" if settings.stage.autoscaler_held else "released",
                     old_groups=worker_groups(settings, old.name),
-                    new_groups={
-                        physical_name(pool.group, "", new.suffix): seen.groups[pool.name].size() for pool in pools
-                    },
+                    new_groups=known,
                 )
             ),
             self.child(after=groups),
         )
-        names = tuple(physical_name(pool.group, "", new.suffix) for pool in pools)
-        WorkerGuard(
-            f"{new.name}-workers-guard",
-            WorkerGuardInputs(**common, side=new.name, groups=names),
-            self.child(after=groups),
-        )
 
-    def _group(self, pool: Pool, new: SideView) -> aws.autoscaling.Group:
+    def _group(self, pool: Pool, new: SideView, note: pulumi.Output[GroupNoteResult]) -> aws.autoscaling.Group:
         assert new.nodes_group is not None
         logical = f"{new.name}-{pool.name}"
         name = physical_name(pool.group, "", new.suffix)
         own = self._scope.tags(new.name, "node", pool=pool.name)
-        original = self.note.apply(lambda seen: seen.groups[pool.name])
+        original = note.apply(lambda seen: seen.groups[pool.name])
         template = copied_template(
             logical,
             name=name,
@@ -104,30 +117,40 @@ class NewWorkers(Component):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OldWorkersEndArgs(Args):
-    """The old side, and its groups as they were."""
+class OldWorkersArgs(Args):
+    """The old side, and its groups as they were; None before they were looked at, and on a way back."""
 
     old: SideView
-    note: pulumi.Output[GroupNoteResult]
+    note: pulumi.Output[GroupNoteResult] | None
 
 
-class OldWorkersEnd(Component):
-    """The old groups at zero, once nothing movable is on their nodes."""
+class OldWorkers(Component):
+    """The old groups' size: what they want, what they had, or zero once nothing movable is on their nodes."""
 
-    def __init__(self, name: str, args: OldWorkersEndArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: OldWorkersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("workers:End", name, args, opts)
         settings, old, common = args.scope.settings, args.old, args.scope.common()
-        WorkerScale(
-            f"{old.name}-workers",
-            args.note.apply(
+        pools = settings.configuration.pools
+        limits, returning = settings.configuration.limits, args.scope.returning
+        if args.note is None:
+            inputs: pulumi.Input[WorkerScaleInputs] = WorkerScaleInputs(
+                **common,
+                wanted="complete",
+                side=old.name,
+                groups=worker_groups(settings, old.name),
+                join_seconds=limits.join_seconds,
+                returning=returning,
+            )
+        else:
+            inputs = args.note.apply(
                 lambda seen: WorkerScaleInputs(
                     **common,
                     wanted="recorded" if settings.stage.workers.on_old else "zero",
                     side=old.name,
-                    sizes=tuple(seen.groups[pool.name].own_size() for pool in settings.configuration.pools),
-                    join_seconds=settings.configuration.limits.join_seconds,
+                    sizes=tuple(seen.groups[pool.name].own_size() for pool in pools),
+                    join_seconds=limits.join_seconds,
                     ended=ended_groups(settings),
+                    returning=returning,
                 )
-            ),
-            self.child(),
-        )
+            )
+        self.size = WorkerScale(f"{old.name}-workers", inputs, self.child())

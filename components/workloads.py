@@ -15,6 +15,8 @@ from migration.contracts.gates import ended_groups, worker_groups
 from migration.contracts.workers import DrainInputs, DrainRules, TaintInputs
 from providers.operations import Drain, IngressPolicy, Taint
 
+TIERS: tuple[Literal["ingress", "rest"], ...] = ("ingress", "rest")
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkloadsArgs(Args):
@@ -25,45 +27,69 @@ class WorkloadsArgs(Args):
 
 
 class Workloads(Component):
-    """Taint, drain of the ingress tier, policy, drain of the rest: in the order that drops no connection.
+    """Taints, drains and the ingress policy, in the order that drops no connection.
 
-    On the way the policy is `Cluster` before the taint; once drained it goes back between the two drains.
+    Going on, the policy is `Cluster` before the taint; once drained it goes back between the two drains. Going back,
+    the new side is drained before the policy goes back. What a stage doesn't want, it takes back.
     (`rehearsal.sabotage` exchanges these steps, by the words in their lines, to see that the proof notices.)
     """
 
     def __init__(self, name: str, args: WorkloadsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("workloads:Workloads", name, args, opts)
-        self._old, self._new = args.old, args.new
-        self._groups = worker_groups(args.scope.settings, args.old.name)
+        old, new, stage = args.old, args.new, args.scope.settings.stage
         self.last: pulumi.Resource
-        if args.scope.settings.stage.drained:
-            taint = self._taint([])
-            first = self._drain(f"{args.old.name}-drain-ingress", "ingress", [taint])
-            policy = self._policy([first])
-            self.last = self._drain(f"{args.old.name}-drain", "rest", [policy])
+        if not stage.workers.on_new:
+            free = self._taint(old, "clear", [])
+            taint = self._taint(new, "tainted", [free])
+            first = self._drain(new, "drained", "ingress", [taint])
+            rest = self._drain(new, "drained", "rest", [first])
+            self.last = self._policy(old, [rest])
+            return
+        clear = self._taint(new, "clear", [])
+        open_again = [self._drain(new, "present", tier, [clear]) for tier in TIERS]
+        if stage.drained:
+            taint = self._taint(old, "tainted", open_again)
+            first = self._drain(old, "drained", "ingress", [taint])
+            policy = self._policy(new, [first])
+            self.last = self._drain(old, "drained", "rest", [policy])
         else:
-            policy = self._policy([])
-            self.last = self._taint([policy])
+            back = [self._drain(old, "present", tier, open_again) for tier in TIERS]
+            policy = self._policy(new, back)
+            self.last = self._taint(old, "tainted", [policy])
 
-    def _policy(self, after: Sequence[pulumi.Resource]) -> IngressPolicy:
-        args = IngressTrafficArgs(scope=self._scope.following(*after), new=self._new)
+    def _policy(self, side: SideView, after: Sequence[pulumi.Resource]) -> IngressPolicy:
+        args = IngressTrafficArgs(scope=self._scope.following(*after), side=side)
         return IngressTraffic("ingress-traffic", args, self.inside()).policy
 
-    def _taint(self, after: Sequence[pulumi.Resource]) -> Taint:
+    def _taint(self, side: SideView, wanted: Literal["tainted", "clear"], after: Sequence[pulumi.Resource]) -> Taint:
         return Taint(
-            f"{self._old.name}-taint",
+            f"{side.name}-taint",
             TaintInputs(
                 **self._scope.common(),
-                wanted="tainted",
-                side=self._old.name,
-                groups=self._groups,
+                wanted=wanted,
+                side=side.name,
+                groups=worker_groups(self._scope.settings, side.name),
                 join_seconds=self._scope.settings.configuration.limits.join_seconds,
-                ended=ended_groups(self._scope.settings),
+                ended=self._may_be_gone(side),
+                returning=self._scope.returning,
             ),
             self.child(after=after),
         )
 
-    def _drain(self, name: str, tier: Literal["ingress", "rest"], after: Sequence[pulumi.Resource]) -> Drain:
+    def _may_be_gone(self, side: SideView) -> tuple[str, ...]:
+        """Groups that needn't exist: those to be deleted at the end, and a new side's where it has no workers."""
+        settings = self._scope.settings
+        if side.name == settings.configuration.to and not settings.stage.workers.on_new:
+            return worker_groups(settings, side.name)
+        return ended_groups(settings)
+
+    def _drain(
+        self,
+        side: SideView,
+        wanted: Literal["drained", "present"],
+        tier: Literal["ingress", "rest"],
+        after: Sequence[pulumi.Resource],
+    ) -> Drain:
         c = self._scope.settings.configuration
         rules = DrainRules(
             ingress_namespace=c.ingress.namespace,
@@ -85,17 +111,19 @@ class Workloads(Component):
             max_unplaced_pods=c.drain.max_unplaced_pods,
         )
         common = self._scope.common(c.drain.timeout_seconds)
-        inputs = pulumi.Output.from_input(self._old.vpc_id).apply(
+        inputs = pulumi.Output.from_input(side.vpc_id).apply(
             lambda vpc: DrainInputs(
                 **common,
-                wanted="drained",
+                wanted=wanted,
                 tier=tier,
-                side=self._old.name,
-                groups=self._groups,
+                side=side.name,
+                groups=worker_groups(self._scope.settings, side.name),
                 vpc_id=vpc,
                 rules=rules,
                 join_seconds=c.limits.join_seconds,
-                ended=ended_groups(self._scope.settings),
+                ended=self._may_be_gone(side),
+                returning=self._scope.returning,
             )
         )
+        name = f"{side.name}-drain-ingress" if tier == "ingress" else f"{side.name}-drain"
         return Drain(name, inputs, self.child(after=after))

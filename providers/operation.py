@@ -115,21 +115,24 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
                 f"{self.operation}: the state was written by another version, so what this guards can't be seen; "
                 f"run `pulumi up` at the stage that was reached, and then this again"
             ) from None
-        self._perform(inputs, "release", lambda module, context: module.release(inputs, context), leased=False)
+        self._perform(inputs, lambda module, context: module.release(inputs, context), release=True)
 
     def _run(self, inputs: I, previous: R | None) -> dict[str, Any]:
         def perform(module: Any, context: Context) -> R:
             return module.run(inputs, previous, context)
 
-        result = self._perform(inputs, "", perform, leased=self.leased)
+        result = self._perform(inputs, perform)
         return {
             inputs.shown: inputs.say(),
             _INPUTS: _plain(inputs),
             _RESULT: _plain(result),
         }
 
-    def _perform(self, inputs: I, how: str, perform: Callable[[Any, Context], T], *, leased: bool) -> T:
-        """What the operation's module does, with clients, deadline and lease; a fault is one sentence."""
+    def _perform(self, inputs: I, perform: Callable[[Any, Context], T], *, release: bool = False) -> T:
+        """What the operation's module does, with clients, deadline and lease; a fault is one sentence.
+
+        A release only looks: it takes no lease, and asks for the cluster itself where it looks at one.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         from migration.clients import Clients
@@ -141,7 +144,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
 
         clients = Clients(region=inputs.connection.region, kubeconfig=inputs.connection.kubeconfig)
         module = importlib.import_module(f"migration.operations.{self.operation}")
-        label = " ".join(word for word in (self.operation, how, inputs.label) if word)
+        label = f"{self.operation} {inputs.label}".strip()
 
         def log(message: str) -> None:
             print(f"{label}: {message}", flush=True)
@@ -149,13 +152,13 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         try:
             with ExitStack() as stack:
                 alive: Callable[[], None] = _always
-                if leased:
+                if self.leased and not release:
                     holder = f"{label} (process {os.getpid()})"
                     alive = stack.enter_context(
                         held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
                     ).check
                     clients.fence = alive
-                if not self.begins:
+                if not self.begins and not release:
                     verify_cluster(clients, inputs.cluster)
                 deadline = Deadline(float(inputs.timeout_seconds))
                 return perform(module, Context(log=log, deadline=deadline, clients=clients, alive=alive))

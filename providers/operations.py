@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from migration.contracts.gates import GateInputs, GateResult
 from migration.contracts.members import MemberSwapInputs, MemberSwapResult
-from migration.contracts.record import StageRecordInputs, StageRecordResult
+from migration.contracts.record import StackGuardInputs, StackGuardResult, StageRecordInputs, StageRecordResult
 from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.contracts.traffic import (
     ApiTargetsInputs,
@@ -36,6 +36,12 @@ class _StageRecordProvider(OperationProvider[StageRecordInputs, StageRecordResul
     operation = "record"
     leased = True
     begins = True
+    guards = True
+
+
+class _StackGuardProvider(OperationProvider[StackGuardInputs, StackGuardResult]):
+    inputs_type, result_type = StackGuardInputs, StackGuardResult
+    operation = "stack_guard"
     guards = True
 
 
@@ -111,6 +117,12 @@ class StageRecord(OperationResource[StageRecordInputs, StageRecordResult], modul
     """Writes what the migration tries (first) or has reached (last) to the cluster's SSM parameter."""
 
     provider_class = _StageRecordProvider
+
+
+class StackGuard(OperationResource[StackGuardInputs, StackGuardResult], module="migration", name="StackGuard"):
+    """Refuses that the stack is destroyed while its new side carries something."""
+
+    provider_class = _StackGuardProvider
 
 
 class Gate(OperationResource[GateInputs, GateResult], module="migration", name="Gate"):

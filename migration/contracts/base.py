@@ -72,6 +72,32 @@ class Inputs(Contract):
         return _wanted(self)
 
 
+class Undoing(Inputs):
+    """Inputs of an operation that lower stages declare too, where it takes back what higher ones did.
+
+    `returning`: a way back is under way, or one that was begun is turned round. Then it runs whatever it did before: a
+    step that failed higher up has done part of its work, and a state doesn't know. Otherwise one that is declared for
+    the first time has nothing to take back, and looks at nothing.
+    """
+
+    returning: Manner[bool] = False
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether what is wanted is what was before the migration."""
+        raise NotImplementedError
+
+    @property
+    def idle(self) -> bool:
+        """Whether there can be nothing to do for an operation that never ran."""
+        return self.takes_back and not self.returning
+
+    @property
+    def again(self) -> bool:
+        """On a way back."""
+        return self.returning
+
+
 class Result(Contract):
     """What an operation gives back, kept in the stack's state and handed to its next run."""
 

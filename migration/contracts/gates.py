@@ -259,6 +259,18 @@ class NewTargetsHealthy(Contract):
         return cls(new=SideRef.of(s, name), worker_groups=worker_groups(s, name))
 
 
+class OldTargetsServe(Contract):
+    """Has each old balancer a healthy target, with none still being looked at, before traffic may go back to it?"""
+
+    check: Literal["old-targets-serve"] = "old-targets-serve"
+    old: SideRef
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(old=SideRef.of(s, s.configuration.from_))
+
+
 class ClientsReachNewSide(Contract):
     """Does whoever reaches the old VPC reach the new one?"""
 
@@ -303,23 +315,23 @@ class RecordsInSync(Contract):
 
 
 class Quiet(Contract):
-    """Has an old balancer had no new flow for long enough, and has it none open? Times in seconds.
+    """Has a side's balancer had no new flow for long enough, and has it none open? Times in seconds.
 
     `accepted` says how many of either are known and may stay, and why.
     """
 
-    old: SideRef
+    side: SideRef
     ttl: int
     metric_period_seconds: Manner[int]
     quiet_periods: Manner[int]
     accepted: AcceptedFlows
 
     @classmethod
-    def about(cls, s: Settings, accepted: AcceptedFlows) -> Self:
+    def about(cls, s: Settings, side: str, accepted: AcceptedFlows) -> Self:
         """From the settings."""
         c = s.configuration
         return cls(
-            old=SideRef.of(s, c.from_),
+            side=SideRef.of(s, side),
             ttl=c.traffic.ttl,
             metric_period_seconds=c.limits.metric_period_seconds,
             quiet_periods=c.limits.quiet_periods,
@@ -335,7 +347,7 @@ class IngressQuiet(Quiet):
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls.about(s, s.configuration.traffic.accepted_flows.ingress)
+        return cls.about(s, s.configuration.from_, s.configuration.traffic.accepted_flows.ingress)
 
 
 class ApiQuiet(Quiet):
@@ -346,7 +358,29 @@ class ApiQuiet(Quiet):
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls.about(s, s.configuration.traffic.accepted_flows.api)
+        return cls.about(s, s.configuration.from_, s.configuration.traffic.accepted_flows.api)
+
+
+class NewIngressUnused(Quiet):
+    """Is the new side's ingress balancer quiet, or without any target? Its targets go with the new workers."""
+
+    check: Literal["new-ingress-unused"] = "new-ingress-unused"
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls.about(s, s.configuration.to, s.configuration.traffic.accepted_flows.ingress)
+
+
+class NewApiUnused(Quiet):
+    """Is the new side's API balancer quiet, or not there? It goes where the stage has no balancers on that side."""
+
+    check: Literal["new-api-unused"] = "new-api-unused"
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls.about(s, s.configuration.to, s.configuration.traffic.accepted_flows.api)
 
 
 class NothingMovableOnOldNodes(Contract):
@@ -361,6 +395,20 @@ class NothingMovableOnOldNodes(Contract):
         """From the settings."""
         c = s.configuration
         return cls(worker_groups=worker_groups(s, c.from_), new_groups=worker_groups(s, c.to))
+
+
+class NothingMovableOnNewNodes(Contract):
+    """Do only DaemonSet, mirror and ended pods run on the new side's nodes, where there are any?"""
+
+    check: Literal["nothing-movable-on-new-nodes"] = "nothing-movable-on-new-nodes"
+    worker_groups: tuple[str, ...]
+    old_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(worker_groups=worker_groups(s, c.to), old_groups=worker_groups(s, c.from_))
 
 
 class EtcdPreflight(Contract):
@@ -465,11 +513,15 @@ Question = (
     | EveryOldNodeInAPool
     | NewNodesReady
     | NewTargetsHealthy
+    | OldTargetsServe
     | ClientsReachNewSide
     | RecordsInSync
     | IngressQuiet
     | ApiQuiet
+    | NewIngressUnused
+    | NewApiUnused
     | NothingMovableOnOldNodes
+    | NothingMovableOnNewNodes
     | EtcdPreflight
     | MembersAllNew
     | NothingNamesTheOldVpc

@@ -64,3 +64,22 @@ class StageRecordResult(Result):
 
     record: Record
     stack: str | None = None
+
+
+class StackGuardInputs(Inputs):
+    """What must not be destroyed: the side that this program made. `command` is how the operator moves on."""
+
+    shown: ClassVar[str] = "guarded"
+
+    to_side: Annotated[Wanted[str], Field(alias="to")]
+    command: Manner[str]
+
+    def say(self) -> str:
+        """What is guarded."""
+        return f"destroy is refused while side {self.to_side} may carry pods, traffic or votes"
+
+
+class StackGuardResult(Result):
+    """The side that is guarded."""
+
+    side: str

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
+from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, Wanted
+from migration.runtime.deadline import Permanent
 from migration.settings.model import DnsRecord
 
 
 class SideBalancers(Contract):
-    """One side's name (the set identifier of its records) and the DNS names of its two balancers."""
+    """One side's name (the set identifier of its records) and the DNS names of its two balancers.
+
+    None where a stage has no balancers on that side: then nothing can be made to lead to it.
+    """
 
     side: str
-    ingress: str
-    api: str
+    ingress: str | None = None
+    api: str | None = None
 
     def of(self, serves: Literal["ingress", "api"]) -> str:
-        """The DNS name of the balancer for what a record serves."""
+        """The DNS name of the balancer for what a record serves; raises `Permanent` where there is none."""
+        found = self.found(serves)
+        if found is None:
+            raise Permanent(f"side {self.side} has no {serves} balancer at this stage, so no name can lead to it")
+        return found
+
+    def found(self, serves: Literal["ingress", "api"]) -> str | None:
+        """The same, or None."""
         return self.ingress if serves == "ingress" else self.api
 
 
-class DnsCutInputs(Inputs):
+class DnsCutInputs(Undoing):
     """What the names are: a weighted `pair`, as they were (`original`), or simple and the new side's (`final`).
 
     Each is made in one change batch. A pair that is there keeps its weights: those are records of the stack's own;
@@ -36,6 +47,11 @@ class DnsCutInputs(Inputs):
     new_weight: Manner[int]
     old: Wanted[SideBalancers]
     new: Wanted[SideBalancers]
+
+    @property
+    def takes_back(self) -> bool:
+        """The names are as they were found."""
+        return self.form == "original"
 
     def say(self) -> str:
         """What the names become."""
@@ -87,7 +103,7 @@ class ApiTargetsResult(Result):
 Policy = Literal["Local", "Cluster"]
 
 
-class IngressPolicyInputs(Inputs):
+class IngressPolicyInputs(Undoing):
     """The ingress Service's externalTrafficPolicy. `groups` are the Auto Scaling groups behind `target_groups` (ARNs).
 
     `recorded` is the policy the Service had before the migration.
@@ -101,6 +117,11 @@ class IngressPolicyInputs(Inputs):
     recorded: Wanted[Policy]
     target_groups: Wanted[tuple[str, ...]]
     groups: Wanted[tuple[str, ...]]
+
+    @property
+    def takes_back(self) -> bool:
+        """The policy is as it was found."""
+        return self.wanted == "recorded"
 
     @property
     def policy(self) -> Policy:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Wanted
+from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted
 
 # Seconds; for inputs that an earlier version wrote into a stack's state.
 JOIN_SECONDS = 120
@@ -166,7 +166,7 @@ class AutoscalerHoldResult(Result):
     new: dict[str, int]
 
 
-class TaintInputs(Inputs):
+class TaintInputs(Undoing):
     """Whether the nodes of Auto Scaling groups carry the taint that keeps new pods off them.
 
     `join_seconds`: how long a running instance without a node is waited for, since one that joins later is untainted.
@@ -180,6 +180,16 @@ class TaintInputs(Inputs):
     side: Manner[str]
     join_seconds: Manner[int]
     ended: Manner[tuple[str, ...]] = ()
+
+    @property
+    def label(self) -> str:
+        """The side."""
+        return self.side
+
+    @property
+    def takes_back(self) -> bool:
+        """The taint goes."""
+        return self.wanted == "clear"
 
     def say(self) -> str:
         """Whose nodes, and how they shall be."""
@@ -222,7 +232,7 @@ class DrainRules(Contract):
     max_unplaced_pods: int = 25
 
 
-class DrainInputs(Inputs):
+class DrainInputs(Undoing):
     """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log.
 
     `join_seconds` and `ended` are as the taint's.
@@ -243,6 +253,11 @@ class DrainInputs(Inputs):
     def label(self) -> str:
         """The tier."""
         return self.tier
+
+    @property
+    def takes_back(self) -> bool:
+        """The cordon goes."""
+        return self.wanted == "present"
 
     def say(self) -> str:
         """Which pods leave which nodes."""
@@ -287,19 +302,31 @@ class WorkerGuardResult(Result):
     groups: tuple[str, ...]
 
 
-class WorkerScaleInputs(Inputs):
-    """Worker groups at zero, or back at the sizes they had (`recorded`); `join_seconds`, `ended` are as the taint's."""
+class WorkerScaleInputs(Undoing):
+    """Worker groups at zero, back at the sizes they had (`recorded`), or with all machines they want (`complete`).
+
+    `sizes` are the recorded ones; `groups` whose own sizes count where nothing was recorded. `join_seconds` and `ended`
+    are as the taint's.
+    """
 
     shown: ClassVar[str] = "size"
 
-    wanted: Wanted[Literal["zero", "recorded"]]
+    wanted: Wanted[Literal["zero", "recorded", "complete"]]
     side: Manner[str]
-    sizes: Wanted[tuple[GroupSize, ...]]
+    sizes: Wanted[tuple[GroupSize, ...]] = ()
+    groups: Wanted[tuple[str, ...]] = ()
     join_seconds: Manner[int] = JOIN_SECONDS
     ended: Manner[tuple[str, ...]] = ()
 
+    @property
+    def takes_back(self) -> bool:
+        """The groups have their machines."""
+        return self.wanted != "zero"
+
     def say(self) -> str:
         """How large the groups shall be."""
+        if self.wanted == "complete":
+            return f"{len(self.groups)} groups of {self.side} with every instance they want"
         count = len(self.sizes)
         if self.wanted == "zero":
             return f"{count} groups of {self.side} at zero"
@@ -309,6 +336,6 @@ class WorkerScaleInputs(Inputs):
 class WorkerScaleResult(Result):
     """`groups`: each group's size now; `ended`: instances that this run ended."""
 
-    wanted: Literal["zero", "recorded"]
+    wanted: Literal["zero", "recorded", "complete"]
     groups: dict[str, int]
     ended: int

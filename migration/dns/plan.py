@@ -57,11 +57,15 @@ def present_sets(records: Iterable[RecordSet], name: str) -> list[RecordSet]:
 
 def _refuse_strangers(name: Name, present: Sequence[RecordSet], old: SideBalancers, new: SideBalancers) -> None:
     """Raise `Permanent` for a record that leads to neither side's balancer: somebody else changed it."""
-    allowed = {plain(value) for value in (old.of(name.serves), new.of(name.serves), name.value)}
+    known = (old.found(name.serves), new.found(name.serves), name.value)
+    allowed = {plain(value) for value in known if value is not None}
     for record in present:
         if record["Type"] != "CNAME":
             raise Permanent(f"{name.name} has a record of type {record['Type']}; this program moves CNAMEs only")
         values = {plain(value["Value"]) for value in record.get("ResourceRecords", [])}
+        # A side without balancers any more: its half of a pair is known by the set identifier.
+        if new.found(name.serves) is None and record.get("SetIdentifier") == new.side:
+            continue
         if not values <= allowed:
             raise Permanent(
                 f"{name.name} leads to {', '.join(sorted(values - allowed)) or 'an alias'}, neither side's balancer: "
@@ -100,10 +104,18 @@ def batch(
             if {record.get("SetIdentifier") for record in present} == {old.side, new.side}:
                 continue
             target = pair_sets(name, weights, ttl, old, new)
+        elif form == "original" and _found(name, present):
+            continue
         else:
             target = simple_set(name, form, old, new)
         found += _exchange(present, target)
     return found
+
+
+def _found(name: DnsRecord, present: Sequence[RecordSet]) -> bool:
+    """Whether the name is one simple record that leads where it led before; its TTL may be anybody's."""
+    values = [[plain(value["Value"]) for value in one.get("ResourceRecords", [])] for one in present]
+    return values == [[plain(name.value)]] and "SetIdentifier" not in present[0]
 
 
 def _exchange(present: Sequence[RecordSet], target: Sequence[RecordSet]) -> list[dict[str, Any]]:

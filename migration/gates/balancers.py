@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from migration.contracts.gates import ApiGroupHealthy, ApiServedByNewBalancer, NewTargetsHealthy
+from migration.contracts.gates import ApiGroupHealthy, ApiServedByNewBalancer, NewTargetsHealthy, OldTargetsServe
 from migration.gates.live import Live
 from migration.runtime.deadline import Permanent, Retryable
 from migration.stages.table import swapped
@@ -47,6 +47,25 @@ def new_targets(q: NewTargetsHealthy, live: Live) -> str:
     if missing:
         raise Retryable(f"{len(missing)} workers aren't ingress targets yet ({', '.join(missing[:3])})")
     return f"{len(ingress)} ingress and {len(api)} API targets are healthy"
+
+
+def old_targets(q: OldTargetsServe, live: Live) -> str:
+    """Each old balancer has a healthy target and none that is still looked at, so that traffic may go back to it.
+
+    An unhealthy target among healthy ones is no objection: with a policy of `Local` nodes without an ingress pod are.
+    """
+    old = live.side(q.old)
+    told: list[str] = []
+    for what, balancer in (("ingress", live.ingress(old)), ("API", live.api(old))):
+        targets = [target for group in balancer.target_groups for target in live.aws.target_health(group)]
+        waiting = [target.id for target in targets if target.state == "initial"]
+        if waiting:
+            raise Retryable(f"old {what} balancer: {len(waiting)} targets are still looked at ({waiting[0]})")
+        healthy = [target.id for target in targets if target.state == "healthy"]
+        if not healthy:
+            raise Retryable(f"old {what} balancer: none of {len(targets)} targets is healthy")
+        told.append(f"{len(healthy)} of {len(targets)} {what} targets")
+    return f"the old balancers have {' and '.join(told)} healthy"
 
 
 def api_instances(q: ApiGroupHealthy, live: Live) -> str:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from migration.clients.documents import Document
-from migration.contracts.gates import ApiQuiet, BalancerRef, IngressQuiet, Quiet
+from migration.contracts.gates import ApiQuiet, BalancerRef, IngressQuiet, NewApiUnused, NewIngressUnused, Quiet
 from migration.gates.live import Live
 from migration.runtime.deadline import Retryable
 
@@ -119,9 +119,28 @@ def _quiet(q: Quiet, live: Live, old: BalancerRef) -> str:
 
 def ingress(q: IngressQuiet, live: Live) -> str:
     """The old ingress balancer is quiet. Its last healthy targets go at stage 6."""
-    return _quiet(q, live, live.ingress(live.side(q.old)))
+    return _quiet(q, live, live.ingress(live.side(q.side)))
 
 
 def api(q: ApiQuiet, live: Live) -> str:
     """The old API balancer is quiet. Its targets go with the swaps."""
-    return _quiet(q, live, live.api(live.side(q.old)))
+    return _quiet(q, live, live.api(live.side(q.side)))
+
+
+def new_ingress(q: NewIngressUnused, live: Live) -> str:
+    """The new ingress balancer is quiet before its targets go; one without any can have served nobody."""
+    return _unused(q, live, live.side(q.side).ingress, "ingress")
+
+
+def new_api(q: NewApiUnused, live: Live) -> str:
+    """The new API balancer is quiet before it goes."""
+    return _unused(q, live, live.side(q.side).api, "API")
+
+
+def _unused(q: Quiet, live: Live, balancer: BalancerRef | None, what: str) -> str:
+    """Quiet, or nothing there that anybody could use: no balancer by its name, or no target behind it."""
+    if balancer is None:
+        return f"side {q.side.name} has no {what} balancer, so nobody can use one"
+    if not any(live.aws.target_health(group) for group in balancer.target_groups):
+        return f"the {what} balancer of side {q.side.name} has no target, so it serves nobody"
+    return _quiet(q, live, balancer)

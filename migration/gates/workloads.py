@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 from migration.clients.aws import VALUES_PER_FILTER, batches, described
 from migration.clients.documents import Document, listed
 from migration.clients.kubernetes import NODES, PODS, VOLUMES
-from migration.contracts.gates import EveryOldNodeInAPool, NewNodesReady, NothingMovableOnOldNodes
+from migration.contracts.gates import (
+    EveryOldNodeInAPool,
+    NewNodesReady,
+    NothingMovableOnNewNodes,
+    NothingMovableOnOldNodes,
+)
 from migration.drain.model import pod_from
 from migration.drain.nodes import instance_of, name_of, ready, zone_of
 from migration.drain.volumes import volume_zones
@@ -136,22 +141,33 @@ def nothing_movable(q: NothingMovableOnOldNodes, live: Live) -> str:
 
     That old nodes are gone counts only in a cluster that shows the new side's.
     """
+    return _nothing_movable(q.worker_groups, q.new_groups, "old", "new", live)
+
+
+def nothing_movable_on_new(q: NothingMovableOnNewNodes, live: Live) -> str:
+    """The same of the new side's nodes, before its groups go. Before they are made there is nothing on them."""
+    return _nothing_movable(q.worker_groups, q.old_groups, "new", "old", live, ended=q.worker_groups)
+
+
+def _nothing_movable(
+    groups: Sequence[str], others: Sequence[str], here: str, there: str, live: Live, ended: Sequence[str] = ()
+) -> str:
     aws, kubernetes = live.aws, live.kubernetes
-    old = look(aws, kubernetes, q.worker_groups)
-    if old.nodeless:
-        raise Retryable(old.unseen)
-    if q.new_groups and not look(aws, kubernetes, q.new_groups).nodes:
+    fleet = look(aws, kubernetes, groups, ended=ended)
+    if fleet.nodeless:
+        raise Retryable(fleet.unseen)
+    if others and not look(aws, kubernetes, others).nodes:
         raise Retryable(
-            f"the cluster shows no node of the new side's groups ({', '.join(q.new_groups[:3])}), so it can't say that "
-            f"old nodes are empty; correct migration:kubeconfig if this is another cluster"
+            f"the cluster shows no node of the {there} side's groups ({', '.join(others[:3])}), so it can't say that "
+            f"{here} nodes are empty; correct migration:kubeconfig if this is another cluster"
         )
-    ended = {one.id for one in aws.instances_of_groups(q.worker_groups, terminated=True)}
-    old_nodes = {name_of(node) for node in kubernetes.list(NODES) if instance_of(node) in ended}
+    known = {one.id for one in aws.instances_of_groups(groups, terminated=True)}
+    nodes = {name_of(node) for node in kubernetes.list(NODES) if instance_of(node) in known}
     pods = [pod_from(item) for item in some_pods(kubernetes.list(PODS))]
-    left = [pod.key for pod in pods if pod.node in old_nodes and not (pod.stays or pod.finished)]
+    left = [pod.key for pod in pods if pod.node in nodes and not (pod.stays or pod.finished)]
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-        raise Retryable(f"{len(left)} pods are left on old nodes: {', '.join(sorted(left)[:3])}{more}")
+        raise Retryable(f"{len(left)} pods are left on {here} nodes: {', '.join(sorted(left)[:3])}{more}")
     waiting = sum(1 for pod in pods if not pod.node and pod.phase == "Pending")
     homeless = f"; warning: {waiting} pods find no node" if waiting else ""
-    return f"{len(old_nodes)} old nodes left, with nothing movable{homeless}"
+    return f"{len(nodes)} {here} nodes left, with nothing movable{homeless}"

@@ -25,6 +25,8 @@ _LOOK = 10.0
 def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -> DnsCutResult:
     """Make a pair of each name, or dissolve it. Raises `Permanent` where a name leads to neither side."""
     aws, zone, pair = context.clients.aws, inputs.zone_id, inputs.form == "pair"
+    if previous is None and inputs.idle:
+        return DnsCutResult(form=inputs.form, ttl=None, changed=())
     weights = Weights(old=FULL - inputs.new_weight, new=inputs.new_weight)
 
     def changed() -> tuple[list[dict[str, Any]], str | None]:
@@ -58,6 +60,10 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
     if pair and old_ttl > inputs.ttl and (previous is None or previous.ttl != inputs.ttl):
         context.log(f"TTL lowered to {inputs.ttl} s; waiting out the old one, {old_ttl} s")
         _wait_out(old_ttl, context)
+    # Nobody may still remember the new side's balancers when they go.
+    if inputs.form == "original" and (found or previous is None or previous.form != "original"):
+        context.log(f"as they were found; waiting out the pair's TTL, {inputs.ttl} s")
+        _wait_out(inputs.ttl, context)
     return DnsCutResult(
         form=inputs.form,
         ttl=inputs.ttl if pair else None,

@@ -27,6 +27,8 @@ def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> 
     wanted = inputs.wanted
     began = context.deadline.clock()
     drained = wanted == "drained"
+    if previous is None and inputs.idle:
+        return _result(inputs, began, context)
     fleet = joined(context, inputs.groups, join_seconds=inputs.join_seconds, ended=inputs.ended, every=drained)
     nodes, tally, bound = fleet.nodes, Tally(), None
     if drained and nodes:
@@ -37,10 +39,23 @@ def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> 
         tally = _drain(cluster, rules, inputs, context)
     elif not drained:
         _cordon(nodes, uncordoned, "uncordoned", context)
+    return _result(inputs, began, context, nodes=len(nodes), tally=tally, bound=bound)
+
+
+def _result(
+    inputs: DrainInputs,
+    began: float,
+    context: Context,
+    *,
+    nodes: int = 0,
+    tally: Tally | None = None,
+    bound: Bound | None = None,
+) -> DrainResult:
+    tally = tally or Tally()
     return DrainResult(
-        wanted=wanted,
+        wanted=inputs.wanted,
         tier=inputs.tier,
-        nodes=len(nodes),
+        nodes=nodes,
         pods=tally.pods,
         evictions=tally.evictions,
         restarts=tally.restarts,

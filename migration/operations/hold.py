@@ -12,7 +12,8 @@ from migration.workers.hold import hold, release, set_minimum
 def run(inputs: AutoscalerHoldInputs, previous: AutoscalerHoldResult | None, context: Context) -> AutoscalerHoldResult:
     """Hold or release every group that isn't yet. New groups need no tag: what they had is in the inputs."""
     aws, held = context.clients.aws, inputs.wanted == "held"
-    if not inputs.old_groups or not inputs.new_groups:
+    # Where the new side has no groups, what the old ones had is given back all the same.
+    if not inputs.old_groups or (held and not inputs.new_groups):
         raise Permanent("there is no worker group to hold or give back: migration:pools is empty; list the groups")
     described = aws.groups([*inputs.old_groups, *inputs.new_groups])
     missing = [name for name in [*inputs.old_groups, *inputs.new_groups] if name not in described]

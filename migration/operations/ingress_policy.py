@@ -24,6 +24,8 @@ def run(inputs: IngressPolicyInputs, previous: IngressPolicyResult | None, conte
         alive=context.alive,
     )
     before = ingress.check()
+    if previous is None and inputs.idle:
+        return IngressPolicyResult(wanted=inputs.wanted, policy=before, previous=before, steps=())
     done: list[str] = []
     told = float("-inf")
 

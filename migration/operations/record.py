@@ -1,7 +1,4 @@
-"""The first and the last operation of an `up`: what is tried, and what was reached.
-
-The last one depends on everything, so it is what `pulumi destroy` deletes first, and where that is refused.
-"""
+"""The first and the last operation of an `up`: what is tried, and what was reached."""
 
 from __future__ import annotations
 
@@ -11,9 +8,11 @@ from migration.contracts.record import StageRecordInputs, StageRecordResult
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 from migration.runtime.identity import cluster_uid
-from migration.sides import running_on
+from migration.stages.destruction import refuse_destruction
 from migration.stages.record import Who, begin, finish, read_record, write_fixed
-from migration.stages.table import LAST, harmless, stage
+
+AFTER_THE_GUARD = 5.0
+"""Seconds that the last word's refusal waits for the guard's."""
 
 
 def run(inputs: StageRecordInputs, previous: StageRecordResult | None, context: Context) -> StageRecordResult:
@@ -57,26 +56,15 @@ def run(inputs: StageRecordInputs, previous: StageRecordResult | None, context: 
 
 
 def release(inputs: StageRecordInputs, context: Context) -> None:
-    """All of the stack is about to be deleted: raises `Permanent` where the new side carries something.
+    """Raises `Permanent` where the stack can't be destroyed: all of it stands behind the last word.
 
-    What the record says counts as well as the state: a stage that was only tried has made its machines.
+    It says so a little later than the stack's guard, with which it is deleted at the same time: by then the engine has
+    given up. It would look for all that stands behind this, on every path there is, which are billions.
     """
     if inputs.phase == "begin":
         return
-    aws, to = context.clients.aws, inputs.to_side
-    record = read_record(aws, inputs.cluster)
-    at = inputs.stage if record is None else max(inputs.stage, record.reached, record.tried)
-    if stage(at).new_side_carries and at < LAST:
-        back = inputs.command.format(stage=at - 1)
-        raise Permanent(
-            f"nothing was deleted: at stage {at} ({stage(at).name}) side {to} may carry pods, traffic and votes of "
-            f"cluster {inputs.cluster}. Go back one stage at a time, next: {back}. At stage {harmless().number} and "
-            f"before it the stack can be destroyed without harm"
-        )
-    # Without a record the state's stage is only one word: machines are the other.
-    running = running_on(aws, inputs.cluster, to) if at == LAST or record is None else []
-    if running:
-        raise Permanent(
-            f"nothing was deleted: cluster {inputs.cluster} has {len(running)} instances on side {to}, the first of "
-            f"them {running[0]}. To give all that runs there up, set its Auto Scaling groups to size 0 first"
-        )
+    try:
+        refuse_destruction(context.clients.aws, inputs.cluster, inputs.to_side, inputs.command, known=inputs.stage)
+    except Permanent:
+        context.deadline.sleep(AFTER_THE_GUARD)
+        raise

@@ -15,6 +15,8 @@ def run(inputs: TaintInputs, previous: TaintResult | None, context: Context) -> 
     this is the cluster: a node that joins later has nothing to be cleared of.
     """
     wanted = inputs.wanted
+    if previous is None and inputs.idle:
+        return TaintResult(wanted=wanted, nodes=(), changed=0, missing=())
     change = tainted if wanted == "tainted" else cleared
     changed = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from migration.contracts.workers import WorkerGuardInputs, WorkerGuardResult
 from migration.runtime.context import Context
+from migration.stages.identity import verify_cluster
 from migration.workers.guard import refuse_with_pods
 
 
@@ -17,4 +18,5 @@ def run(inputs: WorkerGuardInputs, previous: WorkerGuardResult | None, context: 
 
 def release(inputs: WorkerGuardInputs, context: Context) -> None:
     """All of the groups are about to be deleted: raises `Permanent` unless nothing on their nodes would be lost."""
+    verify_cluster(context.clients, inputs.cluster)
     refuse_with_pods(inputs.groups, context)

@@ -14,7 +14,7 @@ from migration.settings import Settings
 from migration.settings.model import ManagedSide, ReferencedSide
 from migration.sides import find
 from migration.stages.fixed import touched
-from migration.stages.moves import Direction, IllegalMove, Move, plan_move
+from migration.stages.moves import IllegalMove, Move, plan_move
 from migration.stages.record import read_fixed, read_record
 from migration.stages.table import Back, stage
 
@@ -46,12 +46,6 @@ def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Mov
         command=settings.command,
         new_voters=_new_voters(record, settings, clients),
     )
-    left = stage(move.origin)
-    if move.direction is Direction.BACK and left.back is Back.UNBUILT:
-        raise IllegalMove(
-            f"migration:stage is {move.target}, but going back from stage {move.origin} isn't there yet: "
-            f"{left.undo}. Staying is safe. Next legal: {settings.command.format(stage=move.origin)}"
-        )
     if not isinstance(settings.old, ReferencedSide) or not isinstance(settings.new, ManagedSide):
         raise IllegalMove(
             f"migration:from is {c.from_} and migration:to is {c.to}: a migration goes from a referenced side to one "

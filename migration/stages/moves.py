@@ -19,12 +19,21 @@ class Direction(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """A legal move: from where, to where, in which direction. `settled`: there already, with nothing under way."""
+    """A legal move: from where, to where, in which direction. `settled`: there already, with nothing under way.
+
+    `turned`: forward again from a way back that was begun.
+    """
 
     origin: int
     target: int
     direction: Direction
     settled: bool = False
+    turned: bool = False
+
+    @property
+    def returning(self) -> bool:
+        """Whether what was begun on another stage may have to be taken back."""
+        return self.turned or self.direction is Direction.BACK
 
 
 class IllegalMove(ValueError):
@@ -90,7 +99,7 @@ def plan_move(
         return Move(origin=record.tried, target=target, direction=Direction.BACK)
     # A way back that was interrupted may turn round again.
     if record.tried < record.reached and target == record.reached:
-        return Move(origin=record.tried, target=target, direction=Direction.FORWARD)
+        return Move(origin=record.tried, target=target, direction=Direction.FORWARD, turned=True)
     options = [number for number in (record.reached, record.reached + 1, record.tried) if 0 <= number <= LAST]
     if going_back is not Back.CLOSED:
         options.append(record.tried - 1)

@@ -42,8 +42,6 @@ class Back(Enum):
     OPEN = "open"
     UNLESS_VOTERS = "unless-voters"
     """Only while no new member of the control plane votes."""
-    UNBUILT = "unbuilt"
-    """Legal, but what would have to happen first isn't built; `Stage.no_way_back` says what that is."""
     CLOSED = "closed"
 
 
@@ -152,19 +150,19 @@ STAGES: tuple[Stage, ...] = (
          names=Names.FOUND, back=Back.CLOSED,
          moves="nothing: the record begins",
          undo="there is nothing to undo"),
-    _row(1, "network",       "B O O O O O", "networks-disjoint", "reachable-both-ways",
+    _row(1, "network",       "B O O O O O", "networks-disjoint", "reachable-both-ways new-api-unused",
          names=Names.FOUND, back=Back.OPEN,
          moves="new VPC, peering, routes both ways",
          undo="the new VPC and the peering are deleted"),
-    _row(2, "shared",        "B B O O O O", "", "api-served-by-new-balancer ttls-lowered",
-         names=Names.PAIR, back=Back.UNBUILT,
+    _row(2, "shared",        "B B O O O O", "", "api-served-by-new-balancer ttls-lowered nothing-movable-on-new-nodes new-ingress-unused",
+         names=Names.PAIR, back=Back.OPEN,
          moves="access rules and load balancers on both sides; short TTLs",
-         undo="the names would lead to balancers that are gone"),
-    _row(3, "workers",       "B B B O B O", "writers-known every-old-node-in-a-pool", "new-nodes-ready",
-         names=Names.PAIR, back=Back.UNBUILT,
+         undo="names as they were found, their short TTL waited out; then balancers and access rules are deleted"),
+    _row(3, "workers",       "B B B O B O", "writers-known every-old-node-in-a-pool old-targets-serve", "new-nodes-ready",
+         names=Names.PAIR, back=Back.OPEN,
          moves="a copy of every worker group; old nodes tainted: pods start on the new side only",
-         undo="the new nodes would be deleted with pods on them while the old ones are tainted"),
-    _row(4, "traffic-both",  "B B B B B O", "new-targets-healthy clients-reach-new-side", "records-in-sync",
+         undo="lost old nodes are replaced, the taint changes sides, pods are evicted back under their budgets"),
+    _row(4, "traffic-both",  "B B B B B O", "new-targets-healthy old-targets-serve clients-reach-new-side", "records-in-sync",
          names=Names.PAIR, back=Back.OPEN,
          moves="names lead to both sides",
          undo="names lead to the old side again"),
@@ -173,9 +171,9 @@ STAGES: tuple[Stage, ...] = (
          moves="names lead to the new side",
          undo="names lead to both sides again"),
     _row(6, "workloads",     "B B N N N O", "every-old-node-in-a-pool ingress-quiet", "nothing-movable-on-old-nodes",
-         names=Names.PAIR, back=Back.UNBUILT, etcd_open=True,
+         names=Names.PAIR, back=Back.OPEN, etcd_open=True,
          moves="pods are evicted from the old nodes under their budgets; old groups at zero",
-         undo="the old groups would not get their sizes back"),
+         undo="old groups get their sizes back; pods stay until the workers go back"),
     _row(7, "control-plane", "B B N N N N", "etcd-preflight api-quiet", "members-all-new",
          names=Names.PAIR, back=Back.UNLESS_VOTERS, etcd_open=True,
          moves="members swapped one by one, 3 → 4 → 3 voters",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from migration.clients.aws import Aws
 from migration.clients.documents import Document
 from migration.clients.kubernetes import PODS
 from migration.contracts.workers import GroupSize
 from migration.drain.model import Pod, pod_from
+from migration.drain.nodes import name_of, ready
 from migration.runtime.context import Context
-from migration.runtime.deadline import Permanent, Retryable
+from migration.runtime.deadline import OutOfTime, Permanent, Retryable
 from migration.workers.fleet import Fleet, joined, some_pods
 from migration.workers.hold import suspended
 
@@ -90,39 +92,103 @@ def _nothing_left(items: Sequence[Document], nodes: frozenset[str]) -> None:
         raise Retryable(f"{len(left)} pods end, the first is {left[0].key}")
 
 
-def to_recorded(sizes: Mapping[str, GroupSize], context: Context) -> None:
-    """Groups back at the sizes they had, by name, with all of their instances in service."""
+def to_recorded(sizes: Mapping[str, GroupSize], context: Context, *, join_seconds: int) -> None:
+    """Groups back at the sizes they had, by name, with all of their instances in service and their nodes ready.
+
+    Raises `Permanent` naming the groups that lack instances, and what Auto Scaling says of them.
+    """
     aws = context.clients.aws
-    described = aws.groups(sizes)
-    missing = sorted(sizes.keys() - described.keys())
+    described = _there(aws, sizes)
+    closed = [name for name, group in described.items() if "Launch" in suspended(group)]
+    try:
+        for name, size in sizes.items():
+            group = described[name]
+            context.alive()
+            if name in closed:
+                aws.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=["Launch"])
+            if group["MinSize"] != size.min or group["DesiredCapacity"] < size.desired:
+                aws.autoscaling.update_auto_scaling_group(
+                    AutoScalingGroupName=name,
+                    MinSize=size.min,
+                    MaxSize=max(group["MaxSize"], size.desired),
+                    DesiredCapacity=max(group["DesiredCapacity"], size.desired),
+                )
+        _served({name: size.desired for name, size in sizes.items()}, context, join_seconds=join_seconds)
+    finally:
+        for name in closed:
+            # The hold stands: it is what suspended it.
+            context.alive()
+            aws.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=["Launch"])
+
+
+def complete(groups: Sequence[str], context: Context, *, join_seconds: int) -> dict[str, int]:
+    """Groups with every instance they want in service, their nodes ready: what was lost on the way is replaced.
+
+    Their sizes. Raises `Permanent` as `to_recorded` does, and where a group's Launch is still suspended.
+    """
+    described = _there(context.clients.aws, groups)
+    wanted = {name: int(group["DesiredCapacity"]) for name, group in described.items()}
+    shut = [
+        name
+        for name, group in described.items()
+        if "Launch" in suspended(group) and len(group.get("Instances", [])) < wanted[name]
+    ]
+    if shut:
+        raise Permanent(
+            f"Auto Scaling groups {', '.join(shut)} lack instances and have Launch suspended, by somebody else than "
+            f"this program; resume it, so that what is lost can be replaced"
+        )
+    _served(wanted, context, join_seconds=join_seconds)
+    return wanted
+
+
+def _there(aws: Aws, groups: Iterable[str]) -> dict[str, Document]:
+    names = tuple(groups)
+    described = aws.groups(names)
+    missing = sorted(set(names) - described.keys())
     if missing:
         raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist any more; going back ends where they do")
-    closed = [name for name, group in described.items() if "Launch" in suspended(group)]
-    for name, size in sizes.items():
-        group = described[name]
-        context.alive()
-        if name in closed:
-            aws.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=["Launch"])
-        if group["MinSize"] != size.min or group["DesiredCapacity"] < size.desired:
-            aws.autoscaling.update_auto_scaling_group(
-                AutoScalingGroupName=name,
-                MinSize=size.min,
-                MaxSize=max(group["MaxSize"], size.desired),
-                DesiredCapacity=max(group["DesiredCapacity"], size.desired),
-            )
+    return described
+
+
+def _served(wanted: Mapping[str, int], context: Context, *, join_seconds: int) -> None:
+    """Wait until each group has so many instances in service, each with its Node, and those ready."""
+    aws, reason = context.clients.aws, ""
 
     def served() -> bool:
-        short = [
-            name
-            for name, group in aws.groups(sizes).items()
-            if sum(i["LifecycleState"] == "InService" for i in group.get("Instances", [])) < sizes[name].desired
-        ]
+        nonlocal reason
+        described = aws.groups(wanted)
+        short: dict[str, int] = {}
+        for name, group in described.items():
+            serving = sum(one["LifecycleState"] == "InService" for one in group.get("Instances", []))
+            if serving < wanted[name]:
+                short[name] = wanted[name] - serving
         if short:
-            raise Retryable(f"{', '.join(short[:5])} have fewer instances in service than recorded")
+            first = next(iter(short))
+            zones = ", ".join(described[first].get("AvailabilityZones", [])) or "zones that AWS doesn't say"
+            listed = ", ".join(f"{count} of {name}" for name, count in list(short.items())[:5])
+            reason = (
+                f"{sum(short.values())} instances are missing ({listed}; {first} is in {zones}){_why(aws, first)}; "
+                f"nothing was drained"
+            )
+            raise Retryable(reason)
+        fleet = joined(context, tuple(wanted), join_seconds=join_seconds)
+        unready = [name_of(node) for node in fleet.nodes if not ready(node)]
+        if unready:
+            reason = f"{len(unready)} nodes aren't ready: {', '.join(unready[:5])}; nothing was drained"
+            raise Retryable(reason)
         return True
 
-    context.deadline.until_true(served, "the groups to be back at their recorded sizes", pause=1.0)
-    for name in closed:
-        # The hold stands: it is what suspended it.
-        context.alive()
-        aws.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=["Launch"])
+    try:
+        context.deadline.until_true(served, "the groups to have their machines", pause=1.0)
+    except OutOfTime as error:
+        raise Permanent(
+            f"{reason}. Add capacity, or another instance type to the group, and run the same up again; staying is safe"
+        ) from error
+
+
+def _why(aws: Aws, group: str) -> str:
+    """What Auto Scaling says of the last launch that failed; empty where it says nothing."""
+    found = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=group, MaxRecords=10)["Activities"]
+    failed = [one.get("StatusMessage", "") for one in found if one.get("StatusCode") == "Failed"]
+    return f": {failed[0]}" if failed and failed[0] else ""

@@ -53,7 +53,6 @@ class Declared:
     after: frozenset[Key]
     aliases: tuple[str, ...]
     retained: bool
-    protected: bool
     secret: frozenset[str]
     secret_outputs: frozenset[str]
 
@@ -107,7 +106,6 @@ class _Monitor(mocks.MockMonitor):
                 after=frozenset(map(_key, request.dependencies)),
                 aliases=tuple("root" if one.spec.noParent else one.spec.parentUrn for one in request.aliases),
                 retained=request.retainOnDelete,
-                protected=request.protect,
                 secret=frozenset(key for key, value in given.items() if rpc.is_rpc_secret(value)),
                 secret_outputs=frozenset(request.additionalSecretOutputs),
             )

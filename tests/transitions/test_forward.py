@@ -45,6 +45,7 @@ def test_stage_0_declares_nothing_of_either_side_but_the_reference() -> None:
     assert {key for key in at(0) if key[0] not in ("kubernetes", "Objects", "ClusterRole")} == ALWAYS | {
         ("Migration", "migration"),
         ("Referenced", "legacy"),
+        ("StackGuard", "guard"),
     }
 
 
@@ -57,6 +58,7 @@ def test_1_makes_the_new_network_and_changes_nothing() -> None:
     assert {("Route", "corp-rtb-corp-to-main"), ("ZoneAssociation", "main-Z1")} <= new
     assert not types(new) & {"SecurityGroup", "LoadBalancer", "Group"}
     assert gone(1) == set()
+    assert at(1)[("DnsCut", "names")].asked["form"] == "original"
     assert changed(1) == ALWAYS
 
 
@@ -71,12 +73,23 @@ def test_2_makes_the_shared_parts_and_the_rules_across() -> None:
         for here, there in (("legacy", "main"), ("main", "legacy"))
         for purpose in ("clients", "peers")
     } <= across
-    assert {("DnsCut", "names"), ("ApiTargets", "api-targets")} <= new
+    assert ("ApiTargets", "api-targets") in new
     assert at(2)[("DnsCut", "names")].asked["form"] == "pair"
+    # Declared for the way back: of the old side nothing is asked, and of the new there is nothing yet.
+    takes_back = {key for key in new if key[0] in ("Taint", "Drain", "WorkerScale", "AutoscalerHold", "IngressPolicy")}
+    assert {name: at(2)[(kind, name)].asked["wanted"] for kind, name in takes_back} == {
+        "legacy-taint": "clear",
+        "main-taint": "tainted",
+        "main-drain-ingress": "drained",
+        "main-drain": "drained",
+        "legacy-workers": "complete",
+        "legacy-autoscaler": "released",
+        "ingress-policy": "recorded",
+    }
     assert {name for kind, name in new if kind == "Record"} == set(RECORDS)
     assert weights(2) == {"legacy": 100, "main": 0}
     assert gone(2) == set()
-    assert changed(2) == ALWAYS
+    assert changed(2) == ALWAYS | {("DnsCut", "names")}
 
 
 RECORDS = ("legacy-api.pet.example", "main-api.pet.example", "legacy-*.apps.pet.example", "main-*.apps.pet.example")
@@ -121,13 +134,22 @@ def test_the_new_sides_records_change_before_the_old_sides(stage: int) -> None:
 def test_3_makes_the_workers_and_keeps_pods_off_the_old_nodes() -> None:
     new = appeared(3)
     assert {("Group", f"main-m5-{zone[-1]}") for zone in ZONES} <= new
-    assert {("GroupNote", "legacy-worker-groups"), ("AutoscalerHold", "legacy-autoscaler")} <= new
-    assert {("Taint", "legacy-taint"), ("IngressPolicy", "ingress-policy")} <= new
+    assert {("GroupNote", "legacy-worker-groups"), ("WorkerGuard", "main-workers-guard")} <= new
     assert at(3)[("IngressPolicy", "ingress-policy")].asked["wanted"] == "Cluster"
     assert at(3)[("AutoscalerHold", "legacy-autoscaler")].asked["wanted"] == "held"
-    assert not types(new) & {"Drain", "WorkerScale", "MemberSwap"}
+    assert {one.asked["wanted"] for key, one in at(3).items() if key[0] == "Drain"} == {"present"}
+    assert at(3)[("WorkerScale", "legacy-workers")].asked["wanted"] == "recorded"
+    assert not types(new) & {"WorkerScale", "MemberSwap"}
     assert gone(3) == set()
-    assert changed(3) == ALWAYS
+    assert changed(3) == ALWAYS | {
+        ("AutoscalerHold", "legacy-autoscaler"),
+        ("WorkerScale", "legacy-workers"),
+        ("IngressPolicy", "ingress-policy"),
+        ("Taint", "legacy-taint"),
+        ("Taint", "main-taint"),
+        ("Drain", "main-drain-ingress"),
+        ("Drain", "main-drain"),
+    }
 
 
 @pytest.mark.parametrize(("stage", "old", "new"), [(4, 50, 50), (5, 0, 100)])
@@ -155,13 +177,14 @@ def test_6_drains_and_gives_the_policy_back() -> None:
         ("Swap", "swap-access"),
         ("SecurityGroupIngressRule", "legacy-etcd-from-operator-10.50.0.0/16"),
         ("SecurityGroupIngressRule", "main-etcd-from-operator-10.50.0.0/16"),
-        ("Drain", "legacy-drain-ingress"),
-        ("Drain", "legacy-drain"),
-        ("End", "legacy-workers-end"),
-        ("WorkerScale", "legacy-workers"),
     }
     assert gone(6) == set()
-    assert changed(6) == ALWAYS | {("IngressPolicy", "ingress-policy")}
+    assert changed(6) == ALWAYS | {
+        ("IngressPolicy", "ingress-policy"),
+        ("Drain", "legacy-drain-ingress"),
+        ("Drain", "legacy-drain"),
+        ("WorkerScale", "legacy-workers"),
+    }
     assert at(6)[("IngressPolicy", "ingress-policy")].asked["wanted"] == "recorded"
     assert at(6)[("WorkerScale", "legacy-workers")].asked["wanted"] == "zero"
 
@@ -271,4 +294,4 @@ def test_a_kubeconfig_is_a_secret_and_a_path_to_one_is_not() -> None:
     holders = {item.name: item.secret for item in declared.values() if whole in item.inputs.values()}
     assert holders == {"cluster": {"kubeconfig"}}
     operations = {item.name: item.secret for item in declared.values() if "connection" in item.inputs.get("inputs", {})}
-    assert operations == {name: {"inputs"} for name in ("begin", "reached", "gate-before", "gate-after")}
+    assert operations == {name: {"inputs"} for name in ("begin", "guard", "reached", "gate-before", "gate-after")}

@@ -1,4 +1,4 @@
-"""What carries pods, traffic or votes is protected from stage 3 on, and no `up` wants to delete what is."""
+"""What refuses a deletion: the guard of the stack, and the one of the new side's workers."""
 
 from __future__ import annotations
 
@@ -10,46 +10,35 @@ from migration.stages import STAGES
 from tests.samples import settings
 from tests.transitions.recorder import Declared, Key, declare
 
-CARRIES = {"Vpc", "Subnet", "RouteTable", "LoadBalancer", "TargetGroup", "Listener", "SecurityGroup"}
-"""Types of the new side without which nothing on it is reached."""
-
 
 @cache
 def at(stage: int) -> dict[Key, Declared]:
     return declare(settings(stage))
 
 
-def protected(stage: int) -> set[Key]:
-    return {key for key, one in at(stage).items() if one.protected}
-
-
-@pytest.mark.parametrize("stage", [0, 1, 2])
-def test_while_the_new_side_carries_nothing_nothing_is_protected(stage: int) -> None:
-    assert protected(stage) == set()
-
-
-@pytest.mark.parametrize("stage", [row.number for row in STAGES[3:]])
-def test_from_the_workers_on_what_they_are_reached_by_is(stage: int) -> None:
-    new = {key for key in at(stage) if key[0] in CARRIES and key[1].startswith("main-")}
-    new.discard(("Listener", "main-api-check"))
-    assert {kind for kind, _ in new} == CARRIES
-    assert new - protected(stage) == set()
+@pytest.mark.parametrize("stage", [row.number for row in STAGES])
+def test_the_stacks_guard_is_among_the_first_to_be_deleted_and_stands_on_little(stage: int) -> None:
+    found = at(stage)
+    guard = "StackGuard", "guard"
+    assert [key for key, one in found.items() if guard in one.after] == []
+    assert found[guard].after == {("StageRecord", "begin")}
+    assert found[guard].asked["to"] == "main"
 
 
 @pytest.mark.parametrize("stage", [row.number for row in STAGES])
-def test_no_up_deletes_what_the_stage_it_leaves_protects(stage: int) -> None:
-    further = min(stage + 1, len(STAGES) - 1)
-    assert protected(stage) - set(at(further)) == set()
-    # Back from the control plane only with no new voter, and from the last stage not at all.
-    leaving = at(stage) if stage < 7 else declare(settings(7, controlPlaneMoved=0))
-    kept = {key for key, one in leaving.items() if one.protected}
-    assert kept - set(at(max(min(stage, 7) - 1, 0))) == set()
-
-
-def test_a_new_member_that_votes_is_protected_and_so_is_what_reaches_it() -> None:
-    voting = protected(7) - {key for key, one in declare(settings(7, controlPlaneMoved=0)).items() if one.protected}
-    assert {kind for kind, _ in voting} == {"Volume", "Group", "TargetGroup"}
-    assert {name for kind, name in voting if kind == "TargetGroup"} == {"main-apimembers"}
+def test_all_else_stands_behind_the_last_word(stage: int) -> None:
+    found = at(stage)
+    seen: set[Key] = set()
+    todo = [("StageRecord", "reached")]
+    while todo:
+        for key in found[todo.pop()].after - seen:
+            seen.add(key)
+            todo.append(key)
+    components = {key for key, one in found.items() if one.type.startswith("migration:")}
+    # What the cluster holds of ours is no part of it.
+    objects = {key for key in found if key[0] in ("ConfigMap", "ClusterRole", "kubernetes")}
+    left = set(found) - seen - components - objects
+    assert left == {("StageRecord", "reached"), ("StackGuard", "guard")}
 
 
 @pytest.mark.parametrize("stage", [row.number for row in STAGES[3:]])

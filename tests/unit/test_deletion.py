@@ -10,13 +10,14 @@ import pytest
 from moto import mock_aws
 
 from migration.clients.aws import Aws
-from migration.contracts.record import Record, StageRecordInputs
+from migration.contracts.record import Record, StackGuardInputs, StageRecordInputs
 from migration.contracts.workers import WorkerGuardInputs, WorkerGuardResult
-from migration.operations import record, worker_guard
+from migration.operations import record, stack_guard, worker_guard
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.stages import STAGES
 from migration.stages.record import write_record
+from migration.workers.guard import refuse_with_pods
 from tests.samples import COMMON
 from tests.unit.test_worker_operations import World, group
 
@@ -41,7 +42,7 @@ def test_guarding_looks_at_nothing_and_says_what_is_guarded(world: World) -> Non
 
 def test_groups_with_pods_are_not_deleted_by_whoever_deletes_all(world: World) -> None:
     with pytest.raises(Permanent, match=r"2 pods are on their 2 nodes \(apps/web-0 on n0, apps/web-1 on n1\)"):
-        worker_guard.release(GUARDED, world.context())
+        refuse_with_pods(GUARDED.groups, world.context())
 
 
 def test_a_group_taken_out_of_the_list_must_be_empty(world: World) -> None:
@@ -57,32 +58,32 @@ def test_what_only_daemonsets_run_on_may_go(world: World, harmless: str) -> None
     world.pod("elsewhere", "another-node")
     if harmless == "DaemonSet":
         world.pod("agent", "n0", owner="DaemonSet")
-    worker_guard.release(GUARDED, world.context())
+    refuse_with_pods(GUARDED.groups, world.context())
     assert world.unchanged()
 
 
 def test_a_finished_pod_is_nothing_that_would_be_lost(world: World) -> None:
     for pod in world.pods:
         pod["status"]["phase"] = "Succeeded"
-    worker_guard.release(GUARDED, world.context())
+    refuse_with_pods(GUARDED.groups, world.context())
 
 
 def test_groups_that_are_gone_hold_nothing(world: World) -> None:
     world.described.clear()
-    worker_guard.release(GUARDED, world.context())
+    refuse_with_pods(GUARDED.groups, world.context())
 
 
 def test_what_can_not_be_seen_is_not_deleted(world: World) -> None:
     del world.nodes["n1"]
     with pytest.raises(Permanent, match=r"i-a1 of a; what runs there can't be seen"):
-        worker_guard.release(GUARDED, world.context())
+        refuse_with_pods(GUARDED.groups, world.context())
     world.node("n1", "i-a1")
     world.pods = []
     with pytest.raises(Permanent, match="lists no pod at all"):
-        worker_guard.release(GUARDED, world.context())
+        refuse_with_pods(GUARDED.groups, world.context())
     world.unlisted()
     with pytest.raises(Retryable, match="EC2 lists none"):
-        worker_guard.release(GUARDED, world.context())
+        refuse_with_pods(GUARDED.groups, world.context())
 
 
 @pytest.fixture
@@ -101,8 +102,28 @@ def release(aws: Aws, stage: int, *, phase: str = "finish", reached: int | None 
         write_record(aws, "pet", found, after=0, alive=lambda: None)
     known: dict[str, Any] = {"phase": phase, "stage": stage, "owner": "a", "fixed": "", "from": "legacy", "to": "main"}
     inputs = StageRecordInputs(**COMMON, **known, command="pulumi up -s stage-{stage}")
+    record.release(inputs, context(aws))
+
+
+def context(aws: Aws, slept: list[float] | None = None) -> Context:
     clients: Any = SimpleNamespace(aws=aws)
-    record.release(inputs, Context(log=print, deadline=Deadline(5), clients=clients, alive=lambda: None))
+    deadline = Deadline(60, sleeper=([] if slept is None else slept).append)
+    return Context(log=print, deadline=deadline, clients=clients, alive=lambda: None)
+
+
+def test_the_guard_says_what_the_last_word_says_but_at_once(aws: Aws) -> None:
+    guard = StackGuardInputs.model_validate({**COMMON, "to": "main", "command": "pulumi up -s stage-{stage}"})
+    stack_guard.release(guard, context(aws))
+    with pytest.raises(Permanent, match="next: pulumi up -s stage-4") as last:
+        release(aws, 5, reached=5, tried=5)
+    slept: list[float] = []
+    with pytest.raises(Permanent) as first:
+        stack_guard.release(guard, context(aws, slept))
+    assert (str(first.value), slept) == (str(last.value), [])
+    known: dict[str, Any] = {"phase": "finish", "stage": 5, "owner": "a", "fixed": "", "from": "legacy", "to": "main"}
+    with pytest.raises(Permanent):
+        record.release(StageRecordInputs(**COMMON, **known, command="x"), context(aws, slept))
+    assert slept == [record.AFTER_THE_GUARD]
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])

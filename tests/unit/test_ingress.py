@@ -239,6 +239,7 @@ INPUTS = IngressPolicyInputs(
     service="ing",
     groups=("g",),
     target_groups=("tg",),
+    returning=True,
 )
 
 

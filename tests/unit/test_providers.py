@@ -213,11 +213,10 @@ def test_what_an_operation_guards_is_deleted_only_as_it_says(world: World, monke
             raise Permanent("pods are there")
 
     monkeypatch.setattr(sys.modules["migration.operations.fake_for_tests"], "release", release, raising=False)
-    with pytest.raises(Exception, match=r"fake_for_tests release.*pods are there"):
+    with pytest.raises(Exception, match=r"fake_for_tests.*pods are there"):
         Guarding().delete("id", props({}))
     Guarding().delete("id", props({}, wanted="old"))
     assert [one.wanted for one in released] == ["new", "old"]
-    assert world.verified == ["pet", "pet"]
     assert world.calls == []
 
 
@@ -256,7 +255,7 @@ def test_a_resource_and_its_operation_speak_of_the_same_contracts(resource: type
 def test_every_contract_of_an_operation_has_its_resource() -> None:
     assert {resource.provider_class().inputs_type for resource in RESOURCES} == set(every(Inputs))
     assert {resource.provider_class().result_type for resource in RESOURCES} == set(every(Result))
-    assert len(RESOURCES) == 13
+    assert len(RESOURCES) == 14
 
 
 def test_every_operation_but_the_one_that_begins_is_held_to_the_records_cluster(

@@ -71,6 +71,7 @@ class World:
     clock: Clock = field(default_factory=Clock)
     told: list[str] = field(default_factory=list)
     templates: list[dict[str, Any]] | None = None
+    activities: list[dict[str, Any]] = field(default_factory=list)
 
     def context(self) -> Context:
         clients: Any = SimpleNamespace(aws=self, kubernetes=self)
@@ -128,6 +129,7 @@ class World:
             resume_processes=resume,
             create_or_update_tags=tag,
             delete_tags=untag,
+            describe_scaling_activities=lambda **_: {"Activities": self.activities},
             set_instance_protection=lambda **changes: self.calls.append(("protection", changes["InstanceIds"])),
         )
 
@@ -169,7 +171,22 @@ class World:
 
     def node(self, name: str, instance: str) -> None:
         metadata = {"name": name, "resourceVersion": "1"}
-        self.nodes[name] = {"metadata": metadata, "spec": {"providerID": f"aws:///z/{instance}"}}
+        status = {"conditions": [{"type": "Ready", "status": "True"}]}
+        self.nodes[name] = {"metadata": metadata, "spec": {"providerID": f"aws:///z/{instance}"}, "status": status}
+
+    def joins(self) -> None:
+        """From now on each instance gets its node by the next `sleep`."""
+        sleep = self.sleep
+
+        def joining(seconds: float) -> None:
+            sleep(seconds)
+            known = {node["spec"]["providerID"].rsplit("/", 1)[-1] for node in self.nodes.values()}
+            for item in self.described.values():
+                for instance in item["Instances"]:
+                    if instance["InstanceId"] not in known:
+                        self.node(f"joined-{instance['InstanceId']}", instance["InstanceId"])
+
+        self.sleep = joining
 
     def pod(self, name: str, node: str, *, owner: str = "ReplicaSet") -> None:
         reference = {"kind": owner, "name": "x", "uid": "x", "controller": True}
@@ -345,7 +362,8 @@ def test_an_emptied_old_group_stays_shut_when_released_and_a_deleted_one_is_no_e
 
 
 ZERO = WorkerScaleInputs(**COMMON, wanted="zero", side="legacy", sizes=(GroupSize(group="old", min=1, desired=2),))
-RECORDED = ZERO.model_copy(update={"wanted": "recorded"})
+RECORDED = ZERO.model_copy(update={"wanted": "recorded", "returning": True})
+COMPLETE = ZERO.model_copy(update={"wanted": "complete", "sizes": (), "groups": ("old",), "returning": True})
 
 
 def scaled_world() -> World:
@@ -392,13 +410,63 @@ def test_a_group_that_may_not_terminate_is_refused() -> None:
 def test_back_at_the_recorded_size_the_hold_still_stands() -> None:
     world = World({"old": group("old", MinSize=0, DesiredCapacity=0, MaxSize=2, Instances=[])})
     world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Launch"}]
+    world.joins()
     result = scale.run(RECORDED, None, world.context())
     assert (result.groups, len(world.described["old"]["Instances"])) == ({"old": 2}, 2)
     assert suspended(world.described["old"]) == {"Launch"}
 
 
+def test_capacity_that_can_not_be_had_again_is_counted_and_placed_with_what_aws_says() -> None:
+    world = World(
+        {"old": group("old", MinSize=0, DesiredCapacity=0, Instances=[], AvailabilityZones=["eu-central-1a"])}
+    )
+    world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Launch"}]
+    world.sleep = world.clock.sleep
+    world.activities = [{"StatusCode": "Failed", "StatusMessage": "We have no more m5.large here."}]
+    said = r"2 instances are missing \(2 of old; old is in eu-central-1a\): We have no more m5.large here.; nothing was"
+    with pytest.raises(Permanent, match=said):
+        scale.run(RECORDED, None, world.context())
+    # What the hold suspended is as it was, so that nothing starts there while people think about it.
+    assert suspended(world.described["old"]) == {"Launch"}
+
+
+def test_nodes_that_are_not_ready_are_no_capacity() -> None:
+    world = scaled_world()
+    world.nodes["n1"]["status"] = {"conditions": [{"type": "Ready", "status": "False"}]}
+    with pytest.raises(Permanent, match="1 nodes aren't ready: n1; nothing was drained"):
+        scale.run(RECORDED, None, world.context())
+
+
+def test_what_was_lost_of_a_group_is_waited_for() -> None:
+    world = scaled_world()
+    world.described["old"]["Instances"].pop()
+    world.joins()
+    assert scale.run(COMPLETE, None, world.context()).groups == {"old": 2}
+    assert world.unchanged()
+
+
+def test_a_group_that_may_not_launch_and_lacks_machines_is_named() -> None:
+    world = scaled_world()
+    world.described["old"]["Instances"].pop()
+    world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Launch"}]
+    with pytest.raises(Permanent, match="groups old lack instances and have Launch suspended"):
+        scale.run(COMPLETE, None, world.context())
+
+
+def test_a_group_that_is_gone_can_not_be_had_back() -> None:
+    for wanted in (RECORDED, COMPLETE):
+        with pytest.raises(Permanent, match="groups old don't exist any more"):
+            scale.run(wanted, None, World({}).context())
+
+
+@pytest.mark.parametrize("wanted", [RECORDED, COMPLETE])
+def test_going_on_there_is_nothing_to_take_back_of_sizes(wanted: WorkerScaleInputs) -> None:
+    going_on = wanted.model_copy(update={"returning": False})
+    assert scale.run(going_on, None, World({}).context()).groups == {}
+
+
 TAINTED = TaintInputs(**COMMON, wanted="tainted", groups=("old",), side="legacy", join_seconds=120)
-CLEAR = TAINTED.model_copy(update={"wanted": "clear"})
+CLEAR = TAINTED.model_copy(update={"wanted": "clear", "returning": True})
 
 
 def test_every_node_of_the_groups_is_tainted_once_and_cleared_again() -> None:
@@ -434,6 +502,11 @@ def test_an_instance_that_never_becomes_a_node_is_named_and_nothing_is_tainted()
         taint.run(TAINTED.model_copy(update={"join_seconds": 5}), None, lonely.context())
     assert lonely.unchanged()
     assert 5 <= lonely.clock.now < 7
+
+
+def test_going_on_there_is_no_taint_to_take_back() -> None:
+    going_on = CLEAR.model_copy(update={"returning": False})
+    assert taint.run(going_on, None, World({}).context()).nodes == ()
 
 
 def test_a_way_back_clears_the_nodes_there_are_and_names_the_instance_without_one() -> None:

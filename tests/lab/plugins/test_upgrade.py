@@ -42,6 +42,8 @@ def operation(kind: str, name: str) -> Key:
     return f"pulumi-python:dynamic/migration:{kind}", name
 
 
+GUARDS = {operation("StackGuard", "guard"), operation("WorkerGuard", "main-workers-guard")}
+
 # Gates got questions, the pair got words for what it is, and the hold is told what each group shall have.
 ASKED_ANEW = {
     operation("Gate", "gate-before"),
@@ -101,11 +103,11 @@ def test_a_stack_of_stage_5_keeps_every_resource_and_goes_on_to_6(engine: Engine
     assert len(before) == len(set(before)) == 119
 
     same = steps(engine, 5)
-    assert {one for one, op in same.items() if op == "create"} == {MIGRATION, *RECORDS}
+    assert {one for one, op in same.items() if op == "create"} == {MIGRATION, *RECORDS, *GUARDS}
     assert {one for one, op in same.items() if op == "update"} == ASKED_ANEW
-    assert Counter(same.values()) == {"same": 113, "create": 5, "update": 6}
+    assert Counter(same.values()) == {"same": 113, "create": 7, "update": 6}
     # By aliases: nothing that stood at the root is taken for another because it has a parent now.
-    assert set(same) == {*before, MIGRATION, *RECORDS}
+    assert set(same) == {*before, MIGRATION, *RECORDS, *GUARDS}
 
     engine.run("stack", "rename", "stage-6", "-s", "stage-5")
     further = steps(engine, 6)
@@ -113,6 +115,7 @@ def test_a_stack_of_stage_5_keeps_every_resource_and_goes_on_to_6(engine: Engine
     assert {one for one, op in further.items() if op == "create"} == {
         MIGRATION,
         *RECORDS,
+        *GUARDS,
         ("migration:security_groups:Swap", "swap-access"),
         ("migration:workers:End", "legacy-workers-end"),
         ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "legacy-etcd-from-operator-127.53.0.0/16"),

@@ -55,7 +55,7 @@ def planned(changes: dict[str, Any]) -> set[str]:
 
 def test_without_an_edit_nothing_runs() -> None:
     assert planned({}) == set()
-    assert len([key for key in before() if key[0] in vars(operations)]) == 18
+    assert len([key for key in before() if key[0] in vars(operations)]) == 22
 
 
 MANNERS: dict[str, dict[str, Any]] = {
@@ -120,6 +120,9 @@ WANTED = [
             "legacy-worker-groups",
             "legacy-autoscaler",
             "main-workers-guard",
+            "main-taint",
+            "main-drain-ingress",
+            "main-drain",
             "legacy-taint",
             "legacy-drain-ingress",
             "legacy-drain",

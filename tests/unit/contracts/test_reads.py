@@ -62,6 +62,9 @@ def unread(
 def test_every_field_of_an_operations_inputs_is_read_by_it(inputs: type[Inputs]) -> None:
     # A gate's checks are looked up by name; what each reads itself is the next test's.
     roots = [(CHECKS[name], None) for name in CHECKS] if inputs is GateInputs else []
+    # What guards reads when it is to be deleted.
+    if release := vars(importlib.import_module(OPERATIONS[inputs].__module__)).get("release"):
+        roots.append((release, None))
     found = reads((OPERATIONS[inputs], None), *roots, *ADAPTER) | WHETHER
     assert list(unread(inputs, found, words(inputs))) == []
 

@@ -204,7 +204,7 @@ def test_the_way_back_takes_our_own_cordon_away() -> None:
     marked = {**node(unschedulable=True)}
     marked["metadata"]["annotations"] = {CORDONED: "true"}
     api = Api(nodes=[marked])
-    run(api, wanted="present")
+    run(api, wanted="present", returning=True)
     assert api.patches[0][1]["spec"] == {"unschedulable": None}
 
 

@@ -135,7 +135,7 @@ def test_a_drain_empties_the_old_groups() -> None:
     text = told(6)
     assert "workers: legacy 3 → 0 instances in 3 groups; main 3 instances in 3 groups" in text
     assert "pods: 9 pods to move off 3 nodes: 7 under 2 budgets (apps/web 6, apps/db 1); 2 blocked" in text
-    assert any(line.startswith("no way back from here: the old groups would not") for line in text)
+    assert any("way back: to stage 5: old groups get their sizes back" in line for line in text)
 
 
 def test_all_stages_at_once_are_told_of_a_cluster_without_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
