@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv/bin
 
-.PHONY: help setup rehearse lab lab-down sabotage test lint doctor clean
+.PHONY: help setup rehearse back lab lab-down sabotage test lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ setup: ## virtual environment, pinned packages, tools (built once, kept in a cac
 
 rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report
 	@$(VENV)/python -m rehearsal rehearse
+
+back: setup ## go forward to stages 3 to 6 in turn, back to 0 from each, and compare the world with what it was
+	@$(VENV)/python -m rehearsal back
 
 sabotage: setup ## break one thing at a time and see the proof say so
 	@$(VENV)/python -m rehearsal sabotage

@@ -1,4 +1,4 @@
-"""`python -m rehearsal <command>`: the migration on the lab, by hand (`up`), as a whole, or broken on purpose."""
+"""`python -m rehearsal <command>`: the migration on the lab, by hand (`up`), as a whole, back, or broken on purpose."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import sys
 
 from lab import interrupt
 from proof.model import EXIT_DOUBTED
-from rehearsal.run import Rehearsal, RehearsalError, parse_stages
+from rehearsal.driver import RehearsalError
+from rehearsal.run import Rehearsal, parse_stages
 from rehearsal.stack import StackError, lab_with_stack
 from rehearsal.watch import WatchError
 
@@ -25,6 +26,12 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="the lab with its legacy cluster, and the stack that discovery writes for it")
     rehearse = commands.add_parser("rehearse", help="the whole migration on a fresh lab, with a report")
     rehearse.add_argument("--stages", default=os.environ.get("STAGES", ""), help="0..n stops after stage n")
+    back = commands.add_parser("back", help="forward to a stage and back to 0, once for each, and the world as it was")
+    back.add_argument(
+        "--turns", default=os.environ.get("TURNS", ""), help="stages to turn round at, with commas between"
+    )
+    back.add_argument("--again", action="store_true", help="also those that were ok with this very program")
+    back.add_argument("--short", action="store_true", help="neither previews nor second ups; rows in a file of its own")
     sabotage = commands.add_parser("sabotage", help="break one thing at a time and see the proof say so")
     sabotage.add_argument("--only", default="", help="names of breaks, with commas between")
     return top
@@ -41,6 +48,10 @@ def main(argv: list[str] | None = None) -> int:
                 return lab_with_stack(say)
             case "rehearse":
                 return _rehearse(parse_stages(options.stages))
+            case "back":
+                from rehearsal import back
+
+                return back.run(say, back.parse_turns(options.turns), again=options.again, short=options.short)
             case _:
                 from rehearsal.sabotage import run
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -76,16 +76,20 @@ class Watch:
         with self._editing:
             change_place(self.config, "new", source_address=address, resolver=self._resolver, active=True)
 
-    def leave_old_side(self) -> None:
-        """Probe no more from the old VPC: the clean-up takes the peering away, and with it the way from there."""
-        self.mark("place old end")
+    def leave(self, place: Literal["old", "new"]) -> None:
+        """Probe no more from a VPC that is about to lose its way to the cluster: the peering goes."""
+        self.mark(f"place {place} end")
         with self._editing:
-            change_place(self.config, "old", active=False)
+            change_place(self.config, place, active=False)
         time.sleep(2 * POLL_S)  # until the proof has read it
+
+    def status(self) -> Status | None:
+        """The proof's live numbers; None before it has any."""
+        return read(self.out / STATUS, Status)
 
     def failed(self) -> int:
         """Failed probes so far."""
-        status = read(self.out / STATUS, Status)
+        status = self.status()
         return status.failed if status else 0
 
     def stop(self) -> Summary:
@@ -103,6 +107,11 @@ class Watch:
         if summary is None:
             raise WatchError(f"the proof left no summary ({ended.stderr.strip() or 'it said nothing'})")
         return summary
+
+    def abandon(self) -> None:
+        """Follow it no longer; it ends with the lab."""
+        if self._follower:
+            self._follower.end()
 
     @property
     def _resolver(self) -> str:

@@ -1,4 +1,4 @@
-"""Order of a whole run: pure tests first, then those that start the lab's processes, then the rehearsal."""
+"""Order of a whole run: pure tests first, then those that start the lab's processes, then the rehearsals."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ def pytest_configure() -> None:
 
 def _late(item: pytest.Item) -> int:
     parts = item.path.parts
-    if item.get_closest_marker("rehearsal") or "rehearsal" in parts:
-        return 2
+    rehearsal = item.get_closest_marker("rehearsal")
+    if rehearsal or "rehearsal" in parts:
+        return 3 if rehearsal and rehearsal.kwargs.get("after_forward") else 2
     return 1 if item.get_closest_marker("lab") or "lab" in parts else 0
 
 

@@ -1,0 +1,391 @@
+"""`make back`: forward to a stage, back to 0, and the world as it was; for each of some stages, on a fresh lab each.
+
+Before it turns round things happen that a cluster doesn't keep from for a migration's sake (`rehearsal/incidents.py`).
+The proof runs throughout. At 0 the world is compared with a recording made before stage 1 (`rehearsal/world.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab import interrupt, up
+from lab.addresses import REGION
+from lab.environment import REPOSITORY, make_folders
+from lab.kubernetes.access import ApiError
+from migration.clients.kubernetes import ApiFailure, Kubernetes
+from migration.drain.restart import MOVED
+from migration.names import fixed_parameter, record_parameter
+from migration.runtime.deadline import Permanent, Retryable
+from migration.stages import STAGES, emptied
+from migration.stages.table import harmless
+from proof.html import write_html
+from proof.model import Direction, Parts, Report, Stage, Summary
+from proof.report import build
+from rehearsal.driver import Driver, RehearsalError, Say
+from rehearsal.engine import EngineError
+from rehearsal.incidents import RESTARTED_AT, Incidents, Team
+from rehearsal.leftovers import orphaned_processes, running_instances
+from rehearsal.recording import world_now
+from rehearsal.rows import commit_of, read_rows, write_rows
+from rehearsal.stack import StackError
+from rehearsal.watch import Watch, WatchError
+from rehearsal.world import Comparison, Fact, Meant, World, blanks, compare
+
+TURNS = tuple(range(harmless().number + 1, emptied().number + 1))
+"""Stages to turn round at: those at which the new side carries something, and the old members still vote."""
+FILE, SHORT_FILE = "back.json", "back-short.json"
+IDLE_S, SHORT_IDLE_S = 15.0, 6.0
+SETTLE_S = 60.0
+"""How long the world at 0 may take to be as it was: targets become healthy, and counts follow, after the last `up`."""
+POLL_S = 2.0
+TURNING = "turning round"
+"""The window in which the incidents happen."""
+
+# What a part that fails says of itself. Anything else is a bug, and a traceback.
+FAILURES = (
+    RehearsalError,
+    EngineError,
+    StackError,
+    WatchError,
+    Permanent,
+    Retryable,
+    ApiFailure,
+    ApiError,
+    BotoCoreError,
+    ClientError,
+)
+
+
+class StageRow(Fact):
+    """One stage of a turn; times in seconds. `second_up_changes` is None where no second `up` was made."""
+
+    stage: int
+    direction: Direction
+    seconds: float | None
+    changes: dict[str, int]
+    second_up_changes: int | None
+
+
+class Probes(Fact):
+    """Requests over all kinds and places, the cluster at rest included."""
+
+    due: int = 0
+    failed: int = 0
+
+
+class Writes(Fact):
+    """Acknowledged writes, and those that weren't there at the end."""
+
+    acknowledged: int = 0
+    lost: int = 0
+
+
+class Evictions(Fact):
+    """Pods evicted off the old side (forward) and off the new one (back), as seen on the pods."""
+
+    forward: int = 0
+    back: int = 0
+
+
+class DifferenceRow(Fact):
+    """One difference of the world at 0 from the recording; `meant`: why, or None where it isn't."""
+
+    text: str
+    meant: str | None
+
+
+class TurnRow(Fact):
+    """A turn. `ok`: nothing is among `reasons`; `doubts` are those of them that are about this machine's own lateness.
+
+    `differences` is None where the world at 0 was not compared, and that is a reason too.
+    """
+
+    turn: int
+    ok: bool
+    commit: str
+    reasons: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    begin: str
+    seconds: float
+    stages: tuple[StageRow, ...] = ()
+    incidents: tuple[str, ...] = ()
+    probes: Probes = Probes()
+    writes: Writes = Writes()
+    evictions: Evictions = Evictions()
+    differences: tuple[DifferenceRow, ...] | None = None
+    report: str = ""
+    """The page with everything else, beside this file."""
+
+
+def parse_turns(text: str) -> tuple[int, ...]:
+    """`3,5` → (3, 5); empty → all. Raises `ValueError` with a sentence for anything else."""
+    if not text:
+        return TURNS
+    words = text.split(",")
+    turns = tuple(dict.fromkeys(int(word) for word in words if word.strip().isdigit()))
+    if len(turns) != len(words) or not set(turns) <= set(TURNS):
+        raise ValueError(
+            f"TURNS={text!r}: must be stages with commas between, each once, of {', '.join(map(str, TURNS))}"
+        )
+    return turns
+
+
+def still_good(rows: Iterable[TurnRow], turn: int, commit: str) -> bool:
+    """Whether this turn was run with this very program, and ok. An unknown commit is like no other."""
+    return any(row.turn == turn and row.ok and row.commit == commit != "" for row in rows)
+
+
+def replaced(rows: Iterable[TurnRow], new: TurnRow) -> list[TurnRow]:
+    """The rows with the new one, by turn."""
+    return sorted((*(row for row in rows if row.turn != new.turn), new), key=lambda row: row.turn)
+
+
+def verdict(rows: Iterable[TurnRow], turns: Sequence[int], commit: str) -> list[str]:
+    """What is wrong with the turns that were asked for: a sentence for each that isn't ok, or is missing."""
+    found = {row.turn: row for row in rows if row.commit == commit}
+    told: list[str] = []
+    for turn in turns:
+        row = found.get(turn)
+        if row is None:
+            told.append(f"turn {turn} was not run")
+        elif not row.ok:
+            told.append(f"turn {turn} is not ok: {row.reasons[0] if row.reasons else 'no reason is given'}")
+    return told
+
+
+def run(say: Say, turns: Sequence[int], *, again: bool = False, short: bool = False) -> int:
+    """Each turn that isn't ok yet, one after the other; 0 only if all of `turns` are. Ctrl-C ends lab and turn."""
+    commit = commit_of(REPOSITORY)
+    path = make_folders() / "report" / (SHORT_FILE if short else FILE)
+    rows, ran = read_rows(path, TurnRow, say), False
+    try:
+        for turn in turns:
+            interrupt.check()
+            if not again and still_good(rows, turn, commit):
+                say(f"turn at {turn}: ok already with this program; --again runs it again")
+                continue
+            ran = True
+            row = Turn(turn=turn, say=say, short=short).go(commit)
+            rows = replaced(rows, row)
+            write_rows(path, rows)
+            _tell(say, row)
+    except KeyboardInterrupt:
+        say("interrupted: ending the lab; the turns that were finished are kept, and `make back` goes on after them")
+        if ran:
+            up.down(say)
+        raise
+    wrong = verdict(rows, turns, commit)
+    say("")
+    for sentence in wrong:
+        say(f"not ok: {sentence}")
+    say(f"{'NOT OK' if wrong else 'ok'}: {path}")
+    if wrong and ran:
+        say("the last turn's lab still runs; `make lab-down` ends it")
+    elif ran:
+        up.down(say)
+    return 1 if wrong else 0
+
+
+def _tell(say: Say, row: TurnRow) -> None:
+    said = "ok" if row.ok else "NOT OK"
+    say(f"turn at {row.turn}: {said} after {row.seconds:.0f} s")
+    for reason in row.reasons:
+        say(f"   not ok: {reason}")
+
+
+@dataclass(kw_only=True)
+class Turn(Driver):
+    """One turn, on a lab of its own. `short`: neither previews nor second `up`s, and little rest before it."""
+
+    turn: int
+    short: bool = False
+    incidents: Incidents | None = None
+    before: World | None = None
+    comparison: Comparison | None = None
+    leftovers: list[str] | None = field(default=None)
+
+    @property
+    def previews(self) -> Path:
+        """Apart from the rehearsal's."""
+        return self.reports / f"back-{self.turn}"
+
+    def go(self, commit: str) -> TurnRow:
+        """Do it; the row says what happened, whatever it was. Only Ctrl-C ends it without one."""
+        self.say(f"turn at {self.turn}: forward to {STAGES[self.turn].name}, then back")
+        began, summary, watch = time.time(), Summary(), None
+        try:
+            self.fresh_lab()
+            watch = self.watch(f"back-{self.turn}")
+            self._there_and_back(watch)
+        except FAILURES as error:
+            self._failed(error)
+        except KeyboardInterrupt:
+            if watch is not None:
+                watch.abandon()
+            raise
+        if watch is not None:
+            try:
+                summary = watch.stop()
+                if not self.errors:
+                    self._look()
+            except FAILURES as error:
+                self._failed(error)
+        report = self._report(summary)
+        page = self.reports / f"back-{self.turn}.html"
+        if watch is not None:
+            write_html(report, watch.out, page)
+        return row_of(self, report, commit, began, page.name if watch is not None else "")
+
+    def _failed(self, error: BaseException) -> None:
+        text = str(error) or type(error).__name__
+        self.errors.append(f"{self.stages[-1].title}: {text}" if self.stages else text)
+        self.say(f"failed: {text}")
+
+    def _there_and_back(self, watch: Watch) -> None:
+        self.rest(watch, SHORT_IDLE_S if self.short else IDLE_S)
+        self.move(0, watch, preview=False, again=False)
+        self.before = recorded(self.directory / "kubeconfig")
+        for number in range(1, self.turn + 1):
+            self.move(number, watch, preview=False, again=False)
+        self._incidents(watch)
+        for number in reversed(range(self.turn)):
+            self.move(number, watch, preview=not self.short, again=not self.short)
+
+    def _incidents(self, watch: Watch) -> None:
+        self.say(f"before it turns round at stage {self.turn}")
+        watch.mark(f"{TURNING} begin")
+        configuration = self.configuration(self.turn)
+        team = Team(
+            kubernetes=Kubernetes(kubeconfig=str(self.directory / "kubeconfig")),
+            groups=groups_of(configuration),
+            spared=(self.settings.ingress_service.split("/")[0],),
+            say=self.detail,
+        )
+        self.incidents = team.act(self.turn)
+        status = watch.status()
+        moved = (status.pods or {}).get(configuration["to"], 0) if status else 0
+        if not moved:
+            raise RehearsalError(
+                "no pod is on the new side, so nothing would be moved back: the turn would show nothing"
+            )
+        self.detail(f"{moved} pods are on the new side; failed probes so far: {watch.failed()}")
+        watch.mark(f"{TURNING} end")
+
+    def _look(self) -> None:
+        """The world at 0, given time to come to rest, against the recording."""
+        assert self.before is not None and self.incidents is not None
+        self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
+        meant = meant_of(self.turn, self.incidents, self.configuration(0))
+        end = time.monotonic() + SETTLE_S
+        while True:
+            self.comparison = compare(self.before, recorded(self.directory / "kubeconfig"), meant)
+            if not self.comparison.wrong or time.monotonic() > end:
+                break
+            time.sleep(POLL_S)
+        self.detail(f"the world at 0: {len(self.comparison.allowed)} differences that are meant")
+        for sentence in self.comparison.wrong:
+            self.detail(f"differs: {sentence}")
+
+    def _report(self, summary: Summary) -> Report:
+        errors = list(self.errors)
+        if self.comparison is None:
+            errors.append("The world at 0 was not compared with the recording.")
+        else:
+            errors += [f"The world at 0 isn't as it was. {sentence}." for sentence in self.comparison.wrong]
+        parts = Parts(
+            profile=self.settings.profile,
+            versions=self.versions(),
+            seconds=time.monotonic() - self.began,
+            stages=tuple(self.stages),
+            leftovers=None if self.leftovers is None else tuple(self.leftovers),
+            errors=tuple(errors),
+        )
+        return build(summary, parts)
+
+
+def recorded(kubeconfig: Path) -> World:
+    """The world as it is now. Raises `RehearsalError` where a part of it shows nothing."""
+    world = world_now(kubeconfig)
+    empty = blanks(world)
+    if empty:
+        raise RehearsalError(f"the recording shows no {', no '.join(empty)}: a comparison would prove nothing of them")
+    return world
+
+
+def groups_of(configuration: dict[str, Any]) -> tuple[str, ...]:
+    """The old side's worker groups."""
+    return tuple(pool["group"] for pool in configuration["pools"])
+
+
+def meant_of(turn: int, incidents: Incidents, configuration: dict[str, Any]) -> list[Meant]:
+    """What must differ at 0, or may, and why. Pure."""
+    return list(_meant(turn, incidents, configuration))
+
+
+def _meant(turn: int, incidents: Incidents, configuration: dict[str, Any]) -> Iterator[Meant]:
+    cluster = configuration["cluster"]
+    for name in (record_parameter(cluster), fixed_parameter(cluster)):
+        yield Meant(path=("parameters", name), reason="it says where the migration is, and was", due=False)
+    for kind, names in (("Deployment", incidents.deployments), ("StatefulSet", (incidents.stateful_set,))):
+        for name in names:
+            path = ("workloads", f"{kind} {name}", "annotations", RESTARTED_AT)
+            yield Meant(path=path, reason="it was restarted before the turn")
+    for figure in ("replicas", "ready"):
+        path = ("workloads", f"Deployment {incidents.scaled}", figure)
+        yield Meant(path=path, reason="it was scaled up before the turn", after=incidents.replicas)
+    for name in incidents.shut:
+        path = ("workloads", f"Deployment {name}", "annotations", MOVED)
+        yield Meant(path=path, reason="its budget allows no eviction, so drains restart it", due=False)
+    if incidents.group:
+        yield Meant(path=("instances", incidents.group), reason="a machine of it was lost before the turn")
+    if turn >= emptied().number:
+        for group in groups_of(configuration):
+            yield Meant(path=("instances", group), reason="it was at zero, and got its size back")
+
+
+def row_of(turn: Turn, report: Report, commit: str, began: float, page: str) -> TurnRow:
+    """What a turn adds up to."""
+    cells = [*report.idle.values(), *report.probes.values()]
+    sides = [side.name for side in report.watched.sides] if report.watched else []
+    off = [report.evictions.get(side, 0) for side in (*sides, "", "")]
+    return TurnRow(
+        turn=turn.turn,
+        ok=report.ok,
+        commit=commit,
+        reasons=report.reasons,
+        doubts=report.doubts,
+        begin=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        seconds=report.seconds,
+        stages=tuple(stage_row(stage) for stage in report.stages),
+        incidents=turn.incidents.told if turn.incidents else (),
+        probes=Probes(due=sum(cell.due for cell in cells), failed=sum(cell.failed for cell in cells)),
+        writes=Writes(acknowledged=report.writes.acknowledged, lost=report.writes.lost),
+        evictions=Evictions(forward=off[0], back=off[1]),
+        differences=None if turn.comparison is None else tuple(difference_rows(turn.comparison)),
+        report=page,
+    )
+
+
+def stage_row(stage: Stage) -> StageRow:
+    """What a row says of a stage."""
+    return StageRow(
+        stage=stage.stage,
+        direction=stage.direction,
+        seconds=stage.seconds,
+        changes={kind: count for kind, count in stage.changes.items() if count},
+        second_up_changes=stage.second_up_changes,
+    )
+
+
+def difference_rows(comparison: Comparison) -> Iterator[DifferenceRow]:
+    """Every difference, and what should have differed."""
+    for one in comparison.allowed:
+        yield DifferenceRow(text=one.difference.text, meant=one.reason)
+    for sentence in comparison.wrong:
+        yield DifferenceRow(text=sentence, meant=None)

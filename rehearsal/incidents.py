@@ -1,0 +1,269 @@
+"""What happens to a cluster while it stands between two stages: teams roll out, one grows, a machine is lost.
+
+Chosen so that no budget is broken by it: a rollout that takes down more pods than its budget allows, or a machine that
+takes too many along, would be named by the proof, and be nobody's fault but this file's.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+
+from migration.clients.kubernetes import BUDGETS, DEPLOYMENTS, NODES, PODS, STATEFUL_SETS, Kubernetes
+from rehearsal.driver import RehearsalError
+from rehearsal.world import Fact
+
+Item = Mapping[str, Any]
+RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
+"""What `kubectl rollout restart` sets on the pods' template."""
+SETTLE_S = 180.0
+POLL_S = 1.0
+
+
+class Incidents(Fact):
+    """What was done, by namespace/name. `group` and `instance` are empty where there was no old machine to lose."""
+
+    deployments: tuple[str, ...]
+    stateful_set: str
+    scaled: str
+    replicas: int
+    group: str
+    instance: str
+    shut: tuple[str, ...]
+    """Deployments whose budgets allow no eviction: a drain moves those by a restart of its own."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """A sentence each."""
+        lost = f"{self.instance} of {self.group} was terminated" if self.instance else "there was no old worker to lose"
+        return (
+            f"{len(self.deployments)} Deployments were restarted: {', '.join(self.deployments)}",
+            f"StatefulSet {self.stateful_set} was restarted",
+            f"Deployment {self.scaled} was scaled up to {self.replicas}",
+            lost,
+        )
+
+
+# What to choose. Pure.
+
+
+def key(item: Item) -> str:
+    """Namespace and name."""
+    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+
+
+def part(value: object, of: int, *, up: bool) -> int:
+    """A number, or a percentage of `of`, rounded as Kubernetes does: surge up, unavailability down."""
+    if isinstance(value, str) and value.endswith("%"):
+        exact = int(value[:-1]) * of / 100
+        return math.ceil(exact) if up else math.floor(exact)
+    return int(str(value))
+
+
+def unavailable(deployment: Item) -> int:
+    """How many pods a rollout of it may take down at once.
+
+    https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#rolling-update-deployment
+    """
+    spec = deployment["spec"]
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type") == "Recreate":
+        return spec["replicas"]
+    rolling = strategy.get("rollingUpdate") or {}
+    down = part(rolling.get("maxUnavailable", "25%"), spec["replicas"], up=False)
+    surge = part(rolling.get("maxSurge", "25%"), spec["replicas"], up=True)
+    return down if down or surge else 1
+
+
+def selects(budget: Item, namespace: str, labels: Mapping[str, str]) -> bool:
+    """Whether a budget is about pods with these labels. The lab's budgets select by labels alone."""
+    wanted = (budget["spec"].get("selector") or {}).get("matchLabels") or {}
+    return budget["metadata"]["namespace"] == namespace and wanted.items() <= labels.items()
+
+
+def allowed(budget: Item) -> int:
+    """How many of its pods may go now."""
+    return int((budget.get("status") or {}).get("disruptionsAllowed") or 0)
+
+
+def of_deployment(deployment: Item, budgets: Sequence[Item]) -> list[Item]:
+    """The budgets of its pods."""
+    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
+    return [budget for budget in budgets if selects(budget, deployment["metadata"]["namespace"], labels)]
+
+
+def half(deployments: Sequence[Item], budgets: Sequence[Item], turn: int) -> list[str]:
+    """Half of the Deployments, of those that may be restarted without breaking a budget: by turns the first and the
+    last of them. Raises `RehearsalError` where there are too few.
+    """
+    wanted = math.ceil(len(deployments) / 2)
+    free = sorted(
+        key(one)
+        for one in deployments
+        if all(unavailable(one) <= allowed(budget) for budget in of_deployment(one, budgets))
+    )
+    if len(free) < wanted:
+        raise RehearsalError(f"only {len(free)} of {len(deployments)} Deployments can be restarted under their budgets")
+    return free[:wanted] if turn % 2 else free[-wanted:]
+
+
+def to_scale(deployments: Sequence[Item], restarted: Collection[str]) -> tuple[str, int]:
+    """The largest Deployment that isn't restarted, and a quarter more replicas."""
+    largest = max(
+        (one for one in deployments if key(one) not in restarted), key=lambda one: (one["spec"]["replicas"], key(one))
+    )
+    replicas = largest["spec"]["replicas"]
+    return key(largest), replicas + math.ceil(replicas / 4)
+
+
+def shut(deployments: Sequence[Item], budgets: Sequence[Item]) -> list[str]:
+    """Deployments of which nothing may be evicted, although all of it is there."""
+    return sorted(
+        key(one) for one in deployments if any(allowed(budget) == 0 for budget in of_deployment(one, budgets))
+    )
+
+
+def losable(
+    nodes: Collection[str], pods: Sequence[Item], budgets: Sequence[Item], spared: Collection[str]
+) -> list[str]:
+    """Those of `nodes` that may be lost with all their pods: no budget is broken, no pod with a volume and none of the
+    namespaces `spared` is there. The fullest first.
+    """
+    here: dict[str, list[Item]] = {name: [] for name in nodes}
+    for pod in pods:
+        owners = pod["metadata"].get("ownerReferences") or ()
+        if pod["spec"].get("nodeName") in here and not any(one["kind"] == "DaemonSet" for one in owners):
+            here[pod["spec"]["nodeName"]].append(pod)
+    return sorted(
+        (name for name, mine in here.items() if mine and _may_go(mine, budgets, spared)),
+        key=lambda name: (-len(here[name]), name),
+    )
+
+
+def _may_go(pods: Sequence[Item], budgets: Sequence[Item], spared: Collection[str]) -> bool:
+    for pod in pods:
+        if pod["metadata"]["namespace"] in spared:
+            return False
+        if any("persistentVolumeClaim" in volume for volume in pod["spec"].get("volumes") or ()):
+            return False
+    return all(
+        sum(selects(budget, pod["metadata"]["namespace"], pod["metadata"].get("labels") or {}) for pod in pods)
+        <= allowed(budget)
+        for budget in budgets
+    )
+
+
+def unsettled(deployments: Sequence[Item], stateful_sets: Sequence[Item]) -> list[str]:
+    """Workloads whose pods aren't all ready and of the newest template."""
+    found: list[str] = []
+    for item in (*deployments, *stateful_sets):
+        status, wanted = item.get("status") or {}, item["spec"]["replicas"]
+        seen = status.get("observedGeneration", 0) >= item["metadata"].get("generation", 0)
+        counts = (status.get("updatedReplicas", 0), status.get("replicas", 0), status.get("readyReplicas", 0))
+        through = status.get("currentRevision") == status.get("updateRevision")
+        if not (seen and through and counts == (wanted, wanted, wanted)):
+            found.append(key(item))
+    return found
+
+
+# Doing it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Team:
+    """Who does it: with the cluster's administrator's rights, and those of the account. `groups` are the old side's
+    worker groups; `spared` namespaces lose no pod with a machine.
+    """
+
+    kubernetes: Kubernetes
+    groups: tuple[str, ...]
+    spared: tuple[str, ...]
+    say: Callable[[str], None]
+
+    def act(self, turn: int) -> Incidents:
+        """Everything, one after the other, each until the cluster has settled. Raises `RehearsalError`."""
+        self._settle("before anything is done")
+        deployments, budgets = self.kubernetes.list(DEPLOYMENTS), self.kubernetes.list(BUDGETS)
+        restarted = half(deployments, budgets, turn)
+        stateful = sorted(key(one) for one in self.kubernetes.list(STATEFUL_SETS))
+        if not stateful:
+            raise RehearsalError("there is no StatefulSet to restart")
+        chosen = stateful[turn % len(stateful)]
+        for kind, names in ((DEPLOYMENTS, restarted), (STATEFUL_SETS, [chosen])):
+            for namespace, name in (one.split("/") for one in names):
+                now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                template = {"metadata": {"annotations": {RESTARTED_AT: now}}}
+                self.kubernetes.patch(kind, name, {"spec": {"template": template}}, namespace)
+        self._settle(f"{len(restarted)} Deployments and StatefulSet {chosen} were restarted")
+        scaled, replicas = to_scale(deployments, restarted)
+        namespace, name = scaled.split("/")
+        self.kubernetes.patch(DEPLOYMENTS, name, {"spec": {"replicas": replicas}}, namespace)
+        self._settle(f"Deployment {scaled} was scaled up to {replicas}")
+        group, instance = self._lose()
+        return Incidents(
+            deployments=tuple(restarted),
+            stateful_set=chosen,
+            scaled=scaled,
+            replicas=replicas,
+            group=group,
+            instance=instance,
+            shut=tuple(shut(deployments, budgets)),
+        )
+
+    def _lose(self) -> tuple[str, str]:
+        """End one old machine, and wait until its pods run elsewhere: its group and id; nothing where there is none."""
+        client: Any = boto3.client
+        autoscaling = client("autoscaling")
+        group_of = {
+            one["InstanceId"]: group["AutoScalingGroupName"]
+            for page in autoscaling.get_paginator("describe_auto_scaling_groups").paginate()
+            for group in page["AutoScalingGroups"]
+            for one in group["Instances"]
+            if group["AutoScalingGroupName"] in self.groups and one["LifecycleState"] == "InService"
+        }
+        instances = {
+            item["metadata"]["name"]: str(item["spec"].get("providerID") or "").rpartition("/")[2]
+            for item in self.kubernetes.list(NODES)
+        }
+        old = {name: instance for name, instance in instances.items() if instance in group_of}
+        if not old:
+            self.say("no old worker is left that could be lost")
+            return "", ""
+        node = self._losable(list(old))
+        instance = old[node]
+        # As a person would: its targets are drained first. What runs on it is lost with it.
+        autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=False)
+        self._until(lambda: [node] if self.kubernetes.find(NODES, node) else [], f"Node {node} to go with {instance}")
+        self._settle(f"{instance} of {group_of[instance]} was terminated")
+        return group_of[instance], instance
+
+    def _losable(self, nodes: list[str]) -> str:
+        """The first that may be lost; budgets' status lags behind the pods', so it is asked for a while."""
+        found: list[str] = []
+
+        def none() -> list[str]:
+            found[:] = losable(nodes, self.kubernetes.list(PODS), self.kubernetes.list(BUDGETS), self.spared)
+            return [] if found else nodes
+
+        self._until(none, "an old worker that can be lost without breaking a budget")
+        return found[0]
+
+    def _settle(self, what: str) -> None:
+        self._until(
+            lambda: unsettled(self.kubernetes.list(DEPLOYMENTS), self.kubernetes.list(STATEFUL_SETS)),
+            f"everything to be ready ({what})",
+        )
+        self.say(f"{what}: all pods are ready")
+
+    def _until(self, left: Callable[[], list[str]], what: str) -> None:
+        end = time.monotonic() + SETTLE_S
+        while found := left():
+            if time.monotonic() > end:
+                raise RehearsalError(f"waited {SETTLE_S:.0f} s for {what}; left: {', '.join(found[:5])}")
+            time.sleep(POLL_S)

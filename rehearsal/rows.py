@@ -1,0 +1,54 @@
+"""Rows of a long run, one a part of it: kept after each, so that the next run goes on where this one ended."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from proof.config import write_atomically
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+def read_rows(path: Path, model: type[Row], say: Callable[[str], None]) -> list[Row]:
+    """The rows of a file. Where none is there are none, nor where it can't be read: what it had is done again."""
+    try:
+        return [model.model_validate(row) for row in json.loads(path.read_text())]
+    except FileNotFoundError:
+        return []
+    except (ValidationError, ValueError, TypeError):
+        say(f"{path} can't be read as rows of this version: all of them are run again")
+        return []
+
+
+def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:
+    """Replace the file as a whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps([row.model_dump(mode="json") for row in rows], indent=1, ensure_ascii=False)
+    write_atomically(path, text + "\n")
+
+
+def commit_of(repository: Path) -> str:
+    """What was run: the commit, with a digest of whatever isn't committed. Empty where git can't tell: like nothing."""
+
+    def git(*arguments: str) -> bytes:
+        return subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=True).stdout
+
+    try:
+        head = git("rev-parse", "HEAD").decode().strip()
+        changed = git("diff", "HEAD", "--binary")
+        new = [name for name in git("ls-files", "--others", "--exclude-standard", "-z").decode().split("\0") if name]
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    if not changed and not new:
+        return head
+    digest = hashlib.sha256(changed)
+    for name in sorted(new):
+        digest.update(name.encode() + b"\0" + (repository / name).read_bytes())
+    return f"{head}+{digest.hexdigest()[:12]}"

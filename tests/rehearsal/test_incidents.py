@@ -1,0 +1,141 @@
+"""What is chosen to happen before a turn: nothing that would break a budget by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab.workload import objects
+from rehearsal.driver import RehearsalError
+from rehearsal.incidents import Incidents, half, losable, part, shut, to_scale, unavailable, unsettled
+
+
+def deployment(name: str, replicas: int = 4, strategy: dict[str, Any] | None = None) -> dict[str, Any]:
+    made = objects.deployment(name, "shop", replicas, {"metadata": {"labels": {"app": name}}, "spec": {}}, strategy)
+    made["metadata"]["generation"] = 2
+    made["status"] = {
+        "observedGeneration": 2,
+        "updatedReplicas": replicas,
+        "replicas": replicas,
+        "readyReplicas": replicas,
+    }
+    return made
+
+
+def budget(name: str, allowed: int, namespace: str = "shop") -> dict[str, Any]:
+    made = objects.budget(name, namespace, objects.at_most(1))
+    return made | {"status": {"disruptionsAllowed": allowed}}
+
+
+def pod(app: str, node: str, *, namespace: str = "shop", owner: str = "ReplicaSet", claim: str = "") -> dict[str, Any]:
+    volumes = [{"persistentVolumeClaim": {"claimName": claim}}] if claim else [{"configMap": {"name": "x"}}]
+    return {
+        "metadata": {"namespace": namespace, "labels": {"app": app}, "ownerReferences": [{"kind": owner}]},
+        "spec": {"nodeName": node, "volumes": volumes},
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "of", "up", "count"),
+    [("25%", 10, False, 2), ("25%", 10, True, 3), (3, 10, False, 3), ("1", 10, True, 1), ("0%", 10, False, 0)],
+)
+def test_percentages_are_rounded_as_kubernetes_does(value: object, of: int, up: bool, count: int) -> None:
+    assert part(value, of, up=up) == count
+
+
+@pytest.mark.parametrize(
+    ("strategy", "replicas", "count"),
+    [
+        (None, 8, 2),
+        (objects.rolling(1, 0), 1, 0),
+        (objects.rolling(0, "10%"), 4, 1),  # neither surge nor unavailability would never end: Kubernetes takes one
+        ({"type": "Recreate"}, 4, 4),
+    ],
+)
+def test_a_rollout_takes_down_what_its_strategy_says(strategy: Any, replicas: int, count: int) -> None:
+    assert unavailable(deployment("a", replicas, strategy)) == count
+
+
+def test_half_of_them_are_restarted_and_none_whose_rollout_would_break_its_budget() -> None:
+    every = [deployment(name) for name in "abcdef"]
+    budgets = [budget("b", 0), budget("c", 1), budget("d", 3)]
+    # A rollout of four takes down one.
+    assert half(every, budgets, turn=3) == ["shop/a", "shop/c", "shop/d"]
+    assert half(every, budgets, turn=4) == ["shop/d", "shop/e", "shop/f"]
+    assert half([*every, deployment("g")], budgets, turn=3) == ["shop/a", "shop/c", "shop/d", "shop/e"]
+
+
+def test_too_few_that_may_be_restarted_are_said_rather_than_fewer_restarted() -> None:
+    every = [deployment(name) for name in "abc"]
+    with pytest.raises(RehearsalError, match="only 1 of 3 Deployments"):
+        half(every, [budget("a", 0), budget("b", 0)], turn=3)
+
+
+def test_a_budget_of_another_namespace_or_application_is_not_asked() -> None:
+    every = [deployment("a")]
+    assert half(every, [budget("a", 0, namespace="billing"), budget("other", 0)], turn=3) == ["shop/a"]
+
+
+def test_the_largest_that_is_not_restarted_grows_by_a_quarter() -> None:
+    every = [deployment("a", 8), deployment("b", 6), deployment("c", 2)]
+    assert to_scale(every, ["shop/a"]) == ("shop/b", 8)
+
+
+def test_a_deployment_whose_budget_allows_nothing_is_one_that_a_drain_restarts() -> None:
+    assert shut([deployment("a"), deployment("b")], [budget("a", 0), budget("b", 1)]) == ["shop/a"]
+
+
+def test_a_machine_is_lost_only_with_pods_that_may_go_and_the_fullest_first() -> None:
+    nodes = ["two-of-one", "claim", "ingress", "empty", "one", "more", "agents"]
+    pods = [
+        *(pod("a", "two-of-one") for _ in range(2)),
+        pod("db", "claim", claim="data-db-0"),
+        pod("ingress", "ingress", namespace="ingress"),
+        pod("a", "one"),
+        pod("free", "more"),
+        pod("free", "more"),
+        pod("agent", "agents", owner="DaemonSet"),
+        pod("a", "elsewhere"),
+    ]
+    # Of `free` any number may go: it has no budget.
+    assert losable(nodes, pods, [budget("a", 1)], ["ingress"]) == ["more", "one"]
+    assert losable(nodes, pods, [budget("a", 0)], ["ingress"]) == ["more"]
+    assert losable(nodes, pods, [budget("a", 2)], []) == ["more", "two-of-one", "ingress", "one"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"observedGeneration": 1},
+        {"readyReplicas": 3},
+        {"updatedReplicas": 2},
+        {"replicas": 5},
+        {"currentRevision": "1", "updateRevision": "2"},
+    ],
+)
+def test_a_rollout_that_is_not_through_is_waited_for(changed: dict[str, Any]) -> None:
+    settled, rolling = deployment("a"), deployment("b")
+    rolling["status"] |= changed
+    assert unsettled([settled], []) == []
+    assert unsettled([settled], [rolling]) == ["shop/b"]
+
+
+def test_what_was_done_is_told_also_where_no_old_machine_was_left() -> None:
+    done = Incidents(
+        deployments=("shop/a", "shop/b"),
+        stateful_set="shop/db",
+        scaled="shop/c",
+        replicas=5,
+        group="",
+        instance="",
+        shut=(),
+    )
+    assert done.told == (
+        "2 Deployments were restarted: shop/a, shop/b",
+        "StatefulSet shop/db was restarted",
+        "Deployment shop/c was scaled up to 5",
+        "there was no old worker to lose",
+    )
+    lost = done.model_copy(update={"group": "workers", "instance": "i-1"})
+    assert lost.told[-1] == "i-1 of workers was terminated"
