@@ -122,14 +122,14 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def declare(settings: Settings) -> dict[Key, Declared]:
+def declare(settings: Settings, *, returning: bool = False) -> dict[Key, Declared]:
     """Everything the program declares for `settings`, by type (its last part) and name. A fresh run each time."""
     monitor = _Monitor()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         mocks.set_mocks(monitor.mocks, project="migration", stack=settings.stack, preview=False, monitor=monitor)
-        loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(lambda: _declare(settings)))
+        loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(lambda: _declare(settings, returning)))
     finally:
         loop.close()
     found = {(item.type.rsplit(":", 1)[-1], item.name): item for item in monitor.seen}
@@ -137,5 +137,6 @@ def declare(settings: Settings) -> dict[Key, Declared]:
     return found
 
 
-def _declare(settings: Settings) -> None:
-    Migration("migration", MigrationArgs(scope=Scope(settings=settings), owner="migration/test", unsettled=False))
+def _declare(settings: Settings, returning: bool) -> None:
+    scope = Scope(settings=settings, returning=returning)
+    Migration("migration", MigrationArgs(scope=scope, owner="migration/test", unsettled=False))

@@ -66,6 +66,9 @@ class World:
                 "DesiredCapacity": self.sizes[name],
                 "SuspendedProcesses": [],
                 "Tags": [],
+                "Instances": [
+                    {"InstanceId": one.id, "LifecycleState": "InService"} for one in self.instances_of_groups([name])
+                ],
             }
             for name in names
             if name in self.sizes and name not in missing
@@ -85,13 +88,16 @@ class World:
         def change(what: str) -> Callable[..., None]:
             def happens(**changes: Any) -> None:
                 self.changes.append(what)
-                if changes.get("DesiredCapacity") == 0:
-                    self.sizes[changes["AutoScalingGroupName"]] = 0
+                if "DesiredCapacity" in changes:
+                    self.sizes[changes["AutoScalingGroupName"]] = changes["DesiredCapacity"]
 
             return happens
 
         calls = ("update_auto_scaling_group", "suspend_processes", "resume_processes", "create_or_update_tags")
-        return SimpleNamespace(**{name: change(name) for name in (*calls, "delete_tags", "set_instance_protection")})
+        return SimpleNamespace(
+            **{name: change(name) for name in (*calls, "delete_tags", "set_instance_protection")},
+            describe_scaling_activities=lambda **_: {"Activities": []},
+        )
 
     # Kubernetes.
 
@@ -182,8 +188,14 @@ def drained(world: World, tier: Any) -> object:
 
 
 def tainted(world: World, wanted: Any) -> object:
-    inputs = TaintInputs(**COMMON, wanted=wanted, groups=GROUPS, side="legacy", join_seconds=9)
+    inputs = TaintInputs(**COMMON, wanted=wanted, groups=GROUPS, side="legacy", join_seconds=9, returning=True)
     return taint.run(inputs, None, world.context())
+
+
+def sized(world: World, wanted: Any) -> object:
+    asked: dict[str, Any] = {"recorded": {"sizes": SIZES}, "complete": {"groups": GROUPS}}[wanted]
+    inputs = WorkerScaleInputs(**COMMON, wanted=wanted, side="legacy", join_seconds=9, returning=True, **asked)
+    return scale.run(inputs, None, world.context())
 
 
 def to_zero(world: World) -> object:
@@ -203,6 +215,9 @@ OPERATIONS = {
     "drain ingress": Operation(lambda world: drained(world, "ingress"), SEEN | {"pods", "the Service"}),
     "taint": Operation(lambda world: tainted(world, "tainted"), SEEN),
     "clear": Operation(lambda world: tainted(world, "clear"), SEEN - {"a node"}),
+    # Machines that are missing are what it brings back.
+    "recorded": Operation(lambda world: sized(world, "recorded"), frozenset({"a group", "every group"})),
+    "complete": Operation(lambda world: sized(world, "complete"), SEEN),
     "zero": Operation(to_zero, SEEN | {"pods"}),
     "hold": Operation(lambda world: held(world, "held"), frozenset({"a group", "every group", "the new group"})),
     "release": Operation(lambda world: held(world, "released"), frozenset({"the new group"})),
@@ -235,8 +250,8 @@ def test_with_every_part_there_each_operation_goes_through(name: str) -> None:
     """Without this the property above would hold of operations that always refuse."""
     world = World({"old-a": 2, "old-b": 1, "new-a": 1}, False, frozenset())
     OPERATIONS[name].run(world)
-    # Nothing is tainted here: there is nothing to take back.
-    assert bool(world.changes) == (name != "clear")
+    # Nothing is tainted and no machine lost here: there is nothing to take back.
+    assert bool(world.changes) == (name not in ("clear", "complete"))
 
 
 @FAST

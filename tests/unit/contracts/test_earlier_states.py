@@ -197,7 +197,7 @@ STATES: list[tuple[str, dict[str, Any], Inputs, bool]] = [
             position="after",
             questions=(
                 IngressQuiet(
-                    old=SideRef(name="legacy", suffix="", cidr="10.0.0.0/16"),
+                    side=SideRef(name="legacy", suffix="", cidr="10.0.0.0/16"),
                     ttl=2,
                     metric_period_seconds=60,
                     quiet_periods=3,

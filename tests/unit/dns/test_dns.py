@@ -111,6 +111,22 @@ def test_the_way_back_gives_the_simple_record_back() -> None:
     ]
 
 
+def test_a_name_as_it_was_found_is_left_alone_whatever_its_ttl() -> None:
+    assert plan([simple("api.pet.internal.", "api-old.elb.", 77)], "original") == []
+
+
+def test_without_balancers_on_the_new_side_its_half_of_a_pair_is_known_by_its_identifier() -> None:
+    gone = SideBalancers(side="main")
+    back = batch(PAIR, (API,), "original", weights=Weights(old=100, new=0), ttl=5, old=OLD, new=gone)
+    assert [change["Action"] for change in back] == ["DELETE", "DELETE", "CREATE"]
+    stranger = [weighted(API.name, "somewhere.elb", "another", 0)]
+    with pytest.raises(Permanent, match=r"leads to somewhere\.elb, neither side's"):
+        batch(stranger, (API,), "original", weights=Weights(old=100, new=0), ttl=5, old=OLD, new=gone)
+    for form in ("pair", "final"):
+        with pytest.raises(Permanent, match="side main has no api balancer at this stage"):
+            batch([], (API,), form, weights=Weights(old=100, new=0), ttl=5, old=OLD, new=gone)
+
+
 def test_the_end_leaves_a_simple_record_to_the_new_side() -> None:
     assert plan(PAIR, "final")[-1] == ("CREATE", simple(API.name, "api-new.elb", 10))
 
@@ -181,6 +197,13 @@ def test_lowering_the_ttl_waits_out_the_longest_old_one_once(zone: tuple[Context
     second = dns.run(inputs(zone_id, "pair", 50), first, context)
     assert clock.waited == pytest.approx(60)
     assert second == first.model_copy(update={"changed": ()})
+
+
+def test_going_on_names_that_were_never_a_pair_are_not_looked_at(zone: tuple[Context, str, Clock]) -> None:
+    context, _, clock = zone
+    going_on = inputs("no-zone", "original")
+    assert dns.run(going_on, None, context) == DnsCutResult(form="original", ttl=None, changed=())
+    assert clock.waited == 0
 
 
 DAY = 86_400

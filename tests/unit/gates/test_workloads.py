@@ -10,7 +10,14 @@ import pytest
 
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import NODES, PODS, VOLUMES, Kind
-from migration.contracts.gates import EveryOldNodeInAPool, GroupPair, NewNodesReady, NothingMovableOnOldNodes, SideRef
+from migration.contracts.gates import (
+    EveryOldNodeInAPool,
+    GroupPair,
+    NewNodesReady,
+    NothingMovableOnNewNodes,
+    NothingMovableOnOldNodes,
+    SideRef,
+)
 from migration.gates import Live, look
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable
@@ -18,6 +25,7 @@ from migration.runtime.deadline import Deadline, Permanent, Retryable
 OLD_SIDE = SideRef(name="legacy", suffix="", cidr="10.10.0.0/16", vpc_id="vpc-old")
 KNOWN = EveryOldNodeInAPool(old=OLD_SIDE, worker_groups=("old",), member_groups=("master",))
 READY = NewNodesReady(groups=(GroupPair(old="old", new="new"),))
+LEFT = NothingMovableOnNewNodes(worker_groups=("new",), old_groups=("old",))
 EMPTY = NothingMovableOnOldNodes(worker_groups=("old",), new_groups=("new",))
 
 
@@ -196,3 +204,23 @@ def test_a_pod_left_on_an_old_node_is_named() -> None:
     world.pods.append(pod("db", "o1"))
     with pytest.raises(Retryable, match="1 pods are left on old nodes: apps/db"):
         world.ask(EMPTY)
+
+
+def test_before_new_groups_are_made_there_is_nothing_on_them() -> None:
+    world = World(pods=[pod("web", "o0")]).without("n0", "n1")
+    del world.sizes["new"]
+    world.instances = {key: group for key, group in world.instances.items() if group != "new"}
+    assert world.ask(LEFT) == "0 new nodes left, with nothing movable"
+
+
+def test_a_pod_left_on_a_new_node_is_named_before_its_group_goes() -> None:
+    with pytest.raises(Retryable, match="1 pods are left on new nodes: apps/web"):
+        World().ask(LEFT)
+    assert World(pods=[pod("web", "o0")]).ask(LEFT) == "2 new nodes left, with nothing movable"
+
+
+def test_new_nodes_are_not_called_empty_where_they_or_the_old_ones_are_not_seen() -> None:
+    with pytest.raises(Retryable, match="i-n1 of new; what runs there can't be seen"):
+        World(pods=[pod("web", "o0")]).without("n1").ask(LEFT)
+    with pytest.raises(Retryable, match=r"no node of the old side's groups \(old\)"):
+        World(pods=[pod("web", "n0")]).without("o0", "o1").ask(LEFT)
