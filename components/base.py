@@ -25,12 +25,14 @@ class Common(TypedDict):
 class Scope:
     """What every component of one `up` works with: the settings and what must be done before anything changes.
 
+    `gate`: what stands before the whole stage, for what only looks and needn't wait for more.
     `returning`: a way back is under way, or one that was begun is turned round (`migration.stages.moves.Move`).
     """
 
     settings: Settings
     returning: bool = False
     after: Sequence[pulumi.Resource] = ()
+    gate: Sequence[pulumi.Resource] = ()
 
     def following(self, *resources: pulumi.Resource) -> Scope:
         """The same scope, but beginning only after `resources` as well."""
@@ -77,6 +79,10 @@ class Component(pulumi.ComponentResource):
     def child(self, after: Sequence[pulumi.Resource] = (), **extra: Any) -> pulumi.ResourceOptions:
         """Options of a child: this parent, the scope's predecessors and `after`, and whatever `extra` says."""
         return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.after, *after], **extra)
+
+    def at_once(self) -> pulumi.ResourceOptions:
+        """Options of a child that waits for the gate before the stage and for nothing else."""
+        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.gate])
 
     def inside(self) -> pulumi.ResourceOptions:
         """Options of a component that is part of this one."""

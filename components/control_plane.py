@@ -47,7 +47,7 @@ class NewMembers(Component):
             GroupNoteInputs(
                 **args.scope.common(), side=args.old.name, groups={member.name: member.group for member in members}
             ),
-            self.child(),
+            self.at_once(),
         )
         self._note = note.outcome
         after: Sequence[pulumi.Resource] = [self._member(member) for member in members]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pulumi
@@ -23,6 +23,7 @@ from components.network import (
     ZoneVisibility,
     ZoneVisibilityArgs,
 )
+from components.order import Reduced
 from components.security_groups import CrossAccess, CrossAccessArgs, SwapAccess, SwapAccessArgs
 from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView
 from components.workers import NewWorkers, NewWorkersArgs, OldWorkers, OldWorkersArgs
@@ -50,14 +51,15 @@ class Migration(Component):
     """Declares everything of one stage, between its record's first and last word."""
 
     def __init__(self, name: str, args: MigrationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("migration:Migration", name, args, opts)
+        ordered = pulumi.ResourceOptions(transformations=[Reduced()])
+        super().__init__("migration:Migration", name, args, pulumi.ResourceOptions.merge(opts, ordered))
         self._owner, self._outer, self._unsettled = args.owner, args.scope, args.unsettled
         self.settings, self.stage = args.scope.settings, args.scope.settings.stage
         self.steps: list[pulumi.Resource] = []
         begin = self._record("begin", "begin", [])
         self._guard([begin])
         self._before = self._gate("before", [begin])
-        self.scope = args.scope.following(self._before)
+        self.scope = replace(args.scope.following(self._before), gate=[self._before])
         c, old, new = self.settings.configuration, self.settings.old, self.settings.new
         if not isinstance(old, ReferencedSide) or not isinstance(new, ManagedSide):
             raise NotImplementedError(

@@ -58,7 +58,7 @@ class NewWorkers(Component):
         note = GroupNote(
             f"{old.name}-worker-groups",
             GroupNoteInputs(**common, side=old.name, groups={pool.name: pool.group for pool in pools}),
-            self.child(),
+            self.at_once(),
         )
         self.note = note.outcome
         groups = [self._group(pool, new, note.outcome) for pool in pools]

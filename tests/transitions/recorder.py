@@ -42,7 +42,8 @@ Key = tuple[str, str]
 class Declared:
     """One resource as the program declared it: its inputs as the engine would get them, and what the engine is told.
 
-    `after`: what it depends on by option or by value. `aliases`: parents (URNs) it is known under besides its own.
+    `after`: what it depends on by option or by value. `edges`: the same as often as the engine notes it: once, and once
+    more for each property that it comes by. `aliases`: parents (URNs) it is known under besides its own.
     `secret`: inputs that are marked so; `secret_outputs`: what the engine is told to keep encrypted besides.
     """
 
@@ -51,6 +52,7 @@ class Declared:
     inputs: dict[str, Any]
     parent: str
     after: frozenset[Key]
+    edges: tuple[Key, ...]
     aliases: tuple[str, ...]
     retained: bool
     secret: frozenset[str]
@@ -104,6 +106,11 @@ class _Monitor(mocks.MockMonitor):
                 inputs={key: value for key, value in inputs.items() if key not in ("__provider", "result")},
                 parent=request.parent,
                 after=frozenset(map(_key, request.dependencies)),
+                edges=tuple(
+                    _key(urn)
+                    for urns in (request.dependencies, *(one.urns for one in request.propertyDependencies.values()))
+                    for urn in urns
+                ),
                 aliases=tuple("root" if one.spec.noParent else one.spec.parentUrn for one in request.aliases),
                 retained=request.retainOnDelete,
                 secret=frozenset(key for key, value in given.items() if rpc.is_rpc_secret(value)),
