@@ -7,8 +7,22 @@ from typing import Any
 import pytest
 
 from lab.workload import objects
+from migration.clients.kubernetes import BUDGETS, DEPLOYMENTS, NODES, PODS, STATEFUL_SETS, Kind
+from rehearsal import incidents
 from rehearsal.driver import RehearsalError
-from rehearsal.incidents import Incidents, half, losable, part, shut, to_scale, unavailable, unsettled
+from rehearsal.incidents import (
+    RESTARTED_AT,
+    Incidents,
+    Team,
+    half,
+    key,
+    losable,
+    part,
+    shut,
+    to_scale,
+    unavailable,
+    unsettled,
+)
 
 
 def deployment(name: str, replicas: int = 4, strategy: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -139,3 +153,120 @@ def test_what_was_done_is_told_also_where_no_old_machine_was_left() -> None:
     )
     lost = done.model_copy(update={"group": "workers", "instance": "i-1"})
     assert lost.told[-1] == "i-1 of workers was terminated"
+
+
+# Doing it, to a cluster and an account that only hold what they are given
+
+
+class FakeCluster:
+    """Two Deployments and a StatefulSet, on a machine of each side; a rollout is through at once, unless `stuck`."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Kind, list[dict[str, Any]]] = {
+            DEPLOYMENTS: [deployment("a", 4), deployment("b", 8)],
+            STATEFUL_SETS: [deployment("db", 3)],
+            BUDGETS: [budget("a", 1), budget("b", 2)],
+            NODES: [self.node("old", "i-old"), self.node("new", "i-new")],
+            PODS: [pod("a", "old"), pod("b", "new")],
+        }
+        self.stuck = False
+
+    @staticmethod
+    def node(name: str, instance: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "spec": {"providerID": f"aws:///eu-central-1a/{instance}"}}
+
+    def list(self, kind: Kind) -> list[dict[str, Any]]:
+        return self.objects[kind]
+
+    def find(self, kind: Kind, name: str) -> dict[str, Any] | None:
+        return next((one for one in self.objects[kind] if one["metadata"]["name"] == name), None)
+
+    def patch(self, kind: Kind, name: str, body: dict[str, Any], namespace: str) -> None:
+        [item] = [one for one in self.objects[kind] if key(one) == f"{namespace}/{name}"]
+        if "template" in body["spec"]:
+            item["spec"]["template"]["metadata"]["annotations"] = body["spec"]["template"]["metadata"]["annotations"]
+        replicas = body["spec"].get("replicas", item["spec"]["replicas"])
+        item["spec"]["replicas"] = replicas
+        counts = dict.fromkeys(("updatedReplicas", "replicas", "readyReplicas"), 0 if self.stuck else replicas)
+        item["status"] |= counts
+
+
+class FakeGroups:
+    """Auto Scaling with one group; what is terminated takes its Node along."""
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self._cluster, self.terminated = cluster, list[tuple[str, bool]]()
+
+    def get_paginator(self, operation: str) -> FakeGroups:
+        assert operation == "describe_auto_scaling_groups"
+        return self
+
+    def paginate(self) -> list[dict[str, Any]]:
+        def group(name: str, instance: str) -> dict[str, Any]:
+            inside = [{"InstanceId": instance, "LifecycleState": "InService"}]
+            return {"AutoScalingGroupName": name, "Instances": inside}
+
+        return [{"AutoScalingGroups": [group("workers", "i-old"), group("workers-main", "i-new")]}]
+
+    def terminate_instance_in_auto_scaling_group(self, InstanceId: str, ShouldDecrementDesiredCapacity: bool) -> None:
+        self.terminated.append((InstanceId, ShouldDecrementDesiredCapacity))
+        nodes = self._cluster.objects[NODES]
+        nodes[:] = [one for one in nodes if not one["spec"]["providerID"].endswith(InstanceId)]
+
+
+@pytest.fixture
+def cluster() -> FakeCluster:
+    return FakeCluster()
+
+
+@pytest.fixture
+def account(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeGroups:
+    groups = FakeGroups(cluster)
+    monkeypatch.setattr(incidents.boto3, "client", lambda service: groups)
+    monkeypatch.setattr(incidents, "POLL_S", 0.0)
+    return groups
+
+
+def team(cluster: Any, *groups: str) -> Team:
+    return Team(kubernetes=cluster, groups=groups, spared=("ingress",), say=lambda text: None)
+
+
+def test_everything_is_done_and_said(cluster: FakeCluster, account: FakeGroups) -> None:
+    done = team(cluster, "workers").act(3)
+    assert (done.deployments, done.stateful_set, done.scaled, done.replicas) == (("shop/a",), "shop/db", "shop/b", 10)
+    assert (done.group, done.instance) == ("workers", "i-old")
+    restarted = [
+        key(one)
+        for kind in (DEPLOYMENTS, STATEFUL_SETS)
+        for one in cluster.objects[kind]
+        if RESTARTED_AT in one["spec"]["template"]["metadata"].get("annotations", {})
+    ]
+    assert restarted == ["shop/a", "shop/db"]
+    assert cluster.objects[DEPLOYMENTS][1]["spec"]["replicas"] == 10
+    # The group goes on wanting it: what is lost is to be replaced by the way back.
+    assert account.terminated == [("i-old", False)]
+
+
+def test_where_the_old_groups_have_no_machine_none_is_lost(cluster: FakeCluster, account: FakeGroups) -> None:
+    done = team(cluster, "workers-of-before").act(3)
+    assert (done.group, done.instance, account.terminated) == ("", "", [])
+
+
+def test_an_old_machine_that_no_budget_lets_go_is_not_lost(
+    cluster: FakeCluster, account: FakeGroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.objects[PODS] = [pod("a", "old"), pod("a", "old")]
+    monkeypatch.setattr(incidents, "SETTLE_S", 0.0)
+    with pytest.raises(RehearsalError, match="waited 0 s for an old worker that can be lost without breaking a budget"):
+        team(cluster, "workers").act(3)
+    assert account.terminated == []
+
+
+def test_a_rollout_that_gets_nowhere_ends_the_turn_and_is_named(
+    cluster: FakeCluster, account: FakeGroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.stuck = True
+    monkeypatch.setattr(incidents, "SETTLE_S", 0.0)
+    with pytest.raises(RehearsalError, match=r"1 Deployments and StatefulSet shop/db were restarted.*left: shop/a"):
+        team(cluster, "workers").act(3)
+    assert account.terminated == []
