@@ -150,7 +150,7 @@ def program_with_ingress_last(copy: Path) -> Path:
     path = copy / "components" / "workloads.py"
     text = path.read_text()
     lines = text.splitlines(keepends=True)
-    words = ('"ingress", [taint]', "self._policy([first])", '"rest", [policy]')
+    words = ('(old, "drained", "ingress", [taint])', "self._policy(new, [first])", '(old, "drained", "rest", [policy])')
     steps = {word: next((line for line in lines if word in line), "") for word in words}
     if not all(steps.values()):
         raise ValueError(f"{path} doesn't order its drains as this sabotage expects; look at both")
