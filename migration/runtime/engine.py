@@ -56,14 +56,22 @@ class Engine:
 
 def find_engine(address: str, sleeper: Callable[[float], None] = time.sleep) -> Engine:
     """The ancestor of this process that listens at ``host:port``, as it is now."""
-    port = int(address.rpartition(":")[2])
     for look in range(LOOKS):
         if look:
             sleeper(PAUSE)
-        for ancestor in psutil.Process().parents():
-            if _listens(ancestor, port):
-                return Engine(address, ancestor)
+        if found := listening_ancestor(psutil.Process(), port_of(address)):
+            return Engine(address, found)
     return Engine(address, None)
+
+
+def port_of(address: str) -> int:
+    """The port of ``host:port``."""
+    return int(address.rpartition(":")[2])
+
+
+def listening_ancestor(process: psutil.Process, port: int) -> psutil.Process | None:
+    """The nearest ancestor of `process` that listens at `port`; None where none does."""
+    return next((one for one in process.parents() if _listens(one, port)), None)
 
 
 def _listens(process: psutil.Process, port: int) -> bool:
