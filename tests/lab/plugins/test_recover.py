@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil
 import pytest
 
 from lab.addresses import REGION
@@ -131,6 +132,27 @@ def test_a_vpc_that_was_made_is_taken_over_and_the_next_up_makes_no_second(
     assert "+ 3 created" in said, "all but the VPC"
     assert vpcs(ec2) == [made]
     assert "6 unchanged" in engine.run("preview", "--expect-no-changes")
+
+
+def test_recover_itself_may_be_killed_with_the_import_that_it_started(engine: Engine, door: Holding, ec2: Any) -> None:
+    killed_at(engine, door, "Action=CreateVpc")
+    [made] = vpcs(ec2)
+    until(lambda: not [one for one in orphaned(engine.folder) if "lab.plugins.aws" in one.cmdline()], 40, "it ended")
+    door.came.clear()
+    door.let_go.clear()
+    door.what = "Action=DescribeVpcAttribute"  # only plugins ask for that: the import's
+    first = subprocess.Popen([sys.executable, "-m", "migration", "recover"], cwd=engine.folder, env=engine.env)
+    assert door.came.wait(60)
+    [importing] = psutil.Process(first.pid).children()
+    first.kill()
+    first.wait()
+    importing.kill()
+    until(lambda: not importing.is_running(), 10, "the import is gone")
+    door.what = "\0"
+    door.let_go.set()
+    assert f"Vpc main-vpc: was made: {made}, taken into the state" in recover(engine)
+    assert "+ 3 created" in engine.run("up", "--yes", "--skip-preview")
+    assert vpcs(ec2) == [made]
 
 
 def test_a_launch_template_that_was_made_is_made_again_so_that_its_user_data_stays_a_secret(
