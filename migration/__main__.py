@@ -1,4 +1,4 @@
-"""The command line beside `pulumi up`: discover, status, plan, check, record, watch."""
+"""The command line beside `pulumi up`: discover, status, plan, check, record, recover, watch."""
 
 from __future__ import annotations
 
@@ -106,6 +106,10 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
     plan.add_argument("--stage", type=int, choices=range(LAST + 1), metavar="N", help="default: the stack's own")
     plan.add_argument("--json", action="store_true", help="for machines")
+    recover = commands.add_parser(
+        "recover", help="after a killed pulumi up: free its lock, settle what it left half done"
+    )
+    recover.add_argument("--stack", metavar="NAME", help="default: the stack that is selected here")
     commands.add_parser("watch", help="probe the cluster from outside; arguments as in proof.watch", add_help=False)
     return top
 
@@ -236,6 +240,21 @@ def _record(args: argparse.Namespace) -> None:
         )
 
 
+def _recover(args: argparse.Namespace) -> None:
+    import boto3
+
+    from migration.clients.aws import Aws
+    from migration.recover.run import place, recover
+
+    def aws(region: str) -> Aws:
+        known = region or boto3.Session().region_name
+        if not known:
+            raise Permanent("the state doesn't say which region its objects are in: set AWS_REGION")
+        return Aws(region=known)
+
+    recover(place(args.stack, aws), lambda text: print(text, flush=True))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status 0, or 2 with a sentence on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -244,7 +263,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return watch(arguments[1:])
     args = parser().parse_args(arguments)
-    run = {"discover": _discover, "check": _check, "status": _status, "plan": _plan, "record": _record}[args.command]
+    run = {
+        "discover": _discover,
+        "check": _check,
+        "status": _status,
+        "plan": _plan,
+        "record": _record,
+        "recover": _recover,
+    }[args.command]
     try:
         run(args)
     except (Permanent, Retryable, ConfigurationError, IllegalMove) as refusal:

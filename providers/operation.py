@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -26,6 +25,7 @@ from pulumi.runtime import rpc
 from pydantic import ValidationError
 
 from migration.contracts.base import Inputs, Result
+from migration.runtime.host import host
 
 if TYPE_CHECKING:
     from migration.runtime.context import Context
@@ -39,13 +39,12 @@ R = TypeVar("R", bound=Result)
 T = TypeVar("T")
 
 
-def _engine_address() -> str | None:
-    """The engine's address, which the dynamic provider's host is started with; None outside of a host."""
-    return next((argument for argument in sys.argv[1:2] if ":" in argument), None)
+# Imported in a dynamic provider's host by the first call of its engine: from here on it ends with that engine.
+_HOST = host()
 
 
 def _always() -> None:
-    """An operation without a lease may always go on."""
+    """An operation without lease and engine may always go on."""
 
 
 class OperationProvider(ResourceProvider, Generic[I, R]):
@@ -152,12 +151,14 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         try:
             with ExitStack() as stack:
                 alive: Callable[[], None] = _always
+                if _HOST is not None:
+                    stack.enter_context(_HOST.working())
+                    alive = _HOST.check
                 if self.leased and not release:
                     holder = f"{label} (process {os.getpid()})"
-                    alive = stack.enter_context(
-                        held(clients.kubernetes, holder=holder, engine=_engine_address(), log=log)
-                    ).check
-                    clients.fence = alive
+                    engine = _HOST.engine if _HOST is not None else None
+                    alive = stack.enter_context(held(clients.kubernetes, holder=holder, engine=engine, log=log)).check
+                clients.fence = alive
                 if not self.begins and not release:
                     verify_cluster(clients, inputs.cluster)
                 deadline = Deadline(float(inputs.timeout_seconds))

@@ -122,7 +122,7 @@ class ConnectedRange(Contract):
 
     name: str
     cidr: str
-    vpc_id: str | None
+    vpc_id: str | None = None
     route_tables: tuple[str, ...]
 
 

@@ -69,7 +69,7 @@ class DnsCutResult(Result):
     dropped: ClassVar[frozenset[str]] = frozenset({"wanted", "weights"})
 
     form: Literal["pair", "original", "final"] | None = None
-    ttl: int | None
+    ttl: int | None = None
     changed: tuple[str, ...]
 
 

@@ -26,7 +26,7 @@ from migration.etcd.match import Addresses, seats, told
 from migration.etcd.over_ssm import OverSsm
 from migration.etcd.preflight import endpoint, healthy_voters, near, preflight
 from migration.runtime.deadline import Deadline, Permanent, Retryable
-from migration.runtime.lease import Orphaned
+from migration.runtime.engine import Orphaned
 
 T = TypeVar("T")
 

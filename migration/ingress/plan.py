@@ -86,7 +86,8 @@ def _narrow(observed: Observation) -> Step | None:
         if not kept:
             missing = observed.in_service & observed.with_pods
             if not missing:
-                return Step(act="wait", why=f"a ready ingress pod on a node of {observed.groups}: none has one")
+                named = ", ".join(observed.groups[:3]) + (" …" if len(observed.groups) > 3 else "")
+                return Step(act="wait", why=f"a ready ingress pod on a node of {named}: none has one")
             return Step(act="register", target_group=arn, ids=_sorted(missing), why="they run ready ingress pods")
         if not all(targets[target] in SETTLED for target in kept):
             # Never take a serving target away before those that stay serve.

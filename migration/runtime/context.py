@@ -15,7 +15,7 @@ Log = Callable[[str], None]
 class Context:
     """A log for the operator, a deadline, and clients for the operation's connection.
 
-    `alive` raises `migration.runtime.lease.Orphaned` when this process must stop acting: its engine is gone or its
+    `alive` raises `migration.runtime.engine.Orphaned` when this process must stop acting: its engine is gone or its
     lease was lost. Long operations call it before every change.
     """
 

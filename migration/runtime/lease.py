@@ -1,9 +1,9 @@
 """One long operation at a time: a Lease in the cluster, and whether our engine still lives.
 
-A killed engine leaves its dynamic provider's host running (seen), and `pulumi cancel` then lets a second host
-start. So every long operation holds the Lease `kube-system/vpc-migration`, renews it each 2 s, and stops acting
-once the lease is lost or the engine's address no longer accepts connections. The next operation waits until the
-lease is released or has expired, and names its holder meanwhile.
+A killed engine leaves its dynamic provider's host running for some seconds (`migration.runtime.host` ends it), and
+once the stack's lock is freed a second host starts. So every long operation holds the Lease
+`kube-system/vpc-migration`, renews it each 2 s, and stops acting once the lease is lost or the engine is gone. The
+next operation waits until the lease is released or has expired, and names its holder meanwhile.
 
 Expiry is judged by the waiting side's own clock, from when it last saw the lease change, as Kubernetes' own
 leader election does: two machines' clocks never need to agree.
@@ -11,7 +11,6 @@ leader election does: two machines' clocks never need to agree.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import uuid
@@ -23,6 +22,7 @@ from typing import Any, Protocol
 
 from migration.clients.kubernetes import LEASES, ApiFailure, Conflict, Kind
 from migration.runtime.deadline import Permanent, Retryable
+from migration.runtime.engine import Living, Orphaned
 
 NAMESPACE = "kube-system"
 NAME = "vpc-migration"
@@ -33,10 +33,6 @@ EXPIRY = 10.0
 MARGIN = 1.0
 
 
-class Orphaned(Permanent):
-    """This process must stop acting: its engine is gone, or another holds the lease."""
-
-
 class LeaseApi(Protocol):
     """What the lease needs of the Kubernetes client."""
 
@@ -44,16 +40,6 @@ class LeaseApi(Protocol):
     def create(self, kind: Kind, body: dict[str, Any], namespace: str | None = None) -> dict[str, Any]: ...
     def replace(self, kind: Kind, body: dict[str, Any]) -> dict[str, Any]: ...
     def with_short_timeouts(self) -> LeaseApi: ...
-
-
-def engine_answers(address: str, timeout: float = 2.0) -> bool:
-    """Whether something accepts TCP at ``host:port``: the engine serves there until it ends."""
-    host, _, port = address.rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout):
-            return True
-    except OSError:
-        return False
 
 
 def _now() -> str:
@@ -74,13 +60,11 @@ class Lease:
 
     api: LeaseApi
     holder: str
-    engine: str | None = None
+    engine: Living | None = None
     clock: Callable[[], float] = time.monotonic
-    answers: Callable[[str], bool] = engine_answers
     identity: str = field(init=False)
     _renewed: float = field(init=False, default=float("-inf"))
     _lost: str = field(init=False, default="")
-    _answered: float = field(init=False, default=float("-inf"))
     _seen: tuple[Any, ...] | None = field(init=False, default=None)
     _seen_at: float = field(init=False, default=0.0)
 
@@ -97,13 +81,9 @@ class Lease:
             raise Orphaned(f"{self.holder} stops here: {self._lost}; what is done stays done, run the same up again")
 
     def ask_engine(self) -> None:
-        """Look whether the engine still answers; at most once a second, since `check` stands before every change."""
-        if self._lost or not self.engine or self.clock() - self._answered < 1.0:
-            return
-        if self.answers(self.engine):
-            self._answered = self.clock()
-        else:
-            self._lost = f"the engine at {self.engine} is gone"
+        """Look whether the engine still lives."""
+        if not self._lost and self.engine is not None and not self.engine.lives():
+            self._lost = f"{self.engine} is gone"
 
     def take(self) -> str | None:
         """Try once to take the lease: None when it is ours now, else the holder's name."""
@@ -211,7 +191,7 @@ def wait_for(
             raise Permanent(f"the lease {NAMESPACE}/{NAME} can't be taken: {error}") from error
         lease.ask_engine()
         if lease.lost:
-            raise Orphaned(f"{lease.holder} stops here: the engine at {lease.engine} is gone")
+            raise Orphaned(f"{lease.holder} stops here: {lease.engine} is gone")
         if lease.clock() - began > give_up:
             raise Permanent(
                 f"gave up after {give_up:g} s waiting for {awaited}; wait for it to finish, or end that process, "
@@ -228,19 +208,18 @@ def held(
     api: LeaseApi,
     *,
     holder: str,
-    engine: str | None = None,
+    engine: Living | None = None,
     log: Callable[[str], None] = lambda text: None,
     give_up: float = 3600.0,
     clock: Callable[[], float] = time.monotonic,
     sleeper: Callable[[float], None] = time.sleep,
     renew_every: float = RENEW,
-    answers: Callable[[str], bool] = engine_answers,
 ) -> Generator[Lease, None, None]:
     """Hold the cluster's one lease while the block runs; give `Lease.check` to the operation as `alive`.
 
-    `engine` is ``host:port`` of the engine (`sys.argv[1]` of a dynamic provider's host), None where there is none.
+    `engine` is the engine that asked for this operation, None where there is none.
     """
-    lease = Lease(api.with_short_timeouts(), holder, engine, clock, answers)
+    lease = Lease(api.with_short_timeouts(), holder, engine, clock)
     wait_for(lease, log, sleeper=sleeper, give_up=give_up)
     finished = threading.Event()
 

@@ -3,60 +3,20 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
-import psutil
 import pytest
 
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
 from tests.lab.plugins.cluster import kubeconfig, pair, recorded, served
 from tests.lab.plugins.driving import engine_in, environment
+from tests.lab.plugins.waiting import PROGRAM, now_healthy, running, target_group, targets, until
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
-
-PROGRAM = """
-import os
-from migration.contracts.base import Connection
-from migration.contracts.traffic import ApiTargetsInputs, MemberAddress
-from providers.operations import ApiTargets
-
-ApiTargets("api-targets", ApiTargetsInputs(
-    cluster="pet",
-    connection=Connection(region="eu-central-1", kubeconfig=os.environ["KUBECONFIG"]),
-    timeout_seconds=int(os.environ["SECONDS_EACH"]),
-    target_group=os.environ["TARGET_GROUP"],
-    port=int(os.environ["PORT"]),
-    members=(MemberAddress(name="master-a", address="127.30.0.9"),),
-))
-"""
-
-
-def target_group(elb: Any, ec2: Any) -> str:
-    vpc = ec2.create_vpc(CidrBlock="127.30.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="127.30.0.0/24")["Subnet"]["SubnetId"]
-    group = elb.create_target_group(Name="api", TargetType="ip", Protocol="TCP", Port=6443, VpcId=vpc)
-    arn = group["TargetGroups"][0]["TargetGroupArn"]
-    balancer = elb.create_load_balancer(Name="api", Type="network", Scheme="internal", Subnets=[subnet])
-    elb.create_listener(
-        LoadBalancerArn=balancer["LoadBalancers"][0]["LoadBalancerArn"],
-        Protocol="TCP",
-        Port=6443,
-        DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}],
-    )
-    return arn
-
-
-def targets(elb: Any, arn: str) -> list[tuple[str, str]]:
-    found = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-    return [(item["Target"]["Id"], item["TargetHealth"]["State"]) for item in found]
 
 
 @pytest.fixture
@@ -76,29 +36,13 @@ def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twic
     arn = target_group(elb, ec2)
     asked = {"TARGET_GROUP": arn, "SECONDS_EACH": "90", "PORT": "6443", "KUBECONFIG": str(access)}
     engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), **asked, "PYTHONPATH": str(REPOSITORY)})
-    first = subprocess.Popen(
-        ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
-        cwd=engine.folder,
-        env=engine.env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 60
-    while not targets(elb, arn):
-        assert first.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    orphans = psutil.Process(first.pid).children(recursive=True)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    try:
+    with running(engine) as first:
+        until(lambda: targets(elb, arn), 60, "registered")
+        first.kill()
         assert targets(elb, arn) == [("127.30.0.9", "initial")], "registered, and its create is not over"
         assert "locked" in engine.run("up", "--yes", "--skip-preview", ok=False)
         engine.run("cancel", "--yes")
-        healthy = {arn: {"127.30.0.9:6443": {"state": "healthy"}}}
-        report = urllib.request.Request(
-            f"{aws_url}/_backplane/target-health", data=json.dumps(healthy).encode(), method="POST"
-        )
-        urllib.request.urlopen(report, timeout=10).close()
+        now_healthy(aws_url, arn)
 
         assert "+ 1 created" in engine.run("up", "--yes", "--skip-preview")
         assert targets(elb, arn) == [("127.30.0.9", "healthy")]
@@ -118,7 +62,3 @@ def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twic
             "~ inputs (hidden)",
             '~ targets: "master-a 127.30.0.9:6443" => "master-a 127.30.0.9:7443"',
         ]
-    finally:
-        for orphan in orphans:
-            if orphan.is_running():
-                orphan.kill()

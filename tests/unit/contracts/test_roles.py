@@ -50,6 +50,29 @@ def test_a_result_has_no_role_since_nothing_compares_it(result: type[Result]) ->
     assert [name for name in result.model_fields if marks(result, name)] == []
 
 
+def lost(model: type[BaseModel], path: str = "") -> Iterator[str]:
+    """Fields that may be None and have no default: an engine's state keeps no null, so they would be missing."""
+    path = path or model.__name__
+    for name, field in model.model_fields.items():
+        if field.is_required() and type(None) in get_args(field.annotation):
+            yield f"{path}.{name}"
+        for inner in models(field.annotation):
+            yield from lost(inner, f"{path}.{name}")
+
+
+@pytest.mark.parametrize("contract", [*every(Inputs), *every(Result)], ids=lambda contract: contract.__name__)
+def test_what_may_be_none_may_be_missing_since_states_keep_no_null(contract: type[BaseModel]) -> None:
+    assert list(lost(contract)) == []
+
+
+class _Nullable(Contract):
+    said: int | None
+
+
+def test_a_field_that_a_state_would_lose_is_named() -> None:
+    assert list(lost(_Nullable)) == ["_Nullable.said"]
+
+
 class _Inner(Contract):
     plain: int
     paced: Manner[int]

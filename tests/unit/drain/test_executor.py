@@ -10,7 +10,7 @@ import pytest
 from migration.drain.executor import Drainer, Pace
 from migration.drain.plan import Rules
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
-from migration.runtime.lease import Orphaned
+from migration.runtime.engine import Orphaned
 from tests.unit.drain.world import OLD, InlinePool, World, refusal
 
 REST = Rules(tier="rest")

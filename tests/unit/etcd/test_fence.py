@@ -11,7 +11,7 @@ from botocore.exceptions import EndpointConnectionError
 from migration.clients import Clients
 from migration.clients.etcd import Etcd
 from migration.runtime.deadline import Retryable
-from migration.runtime.lease import Orphaned
+from migration.runtime.engine import Orphaned
 
 
 class LostAtThe:
