@@ -272,6 +272,7 @@ class CloudReader:
                     },
                     attributes={one["Key"]: one["Value"] for one in attributes},
                     targets=dict(Counter(self._target(one) for one in health)),
+                    health=dict(Counter(str(one["TargetHealth"]["State"]) for one in health)),
                     tags=tags.get(arn, {}),
                 ),
             )
@@ -279,7 +280,7 @@ class CloudReader:
     def _target(self, item: Item) -> str:
         target = item["Target"]["Id"]
         who = self.group_of.get(target, target)
-        return f"{who}:{item['Target'].get('Port')} {item['TargetHealth']['State']}"
+        return f"{who}:{item['Target'].get('Port')}"
 
     def _elb_tags(self, arns: Iterable[str]) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}

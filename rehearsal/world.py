@@ -143,7 +143,11 @@ class Balancer(Fact):
 
 
 class TargetGroup(Fact):
-    """A target group. `targets`: how many there are of each, by their group (or address), port and health."""
+    """A target group. `targets`: how many there are of each, by their group (or address) and port.
+
+    `health`: how many are in each state. Which ones isn't kept: with a policy of `Local` it is those whose machine an
+    ingress pod runs on, and pods that were moved there and back run elsewhere.
+    """
 
     arn: str
     vpc: str
@@ -152,6 +156,7 @@ class TargetGroup(Fact):
     health_check: dict[str, str]
     attributes: dict[str, str]
     targets: dict[str, int]
+    health: dict[str, int]
     tags: Tags
 
 
