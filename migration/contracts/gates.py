@@ -251,12 +251,19 @@ class NewTargetsHealthy(Contract):
     check: Literal["new-targets-healthy"] = "new-targets-healthy"
     new: SideRef
     worker_groups: tuple[str, ...]
+    namespace: str
+    service: str
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        name = s.configuration.to
-        return cls(new=SideRef.of(s, name), worker_groups=worker_groups(s, name))
+        c, name = s.configuration, s.configuration.to
+        return cls(
+            new=SideRef.of(s, name),
+            worker_groups=worker_groups(s, name),
+            namespace=c.ingress.namespace,
+            service=c.ingress.service,
+        )
 
 
 class OldTargetsServe(Contract):

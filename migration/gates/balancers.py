@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from migration.clients.documents import mapping
+from migration.clients.kubernetes import SERVICES, NotFound
 from migration.contracts.gates import ApiGroupHealthy, ApiServedByNewBalancer, NewTargetsHealthy, OldTargetsServe
 from migration.gates.live import Live
+from migration.ingress.service import instances_with_pods
 from migration.runtime.deadline import Permanent, Retryable
 from migration.stages.table import swapped
 
 
-def _healthy(live: Live, groups: Iterable[str], what: str) -> set[str]:
-    """Ids of the targets, all of which are healthy; raises `Retryable` naming those that aren't, or if none are."""
+def _healthy(live: Live, groups: Iterable[str], what: str, silent: Collection[str] = ()) -> set[str]:
+    """Ids of the targets, all of which are healthy; raises `Retryable` naming those that aren't, or if none are.
+
+    What is `silent` needn't be.
+    """
     targets = [target for group in groups for target in live.aws.target_health(group)]
-    counted = [target for target in targets if target.state != "draining"]
+    counted = [target for target in targets if target.state != "draining" and target.id not in silent]
     ill = [f"{target.id} {target.state} {target.reason}".strip() for target in counted if target.state != "healthy"]
     if ill:
         more = f" and {len(ill) - 3} more" if len(ill) > 3 else ""
@@ -38,15 +44,33 @@ def api_served(q: ApiServedByNewBalancer, live: Live) -> str:
 
 
 def new_targets(q: NewTargetsHealthy, live: Live) -> str:
-    """Every running worker of the new side is a healthy ingress target, and the API's targets are healthy."""
+    """Every running worker of the new side is a healthy ingress target, and the API's targets are healthy.
+
+    Where the policy is `Local`, as it is again once the pods have moved, those are that run a ready ingress pod; the
+    others answer no health check by design.
+    """
     new = live.side(q.new)
-    ingress = _healthy(live, live.ingress(new).target_groups, "new ingress balancer")
-    api = _healthy(live, live.api(new).target_groups, "new API balancer")
     running = {one.id for one in live.aws.instances_of_groups(q.worker_groups) if one.lifecycle == "InService"}
-    missing = sorted(running - ingress)
+    silent: set[str] = set()
+    try:
+        service = live.kubernetes.get(SERVICES, q.service, q.namespace)
+    except NotFound:
+        raise Permanent(
+            f"Service {q.namespace}/{q.service} does not exist; set migration:ingress to the one behind the balancers"
+        ) from None
+    if mapping(service, "spec").get("externalTrafficPolicy") == "Local":
+        silent = running - instances_with_pods(live.kubernetes, q.namespace, q.service)
+        if silent == running:
+            raise Retryable(f"no worker of the new side runs a ready pod of {q.namespace}/{q.service}")
+    groups = live.ingress(new).target_groups
+    ingress = _healthy(live, groups, "new ingress balancer", silent)
+    api = _healthy(live, live.api(new).target_groups, "new API balancer")
+    known = {target.id for group in groups for target in live.aws.target_health(group)}
+    missing = sorted(running - known)
     if missing:
         raise Retryable(f"{len(missing)} workers aren't ingress targets yet ({', '.join(missing[:3])})")
-    return f"{len(ingress)} ingress and {len(api)} API targets are healthy"
+    quiet = f"; {len(silent)} more without an ingress pod" if silent else ""
+    return f"{len(ingress)} ingress and {len(api)} API targets are healthy{quiet}"
 
 
 def old_targets(q: OldTargetsServe, live: Live) -> str:

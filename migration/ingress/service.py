@@ -37,6 +37,22 @@ def refuse_health_check_ports(service: Document, target_groups: Sequence[Documen
         )
 
 
+def instances_with_pods(kubernetes: Kubernetes, namespace: str, service: str) -> frozenset[str]:
+    """Ids of the instances on whose nodes a ready pod of the Service runs."""
+    slices = kubernetes.list(ENDPOINT_SLICES, namespace, labels=f"kubernetes.io/service-name={service}")
+    nodes = {
+        endpoint.get("nodeName")
+        for item in slices
+        for endpoint in listed(item, "endpoints")
+        # Absent means ready (discovery.k8s.io/v1, EndpointConditions).
+        if mapping(endpoint, "conditions").get("ready") is not False
+        and not mapping(endpoint, "conditions").get("terminating")
+    }
+    return frozenset(
+        instance_of(node) for node in kubernetes.list(NODES) if name_of(node) in nodes and instance_of(node)
+    )
+
+
 @dataclass
 class Ingress:
     """One ingress Service and the target groups in front of it, observed and changed step by step."""
@@ -92,7 +108,7 @@ class Ingress:
                 if any(process["ProcessName"] == ADD for process in listed(group, "SuspendedProcesses"))
             ),
             marked=None if mark is None else tuple(json.loads(mark)),
-            with_pods=self._instances_with_pods(),
+            with_pods=instances_with_pods(self.kubernetes, self.namespace, self.service),
             in_service=frozenset(
                 instance["InstanceId"]
                 for group in described.values()
@@ -102,22 +118,6 @@ class Ingress:
             targets={
                 arn: {target.id: target.state for target in self.aws.target_health(arn)} for arn in self.target_groups
             },
-        )
-
-    def _instances_with_pods(self) -> frozenset[str]:
-        slices = self.kubernetes.list(
-            ENDPOINT_SLICES, self.namespace, labels=f"kubernetes.io/service-name={self.service}"
-        )
-        nodes = {
-            endpoint.get("nodeName")
-            for item in slices
-            for endpoint in listed(item, "endpoints")
-            # Absent means ready (discovery.k8s.io/v1, EndpointConditions).
-            if mapping(endpoint, "conditions").get("ready") is not False
-            and not mapping(endpoint, "conditions").get("terminating")
-        }
-        return frozenset(
-            instance_of(node) for node in self.kubernetes.list(NODES) if name_of(node) in nodes and instance_of(node)
         )
 
     def act(self, step: Step) -> None:

@@ -9,12 +9,20 @@ from typing import Any
 
 import pytest
 
-from migration.clients.aws import Target
-from migration.contracts.gates import BalancerRef, NewApiUnused, NewIngressUnused, OldTargetsServe, SideRef
+from migration.clients.aws import Instance, Target
+from migration.clients.kubernetes import NODES, Kind, NotFound
+from migration.contracts.gates import (
+    BalancerRef,
+    NewApiUnused,
+    NewIngressUnused,
+    NewTargetsHealthy,
+    OldTargetsServe,
+    SideRef,
+)
 from migration.gates import Live, look
 from migration.gates.quiet import ACTIVE, HEALTHY, NEW
 from migration.runtime.context import Context
-from migration.runtime.deadline import Deadline, Retryable
+from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import AcceptedFlows
 
 
@@ -39,6 +47,8 @@ class World:
     )
     flows: dict[str, float] = field(default_factory=dict)
     reports: bool = True
+    policy: str | None = "Cluster"
+    pods_on: tuple[str, ...] = ("n1",)
     now: datetime = field(default_factory=lambda: datetime.now(UTC) - timedelta(seconds=70))
 
     def target_health(self, arn: str) -> list[Target]:
@@ -53,8 +63,26 @@ class World:
 
         return SimpleNamespace(get_metric_statistics=statistics)
 
+    def instances_of_groups(self, names: Any) -> list[Instance]:
+        return [
+            Instance(id=f"i-{n}", ip="", zone="", vpc="", group="new", state="running", lifecycle="InService")
+            for n in range(1, 4)
+        ]
+
+    # Kubernetes.
+
+    def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
+        if self.policy is None:
+            raise NotFound(404, {}, name)
+        return {"spec": {"externalTrafficPolicy": self.policy}}
+
+    def list(self, kind: Kind, namespace: str | None = None, **_: Any) -> list[dict[str, Any]]:
+        if kind == NODES:
+            return [{"metadata": {"name": f"n{n}"}, "spec": {"providerID": f"aws:///a/i-{n}"}} for n in range(1, 4)]
+        return [{"endpoints": [{"nodeName": name, "conditions": {"ready": True}} for name in self.pods_on]}]
+
     def ask(self, question: Any) -> str:
-        clients: Any = SimpleNamespace(aws=self)
+        clients: Any = SimpleNamespace(aws=self, kubernetes=self)
         return look(question, Live("pet", Context(log=lambda _: None, deadline=Deadline(5), clients=clients)))
 
 
@@ -108,3 +136,32 @@ def test_what_is_not_there_or_has_no_target_nobody_can_use() -> None:
     assert World().ask(API.model_copy(update={"side": none})) == (
         "side legacy has no API balancer, so nobody can use one"
     )
+
+
+HEALTHY_SIDE = NewTargetsHealthy(new=OLD, worker_groups=("new",), namespace="ingress", service="ing")
+
+
+def side(**states: str) -> dict[str, list[Target]]:
+    found = [target(f"i-{name[1:]}", state) for name, state in states.items()]
+    return {"tg-in": found, "tg-api": [target("10.0.0.9", "healthy")]}
+
+
+def test_every_worker_of_the_new_side_is_healthy_where_every_node_answers() -> None:
+    ok = World(targets=side(n1="healthy", n2="healthy", n3="healthy"))
+    assert ok.ask(HEALTHY_SIDE) == "3 ingress and 1 API targets are healthy"
+    with pytest.raises(Retryable, match="new ingress balancer: i-2 unhealthy"):
+        World(targets=side(n1="healthy", n2="unhealthy", n3="healthy")).ask(HEALTHY_SIDE)
+    with pytest.raises(Retryable, match=r"1 workers aren't ingress targets yet \(i-3\)"):
+        World(targets=side(n1="healthy", n2="healthy")).ask(HEALTHY_SIDE)
+
+
+def test_with_the_policy_local_again_those_with_an_ingress_pod_are() -> None:
+    states = side(n1="healthy", n2="unhealthy", n3="unhealthy")
+    local = World(targets=states, policy="Local")
+    assert local.ask(HEALTHY_SIDE) == "1 ingress and 1 API targets are healthy; 2 more without an ingress pod"
+    with pytest.raises(Retryable, match="new ingress balancer: i-2 unhealthy"):
+        World(targets=states, policy="Local", pods_on=("n1", "n2")).ask(HEALTHY_SIDE)
+    with pytest.raises(Retryable, match="no worker of the new side runs a ready pod of ingress/ing"):
+        World(targets=states, policy="Local", pods_on=()).ask(HEALTHY_SIDE)
+    with pytest.raises(Permanent, match="Service ingress/ing does not exist"):
+        World(targets=states, policy=None).ask(HEALTHY_SIDE)
