@@ -35,7 +35,7 @@ from rehearsal.recording import world_now
 from rehearsal.rows import commit_of, read_rows, write_rows
 from rehearsal.stack import StackError
 from rehearsal.watch import Watch, WatchError
-from rehearsal.world import Comparison, Fact, Meant, World, blanks, compare
+from rehearsal.world import Comparison, Fact, Meant, World, blanks, compare, differences
 
 TURNS = tuple(range(harmless().number + 1, emptied().number + 1))
 """Stages to turn round at: those at which the new side carries something, and the old members still vote."""
@@ -250,7 +250,7 @@ class Turn(Driver):
     def _there_and_back(self, watch: Watch) -> None:
         self.rest(watch, SHORT_IDLE_S if self.short else IDLE_S)
         self.move(0, watch, preview=False, again=False)
-        self.before = recorded(self.directory / "kubeconfig")
+        self.before = at_rest(self.directory / "kubeconfig")
         for number in range(1, self.turn + 1):
             self.move(number, watch, preview=False, again=False)
         self._incidents(watch)
@@ -316,6 +316,23 @@ def recorded(kubeconfig: Path) -> World:
     if empty:
         raise RehearsalError(f"the recording shows no {', no '.join(empty)}: a comparison would prove nothing of them")
     return world
+
+
+def at_rest(kubeconfig: Path) -> World:
+    """The world once two recordings in a row are alike: what is still on its way there would differ at the end.
+
+    Raises `RehearsalError` where it doesn't come to rest, or shows nothing of something.
+    """
+    last, end = recorded(kubeconfig), time.monotonic() + SETTLE_S
+    while True:
+        time.sleep(POLL_S)
+        now = recorded(kubeconfig)
+        moving = differences(last, now)
+        if not moving:
+            return now
+        if time.monotonic() > end:
+            raise RehearsalError(f"the world isn't at rest before stage 1 after {SETTLE_S:.0f} s: {moving[0].text}")
+        last = now
 
 
 def groups_of(configuration: dict[str, Any]) -> tuple[str, ...]:

@@ -26,12 +26,14 @@ PROOFS_OWN = "proof"
 """The namespace in which the proof writes: it comes and goes with it."""
 ENDED = ("shutting-down", "terminated")
 NAME_LABEL = "kubernetes.io/hostname"
+AS_DUE = "as is due"
 
 
 def world_now(kubeconfig: Path, region: str = REGION) -> World:
     """Everything as it is now. Raises what boto3 and the lab's client raise where they can't see."""
-    seen = CloudReader(region)
-    return World.of(seen.cloud(), cluster_now(Client(access(read(kubeconfig))), seen.group_of))
+    client = Client(access(read(kubeconfig)))
+    seen = CloudReader(region, serving_now(client))
+    return World.of(seen.cloud(), cluster_now(client, seen.group_of))
 
 
 def cloud_now(region: str = REGION) -> Cloud:
@@ -51,9 +53,13 @@ def tags_of(item: Item) -> dict[str, str]:
 
 
 class CloudReader:
-    """One look at AWS. The instances come first: targets and nodes are told by their group."""
+    """One look at AWS. The instances come first: targets and nodes are told by their group.
 
-    def __init__(self, region: str) -> None:
+    `serving`: for each node port the instances that must answer there, None for all (`serving_now`).
+    """
+
+    def __init__(self, region: str, serving: Mapping[int, frozenset[str] | None] | None = None) -> None:
+        self._serving = serving or {}
         # By the default session, which has read botocore's large tables of AWS's calls once.
         client: Any = boto3.client
         names = ("ec2", "autoscaling", "elbv2", "route53", "ssm", "iam")
@@ -272,7 +278,7 @@ class CloudReader:
                     },
                     attributes={one["Key"]: one["Value"] for one in attributes},
                     targets=dict(Counter(self._target(one) for one in health)),
-                    health=dict(Counter(str(one["TargetHealth"]["State"]) for one in health)),
+                    health=dict(Counter(health_of(one, self._serving) for one in health)),
                     tags=tags.get(arn, {}),
                 ),
             )
@@ -306,6 +312,16 @@ class CloudReader:
         for batch in _batches(names, 10):  # GetParameters takes 10
             for item in self._clients["ssm"].get_parameters(Names=batch, WithDecryption=True)["Parameters"]:
                 yield item["Name"], digest(item["Value"])
+
+
+def health_of(target: Item, serving: Mapping[int, frozenset[str] | None]) -> str:
+    """A target's state; where it is known what that must be, whether it is."""
+    state, port = str(target["TargetHealth"]["State"]), target["Target"].get("Port")
+    if port not in serving:
+        return state
+    who = serving[port]
+    due = "healthy" if who is None or target["Target"]["Id"] in who else "unhealthy"
+    return AS_DUE if state == due else f"{state}, and {due} is due"
 
 
 def _batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
@@ -352,12 +368,39 @@ def _listener(item: Item) -> tuple[str, str]:
     return f"{item['Protocol']} {item['Port']}", ", ".join(sorted({arn for arn in led if arn}))
 
 
+def serving_now(client: Client) -> dict[int, frozenset[str] | None]:
+    """For each node port the instances that must answer: with a policy of Local those with a ready pod, else all: None.
+
+    Which ones those are changes with every pod that is moved; that they and no others answer must not.
+    """
+    instances = {item["metadata"]["name"]: _instance(item) for item in client.list("/api/v1/nodes")}
+    ready_on: dict[str, set[str]] = {}
+    for item in client.list("/apis/discovery.k8s.io/v1/endpointslices"):
+        name = (item["metadata"].get("labels") or {}).get("kubernetes.io/service-name", "")
+        for one in item.get("endpoints") or ():
+            # Absent means ready (discovery.k8s.io/v1, EndpointConditions).
+            if (one.get("conditions") or {}).get("ready") is not False:
+                nodes = ready_on.setdefault(f"{item['metadata']['namespace']}/{name}", set())
+                nodes.add(instances.get(one.get("nodeName", ""), ""))
+    found: dict[int, frozenset[str] | None] = {}
+    for item in client.list("/api/v1/services"):
+        local = item["spec"].get("externalTrafficPolicy") == "Local"
+        for port in item["spec"].get("ports") or ():
+            if "nodePort" in port:
+                found[port["nodePort"]] = frozenset(ready_on.get(_key(item), ())) if local else None
+    return found
+
+
+def _instance(node: Item) -> str:
+    """The instance that a Node is on, by its provider id."""
+    return str(node["spec"].get("providerID") or "").rpartition("/")[2]
+
+
 def cluster_now(client: Client, group_of: Mapping[str, str]) -> Cluster:
     """The cluster as it is now; `group_of`: the Auto Scaling group of each instance."""
     nodes: dict[str, list[world.Node]] = {}
     for item in client.list("/api/v1/nodes"):
-        instance = str(item["spec"].get("providerID") or "").rpartition("/")[2]
-        nodes.setdefault(group_of.get(instance, NO_GROUP), []).append(node(item))
+        nodes.setdefault(group_of.get(_instance(item), NO_GROUP), []).append(node(item))
     return Cluster(
         nodes={group: tuple(sorted(found, key=lambda one: one.model_dump_json())) for group, found in nodes.items()},
         services={_key(item): service(item) for item in client.list("/api/v1/services")},

@@ -145,8 +145,8 @@ class Balancer(Fact):
 class TargetGroup(Fact):
     """A target group. `targets`: how many there are of each, by their group (or address) and port.
 
-    `health`: how many are in each state. Which ones isn't kept: with a policy of `Local` it is those whose machine an
-    ingress pod runs on, and pods that were moved there and back run elsewhere.
+    `health`: how many are in each state. Behind a node port it is how many are as is due: with a policy of `Local`
+    those are healthy whose machine an ingress pod runs on, and pods that were moved there and back run elsewhere.
     """
 
     arn: str

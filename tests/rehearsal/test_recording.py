@@ -20,7 +20,7 @@ from lab.kubernetes.access import Access
 from lab.kubernetes.client import Client
 from lab.settings import LabSettings
 from rehearsal.leftovers import left_of
-from rehearsal.recording import cloud_now, cluster_now
+from rehearsal.recording import AS_DUE, CloudReader, cloud_now, cluster_now, health_of, serving_now
 from rehearsal.world import NO_GROUP, Cloud, Cluster, World, blanks, differences
 
 IMAGE = "ami-12c6146b"
@@ -418,12 +418,15 @@ LISTS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def cluster(lists: dict[str, list[dict[str, Any]]], groups: dict[str, str] | None = None) -> World:
+def client_of(lists: dict[str, list[dict[str, Any]]]) -> Client:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"items": lists.get(request.url.path, [])})
 
-    client = Client(Access("http://api", ssl.create_default_context()), transport=httpx.MockTransport(answer))
-    found = cluster_now(client, {"i-1": "workers"} if groups is None else groups)
+    return Client(Access("http://api", ssl.create_default_context()), transport=httpx.MockTransport(answer))
+
+
+def cluster(lists: dict[str, list[dict[str, Any]]], groups: dict[str, str] | None = None) -> World:
+    found = cluster_now(client_of(lists), {"i-1": "workers"} if groups is None else groups)
     none = {name: {} for name in Cloud.model_fields}
     return World.of(Cloud.model_validate(none), found)
 
@@ -510,3 +513,50 @@ def test_what_the_proof_writes_is_not_part_of_the_world() -> None:
     lists = copy.deepcopy(LISTS)
     lists["/api/v1/configmaps"].append({"metadata": {"namespace": "proof", "name": "w-1"}})
     assert differences(cluster(LISTS), cluster(lists)) == []
+
+
+def slice_of(service: str, *endpoints: dict[str, Any]) -> dict[str, Any]:
+    labels = {"kubernetes.io/service-name": service}
+    return {"metadata": {"namespace": "ingress", "name": f"{service}-1", "labels": labels}, "endpoints": endpoints}
+
+
+def test_behind_a_node_port_those_must_answer_that_have_a_ready_pod_or_with_cluster_all() -> None:
+    second = {"metadata": {"name": "ip-2"}, "spec": {"providerID": "aws:///eu-central-1a/i-2"}}
+    lists = copy.deepcopy(LISTS)
+    lists["/api/v1/nodes"].append(second)
+    lists["/apis/discovery.k8s.io/v1/endpointslices"] = [
+        slice_of("ingress", {"nodeName": "ip-1"}, {"nodeName": "ip-2", "conditions": {"ready": False}}),
+        slice_of("other", {"nodeName": "ip-2"}),
+    ]
+    assert serving_now(client_of(lists)) == {30080: frozenset({"i-1"})}
+    lists["/api/v1/services"][0]["spec"]["externalTrafficPolicy"] = "Cluster"
+    assert serving_now(client_of(lists)) == {30080: None}
+    # No pod anywhere: none may be healthy.
+    assert serving_now(client_of(LISTS)) == {30080: frozenset()}
+
+
+@pytest.mark.parametrize(
+    ("state", "serving", "told"),
+    [
+        ("healthy", frozenset({"i-1"}), AS_DUE),
+        ("unhealthy", frozenset({"i-0"}), AS_DUE),
+        ("unhealthy", frozenset({"i-1"}), "unhealthy, and healthy is due"),
+        ("healthy", frozenset({"i-0"}), "healthy, and unhealthy is due"),
+        ("initial", frozenset({"i-0"}), "initial, and unhealthy is due"),
+        ("healthy", None, AS_DUE),
+        ("draining", None, "draining, and healthy is due"),
+    ],
+)
+def test_a_target_that_is_not_as_is_due_is_told_from_one_that_moved(
+    state: str, serving: frozenset[str] | None, told: str
+) -> None:
+    target = {"Target": {"Id": "i-1", "Port": 30080}, "TargetHealth": {"State": state}}
+    assert health_of(target, {30080: serving}) == told
+    assert health_of(target, {6443: serving}) == state
+
+
+def test_targets_are_judged_by_what_serves(small: Small) -> None:
+    settled(launched)
+    seen = CloudReader(REGION, {30080: frozenset()}).cloud().target_groups["ingress"].health
+    assert list(seen.values()) == [1]
+    assert "unhealthy is due" in next(iter(seen))

@@ -230,7 +230,9 @@ def proven(tmp_path_factory: pytest.TempPathFactory) -> FakeWatch:
 
 @pytest.fixture
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proven: FakeWatch) -> Iterator[Callable[..., Quick]]:
-    worlds = list(lived())
+    before, after = lived()
+    worlds = [before, before, after]
+    monkeypatch.setattr(back, "POLL_S", 0.0)
     # The page is tested elsewhere, and its plots take seconds.
     monkeypatch.setattr(back, "write_html", lambda report, out, path: path.write_text("a page"))
     monkeypatch.setattr(back, "recorded", lambda kubeconfig: worlds.pop(0) if len(worlds) > 1 else worlds[0])
@@ -277,7 +279,7 @@ def test_a_difference_that_nobody_meant_makes_the_turn_not_ok_and_is_named(
 ) -> None:
     before, after = lived()
     left = edited(after, lambda w: w["groups"]["nodes-b.pet"].update(maximum=1))
-    worlds = [before, left]
+    worlds = [before, before, left]
     monkeypatch.setattr(back, "recorded", lambda kubeconfig: worlds.pop(0))
     found = quick().go(COMMIT)
     assert found.reasons == ("The world at 0 isn't as it was. groups / nodes-b.pet / maximum: was 10, is 1.",)
@@ -292,10 +294,9 @@ def test_a_world_that_needs_a_moment_to_be_as_it_was_is_given_it(
     quick: Callable[..., Quick], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, after = lived()
-    worlds = [before, edited(after, lambda w: w["groups"]["nodes-b.pet"].update(running=0)), after]
+    worlds = [before, before, edited(after, lambda w: w["groups"]["nodes-b.pet"].update(running=0)), after]
     monkeypatch.setattr(back, "recorded", lambda kubeconfig: worlds.pop(0))
     monkeypatch.setattr(back, "SETTLE_S", 60.0)
-    monkeypatch.setattr(back, "POLL_S", 0.0)
     assert quick().go(COMMIT).ok
     assert worlds == []
 
@@ -347,6 +348,18 @@ def test_a_recording_that_shows_nothing_of_something_is_refused(
         RehearsalError, match=r"the recording shows no .*, no vpcs, .*: a comparison would prove nothing"
     ):
         back.recorded(tmp_path)
+
+
+def test_the_recording_is_of_a_world_at_rest(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before, after = lived()
+    worlds = [before, after, after]
+    monkeypatch.setattr(back, "recorded", lambda kubeconfig: worlds.pop(0))
+    monkeypatch.setattr(back, "POLL_S", 0.0)
+    assert back.at_rest(tmp_path) == after
+    worlds[:] = [before, after]
+    monkeypatch.setattr(back, "SETTLE_S", -1.0)
+    with pytest.raises(RehearsalError, match="the world isn't at rest before stage 1"):
+        back.at_rest(tmp_path)
 
 
 # Several turns
