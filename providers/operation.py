@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+from pulumi.output import Unknown
 from pulumi.runtime import rpc
 from pydantic import ValidationError
 
@@ -88,7 +89,9 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
     def _asked(self, props: Mapping[str, Any]) -> I | None:
         """The inputs in `props`; None while they aren't known."""
         inputs = props[_INPUTS]
-        return None if inputs == rpc.UNKNOWN else self.inputs_type.model_validate(inputs)
+        # The dynamic host reads the engine's fixed text for it as an object; what comes otherwise is the text.
+        unknown = isinstance(inputs, Unknown) or inputs == rpc.UNKNOWN
+        return None if unknown else self.inputs_type.model_validate(inputs)
 
     def _asked_before(self, olds: Mapping[str, Any], new: I) -> bool:
         """Whether what is wanted was wanted by the last run as well."""

@@ -8,6 +8,8 @@ from types import ModuleType
 from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import pytest
+from google.protobuf.struct_pb2 import Struct
+from pulumi.runtime import rpc
 from pulumi.runtime.rpc import UNKNOWN
 from pydantic import Field, ValidationError
 
@@ -154,8 +156,15 @@ def test_only_what_is_wanted_makes_a_difference_and_never_a_replacement(change: 
     assert (found.changes, found.replaces) == (changes, [])
 
 
-def test_what_is_not_known_yet_is_a_change() -> None:
-    assert FakeProvider().diff("id", props(RESULT), {**props(), "inputs": UNKNOWN}).changes is True
+def as_the_host_reads_it(value: str) -> Any:
+    sent = Struct()
+    sent["inputs"] = value
+    return rpc.deserialize_properties(sent, True)["inputs"]
+
+
+@pytest.mark.parametrize("unknown", [UNKNOWN, as_the_host_reads_it(UNKNOWN)], ids=["text", "as the host reads it"])
+def test_what_is_not_known_yet_is_a_change(unknown: Any) -> None:
+    assert FakeProvider().diff("id", props(RESULT), {**props(), "inputs": unknown}).changes is True
 
 
 def flat(**changes: Any) -> dict[str, Any]:
