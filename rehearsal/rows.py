@@ -50,5 +50,7 @@ def commit_of(repository: Path) -> str:
         return head
     digest = hashlib.sha256(changed)
     for name in sorted(new):
-        digest.update(name.encode() + b"\0" + (repository / name).read_bytes())
+        path = repository / name
+        # A folder that is a link, such as a virtual environment elsewhere, is listed like a file.
+        digest.update(name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b""))
     return f"{head}+{digest.hexdigest()[:12]}"
