@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv/bin
 
-.PHONY: help setup rehearse back lab lab-down sabotage test lint doctor clean
+.PHONY: help setup rehearse back lab lab-down sabotage test test-back lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,7 +36,10 @@ lint: setup ## ruff and basedpyright
 	@$(VENV)/basedpyright
 
 test: lint ## everything CI runs: checkers, then unit, lab and rehearsal tests
-	@$(VENV)/python -m pytest $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest --ignore=tests/rehearsal/test_back.py $(PYTEST_ARGS)
+
+test-back: lint ## one turn there and back, in its short form
+	@$(VENV)/python -m pytest tests/rehearsal/test_back.py $(PYTEST_ARGS)
 
 doctor: ## where each tool comes from, and what to do about what is missing
 	@$(PYTHON) -m lab doctor
