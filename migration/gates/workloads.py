@@ -22,6 +22,7 @@ from migration.gates.live import Live
 from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent, Retryable
 from migration.workers.fleet import Fleet, look, some_pods
+from migration.workers.scale import still_movable
 
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
@@ -164,7 +165,7 @@ def _nothing_movable(
     known = {one.id for one in aws.instances_of_groups(groups, terminated=True)}
     nodes = {name_of(node) for node in kubernetes.list(NODES) if instance_of(node) in known}
     pods = [pod_from(item) for item in some_pods(kubernetes.list(PODS))]
-    left = [pod.key for pod in pods if pod.node in nodes and not (pod.stays or pod.finished)]
+    left = [pod.key for pod in still_movable(pods, frozenset(nodes))]
     if left:
         more = f" and {len(left) - 3} more" if len(left) > 3 else ""
         raise Retryable(f"{len(left)} pods are left on {here} nodes: {', '.join(sorted(left)[:3])}{more}")

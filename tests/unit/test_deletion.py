@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from migration.clients.aws import Aws
 from migration.contracts.record import Record, StackGuardInputs, StageRecordInputs
@@ -84,15 +82,6 @@ def test_what_can_not_be_seen_is_not_deleted(world: World) -> None:
     world.unlisted()
     with pytest.raises(Retryable, match="EC2 lists none"):
         refuse_with_pods(GUARDED.groups, world.context())
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(key, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        yield Aws(region="eu-central-1")
 
 
 def release(aws: Aws, stage: int, *, phase: str = "finish", reached: int | None = None, tried: int = 0) -> None:

@@ -28,6 +28,22 @@ def new_vpc(driver: Driver, name: str, octet: int) -> Made:
     return driver.create("aws:ec2/vpc:Vpc", name, cidrBlock=f"127.{octet}.0.0/16", tags={"Name": name})
 
 
+def ground_of(driver: Driver) -> Ground:
+    """The two VPCs with a subnet a zone and a security group; a template is for the test to make."""
+    found = Ground(driver, new_vpc(driver, "main", 30), new_vpc(driver, "legacy", 10))
+    for index, where in enumerate(ZONES):
+        subnet = driver.create(
+            "aws:ec2/subnet:Subnet",
+            where,
+            vpcId=found.vpc.id,
+            cidrBlock=f"127.30.{index}.0/24",
+            availabilityZone=where,
+        )
+        found.subnets.append(subnet.id)
+    found.group = driver.create("aws:ec2/securityGroup:SecurityGroup", "nodes", name="nodes", vpcId=found.vpc.id).id
+    return found
+
+
 def peering(ground: Ground) -> Made:
     return ground.driver.create(
         "aws:ec2/vpcPeeringConnection:VpcPeeringConnection",

@@ -20,6 +20,7 @@ from tests.lab.plugins.making import (
     balancer,
     egress,
     endpoint,
+    ground_of,
     ingress,
     internet,
     listener,
@@ -41,17 +42,7 @@ from tests.lab.plugins.making import (
 
 @pytest.fixture
 def ground(driver: Driver) -> Ground:
-    found = Ground(driver, new_vpc(driver, "main", 30), new_vpc(driver, "legacy", 10))
-    for index, zone in enumerate(ZONES):
-        subnet = driver.create(
-            "aws:ec2/subnet:Subnet",
-            zone,
-            vpcId=found.vpc.id,
-            cidrBlock=f"127.30.{index}.0/24",
-            availabilityZone=zone,
-        )
-        found.subnets.append(subnet.id)
-    found.group = driver.create("aws:ec2/securityGroup:SecurityGroup", "nodes", name="nodes", vpcId=found.vpc.id).id
+    found = ground_of(driver)
     found.template = driver.create(
         "aws:ec2/launchTemplate:LaunchTemplate",
         "t",

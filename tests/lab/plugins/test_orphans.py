@@ -15,9 +15,8 @@ import pytest
 
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
-from tests.lab.plugins.cluster import kubeconfig, pair, recorded, served
-from tests.lab.plugins.driving import Engine, engine_in, environment
-from tests.lab.plugins.waiting import PROGRAM, Running, running, target_group, targets, until
+from tests.lab.plugins.driving import Engine, engine_in
+from tests.lab.plugins.waiting import PROGRAM, Running, running, targets, until, world_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
 
@@ -88,16 +87,8 @@ def ends_within_10_s(first: Running) -> None:
 
 @pytest.fixture
 def world(aws_url: str, tmp_path: Path) -> Iterator[tuple[str, dict[str, str], str]]:
-    """The cluster's API, the environment of a program that works on it, and a target group."""
-    session: Any = boto3.Session("lab", "lab", region_name=REGION)
-    ec2, elb, ssm = (session.client(name, endpoint_url=aws_url) for name in ("ec2", "elbv2", "ssm"))
-    recorded(ssm)
-    arn = target_group(elb, ec2)
-    with served() as url:
-        access = tmp_path / "kubeconfig"
-        access.write_text(kubeconfig(url, *pair()))
-        asked = {"TARGET_GROUP": arn, "SECONDS_EACH": "90", "PORT": "6443", "KUBECONFIG": str(access)}
-        yield url, {**environment(aws_url), **asked, "PYTHONPATH": str(REPOSITORY)}, arn
+    with world_of(aws_url, tmp_path) as found:
+        yield found
 
 
 def test_the_host_of_a_killed_engine_ends_though_another_listens_at_its_port(

@@ -17,11 +17,10 @@ import pytest
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
 from migration.recover.leftovers import orphaned
-from tests.lab.plugins.cluster import kubeconfig, pair, recorded, served
 from tests.lab.plugins.driving import Engine, engine_in, environment
 from tests.lab.plugins.holding import Holding, holding
 from tests.lab.plugins.waiting import PROGRAM as WAITING
-from tests.lab.plugins.waiting import now_healthy, running, target_group, targets, until
+from tests.lab.plugins.waiting import now_healthy, running, targets, until, world_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
 
@@ -210,14 +209,9 @@ def test_whoever_lives_keeps_the_lock(engine: Engine, door: Holding) -> None:
 
 def test_an_operation_is_simply_made_again(tmp_path: Path, aws_url: str) -> None:
     session: Any = boto3.Session("lab", "lab", region_name=REGION)
-    ec2, elb, ssm = (session.client(name, endpoint_url=aws_url) for name in ("ec2", "elbv2", "ssm"))
-    recorded(ssm)
-    arn = target_group(elb, ec2)
-    with served() as url:
-        access = tmp_path / "kubeconfig"
-        access.write_text(kubeconfig(url, *pair()))
-        asked = {"TARGET_GROUP": arn, "SECONDS_EACH": "90", "PORT": "6443", "KUBECONFIG": str(access)}
-        engine = engine_in(tmp_path, WAITING, {**environment(aws_url), **asked, "PYTHONPATH": str(REPOSITORY)})
+    elb = session.client("elbv2", endpoint_url=aws_url)
+    with world_of(aws_url, tmp_path) as (_, asked, arn):
+        engine = engine_in(tmp_path, WAITING, asked)
         with running(engine) as first:
             until(lambda: targets(elb, arn), 60, "it waits")
             first.kill()

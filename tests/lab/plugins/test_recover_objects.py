@@ -14,7 +14,7 @@ from migration.recover.decide import Fate, decide
 from migration.recover.objects import KINDS, Found
 from migration.recover.state import Deployment, Operation, Resource
 from tests.lab.plugins.driving import Driver, Made
-from tests.lab.plugins.making import ZONES, Ground, balancer, new_vpc, peering, route_table, targets, template, zone
+from tests.lab.plugins.making import ZONES, Ground, balancer, ground_of, peering, route_table, targets, template, zone
 
 TAGS = {"Name": "x", "migration:cluster": "pet", "migration:side": "main", "migration:role": "thing"}
 OTHERS = {**TAGS, "migration:cluster": "dog"}
@@ -23,17 +23,7 @@ LISTED = [{"key": key, "value": value, "propagateAtLaunch": True} for key, value
 
 @pytest.fixture
 def ground(driver: Driver) -> Ground:
-    found = Ground(driver, new_vpc(driver, "main", 30), new_vpc(driver, "legacy", 10))
-    for index, where in enumerate(ZONES):
-        subnet = driver.create(
-            "aws:ec2/subnet:Subnet",
-            where,
-            vpcId=found.vpc.id,
-            cidrBlock=f"127.30.{index}.0/24",
-            availabilityZone=where,
-        )
-        found.subnets.append(subnet.id)
-    found.group = driver.create("aws:ec2/securityGroup:SecurityGroup", "nodes", name="nodes", vpcId=found.vpc.id).id
+    found = ground_of(driver)
     found.template = template(found).id
     return found
 

@@ -9,11 +9,16 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import boto3
 import psutil
 
-from tests.lab.plugins.driving import Engine
+from lab.addresses import REGION
+from lab.environment import REPOSITORY
+from tests.lab.plugins.cluster import kubeconfig, pair, recorded, served
+from tests.lab.plugins.driving import Engine, environment
 
 PROGRAM = """
 import os
@@ -46,6 +51,20 @@ def target_group(elb: Any, ec2: Any) -> str:
         DefaultActions=[{"Type": "forward", "TargetGroupArn": arn}],
     )
     return arn
+
+
+@contextmanager
+def world_of(aws_url: str, folder: Path) -> Iterator[tuple[str, dict[str, str], str]]:
+    """The cluster's API, the environment of a program that works on it, and a target group; its record is there."""
+    session: Any = boto3.Session("lab", "lab", region_name=REGION)
+    ec2, elb, ssm = (session.client(name, endpoint_url=aws_url) for name in ("ec2", "elbv2", "ssm"))
+    recorded(ssm)
+    arn = target_group(elb, ec2)
+    with served() as url:
+        access = folder / "kubeconfig"
+        access.write_text(kubeconfig(url, *pair()))
+        asked = {"TARGET_GROUP": arn, "SECONDS_EACH": "90", "PORT": "6443", "KUBECONFIG": str(access)}
+        yield url, {**environment(aws_url), **asked, "PYTHONPATH": str(REPOSITORY)}, arn
 
 
 def targets(elb: Any, arn: str) -> list[tuple[str, str]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from migration.clients.aws import Aws
 from migration.contracts.record import Record
@@ -30,15 +28,6 @@ SIDES: dict[str, Any] = {"from_side": "legacy", "to_side": "main", "command": "p
 def who(**changes: Any) -> Who:
     known = {"owner": "a", "stack": "s-1", "cluster_uid": "uid-pet", "fresh": False, "alive": lambda: None}
     return Who(**(known | changes))
-
-
-@pytest.fixture
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
-    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(key, "test")
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        yield Aws(region="eu-central-1")
 
 
 def recorded(reached: int, tried: int, **changes: Any) -> Record:
