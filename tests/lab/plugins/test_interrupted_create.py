@@ -11,31 +11,25 @@ import boto3
 import pytest
 
 from lab.addresses import REGION
-from lab.environment import REPOSITORY
-from tests.lab.plugins.cluster import kubeconfig, pair, recorded, served
-from tests.lab.plugins.driving import engine_in, environment
-from tests.lab.plugins.waiting import PROGRAM, now_healthy, running, target_group, targets, until
+from tests.lab.plugins.driving import engine_in
+from tests.lab.plugins.waiting import PROGRAM, now_healthy, running, targets, until, world_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
 
 
 @pytest.fixture
-def access(tmp_path: Path) -> Iterator[Path]:
-    with served() as url:
-        path = tmp_path / "kubeconfig"
-        path.write_text(kubeconfig(url, *pair()))
-        yield path
+def world(tmp_path: Path, aws_url: str) -> Iterator[tuple[str, dict[str, str], str]]:
+    with world_of(aws_url, tmp_path) as found:
+        yield found
 
 
 def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twice(
-    tmp_path: Path, aws_url: str, access: Path
+    tmp_path: Path, aws_url: str, world: tuple[str, dict[str, str], str]
 ) -> None:
+    _, asked, arn = world
     session: Any = boto3.Session("lab", "lab", region_name=REGION)
-    ec2, elb, ssm = (session.client(name, endpoint_url=aws_url) for name in ("ec2", "elbv2", "ssm"))
-    recorded(ssm)
-    arn = target_group(elb, ec2)
-    asked = {"TARGET_GROUP": arn, "SECONDS_EACH": "90", "PORT": "6443", "KUBECONFIG": str(access)}
-    engine = engine_in(tmp_path, PROGRAM, {**environment(aws_url), **asked, "PYTHONPATH": str(REPOSITORY)})
+    elb = session.client("elbv2", endpoint_url=aws_url)
+    engine = engine_in(tmp_path, PROGRAM, asked)
     with running(engine) as first:
         until(lambda: targets(elb, arn), 60, "registered")
         first.kill()
