@@ -10,7 +10,8 @@ import pulumi_aws as aws
 
 from components.base import Args, Component
 from components.side_view import SideView
-from migration.contracts.traffic import ApiTargetsInputs, DnsCutInputs, MemberAddress, SideBalancers
+from migration.contracts.members import member_pairs
+from migration.contracts.traffic import ApiTargetsInputs, DnsCutInputs, SideBalancers
 from migration.dns.wanted import weights_at
 from migration.stages import Names as Form
 from providers.operations import ApiTargets, DnsCut
@@ -118,7 +119,7 @@ class ApiMembers(Component):
                     **common,
                     target_group=group,
                     port=c.api.port,
-                    members=tuple(MemberAddress(name=one.name, address=one.address) for one in c.members),
+                    members=tuple(pair.old for pair in member_pairs(args.scope.settings)),
                 )
             ),
             self.child(),

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
-from migration.contracts.members import EtcdAccess, MemberPair, member_pairs
+from migration.contracts.members import EtcdAccess, MemberPair, OldMember, member_pairs
 from migration.dns.wanted import weights_at
 from migration.names import physical_name
 from migration.settings import Settings
@@ -170,13 +170,13 @@ class ApiServedByNewBalancer(Contract):
 
     check: Literal["api-served-by-new-balancer"] = "api-served-by-new-balancer"
     new: SideRef
-    addresses: tuple[str, ...]
+    members: tuple[OldMember, ...]
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
-        return cls(new=SideRef.of(s, c.to), addresses=tuple(member.address for member in c.members))
+        return cls(new=SideRef.of(s, c.to), members=tuple(pair.old for pair in member_pairs(s)))
 
 
 class TtlsLowered(Contract):

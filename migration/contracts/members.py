@@ -11,11 +11,14 @@ from migration.settings.model import Access, Etcd
 
 
 class OldMember(Contract):
-    """The member that goes. `address` is its machine's private address, before and during the swap."""
+    """The member that goes. Its address is its machine's, observed (`migration.etcd.where`).
+
+    `address` is what the configuration says of it, if anything: a hint for when no machine of its group runs.
+    """
 
     name: str
     group: str
-    address: str
+    address: str | None = None
 
 
 class NewMember(Contract):
@@ -98,10 +101,12 @@ class SwapNote(Contract):
     """What is kept on an old member's group while it is swapped, as a tag: it outlives a killed run.
 
     `member` is the old member's id in etcd's list, `suspended` what of its group's processes was suspended before.
+    `address` is where its machine was: it is asked for after that is gone. Earlier versions kept none.
     """
 
     member: str
     suspended: tuple[str, ...]
+    address: str | None = None
 
 
 class SnapshotTaken(Contract):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, Wanted
+from migration.contracts.members import OldMember
 from migration.runtime.deadline import Permanent
 from migration.settings.model import DnsRecord
 
@@ -73,13 +74,6 @@ class DnsCutResult(Result):
     changed: tuple[str, ...]
 
 
-class MemberAddress(Contract):
-    """A member of the control plane that runs, by name and address."""
-
-    name: str
-    address: str
-
-
 class ApiTargetsInputs(Inputs):
     """Members, by address, that shall be targets of the new side's API balancer. `target_group` is an ARN."""
 
@@ -87,11 +81,11 @@ class ApiTargetsInputs(Inputs):
 
     target_group: Wanted[str]
     port: Wanted[int]
-    members: Wanted[tuple[MemberAddress, ...]]
+    members: Wanted[tuple[OldMember, ...]]
 
     def say(self) -> str:
         """Which members."""
-        return ", ".join(f"{member.name} {member.address}:{self.port}" for member in self.members)
+        return f"{', '.join(member.name for member in self.members)}, port {self.port}"
 
 
 class ApiTargetsResult(Result):

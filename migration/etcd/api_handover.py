@@ -19,11 +19,14 @@ _SERVERS = "kube-scheduler kube-controller-manager kube-apiserver"
 
 @dataclass(frozen=True, kw_only=True)
 class ApiHandover:
-    """From `old` to the member called `new`. `new_group` is the target group, by address, of the new side's balancer,
-    `old_groups` those, by instance, of the old side's. Waits ask `alive` at each look.
+    """From `old`, which is or was last at `old_address`, to the member called `new`.
+
+    `new_group` is the target group, by address, of the new side's balancer, `old_groups` those, by instance, of the
+    old side's. Waits ask `alive` at each look.
     """
 
     old: OldMember
+    old_address: str | None
     new: str
     port: int
     old_groups: list[str]
@@ -49,7 +52,7 @@ class ApiHandover:
 
         `serving` is how many members' servers there are without it.
         """
-        here = {self.old.address, *([old_machine.ip] if old_machine else [])}
+        here = {*([self.old_address] if self.old_address else []), *([old_machine.ip] if old_machine else [])}
         targets = [(self.new_group, address) for address in sorted(here)]
         if old_machine is not None:
             targets += [(group, old_machine.id) for group in self.old_groups]
@@ -64,7 +67,7 @@ class ApiHandover:
         machine.shell(self.aws, old_machine.id, f"systemctl disable --now {_SERVERS}", self.deadline, self.alive)
         self.log(f"{self.old.name}'s API server stopped")
         self._until_true(
-            lambda: self._endpoint_lost(here, serving()), f"the kubernetes endpoints to lose {self.old.address}"
+            lambda: self._endpoint_lost(here, serving()), f"the kubernetes endpoints to lose {', '.join(sorted(here))}"
         )
 
     def _endpoint_lost(self, here: set[str], serving: int) -> bool:

@@ -36,8 +36,8 @@ def note_of(aws: Aws, group: str) -> SwapNote | None:
     return None
 
 
-def suspend_replacement(aws: Aws, group: str, member: str, alive: Callable[[], None]) -> SwapNote:
-    """Suspend what could launch a second machine in `group`, and keep on it what it had and the member's id.
+def suspend_replacement(aws: Aws, group: str, member: str, address: str | None, alive: Callable[[], None]) -> SwapNote:
+    """Suspend what could launch a second machine in `group`, and keep on it what it had and who its member is.
 
     Raises `Permanent` when there is no such group.
     """
@@ -47,7 +47,7 @@ def suspend_replacement(aws: Aws, group: str, member: str, alive: Callable[[], N
     before = {item["ProcessName"] for item in listed(described, "SuspendedProcesses")}
     note = note_of(aws, group)
     if note is None:
-        note = SwapNote(member=member, suspended=tuple(sorted(before & set(REPLACING_PROCESSES))))
+        note = SwapNote(member=member, address=address, suspended=tuple(sorted(before & set(REPLACING_PROCESSES))))
         alive()
         # First, so that whatever happens next can be given back.
         aws.autoscaling.create_or_update_tags(Tags=[{**_note_tag(group), "Value": note.model_dump_json()}])

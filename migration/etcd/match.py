@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from migration.clients.aws import Instance
 from migration.clients.etcd import Member
 from migration.contracts.members import MemberPair
+from migration.etcd.where import observed, taken
 from migration.runtime.deadline import Permanent, Retryable
 
 
@@ -92,7 +93,7 @@ class Seat:
 def seats(pairs: Sequence[MemberPair], members: Sequence[Member], machines: Iterable[Instance]) -> list[Seat]:
     """Every configured member with its entries. `machines` are those of the members' old and new groups.
 
-    New entries are known by their machine's address or their name, old ones by the configured or their machine's
+    New entries are known by their machine's address or their name, old ones by their machine's or the configured
     address, and by name only where no address says otherwise. Raises `Permanent` with both lists where a configured
     member has no entry, an entry fits several, or a voter is nobody's.
     """
@@ -121,7 +122,9 @@ class _Matcher:
         return self._at(self._ips(pair.new.group)) or self.called(pair.new.name, self.members)
 
     def old(self, pair: MemberPair) -> Member | None:
-        return self._at([pair.old.address, *self._ips(pair.old.group)])
+        hint, group = pair.old.address, pair.old.group
+        hints = [hint] if hint is not None and not taken(hint, group, self._machines) else []
+        return self._at([*self._ips(group), *hints])
 
     def called(self, name: str, members: Iterable[Member]) -> Member | None:
         named = [member for member in members if member.name == name]
@@ -131,14 +134,18 @@ class _Matcher:
 
     def refusal(self, why: str) -> Permanent:
         """What is wrong, with both lists."""
-        wanted = "; ".join(f"{pair.old.name} at {pair.old.address}" for pair in self.pairs)
+        wanted = "; ".join(f"{pair.old.name} at {self._where(pair)}" for pair in self.pairs)
         return Permanent(
             f"{why}. migration:members: {wanted}. etcd's list: {told(self.members)}. Correct name and address in "
             f"migration:members, or make the names in the peer URLs resolve on this machine, then run the same up again"
         )
 
     def _ips(self, group: str) -> list[str]:
-        return [one.ip for one in self._machines if one.group == group and one.ip]
+        return observed(group, self._machines)
+
+    def _where(self, pair: MemberPair) -> str:
+        known = [*self._ips(pair.old.group), *([pair.old.address] if pair.old.address else [])]
+        return " or ".join(dict.fromkeys(known)) or f"no machine of {pair.old.group}"
 
     def _at(self, addresses: Iterable[str]) -> Member | None:
         found = (self._addresses.at(self.members, address) for address in addresses)

@@ -25,6 +25,7 @@ from migration.etcd.api_handover import ApiHandover
 from migration.etcd.match import Addresses, seats, told
 from migration.etcd.over_ssm import OverSsm
 from migration.etcd.preflight import endpoint, healthy_voters, near, preflight
+from migration.etcd.where import address_of, observed
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.runtime.engine import Orphaned
 
@@ -149,8 +150,17 @@ class Swap:
         return f"{self.scheme}://{address}:{self.client_port}"
 
     def _etcd(self, *more: str) -> Etcd:
-        others = [pair.old.address for pair in self.members if pair.old != self.old]
-        return self.etcd([self._client_url(address) for address in (self.old.address, *more, *others)])
+        machines = self._machines()
+        before = [address for one in self._old_first() if (address := address_of(one, machines))]
+        after = [address for pair in self.members for address in observed(pair.new.group, machines)]
+        return self.etcd([self._client_url(address) for address in (*before[:1], *more, *before[1:], *after)])
+
+    def _old_first(self) -> list[OldMember]:
+        return [self.old, *(pair.old for pair in self.members if pair.old != self.old)]
+
+    def _old_address(self) -> str | None:
+        """Where the old member is, or was before its machine went."""
+        return address_of(self.old, self._machines(), machine.note_of(self.aws, self.old.group))
 
     @property
     def _peer_url(self) -> str:
@@ -286,7 +296,7 @@ class Swap:
         """Before any change in etcd: the old group must not start a second writer. It keeps which member this is of."""
         old = self._old_member
         if old is not None:
-            machine.suspend_replacement(self.aws, self.old.group, old.id, self.alive)
+            machine.suspend_replacement(self.aws, self.old.group, old.id, self._old_address(), self.alive)
 
     def _learner(self) -> None:
         """Exactly one learner, ours, at this machine's address; a dead one of ours blocks the next and goes first."""
@@ -357,6 +367,7 @@ class Swap:
     def _api(self) -> ApiHandover:
         return ApiHandover(
             old=self.old,
+            old_address=self._old_address(),
             new=self.new.name,
             port=self.api_port,
             old_groups=self.old_api_groups,
@@ -428,7 +439,7 @@ class Swap:
         """The last look before a machine ends: neither its member nor its address is in etcd's list."""
         members = self._members()
         names = Addresses([old_machine] if old_machine else [])
-        here = {self.old.address, *([old_machine.ip] if old_machine else [])}
+        here = {address for address in (self._old_address(), old_machine.ip if old_machine else None) if address}
         listed_here = [one for one in members if one.id == self._old_id or names.of(one) & here]
         if listed_here:
             raise Permanent(f"{self.old.name}'s machine stays: etcd still lists {told(listed_here)}")

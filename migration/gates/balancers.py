@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from migration.clients.documents import mapping
 from migration.clients.kubernetes import SERVICES, NotFound
 from migration.contracts.gates import ApiGroupHealthy, ApiServedByNewBalancer, NewTargetsHealthy, OldTargetsServe
+from migration.etcd.where import address_of
 from migration.gates.live import Live
 from migration.ingress.service import instances_with_pods
 from migration.runtime.deadline import Permanent, Retryable
@@ -37,7 +38,12 @@ def api_served(q: ApiServedByNewBalancer, live: Live) -> str:
     if state != "active":
         raise Retryable(f"the new API balancer is {state}")
     found = _healthy(live, api.target_groups, "new API balancer")
-    missing = sorted({*q.addresses} - found)
+    machines = live.aws.instances_of_groups([member.group for member in q.members])
+    where = {member.name: address_of(member, machines) for member in q.members}
+    nowhere = sorted(name for name, address in where.items() if address is None)
+    if nowhere:
+        raise Retryable(f"no machine of {', '.join(nowhere)} runs, so its API server can't be a target")
+    missing = sorted(f"{name} ({address})" for name, address in where.items() if address not in found)
     if missing:
         raise Retryable(f"the new API balancer lacks {', '.join(missing)}")
     return f"{api.dns_name} serves {', '.join(sorted(found))}"

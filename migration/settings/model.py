@@ -131,14 +131,17 @@ class Pool(Model):
 
 
 class Member(Model):
-    """One control-plane member of the old side. `group` is its Auto Scaling group of size 1."""
+    """One control-plane member of the old side. `group` is its Auto Scaling group of size 1.
+
+    `address` is where it was when it was discovered: a hint, for when no machine of its group runs.
+    """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"launchTemplate", "volumeId"})
 
     name: str
     group: str
     zone: str
-    address: Address
+    address: Address | None = None
     volume_size: Annotated[int, Field(ge=1)] = 20
     volume_type: str = "gp3"
 

@@ -45,14 +45,14 @@ def members_have_addresses(c: Configuration) -> Iterator[Problem]:
                 "is etcd's name and part of an SSM parameter's: letters, digits, dots, hyphens and underscores only"
             )
             yield Problem(f"migration:members[{member.name}].name", member.name, remedy)
-    for address in twice(member.address for member in c.members):
+    for address in twice(member.address for member in c.members if member.address is not None):
         yield Problem("migration:members", address, "is the address of two members; give each its own")
     if c.from_ not in c.sides:
         return
     # Only the first range of a VPC is known, and routed; an address in a secondary one wouldn't be reached.
     cidr = c.sides[c.from_].cidr
     for member in c.members:
-        if IPv4Address(member.address) not in IPv4Network(cidr):
+        if member.address is not None and IPv4Address(member.address) not in IPv4Network(cidr):
             remedy = (
                 f"lies outside of migration:sides.{c.from_}.cidr {cidr}, the only range that is routed to the other "
                 f"side; correct it (members in a VPC's secondary range can't be moved yet)"

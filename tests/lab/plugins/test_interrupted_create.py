@@ -54,5 +54,5 @@ def test_a_create_whose_engine_was_killed_is_made_again_and_changes_nothing_twic
             "[id=api_targets/pet]",
             "[urn=urn:pulumi:t::plugins::pulumi-python:dynamic/migration:ApiTargets::api-targets]",
             "~ inputs (hidden)",
-            '~ targets: "master-a 127.30.0.9:6443" => "master-a 127.30.0.9:7443"',
+            '~ targets: "master-a, port 6443" => "master-a, port 7443"',
         ]

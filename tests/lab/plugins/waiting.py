@@ -23,7 +23,8 @@ from tests.lab.plugins.driving import Engine, environment
 PROGRAM = """
 import os
 from migration.contracts.base import Connection
-from migration.contracts.traffic import ApiTargetsInputs, MemberAddress
+from migration.contracts.members import OldMember
+from migration.contracts.traffic import ApiTargetsInputs
 from providers.operations import ApiTargets
 
 ApiTargets("api-targets", ApiTargetsInputs(
@@ -32,7 +33,7 @@ ApiTargets("api-targets", ApiTargetsInputs(
     timeout_seconds=int(os.environ["SECONDS_EACH"]),
     target_group=os.environ["TARGET_GROUP"],
     port=int(os.environ["PORT"]),
-    members=(MemberAddress(name="master-a", address="127.30.0.9"),),
+    members=(OldMember(name="master-a", group="master-a.pet", address="127.30.0.9"),),
 ))
 """
 UP = ("up", "--yes", "--skip-preview", "--non-interactive")

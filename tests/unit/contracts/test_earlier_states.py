@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from migration.contracts.base import Inputs, Result
 from migration.contracts.gates import CheckResult, GateInputs, GateResult, IngressQuiet, SideRef
-from migration.contracts.members import MemberSwapResult, SnapshotTaken
+from migration.contracts.members import MemberSwapResult, OldMember, SnapshotTaken
 from migration.contracts.record import Record, StageRecordInputs, StageRecordResult
 from migration.contracts.retirement import RetirementResult
 from migration.contracts.traffic import (
@@ -19,7 +19,6 @@ from migration.contracts.traffic import (
     DnsCutResult,
     IngressPolicyInputs,
     IngressPolicyResult,
-    MemberAddress,
     SideBalancers,
 )
 from migration.contracts.workers import (
@@ -117,9 +116,13 @@ STATES: list[tuple[str, dict[str, Any], Inputs, bool]] = [
         "ApiTargets",
         {"members": [{"address": "10.0.0.7", "name": "a"}], "port": 6443.0, "targetGroup": "arn:1"},
         ApiTargetsInputs(
-            **COMMON, target_group="arn:1", port=6443, members=(MemberAddress(name="a", address="10.0.0.7"),)
+            **COMMON,
+            target_group="arn:1",
+            port=6443,
+            members=(OldMember(name="a", group="master-a.pet", address="10.0.0.7"),),
         ),
-        False,
+        # Whose machine is where is looked up, for which the group is needed.
+        True,
     ),
     (
         "StageRecord",

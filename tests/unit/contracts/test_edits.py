@@ -109,7 +109,7 @@ WANTED = [
     ("api.port", 7443, {"api-targets", *SWAPS}),
     ("controlPlaneMoved", 1, {"swap-b", "swap-c", "gate-after"}),
     ("members.0.address", "10.0.0.11", {"api-targets", "swap-a", "gate-before"}),
-    ("members.0.group", "master-x.pet", {"legacy-member-groups", "swap-a", "gate-before", "gate-after"}),
+    ("members.0.group", "master-x.pet", {"api-targets", "legacy-member-groups", "swap-a", "gate-before", "gate-after"}),
     ("ingress.namespace", "elsewhere", {"ingress-policy"}),
     ("ingress.externalTrafficPolicy", "Cluster", {"ingress-policy"}),
     ("traffic.acceptedFlows", {"api": {"active": 5, "why": "kubelets"}}, {"gate-before"}),

@@ -64,6 +64,20 @@ def test_a_machine_that_was_replaced_after_discovery_is_known_by_its_group() -> 
     assert found([moved, B, C], [machine("group-a", "10.0.0.77")])["a"] == ("id-etcd-0", None)
 
 
+def test_an_address_from_the_configuration_that_another_groups_machine_has_says_nothing() -> None:
+    moved, b_main = entry("etcd-0", "https://10.0.0.77:2380"), entry("b-main", "https://10.0.0.1:2380")
+    machines = [machine("group-a", "10.0.0.77"), machine("group-b-main", "10.0.0.1")]
+    assert found([moved, b_main, C], machines) == {"a": (moved.id, None), "b": (None, b_main.id), "c": (C.id, None)}
+
+
+def test_without_any_address_in_the_configuration_machines_say_where_members_are() -> None:
+    pairs = [MemberPair(old=OldMember(name=one.old.name, group=one.old.group), new=one.new) for one in PAIRS]
+    machines = [machine(f"group-{name}", f"10.0.0.{number}") for number, name in enumerate("abc", 1)]
+    assert [one.old for one in seats(pairs, [A, B, C], machines)] == [A, B, C]
+    with pytest.raises(Permanent, match="c at no machine of group-c"):
+        seats(pairs, [A, B, entry("x", "https://10.0.0.3:2380")], machines[:2])
+
+
 def test_a_name_is_the_last_hint() -> None:
     assert found([entry("a", "https://nowhere.invalid:2380"), B, C])["a"] == ("id-a", None)
 
