@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 import pulumi
 import pulumi_aws as aws
 
 from migration.contracts.base import Connection
+from migration.runtime.deadline import Permanent
 from migration.settings import Settings
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 class Common(TypedDict):
@@ -27,10 +31,12 @@ class Scope:
 
     `gate`: what stands before the whole stage, for what only looks and needn't wait for more.
     `returning`: a way back is under way, or one that was begun is turned round (`migration.stages.moves.Move`).
+    `settled`: the stage is reached, and nothing is under way.
     """
 
     settings: Settings
     returning: bool = False
+    settled: bool = False
     after: Sequence[pulumi.Resource] = ()
     gate: Sequence[pulumi.Resource] = ()
 
@@ -87,6 +93,18 @@ class Component(pulumi.ComponentResource):
     def inside(self) -> pulumi.ResourceOptions:
         """Options of a component that is part of this one."""
         return pulumi.ResourceOptions(parent=self)
+
+
+def refusing(make: Callable[[A], B]) -> Callable[[A], B]:
+    """`make`, for an output's `apply`, whose refusal ends the program with its sentence and no traceback."""
+
+    def attempt(known: A) -> B:
+        try:
+            return make(known)
+        except Permanent as refusal:
+            raise pulumi.RunError(str(refusal)) from None
+
+    return attempt
 
 
 def tag_list(tags: Mapping[str, str]) -> list[aws.autoscaling.GroupTagArgs]:

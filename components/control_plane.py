@@ -8,18 +8,26 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.base import Args, Component, tag_list
+from components.base import Args, Component, refusing, tag_list
 from components.launch_templates import copied_template
 from components.load_balancers import SideLoadBalancers
 from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
-from migration.contracts.members import EtcdAccess, MemberPair, MemberSwapInputs, member_pairs
-from migration.contracts.workers import Group, GroupNoteInputs
+from migration.contracts.members import (
+    EtcdAccess,
+    MemberPair,
+    MemberRollInputs,
+    MemberSwapInputs,
+    RolledMember,
+    member_pairs,
+)
+from migration.contracts.workers import Group, GroupNoteInputs, GroupNoteResult
 from migration.etcd.userdata import NEW_VOLUME, MemberIdentity, clone_user_data
 from migration.names import api_names, member_name, physical_name, ticket_parameter
 from migration.runtime.deadline import Permanent
-from migration.settings.model import Member
-from providers.operations import GroupNote, MemberSwap
+from migration.settings.model import ManagedSide, Member
+from migration.workers.wanted import wanted_template
+from providers.operations import GroupNote, MemberRoll, MemberSwap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +58,12 @@ class NewMembers(Component):
             self.at_once(),
         )
         self._note = note.outcome
+        self._templates: list[aws.ec2.LaunchTemplate] = []
         after: Sequence[pulumi.Resource] = [self._member(member) for member in members]
+        if settings.stage.finished:
+            # All members were swapped; what did it leaves the stack, and new versions are rolled out.
+            self._roll(after)
+            return
         for position, pair in enumerate(member_pairs(settings)):
             after = [self._swap(pair, moved=position < settings.moved_members, after=after)]
 
@@ -90,17 +103,26 @@ class NewMembers(Component):
                 raise Permanent(f"the launch template of {group.group} has no user data to make a new member's from")
             return clone_user_data(group.template.user_data.get_secret_value(), facts)
 
-        original = self._note.apply(lambda seen: seen.groups[member.name])
+        side = self._scope.settings.new
+        assert isinstance(side, ManagedSide)
+        keys, where = side.member(member.name), f"migration:sides.{new.name}.members"
+
+        def wanted(seen: GroupNoteResult) -> Group:
+            group = seen.groups[member.name]
+            return group.model_copy(update={"template": wanted_template(group.template, keys, where)})
+
+        original = self._note.apply(refusing(wanted))
         template = copied_template(
             logical,
             name=group_name,
             original=original.apply(lambda group: group.template),
             security_groups=[new.control_plane_group],
             tags=tags,
-            user_data=original.apply(user_data),
+            user_data=original.apply(refusing(user_data)),
             imdsv2=c.hardening.imdsv2,
             opts=self.child(),
         )
+        self._templates.append(template)
         return aws.autoscaling.Group(
             logical,
             name=group_name,
@@ -113,6 +135,38 @@ class NewMembers(Component):
             tags=original.apply(lambda group: tag_list({**group.tags, **tags})),
             opts=self.child(ignore_changes=SCALED_ELSEWHERE),
         )
+
+    def _roll(self, after: Sequence[pulumi.Resource]) -> MemberRoll:
+        c, new = self._scope.settings.configuration, self._new
+        common, instances = self._scope.common(c.limits.swap_seconds), self._balancers.api_instances
+        assert instances is not None
+        inputs = pulumi.Output.all(
+            templates=pulumi.Output.all(*(one.id for one in self._templates)),
+            versions=pulumi.Output.all(*(one.latest_version for one in self._templates)),
+            instances=instances.arn,
+            addresses=self._balancers.api_members.arn,
+        ).apply(
+            lambda known: MemberRollInputs(
+                **common,
+                side=new.name,
+                members=tuple(
+                    RolledMember(
+                        name=member_name(member.name, new.suffix),
+                        group=physical_name(member.group, "", new.suffix),
+                        template=template,
+                        version=str(int(version)),
+                    )
+                    for member, template, version in zip(c.members, known["templates"], known["versions"], strict=True)
+                ),
+                etcd=EtcdAccess.of(c.etcd),
+                peer_port=c.etcd.peer_port,
+                api_port=c.api.port,
+                instances_group=known["instances"],
+                addresses_group=known["addresses"],
+                allowed=self._scope.settled,
+            )
+        )
+        return MemberRoll(f"{new.name}-member-roll", inputs, self.child(after=after))
 
     def _swap(self, pair: MemberPair, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
         c, old = self._scope.settings.configuration, self._old

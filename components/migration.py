@@ -59,7 +59,7 @@ class Migration(Component):
         begin = self._record("begin", "begin", [])
         self._guard([begin])
         self._before = self._gate("before", [begin])
-        self.scope = replace(args.scope.following(self._before), gate=[self._before])
+        self.scope = replace(args.scope.following(self._before), gate=[self._before], settled=not args.unsettled)
         c, old, new = self.settings.configuration, self.settings.old, self.settings.new
         if not isinstance(old, ReferencedSide) or not isinstance(new, ManagedSide):
             raise NotImplementedError(
@@ -126,6 +126,11 @@ class Migration(Component):
     def _workers(self, reach: Scope, new: SideView) -> None:
         old = self.old
         workers = NewWorkers(f"{new.name}-workers", NewWorkersArgs(scope=reach, old=old, new=new), self._part())
+        if self.stage.finished:
+            # What moved pods off the old side is done and leaves the stack; to delete it changes nothing.
+            self.steps.append(workers)
+            return
+        assert workers.hold is not None
         size, pods = f"{old.name}-workers-end", "workloads"
         if self.stage.workers.on_old:
             # Old machines are there before pods may be sent to them: on a way back they were at zero, or some lost.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.base import Args, Component, tag_list
+from components.base import Args, Component, refusing, tag_list
 from components.launch_templates import copied_template
 from components.side_view import SideView
 from migration.contracts.gates import ended_groups, worker_groups
@@ -20,13 +20,17 @@ from migration.contracts.workers import (
     AutoscalerHoldInputs,
     GroupNoteInputs,
     GroupNoteResult,
+    RolledGroup,
+    RollInputs,
     Size,
     WorkerGuardInputs,
     WorkerScaleInputs,
+    drain_rules,
 )
-from migration.names import physical_name
-from migration.settings.model import Pool
-from providers.operations import AutoscalerHold, GroupNote, WorkerGuard, WorkerScale
+from migration.settings.groups import pool_group
+from migration.settings.model import ManagedSide, Pool
+from migration.workers.wanted import wanted_group
+from providers.operations import AutoscalerHold, GroupNote, Roll, WorkerGuard, WorkerScale
 
 # Whoever scales a group owns these from then on: the autoscaler, the hold, the scale operation.
 SCALED_ELSEWHERE = ["minSize", "maxSize", "desiredCapacity", "suspendedProcesses"]
@@ -43,7 +47,8 @@ class NewWorkersArgs(Args):
 class NewWorkers(Component):
     """The pools' groups on the new side, and the hold that keeps sizes still while pods move.
 
-    Before the workers' stage there are none; then only what the old groups had is given back, on a way back.
+    Before the workers' stage there are none; then only what the old groups had is given back, on a way back. When the
+    migration is over nothing is held any more: what the side's keys change is rolled out, node by node.
     """
 
     def __init__(self, name: str, args: NewWorkersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -52,24 +57,83 @@ class NewWorkers(Component):
         self._old = old
         pools = settings.configuration.pools
         self.note: pulumi.Output[GroupNoteResult] | None = None
+        self.hold: AutoscalerHold | None = None
         if not settings.stage.workers.on_new:
             self.hold = self._hold({}, [])
             return
+        side = settings.new
+        assert isinstance(side, ManagedSide)
         note = GroupNote(
             f"{old.name}-worker-groups",
-            GroupNoteInputs(**common, side=old.name, groups={pool.name: pool.group for pool in pools}),
+            GroupNoteInputs(
+                **common,
+                side=old.name,
+                groups={pool.name: pool.group for pool in pools},
+                optional=tuple(pool.name for pool in pools if side.pool(pool.name).own_source),
+            ),
             self.at_once(),
         )
         self.note = note.outcome
-        groups = [self._group(pool, new, note.outcome) for pool in pools]
-        names = {pool.name: physical_name(pool.group, "", new.suffix) for pool in pools}
-        sizes = note.outcome.apply(lambda seen: {names[pool.name]: seen.groups[pool.name].size() for pool in pools})
-        self.hold = self._hold(sizes, groups)
+        templates: list[aws.ec2.LaunchTemplate] = []
+        groups = [self._group(pool, side, new, note.outcome, templates) for pool in pools]
+        names = {pool.name: pool_group(side, pool) for pool in pools}
+        guarded: Sequence[pulumi.Resource] = groups
+        if settings.stage.finished:
+            # The old groups are gone, and so is what was held, tainted and drained; new versions are rolled out.
+            guarded = [self._roll(side, new, templates, groups)]
+        else:
+            sizes = note.outcome.apply(
+                refusing(
+                    lambda seen: {
+                        names[pool.name]: wanted_group(seen.groups, pool, side, new.name).size() for pool in pools
+                    }
+                )
+            )
+            self.hold = self._hold(sizes, groups)
         WorkerGuard(
             f"{new.name}-workers-guard",
             WorkerGuardInputs(**common, side=new.name, groups=tuple(names.values())),
-            self.child(after=groups),
+            self.child(after=guarded),
         )
+
+    def _roll(
+        self,
+        side: ManagedSide,
+        new: SideView,
+        templates: Sequence[aws.ec2.LaunchTemplate],
+        groups: Sequence[pulumi.Resource],
+    ) -> Roll:
+        """After the groups have their versions, and before the guard lets one go that isn't wanted any more."""
+        c = self._scope.settings.configuration
+        common = self._scope.common(c.drain.timeout_seconds)
+        inputs = pulumi.Output.all(
+            vpc=new.vpc_id,
+            targets=pulumi.Output.all(*new.balancer("ingress").target_groups),
+            templates=pulumi.Output.all(*(one.id for one in templates)),
+            versions=pulumi.Output.all(*(one.latest_version for one in templates)),
+        ).apply(
+            lambda known: RollInputs(
+                **common,
+                side=new.name,
+                groups=tuple(
+                    RolledGroup(
+                        pool=pool.name,
+                        group=pool_group(side, pool),
+                        template=template,
+                        version=str(int(version)),
+                        retiring=side.pool(pool.name).retiring,
+                    )
+                    for pool, template, version in zip(c.pools, known["templates"], known["versions"], strict=True)
+                ),
+                surge=c.limits.roll_surge,
+                target_groups=tuple(known["targets"]),
+                vpc_id=known["vpc"],
+                rules=drain_rules(c),
+                join_seconds=c.limits.join_seconds,
+                allowed=self._scope.settled,
+            )
+        )
+        return Roll(f"{new.name}-roll", inputs, self.child(after=groups))
 
     def _hold(self, sizes: pulumi.Input[dict[str, Size]], groups: Sequence[pulumi.Resource]) -> AutoscalerHold:
         settings, old, common = self._scope.settings, self._old, self._scope.common()
@@ -86,12 +150,19 @@ class NewWorkers(Component):
             self.child(after=groups),
         )
 
-    def _group(self, pool: Pool, new: SideView, note: pulumi.Output[GroupNoteResult]) -> aws.autoscaling.Group:
+    def _group(
+        self,
+        pool: Pool,
+        side: ManagedSide,
+        new: SideView,
+        note: pulumi.Output[GroupNoteResult],
+        templates: list[aws.ec2.LaunchTemplate],
+    ) -> aws.autoscaling.Group:
         assert new.nodes_group is not None
         logical = f"{new.name}-{pool.name}"
-        name = physical_name(pool.group, "", new.suffix)
+        name = pool_group(side, pool)
         own = self._scope.tags(new.name, "node", pool=pool.name)
-        original = note.apply(lambda seen: seen.groups[pool.name])
+        original = note.apply(refusing(lambda seen: wanted_group(seen.groups, pool, side, new.name)))
         template = copied_template(
             logical,
             name=name,
@@ -102,6 +173,7 @@ class NewWorkers(Component):
             imdsv2=self._scope.settings.configuration.hardening.imdsv2,
             opts=self.child(),
         )
+        templates.append(template)
         return aws.autoscaling.Group(
             logical,
             name=name,

@@ -12,7 +12,7 @@ from components.base import Args, Component
 from components.ingress import IngressTraffic, IngressTrafficArgs
 from components.side_view import SideView
 from migration.contracts.gates import ended_groups, worker_groups
-from migration.contracts.workers import DrainInputs, DrainRules, TaintInputs
+from migration.contracts.workers import DrainInputs, TaintInputs, drain_rules
 from providers.operations import Drain, IngressPolicy, Taint
 
 TIERS: tuple[Literal["ingress", "rest"], ...] = ("ingress", "rest")
@@ -91,25 +91,6 @@ class Workloads(Component):
         after: Sequence[pulumi.Resource],
     ) -> Drain:
         c = self._scope.settings.configuration
-        rules = DrainRules(
-            ingress_namespace=c.ingress.namespace,
-            ingress_service=c.ingress.service,
-            ingress_selector=c.drain.ingress_selector,
-            unprotected_max_unavailable=c.drain.unprotected_max_unavailable,
-            empty_dir=c.drain.empty_dir,
-            bare_pods=c.drain.bare_pods,
-            max_evictions_per_second=c.drain.max_evictions_per_second,
-            rescan_seconds=c.drain.rescan_seconds,
-            stall_seconds=c.drain.stall_seconds,
-            concurrency=c.drain.concurrency,
-            host_path=c.drain.host_path,
-            local_volumes=c.drain.local_volumes,
-            jobs=c.drain.jobs,
-            finished_pods=c.drain.finished_pods,
-            require_room=c.drain.require_room,
-            pending_seconds=c.drain.pending_seconds,
-            max_unplaced_pods=c.drain.max_unplaced_pods,
-        )
         common = self._scope.common(c.drain.timeout_seconds)
         inputs = pulumi.Output.from_input(side.vpc_id).apply(
             lambda vpc: DrainInputs(
@@ -119,7 +100,7 @@ class Workloads(Component):
                 side=side.name,
                 groups=worker_groups(self._scope.settings, side.name),
                 vpc_id=vpc,
-                rules=rules,
+                rules=drain_rules(c),
                 join_seconds=c.limits.join_seconds,
                 ended=self._may_be_gone(side),
                 returning=self._scope.returning,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migration.contracts.gates import GateInputs, GateResult
-from migration.contracts.members import MemberSwapInputs, MemberSwapResult
+from migration.contracts.members import MemberRollInputs, MemberRollResult, MemberSwapInputs, MemberSwapResult
 from migration.contracts.record import StackGuardInputs, StackGuardResult, StageRecordInputs, StageRecordResult
 from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.contracts.traffic import (
@@ -21,6 +21,8 @@ from migration.contracts.workers import (
     DrainResult,
     GroupNoteInputs,
     GroupNoteResult,
+    RollInputs,
+    RollResult,
     TaintInputs,
     TaintResult,
     WorkerGuardInputs,
@@ -88,6 +90,18 @@ class _DrainProvider(OperationProvider[DrainInputs, DrainResult]):
 class _ScaleProvider(OperationProvider[WorkerScaleInputs, WorkerScaleResult]):
     inputs_type, result_type = WorkerScaleInputs, WorkerScaleResult
     operation = "scale"
+    leased = True
+
+
+class _RollProvider(OperationProvider[RollInputs, RollResult]):
+    inputs_type, result_type = RollInputs, RollResult
+    operation = "roll"
+    leased = True
+
+
+class _MemberRollProvider(OperationProvider[MemberRollInputs, MemberRollResult]):
+    inputs_type, result_type = MemberRollInputs, MemberRollResult
+    operation = "member_roll"
     leased = True
 
 
@@ -175,6 +189,18 @@ class WorkerScale(OperationResource[WorkerScaleInputs, WorkerScaleResult], modul
     """The old groups at zero, or back at their recorded sizes."""
 
     provider_class = _ScaleProvider
+
+
+class Roll(OperationResource[RollInputs, RollResult], module="migration", name="Roll"):
+    """Nodes of a settled side replaced by ones of their group's version: new ones first, old ones drained."""
+
+    provider_class = _RollProvider
+
+
+class MemberRoll(OperationResource[MemberRollInputs, MemberRollResult], module="migration", name="MemberRoll"):
+    """Machines of a settled side's members replaced by ones of their group's version, one at a time."""
+
+    provider_class = _MemberRollProvider
 
 
 class ApiTargets(OperationResource[ApiTargetsInputs, ApiTargetsResult], module="migration", name="ApiTargets"):

@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     )
     back.add_argument("--again", action="store_true", help="also those that were ok with this very program")
     back.add_argument("--short", action="store_true", help="neither previews nor second ups; rows in a file of its own")
+    commands.add_parser(
+        "living", help="the whole migration, then an image rolled out and a pool renamed, with a report"
+    )
     sabotage = commands.add_parser("sabotage", help="break one thing at a time and see the proof say so")
     sabotage.add_argument("--only", default="", help="names of breaks, with commas between")
     return top
@@ -48,6 +51,10 @@ def main(argv: list[str] | None = None) -> int:
                 return lab_with_stack(say)
             case "rehearse":
                 return _rehearse(parse_stages(options.stages))
+            case "living":
+                from rehearsal import living
+
+                return living.run(say)
             case "back":
                 from rehearsal import back
 

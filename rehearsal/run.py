@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.addresses import REGION
@@ -29,6 +29,7 @@ class Rehearsal(Driver):
     last: int
     idle_s: float = IDLE_S
     leftovers: list[str] | None = None
+    drained: Drain = field(default_factory=Drain)
 
     def go(self) -> Report:
         """Rehearse and return the report; it is written whatever happens, and says what did."""
@@ -38,6 +39,8 @@ class Rehearsal(Driver):
             self.rest(watch, self.idle_s)
             for number in range(self.last + 1):
                 self.move(number, watch)
+                if number == emptied().number:
+                    self.drained = self._drain(number)
             self.leftovers = self.look_for_leftovers()
         except EngineError as error:
             self.errors.append(str(error))
@@ -82,19 +85,17 @@ class Rehearsal(Driver):
             versions=self.versions(),
             seconds=time.monotonic() - self.began,
             stages=tuple(self.stages),
-            drain=self._drain(),
+            drain=Drain() if self.errors else self.drained,
             leftovers=None if self.leftovers is None else tuple(self.leftovers),
             errors=tuple(self.errors),
         )
         return build(summary, parts)
 
-    def _drain(self) -> Drain:
-        """Both tiers' drains, added up, as their resources' outputs have them."""
-        if len(self.stages) <= emptied().number or self.errors:
-            return Drain()
+    def _drain(self, stage: int) -> Drain:
+        """Both tiers' drains, added up, as their resources' outputs have them; once it is over they leave the stack."""
         return _added_up(
             DrainResult.model_validate(resource["outputs"]["result"])
-            for resource in self.engine.resources(f"stage-{self.last}")
+            for resource in self.engine.resources(f"stage-{stage}")
             if resource["type"].endswith(":Drain")
         )
 

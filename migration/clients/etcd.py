@@ -29,6 +29,8 @@ HASH_BYTES = 32
 MEMBERS, STATUS, ALARMS = "cluster/member/list", "maintenance/status", "maintenance/alarm"
 SNAPSHOT = "maintenance/snapshot"
 READS = frozenset({MEMBERS, STATUS, ALARMS})
+# Hands leadership over: neither data nor members change.
+TRANSFER = "maintenance/transfer-leadership"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +223,7 @@ class Etcd:
 
     def transfer_leadership(self, leader_endpoint: str, member: str) -> None:
         """Ask the leader to hand over to `member`; only the leader itself takes this, and never for a learner."""
-        self.call(leader_endpoint, "maintenance/transfer-leadership", {"targetID": member})
+        self.call(leader_endpoint, TRANSFER, {"targetID": member})
 
     def snapshot(self, path: Path) -> Snapshot:
         """Stream a snapshot into `path` (0600), read it back, and compare the hash etcd put at its end."""

@@ -6,7 +6,7 @@ resources, since those wait for the gate. Such a side is found by its tags when 
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field
 
@@ -15,6 +15,7 @@ from migration.contracts.members import EtcdAccess, MemberPair, OldMember, membe
 from migration.dns.wanted import weights_at
 from migration.names import physical_name
 from migration.settings import Settings
+from migration.settings.groups import pool_group
 from migration.settings.model import AcceptedFlows, Name, ReferencedSide, Retired
 from migration.stages.table import Stage, stage
 
@@ -66,7 +67,7 @@ def _sides(s: Settings) -> tuple[SideRef, SideRef]:
 def worker_groups(s: Settings, side: str) -> tuple[str, ...]:
     """Names of a side's worker groups, pool by pool."""
     c = s.configuration
-    return tuple(physical_name(pool.group, "", c.sides[side].suffix) for pool in c.pools)
+    return tuple(pool_group(c.sides[side], pool) for pool in c.pools)
 
 
 def member_groups(s: Settings, side: str) -> tuple[str, ...]:
@@ -545,7 +546,8 @@ class GateInputs(Inputs):
     """The checks around a stage's changes, each with what it reads.
 
     `unsettled`: the stage was begun and isn't reached. As long as that is so every `up` asks again: what held days ago,
-    before an attempt that failed, says nothing of today.
+    before an attempt that failed, says nothing of today. Once the migration is over nothing is asked any more, whatever
+    the configuration changes of what would be looked at.
     """
 
     shown: ClassVar[str] = "checks"
@@ -559,6 +561,13 @@ class GateInputs(Inputs):
     def again(self) -> bool:
         """While the stage isn't reached."""
         return self.unsettled
+
+    def wanted_part(self) -> dict[str, Any]:
+        """As of all inputs; of a migration that is over, only that it is."""
+        wanted = super().wanted_part()
+        if stage(self.stage).finished:
+            del wanted["questions"]
+        return wanted
 
     @property
     def label(self) -> str:

@@ -128,3 +128,57 @@ class MemberSwapResult(Result):
     members: tuple[str, ...] = ()
     leader_changes: int = 0
     snapshot: SnapshotTaken | None = None
+
+
+class RolledMember(Contract):
+    """A member with the launch template (id) and version that its machine shall be of."""
+
+    name: str
+    group: str
+    template: str
+    version: str
+
+
+class MemberRollInputs(Inputs):
+    """Members of a side whose machines shall be of their group's version, replaced one at a time; etcd's list stays.
+
+    `target_groups` are ARNs: of the API's instances, which the groups feed, and by address. `allowed`: whether this is
+    the time; otherwise it only looks and says what it would replace.
+    """
+
+    shown: ClassVar[str] = "members"
+
+    side: Manner[str]
+    members: Wanted[tuple[RolledMember, ...]]
+    etcd: Manner[EtcdAccess]
+    peer_port: Manner[int]
+    api_port: Manner[int]
+    instances_group: Manner[str]
+    addresses_group: Manner[str]
+    allowed: Manner[bool] = True
+
+    @property
+    def label(self) -> str:
+        """The side."""
+        return self.side
+
+    def say(self) -> str:
+        """What all members' machines shall be of."""
+        names = ", ".join(one.name if one.version == "1" else f"{one.name} {one.version}" for one in self.members)
+        return f"members of {self.side}, each of its template's version: {names}"
+
+
+class MemberRollNote(Contract):
+    """What is kept on a member's group while its machine is replaced, as a tag: the ids of both."""
+
+    member: str
+    machine: str
+
+
+class MemberRollResult(Result):
+    """Members whose machines the last run replaced, and machines that are still of another version."""
+
+    rolled: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    snapshot: str = ""
+    seconds: float = 0.0

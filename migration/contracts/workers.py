@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted
+from migration.settings.model import Configuration
 
 # Seconds; for inputs that an earlier version wrote into a stack's state.
 JOIN_SECONDS = 120
@@ -111,12 +112,16 @@ class Group(GroupSize):
 
 
 class GroupNoteInputs(Inputs):
-    """Auto Scaling groups to look at, by a key that stays; `side` is whose they are."""
+    """Auto Scaling groups to look at, by a key that stays; `side` is whose they are.
+
+    `optional` are keys that something else is known to make a group from, so that theirs needn't exist.
+    """
 
     shown: ClassVar[str] = "groups"
 
     side: Manner[str]
     groups: Wanted[dict[str, str]]
+    optional: Manner[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
@@ -232,6 +237,29 @@ class DrainRules(Contract):
     max_unplaced_pods: int = 25
 
 
+def drain_rules(c: Configuration) -> DrainRules:
+    """What a configuration says of how pods are moved."""
+    return DrainRules(
+        ingress_namespace=c.ingress.namespace,
+        ingress_service=c.ingress.service,
+        ingress_selector=c.drain.ingress_selector,
+        unprotected_max_unavailable=c.drain.unprotected_max_unavailable,
+        empty_dir=c.drain.empty_dir,
+        bare_pods=c.drain.bare_pods,
+        max_evictions_per_second=c.drain.max_evictions_per_second,
+        rescan_seconds=c.drain.rescan_seconds,
+        stall_seconds=c.drain.stall_seconds,
+        concurrency=c.drain.concurrency,
+        host_path=c.drain.host_path,
+        local_volumes=c.drain.local_volumes,
+        jobs=c.drain.jobs,
+        finished_pods=c.drain.finished_pods,
+        require_room=c.drain.require_room,
+        pending_seconds=c.drain.pending_seconds,
+        max_unplaced_pods=c.drain.max_unplaced_pods,
+    )
+
+
 class DrainInputs(Undoing):
     """Which pods leave the nodes of which groups; `present` takes the cordon back. `vpc_id` stands in the log.
 
@@ -339,3 +367,74 @@ class WorkerScaleResult(Result):
     wanted: Literal["zero", "recorded", "complete"]
     groups: dict[str, int]
     ended: int
+
+
+class RolledGroup(Contract):
+    """A pool's group with the launch template (id) and version that all of its machines shall be of.
+
+    `retiring`: it takes no new pods; those there are drained at once (``drain``), or left to go by themselves.
+    """
+
+    pool: str
+    group: str
+    template: str
+    version: str
+    retiring: Literal["drain", "leave"] | None = None
+
+
+class RollInputs(Inputs):
+    """Worker groups of a side whose machines shall all be of their group's version, and nothing else of that side.
+
+    `surge`: how many nodes, or which share of them, are replaced at once. `target_groups` (ARNs) are those that the
+    nodes serve. `vpc_id` and `rules` are as the drain's. `allowed`: whether this is the time; otherwise it only looks
+    and says what it would replace.
+    """
+
+    shown: ClassVar[str] = "nodes"
+
+    side: Manner[str]
+    groups: Wanted[tuple[RolledGroup, ...]]
+    surge: Manner[str]
+    target_groups: Manner[tuple[str, ...]]
+    vpc_id: Manner[str]
+    rules: Manner[DrainRules]
+    join_seconds: Manner[int] = JOIN_SECONDS
+    allowed: Manner[bool] = True
+
+    @property
+    def label(self) -> str:
+        """The side."""
+        return self.side
+
+    def say(self) -> str:
+        """What all nodes shall be of."""
+        said = f"nodes of {self.side}: {len(self.groups)} groups, each of its template's version"
+        retiring = [f"{one.pool} retiring ({one.retiring})" for one in self.groups if one.retiring]
+        versions = ", ".join(f"{one.pool} {one.version}" for one in self.groups if one.version != "1")
+        return "; ".join([said, *([versions] if versions else []), *retiring])
+
+
+class RollNote(Contract):
+    """What a group had before a roll touched it, kept on the group as a tag until it is given back.
+
+    `suspended` are those of the processes that a roll suspends which were so before.
+    """
+
+    min: int
+    max: int
+    desired: int
+    suspended: tuple[str, ...] = ()
+
+
+class RollResult(Result):
+    """`groups`: each pool's group now. What the last run did: nodes replaced or emptied, evictions, seconds.
+
+    `left`: instances that are still of another version, since this wasn't the time.
+    """
+
+    groups: dict[str, str]
+    nodes: int = 0
+    evictions: int = 0
+    restarts: int = 0
+    seconds: float = 0.0
+    left: tuple[str, ...] = ()

@@ -13,6 +13,8 @@ from migration.runtime.deadline import Deadline, Retryable
 
 # Marks nodes that this program cordoned, so that the way back leaves those alone that somebody else did.
 CORDONED = "migration/cordoned"
+# On nodes that are replaced soon: pods that are moved go to new ones where they can, and so aren't moved twice.
+AVOIDED = {"key": "migration/replaced-soon", "value": "true", "effect": "PreferNoSchedule"}
 # What may happen to a node of the side; a merge patch each, made from the node as it was just read.
 Change = Callable[[Document], dict[str, Any] | None]
 
@@ -78,6 +80,19 @@ def uncordoned(node: Document) -> dict[str, Any] | None:
     if CORDONED not in mapping(node, "metadata", "annotations"):
         return None
     return {"spec": {"unschedulable": None}, "metadata": {"annotations": {CORDONED: None}}}
+
+
+def avoided(node: Document) -> dict[str, Any] | None:
+    """The patch by which pods prefer other nodes to this one, which goes soon; None when that is so."""
+    taints = listed(node, "spec", "taints")
+    return None if AVOIDED in taints else {"spec": {"taints": [*taints, AVOIDED]}}
+
+
+def unavoided(node: Document) -> dict[str, Any] | None:
+    """The patch that takes that back, and the other taint with it; None when neither is there."""
+    taints = listed(node, "spec", "taints")
+    left = [taint for taint in taints if taint != AVOIDED and not _is_ours(taint)]
+    return {"spec": {"taints": left}} if len(left) != len(taints) else None
 
 
 def _is_ours(taint: Document) -> bool:

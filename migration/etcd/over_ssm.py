@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from migration.clients.etcd import READS, STATUS
+from migration.clients.etcd import READS, STATUS, TRANSFER
 from migration.etcd.machine import shell
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 
@@ -46,6 +46,37 @@ try:
 except OSError as error:
     print(json.dumps({"status": 0, "text": repr(error), "seconds": 0}))
 """
+# Streams a snapshot into a file on the machine and compares the hash that etcd put at its end; the newest are kept.
+_SNAPSHOT = """
+import base64, glob, hashlib, http.client, json, os, ssl, sys
+host, port, path, kept = json.loads(sys.argv[1])
+trust = ssl.create_default_context(cafile="/etc/kubernetes/pki/etcd/ca.crt")
+pair = "/etc/kubernetes/pki/apiserver-etcd-client"
+trust.load_cert_chain(pair + ".crt", pair + ".key")
+connection = http.client.HTTPSConnection(host, port, context=trust, timeout=60)
+connection.request("POST", "/v3/maintenance/snapshot", body="{}")
+answer = connection.getresponse()
+if answer.status != 200:
+    sys.exit("etcd says " + answer.read(200).decode(errors="replace"))
+os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as sink:
+    for line in answer:
+        if line.strip():
+            sink.write(base64.b64decode(json.loads(line)["result"].get("blob", "")))
+    sink.flush()
+    os.fsync(sink.fileno())
+size, digest = os.path.getsize(path) - 32, hashlib.sha256()
+with open(path, "rb") as source:
+    while source.tell() < size:
+        digest.update(source.read(min(1 << 20, size - source.tell())))
+    if size <= 0 or digest.digest() != source.read(32):
+        sys.exit("the snapshot is torn")
+for old in sorted(glob.glob(os.path.dirname(path) + "/*.db"), key=os.path.getmtime)[:-kept]:
+    os.unlink(old)
+print(f"{size} bytes, SHA-256 {digest.hexdigest()}")
+"""
+# How many snapshots stay on a machine.
+KEPT = 3
 # Requests on one connection for a round trip.
 _TIMES = 6
 
@@ -69,7 +100,7 @@ class _Answer(msgspec.Struct):
 
 
 class OverSsm:
-    """The `Transport` through machines: `machines` is instance id by address. Takes reading calls only."""
+    """The `Transport` through machines: `machines` is instance id by address. Takes reading calls, and hands over."""
 
     def __init__(self, aws: Aws, machines: Mapping[str, str], *, deadline: Deadline, alive: Callable[[], None]) -> None:
         self._aws = aws
@@ -81,8 +112,8 @@ class OverSsm:
         """Nothing is held open."""
 
     def post(self, endpoint: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """As `Transport.post`; raises `Permanent` for a call that changes something."""
-        if path not in READS:
+        """As `Transport.post`; raises `Permanent` for a call that changes data or members."""
+        if path not in READS | {TRANSFER}:
             raise Permanent(f"{path} changes etcd, and that needs migration:etcd.access direct")
         asked = _Request(method="POST", path=f"/v3/{path}", body=dict(body))
         return json.loads(self._ask(self._nearest(endpoint), endpoint, asked).text)
@@ -96,6 +127,19 @@ class OverSsm:
         """Seconds of one small request from a member's machine (an instance id) to another member's endpoint."""
         asked = _Request(method="POST", path=f"/v3/{STATUS}", body={}, times=_TIMES)
         return self._ask(machine, endpoint, asked).seconds
+
+    def keep_snapshot(self, machine: str, endpoint: str, path: str) -> str:
+        """A snapshot of the member at `endpoint`, kept on a machine (an instance id) at `path`, read back there.
+
+        Its size in bytes and its SHA-256, as a sentence. Raises `Retryable` where it can't be had, or is torn.
+        """
+        url = urlsplit(endpoint)
+        question = json.dumps([url.hostname, url.port, path, KEPT])
+        command = f"python3 - {shlex.quote(question)} <<'END'{_SNAPSHOT}END"
+        try:
+            return shell(self._aws, machine, command, self._deadline, self._alive).strip().splitlines()[-1]
+        except (Permanent, IndexError) as error:
+            raise Retryable(f"no snapshot could be kept on {machine}: {error}") from error
 
     def _nearest(self, endpoint: str) -> str:
         """The member's own machine if it is known, or any other: members reach each other."""

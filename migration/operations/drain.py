@@ -11,7 +11,7 @@ from migration.contracts.workers import DrainInputs, DrainResult
 from migration.drain.bound import Bound, lower_bound
 from migration.drain.cluster import Cluster
 from migration.drain.executor import Drainer, Pace, Tally
-from migration.drain.nodes import Change, change_nodes, cordoned, uncordoned
+from migration.drain.nodes import Change, change_nodes, cordoned, name_of, uncordoned
 from migration.drain.plan import Rules, plan_drain
 from migration.drain.room import room_for
 from migration.runtime.context import Context
@@ -32,14 +32,30 @@ def run(inputs: DrainInputs, previous: DrainResult | None, context: Context) -> 
     fleet = joined(context, inputs.groups, join_seconds=inputs.join_seconds, ended=inputs.ended, every=drained)
     nodes, tally, bound = fleet.nodes, Tally(), None
     if drained and nodes:
-        cluster = Cluster(context.clients.kubernetes, fleet.names, context.deadline.clock)
-        rules = rules_of(inputs, context)
-        bound = _look_first(cluster, rules, inputs, context)
-        _cordon(nodes, cordoned, "cordoned and tainted", context)
-        tally = _drain(cluster, rules, inputs, context)
+        tally, bound = empty(nodes, inputs, context)
     elif not drained:
         _cordon(nodes, uncordoned, "uncordoned", context)
     return _result(inputs, began, context, nodes=len(nodes), tally=tally, bound=bound)
+
+
+def empty(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> tuple[Tally, Bound]:
+    """Cordon these nodes and drain them of the tier; what was done, and the least that it takes.
+
+    Raises `Permanent` before anything is changed where there is no room, afterwards naming every blocked pod.
+    """
+    cluster, rules = _cluster(nodes, context), rules_of(inputs, context)
+    bound = _look_first(cluster, rules, inputs, context)
+    _cordon(nodes, cordoned, "cordoned and tainted", context)
+    return _drain(cluster, rules, inputs, context), bound
+
+
+def room(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> Bound:
+    """Only look whether what is on these nodes finds room elsewhere; raises `Permanent` where it doesn't."""
+    return _look_first(_cluster(nodes, context), rules_of(inputs, context), inputs, context)
+
+
+def _cluster(nodes: Sequence[Document], context: Context) -> Cluster:
+    return Cluster(context.clients.kubernetes, frozenset(map(name_of, nodes)), context.deadline.clock)
 
 
 def _result(

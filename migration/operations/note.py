@@ -11,16 +11,23 @@ from migration.workers.snapshot import describe
 def run(inputs: GroupNoteInputs, previous: GroupNoteResult | None, context: Context) -> GroupNoteResult:
     """Look at the groups that aren't known yet; nothing is changed.
 
-    What an earlier run saw is kept as it was then: afterwards the autoscaler and this program change the groups.
+    What an earlier run saw is kept as it was then: afterwards the autoscaler and this program change the groups, and a
+    migration deletes them. Raises `Permanent` for a group that isn't there and of which nothing was ever known, unless
+    its copy can be made from something else.
     """
     known = dict(previous.groups) if previous else {}
     new = {key: name for key, name in inputs.groups.items() if key not in known}
     described = context.clients.aws.groups(new.values())
-    missing = sorted(name for name in new.values() if name not in described)
+    missing = {key: name for key, name in new.items() if name not in described and key not in inputs.optional}
     if missing:
-        raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist; correct migration:pools and members")
-    for key, name in new.items():
+        raise Permanent(
+            f"Auto Scaling groups {', '.join(sorted(missing.values()))} don't exist; correct migration:pools and "
+            f"members. A pool that is added after a migration ({', '.join(sorted(missing))}) has no group to copy: "
+            f"give it `like`, or `image` and `instanceType`, under migration:sides.<side>.pools"
+        )
+    there = {key: name for key, name in new.items() if name in described}
+    for key, name in there.items():
         known[key] = describe(context.clients.aws, described[name])
-    if new:
-        context.log(f"noted {len(new)} groups, {sum(known[key].desired for key in new)} instances wanted")
-    return GroupNoteResult(groups={key: known[key] for key in inputs.groups})
+    if there:
+        context.log(f"noted {len(there)} groups, {sum(known[key].desired for key in there)} instances wanted")
+    return GroupNoteResult(groups={key: known[key] for key in inputs.groups if key in known})

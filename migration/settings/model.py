@@ -106,8 +106,75 @@ class ReferencedSide(Model):
     load_balancers: ReferencedBalancers
 
 
+class DiskKeys(Model):
+    """A disk that shall be other than the copied one of that `device`, or one more. GiB, MiB/s; unsaid: as copied."""
+
+    device: str
+    size: Annotated[int, Field(ge=1)] | None = None
+    type: str | None = None
+    iops: Annotated[int, Field(ge=100)] | None = None
+    throughput: Annotated[int, Field(ge=125)] | None = None
+    kms_key_id: str | None = None
+
+
+class MachineKeys(Model):
+    """What machines are launched from, where it shall be other than what was copied. Unsaid: as copied.
+
+    `instance_types` is a list for the day on which groups take several; only one may be said now.
+    """
+
+    image: str | None = None
+    instance_type: str | None = None
+    instance_types: tuple[str, ...] = ()
+    key_name: str | None = None
+    instance_profile: str | None = None
+    disks: tuple[DiskKeys, ...] = ()
+
+    @property
+    def type_wanted(self) -> str | None:
+        """The instance type that is said, either way; None where none is."""
+        return self.instance_type or next(iter(self.instance_types), None)
+
+
+class MemberKeys(MachineKeys):
+    """What members of the control plane are launched from. Their user data is made from the copied one."""
+
+
+class MembersKeys(MemberKeys):
+    """The same for all members, and under `each` for one by name, which goes first."""
+
+    each: dict[str, MemberKeys] = Field(default_factory=dict)
+
+
+class PoolKeys(MachineKeys):
+    """One pool of a side: what it launches, and what its group begins with. Unsaid: as copied.
+
+    `user_data` is plain text, as the machine reads it. `min`, `max` and `desired` are sizes that the group begins with:
+    afterwards the autoscaler owns them. `like`: the pool whose defaults a pool has that was never copied. `group`: the
+    group's whole name, instead of the old one's with the side's suffix. `retiring`: no new pods come to it; those there
+    are drained at once, or left to go by themselves.
+    """
+
+    market: Literal["on-demand", "spot"] | None = None
+    user_data: Annotated[str | None, Field(repr=False)] = None
+    min: Annotated[int, Field(ge=0)] | None = None
+    max: Annotated[int, Field(ge=0)] | None = None
+    desired: Annotated[int, Field(ge=0)] | None = None
+    like: str | None = None
+    group: str | None = None
+    retiring: Literal["drain", "leave"] | None = None
+
+    @property
+    def own_source(self) -> bool:
+        """Whether it can be made without anything that was copied for it."""
+        return self.like is not None or (self.image is not None and self.type_wanted is not None)
+
+
 class ManagedSide(Model):
-    """A side this program makes. `zones` are availability zone names; `nat` is one gateway a zone, or none."""
+    """A side this program makes. `zones` are availability zone names; `nat` is one gateway a zone, or none.
+
+    `pools` and `members` say what machines are made of where that shall be other than what was copied.
+    """
 
     kind: Literal["managed"]
     cidr: Cidr
@@ -115,6 +182,18 @@ class ManagedSide(Model):
     zones: tuple[str, ...]
     nat: Literal["none", "per-zone"] = "none"
     subnet_prefix: Annotated[int, Field(ge=16, le=28)] = 20
+    pools: dict[str, PoolKeys] = Field(default_factory=dict)
+    members: MembersKeys = MembersKeys()
+
+    def pool(self, name: str) -> PoolKeys:
+        """What is said of a pool; nothing where it isn't named."""
+        return self.pools.get(name, PoolKeys())
+
+    def member(self, name: str) -> MemberKeys:
+        """What is said of a member: of all, with what is said of it alone on top."""
+        common = self.members.model_dump(exclude={"each"}, exclude_defaults=True)
+        own = self.members.each.get(name, MemberKeys()).model_dump(exclude_defaults=True)
+        return MemberKeys.model_validate({**common, **own})
 
 
 Side = Annotated[ReferencedSide | ManagedSide, Field(discriminator="kind")]
@@ -307,7 +386,10 @@ class Drain(Model):
 
 
 class Limits(Model):
-    """Bounds of waits, in seconds. `join_seconds`: how long a running instance is given to become a node."""
+    """Bounds of waits, in seconds. `join_seconds`: how long a running instance is given to become a node.
+
+    `roll_surge` is no time: how many nodes of a side, or which share of them, are replaced at once after a migration.
+    """
 
     gate_seconds: Annotated[int, Field(ge=1)] = 900
     swap_seconds: Annotated[int, Field(ge=1)] = 1800
@@ -316,6 +398,7 @@ class Limits(Model):
     deregistration_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
     health_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 10
     join_seconds: Annotated[int, Field(ge=1)] = 120
+    roll_surge: Share = "25%"
 
     def quiet_window(self, ttl: int) -> int:
         """Seconds without a new flow that count as quiet, for names of a TTL of `ttl` seconds."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from hashlib import sha256
+from typing import Any, cast
 
 from migration.runtime.deadline import Permanent
 from migration.settings.model import Configuration
@@ -45,7 +47,28 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
         found |= {f"etcd.{key}": data["etcd"][key] for key in ("clientPort", "peerPort")}
     if row.workers.on_new:
         found |= {f"pools[{one['name']}]": one for one in data["pools"]}
+        found |= {
+            f"sides.{name}.{key}": _told(data["sides"][name][key])
+            for name in (c.from_, c.to)
+            for key in ("pools", "members")
+            if _told(data["sides"][name].get(key))
+        }
+    if row.finished:
+        # The migration is over: what the side launches may change, and pools come, go and get other names.
+        found = {key: value for key, value in found.items() if not key.startswith("pools[")}
+        found = {key: value for key, value in found.items() if not re.fullmatch(r"sides\..*\.(pools|members)", key)}
     return Fixed(stage=row.number, values=found)
+
+
+def _told(value: Any) -> Any:
+    """What is said, without what isn't: the parameter has little room. User data is only told apart, never kept."""
+    if not isinstance(value, dict):
+        return value
+    said = cast(dict[str, Any], value)
+    if isinstance(text := said.get("userData"), str):
+        said = {**said, "userData": f"sha256:{sha256(text.encode()).hexdigest()[:16]}"}
+    told = {key: _told(item) for key, item in said.items()}
+    return {key: item for key, item in told.items() if item not in (None, {}, [])}
 
 
 def touched(before: Fixed, c: Configuration) -> list[str]:

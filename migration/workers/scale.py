@@ -168,7 +168,7 @@ def _served(wanted: Mapping[str, int], context: Context, *, join_seconds: int) -
             zones = ", ".join(described[first].get("AvailabilityZones", [])) or "zones that AWS doesn't say"
             listed = ", ".join(f"{count} of {name}" for name, count in list(short.items())[:5])
             reason = (
-                f"{sum(short.values())} instances are missing ({listed}; {first} is in {zones}){_why(aws, first)}; "
+                f"{sum(short.values())} instances are missing ({listed}; {first} is in {zones}){why(aws, first)}; "
                 f"nothing was drained"
             )
             raise Retryable(reason)
@@ -187,7 +187,7 @@ def _served(wanted: Mapping[str, int], context: Context, *, join_seconds: int) -
         ) from error
 
 
-def _why(aws: Aws, group: str) -> str:
+def why(aws: Aws, group: str) -> str:
     """What Auto Scaling says of the last launch that failed; empty where it says nothing."""
     found = aws.autoscaling.describe_scaling_activities(AutoScalingGroupName=group, MaxRecords=10)["Activities"]
     failed = [one.get("StatusMessage", "") for one in found if one.get("StatusCode") == "Failed"]

@@ -7,7 +7,7 @@ from functools import partial
 
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration
-from migration.settings.rules import machines, names, networks, retirement, sides, traffic, zones
+from migration.settings.rules import living, machines, names, networks, retirement, sides, traffic, zones
 
 Rule = Callable[[Configuration], Iterator[Problem]]
 
@@ -33,6 +33,11 @@ _RULES: tuple[Rule, ...] = (
     traffic.ports_fit,
     traffic.quiet_fits_its_gate,
     retirement.spares_what_stays,
+    living.name_what_is_there,
+    living.have_the_form_that_aws_takes,
+    living.sizes_fit,
+    living.groups_are_told_apart,
+    living.retiring_leaves_a_pool,
 )
 
 

@@ -8,6 +8,7 @@ from migration.names import balancer_name
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration
 from migration.settings.rules.common import new_groups, side_made_next, twice
+from migration.stages.table import stage
 
 ROLES = ("ingress", "api", "apimembers")
 
@@ -30,4 +31,6 @@ def spares_what_stays(c: Configuration) -> Iterator[Problem]:
             yield Problem("migration:retire", item.id, "also stands in migration:keep; leave it in one of the two")
         if _name(item.id) in staying:
             remedy = f"is {c.to}'s own; stage 8 would delete what the cluster runs on: take it out"
+            if c.stage is not None and stage(c.stage).finished:
+                remedy += " (the list has done its work: pulumi config rm migration:retire)"
             yield Problem("migration:retire", item.id, remedy)
