@@ -86,9 +86,13 @@ class Component(pulumi.ComponentResource):
         """Options of a child: this parent, the scope's predecessors and `after`, and whatever `extra` says."""
         return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.after, *after], **extra)
 
-    def at_once(self) -> pulumi.ResourceOptions:
-        """Options of a child that waits for the gate before the stage and for nothing else."""
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.gate])
+    def at_once(self, *, once: str | None = None) -> pulumi.ResourceOptions:
+        """Options of a child that waits for the gate before the stage and for nothing else.
+
+        `once`: what earlier versions called it.
+        """
+        aliases = [pulumi.Alias(name=once)] if once else []
+        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.gate], aliases=aliases)
 
     def inside(self) -> pulumi.ResourceOptions:
         """Options of a component that is part of this one."""

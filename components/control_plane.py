@@ -1,4 +1,4 @@
-"""The control plane's new members: they boot side by side, and are swapped in one by one."""
+"""The control plane's members on a side made here: they boot side by side, and are swapped in one by one."""
 
 from __future__ import annotations
 
@@ -31,41 +31,50 @@ from providers.operations import GroupNote, MemberRoll, MemberSwap
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewMembersArgs(Args):
-    """Both sides, and the new one's load balancers."""
+class ManagedMembersArgs(Args):
+    """A side that this program makes, its configuration and its load balancers.
 
-    old: SideView
-    new: SideView
+    `old`: the side that it is copied from, while that is so; None for a side that the members are on, or leave.
+    """
+
+    side: ManagedSide
+    view: SideView
     balancers: SideLoadBalancers
+    old: SideView | None
 
 
-class NewMembers(Component):
+class ManagedMembers(Component):
     """Volume, launch template and a group of size 1 for each member, and the chain of swaps.
 
     No volume is ever shared between an old and a new member: two writers on one etcd volume corrupt it.
     """
 
-    def __init__(self, name: str, args: NewMembersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: ManagedMembersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("control_plane:Members", name, args, opts)
-        self._old, self._new, self._balancers = args.old, args.new, args.balancers
-        settings = args.scope.settings
+        self._side, self._new, self._balancers = args.side, args.view, args.balancers
+        settings, old = args.scope.settings, args.old
         members = settings.configuration.members
+        suffix = settings.configuration.sides[old.name].suffix if old is not None else ""
         note = GroupNote(
-            f"{args.old.name}-member-groups",
+            f"{args.view.name}-copied-members",
             GroupNoteInputs(
-                **args.scope.common(), side=args.old.name, groups={member.name: member.group for member in members}
+                **args.scope.common(),
+                side=old.name if old is not None else args.view.name,
+                groups={member.name: physical_name(member.group, "", suffix) for member in members},
             ),
-            self.at_once(),
+            self.at_once(once=f"{old.name}-member-groups" if old is not None else None),
         )
         self._note = note.outcome
         self._templates: list[aws.ec2.LaunchTemplate] = []
         after: Sequence[pulumi.Resource] = [self._member(member) for member in members]
+        if old is None:
+            return
         if settings.stage.finished:
             # All members were swapped; what did it leaves the stack, and new versions are rolled out.
             self._roll(after)
             return
         for position, pair in enumerate(member_pairs(settings)):
-            after = [self._swap(pair, moved=position < settings.moved_members, after=after)]
+            after = [self._swap(pair, old, moved=position < settings.moved_members, after=after)]
 
     def _member(self, member: Member) -> aws.autoscaling.Group:
         new, instances = self._new, self._balancers.api_instances
@@ -103,9 +112,7 @@ class NewMembers(Component):
                 raise Permanent(f"the launch template of {group.group} has no user data to make a new member's from")
             return clone_user_data(group.template.user_data.get_secret_value(), facts)
 
-        side = self._scope.settings.new
-        assert isinstance(side, ManagedSide)
-        keys, where = side.member(member.name), f"migration:sides.{new.name}.members"
+        keys, where = self._side.member(member.name), f"migration:sides.{new.name}.members"
 
         def wanted(seen: GroupNoteResult) -> Group:
             group = seen.groups[member.name]
@@ -168,8 +175,8 @@ class NewMembers(Component):
         )
         return MemberRoll(f"{new.name}-member-roll", inputs, self.child(after=after))
 
-    def _swap(self, pair: MemberPair, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
-        c, old = self._scope.settings.configuration, self._old
+    def _swap(self, pair: MemberPair, old: SideView, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
+        c = self._scope.settings.configuration
         common = self._scope.common(c.limits.swap_seconds)
         inputs = pulumi.Output.all(
             old=pulumi.Output.all(*old.balancer("api").target_groups), new=self._balancers.api_members.arn

@@ -41,10 +41,7 @@ class Names(Component):
     def __init__(self, name: str, args: NamesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dns:Names", name, args, opts)
         c, stage = args.scope.settings.configuration, args.scope.settings.stage
-        old = _balancers(args.old)
-        new = (
-            _balancers(args.new) if stage.shared.on_new else pulumi.Output.from_input(SideBalancers(side=args.new.name))
-        )
+        old, new = _balancers(args.old), _balancers(args.new)
         # However long the old answers live, they are waited out: that isn't a gate's time.
         longest = max((record.ttl for record in c.traffic.records), default=0)
         common = args.scope.common(c.limits.gate_seconds + longest)
@@ -57,7 +54,7 @@ class Names(Component):
                     **common,
                     form=form,
                     zone_id=c.traffic.zone_id,
-                    records=c.traffic.records,
+                    records=args.scope.settings.records,
                     ttl=c.traffic.ttl,
                     new_weight=weights.new,
                     old=both["old"],
@@ -95,6 +92,8 @@ class Names(Component):
 
 
 def _balancers(side: SideView) -> pulumi.Output[SideBalancers]:
+    if side.ingress is None:
+        return pulumi.Output.from_input(SideBalancers(side=side.name))
     names = pulumi.Output.all(ingress=side.balancer("ingress").dns_name, api=side.balancer("api").dns_name)
     return names.apply(lambda known: SideBalancers(side=side.name, ingress=known["ingress"], api=known["api"]))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 import pulumi
 import pulumi_aws as aws
@@ -21,13 +22,25 @@ from migration.names import balancer_name
 CHECK_PORT_OFFSET = 1
 
 
+class ApiServedBy(Enum):
+    """What the API's listener leads to."""
+
+    ADDRESSES = "addresses"
+    """Members of either side, by address."""
+    ADDRESSES_CHECKED = "addresses-checked"
+    """The same, while the side's own instances are looked at."""
+    INSTANCES = "instances"
+    """The side's own instances."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SideLoadBalancersArgs(Args):
-    """The side by name, its VPC, and its private subnets' ids by zone."""
+    """The side by name, its VPC, its private subnets' ids by zone, and what serves the API."""
 
     side: str
     vpc_id: pulumi.Input[str]
     subnets: Mapping[str, pulumi.Output[str]]
+    api: ApiServedBy
 
 
 class SideLoadBalancers(Component):
@@ -38,7 +51,6 @@ class SideLoadBalancers(Component):
         scope, c = args.scope, args.scope.settings.configuration
         name, vpc_id, subnets = args.side, args.vpc_id, args.subnets
         self._suffix = c.sides[name].suffix
-        stage = scope.settings.stage
         balancers = {
             role: aws.lb.LoadBalancer(
                 f"{name}-{role}",
@@ -57,25 +69,19 @@ class SideLoadBalancers(Component):
         # Before the clean-up the API's listener moves to the instances that the members' groups feed.
         instances = (
             self._target_group(name, "apimembers", vpc_id, c.api.port, "instance", preserve_client_ip="false")
-            if stage.control_plane.on_new
+            if args.api is not ApiServedBy.ADDRESSES
             else None
         )
         self._listener(name, "ingress", balancers["ingress"], c.ingress.listener_port, ingress)
-        served_by_instances = instances is not None and stage.finished
-        self._listener(
-            name,
-            "api",
-            balancers["api"],
-            c.api.port,
-            instances if instances and served_by_instances else members,
-        )
-        if instances and not served_by_instances:
+        serving = instances if instances and args.api is ApiServedBy.INSTANCES else members
+        self._listener(name, "api", balancers["api"], c.api.port, serving)
+        if instances and serving is members:
             # A target group without a listener isn't health-checked, and it is to be healthy before it serves.
             self._listener(name, "api-check", balancers["api"], c.api.port + CHECK_PORT_OFFSET, instances)
         self.api_members = members
         self.api_instances = instances
         self.ingress = self._view(balancers["ingress"], ingress)
-        self.api = self._view(balancers["api"], members)
+        self.api = self._view(balancers["api"], serving)
 
     @staticmethod
     def _view(balancer: aws.lb.LoadBalancer, group: aws.lb.TargetGroup) -> BalancerView:

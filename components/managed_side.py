@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 
 from components.base import Args, Component
-from components.load_balancers import SideLoadBalancers, SideLoadBalancersArgs
+from components.load_balancers import ApiServedBy, SideLoadBalancers, SideLoadBalancersArgs
 from components.network import SideNetwork, SideNetworkArgs
 from components.security_groups import SideSecurityGroups, SideSecurityGroupsArgs
 from components.side_view import SideView
@@ -16,12 +17,18 @@ from migration.settings.model import ManagedSide
 
 @dataclass(frozen=True, kw_only=True)
 class ManagedSideArgs(Args):
-    """The side by name and configuration; `shared`: whether security groups and balancers exist yet."""
+    """The side by name and configuration; `shared`: whether security groups and balancers exist yet.
+
+    `clients` and `targets`: ranges by name that may reach the side, and that it may reach, besides its own and the
+    connected networks. `api`: what serves the API.
+    """
 
     name: str
     side: ManagedSide
-    other_cidr: str
+    clients: Mapping[str, str]
+    targets: Mapping[str, str]
     shared: bool
+    api: ApiServedBy
 
 
 class ManagedSideComponent(Component):
@@ -42,13 +49,16 @@ class ManagedSideComponent(Component):
                     side=args.name,
                     vpc_id=network.vpc.id,
                     cidr=side.cidr,
-                    other_cidr=args.other_cidr,
+                    clients=args.clients,
+                    targets=args.targets,
                 ),
                 inside,
             )
             self.load_balancers = SideLoadBalancers(
                 f"{name}-load-balancers",
-                SideLoadBalancersArgs(scope=scope, side=args.name, vpc_id=network.vpc.id, subnets=subnets),
+                SideLoadBalancersArgs(
+                    scope=scope, side=args.name, vpc_id=network.vpc.id, subnets=subnets, api=args.api
+                ),
                 inside,
             )
         self.view = SideView(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,9 +11,9 @@ import pulumi
 from components.access import MemberAccess, MemberAccessArgs
 from components.base import Args, Component, Scope
 from components.cluster_objects import ClusterObjects
-from components.control_plane import NewMembers, NewMembersArgs
+from components.control_plane import ManagedMembers, ManagedMembersArgs
 from components.dns import ApiMembers, ApiMembersArgs, Names, NamesArgs
-from components.load_balancers import SideLoadBalancers
+from components.load_balancers import ApiServedBy, SideLoadBalancers
 from components.managed_side import ManagedSideArgs, ManagedSideComponent
 from components.network import (
     ConnectedNetwork,
@@ -25,8 +25,8 @@ from components.network import (
 )
 from components.order import Reduced
 from components.security_groups import CrossAccess, CrossAccessArgs, SwapAccess, SwapAccessArgs
-from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView
-from components.workers import NewWorkers, NewWorkersArgs, OldWorkers, OldWorkersArgs
+from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView, abandoned
+from components.workers import ManagedWorkers, ManagedWorkersArgs, OldWorkers, OldWorkersArgs
 from components.workloads import Workloads, WorkloadsArgs
 from migration.contracts.gates import GateInputs, questions
 from migration.contracts.record import StackGuardInputs, StageRecordInputs
@@ -60,17 +60,63 @@ class Migration(Component):
         self._guard([begin])
         self._before = self._gate("before", [begin])
         self.scope = replace(args.scope.following(self._before), gate=[self._before], settled=not args.unsettled)
-        c, old, new = self.settings.configuration, self.settings.old, self.settings.new
-        if not isinstance(old, ReferencedSide) or not isinstance(new, ManagedSide):
-            raise NotImplementedError(
-                "migrations from a side that this program made aren't there yet: sides.<from> must be a referenced one"
-            )
+        new = self.settings.new
+        assert isinstance(new, ManagedSide), "admission lets only a side that this program makes be the new one"
         self.steps.append(ClusterObjects("cluster-objects", Args(scope=self.scope), self._part()))
-        referenced = ReferencedSideArgs(scope=self.scope, name=c.from_, side=old)
-        self.old = ReferencedSideComponent(c.from_, referenced, self._part()).view
+        self.old = self._old_side()
         if not self.stage.starting:
             self._new_side(new)
         self._finish()
+
+    def _old_side(self) -> SideView:
+        """The side that is left: by reference, or as the migration before made it, to its last stage."""
+        name, side = self.settings.configuration.from_, self.settings.old
+        if isinstance(side, ReferencedSide):
+            referenced = ReferencedSideArgs(scope=self.scope, name=name, side=side)
+            return ReferencedSideComponent(name, referenced, self._part()).view
+        if self.stage.finished:
+            return abandoned(name, side)
+        new = self.settings.configuration.to
+        targets = {new: self.settings.new.cidr} if self.stage.shared.on_new else {}
+        component, view = self._network_of(
+            name, side, clients={}, targets=targets, shared=True, api=ApiServedBy.INSTANCES
+        )
+        assert component.load_balancers is not None
+        self.steps.append(MemberAccess(f"{name}-access", MemberAccessArgs(scope=self.scope, side=name), self._part()))
+        workers = ManagedWorkersArgs(scope=self.scope, side=side, view=view, old=None)
+        members = ManagedMembersArgs(
+            scope=self.scope, side=side, view=view, balancers=component.load_balancers, old=None
+        )
+        self.steps += [
+            ManagedWorkers(f"{name}-workers", workers, self._part()),
+            ManagedMembers(f"{name}-members", members, self._part()),
+        ]
+        return view
+
+    def _network_of(
+        self,
+        name: str,
+        side: ManagedSide,
+        *,
+        clients: Mapping[str, str],
+        targets: Mapping[str, str],
+        shared: bool,
+        api: ApiServedBy,
+    ) -> tuple[ManagedSideComponent, SideView]:
+        """A side made here, the zone's answers in it, and the networks it is connected to."""
+        c, scope = self.settings.configuration, self.scope
+        made = ManagedSideArgs(
+            scope=scope, name=name, side=side, clients=clients, targets=targets, shared=shared, api=api
+        )
+        component = ManagedSideComponent(name, made, self._part())
+        view = component.view
+        zone = ZoneVisibilityArgs(scope=scope, zone_id=c.traffic.zone_id, new=view)
+        self.steps += [component, ZoneVisibility(f"{name}-zone", zone, self._part())]
+        for network in c.connected_networks:
+            if network.vpc_id:
+                connected = ConnectedNetworkArgs(scope=scope, network=network, new=view)
+                self.steps.append(ConnectedNetwork(f"{name}-{network.name}-connected", connected, self._part()))
+        return component, view
 
     def _part(self, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
         """Options of a direct child; stacks of earlier versions have it at the root."""
@@ -79,30 +125,23 @@ class Migration(Component):
 
     def _new_side(self, side: ManagedSide) -> None:
         stage, c, scope, old = self.stage, self.settings.configuration, self.scope, self.old
-        component = ManagedSideComponent(
-            c.to,
-            ManagedSideArgs(scope=scope, name=c.to, side=side, other_cidr=old.cidr, shared=stage.shared.on_new),
-            self._part(),
-        )
-        new = component.view
-        zone = ZoneVisibilityArgs(scope=scope, zone_id=c.traffic.zone_id, new=new)
-        self.steps += [component, ZoneVisibility(f"{new.name}-zone", zone, self._part())]
-        for network in c.connected_networks:
-            if network.vpc_id:
-                connected = ConnectedNetworkArgs(scope=scope, network=network, new=new)
-                self.steps.append(ConnectedNetwork(f"{new.name}-{network.name}-connected", connected, self._part()))
+        api = ApiServedBy.ADDRESSES
+        if stage.control_plane.on_new:
+            api = ApiServedBy.INSTANCES if stage.finished else ApiServedBy.ADDRESSES_CHECKED
+        other = {old.name: old.cidr}
+        component, new = self._network_of(c.to, side, clients=other, targets=other, shared=stage.shared.on_new, api=api)
         if not stage.finished or c.retain_peering:
             peering = PeeringArgs(scope=scope, old=old, new=new)
             self.steps.append(Peering(f"{new.name}-{old.name}-peering", peering, self._part()))
         if component.load_balancers is not None:
-            self._shared(component.load_balancers, new)
+            self._shared(side, component.load_balancers, new)
         else:
             # Back from where names were pairs, they lead where they did before the balancers go.
             self.steps.append(
                 Names("names", NamesArgs(scope=scope.following(*self.steps), old=old, new=new), self._part())
             )
 
-    def _shared(self, balancers: SideLoadBalancers, new: SideView) -> None:
+    def _shared(self, side: ManagedSide, balancers: SideLoadBalancers, new: SideView) -> None:
         stage, c, old = self.stage, self.settings.configuration, self.old
         reach = self.scope.following(*self.steps)
         access = MemberAccessArgs(scope=self.scope, side=new.name)
@@ -118,14 +157,16 @@ class Migration(Component):
         members = ApiMembers("api-members", serving, self._part())
         leading = NamesArgs(scope=reach.following(members.targets), old=old, new=new)
         self.steps += [members, Names("names", leading, self._part())]
-        self._workers(reach, new)
+        self._workers(reach, side, new)
         if stage.control_plane.on_new:
-            moving = NewMembersArgs(scope=reach.following(*self.steps), old=old, new=new, balancers=balancers)
-            self.steps.append(NewMembers(f"{new.name}-members", moving, self._part()))
+            scope = reach.following(*self.steps)
+            moving = ManagedMembersArgs(scope=scope, side=side, view=new, balancers=balancers, old=old)
+            self.steps.append(ManagedMembers(f"{new.name}-members", moving, self._part()))
 
-    def _workers(self, reach: Scope, new: SideView) -> None:
+    def _workers(self, reach: Scope, side: ManagedSide, new: SideView) -> None:
         old = self.old
-        workers = NewWorkers(f"{new.name}-workers", NewWorkersArgs(scope=reach, old=old, new=new), self._part())
+        copies = ManagedWorkersArgs(scope=reach, side=side, view=new, old=old)
+        workers = ManagedWorkers(f"{new.name}-workers", copies, self._part())
         if self.stage.finished:
             # What moved pods off the old side is done and leaves the stack; to delete it changes nothing.
             self.steps.append(workers)
@@ -146,7 +187,8 @@ class Migration(Component):
 
     def _finish(self) -> None:
         c = self.settings.configuration
-        if self.stage.finished:
+        # What a side that this program made leaves behind, the stack deletes: it isn't declared any more.
+        if self.stage.finished and isinstance(self.settings.old, ReferencedSide):
             inputs = RetirementInputs(
                 **self._outer.common(c.limits.swap_seconds), items=c.retire, keep=tuple(item.id for item in c.keep)
             )
@@ -158,6 +200,7 @@ class Migration(Component):
         c = self.settings.configuration
         inputs = StageRecordInputs(
             **self._outer.common(),
+            settled=self._settled_side(),
             phase=phase,
             stage=self.stage.number,
             from_side=c.from_,
@@ -171,8 +214,15 @@ class Migration(Component):
     def _guard(self, after: Sequence[pulumi.Resource]) -> None:
         """What refuses `destroy`: nothing depends on it, so it is among the first to be deleted."""
         c = self._outer.settings.configuration
-        inputs = StackGuardInputs(**self._outer.common(), to_side=c.to, command=self.settings.command)
+        inputs = StackGuardInputs(
+            **self._outer.common(), to_side=c.to, settled=self._settled_side(), command=self.settings.command
+        )
         StackGuard("guard", inputs, self._part(after))
+
+    def _settled_side(self) -> str | None:
+        """A side of this stack that the cluster lives on whatever the stage: no way back leads to less."""
+        made = isinstance(self.settings.old, ManagedSide) and not self.stage.finished
+        return self.settings.configuration.from_ if made else None
 
     def _gate(self, position: Literal["before", "after"], after: Sequence[pulumi.Resource]) -> Gate:
         checks = self.stage.gates_before if position == "before" else self.stage.gates_after

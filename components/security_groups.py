@@ -6,7 +6,7 @@ somebody else's, of which only our rules are ours. No rule opens anything to 0.0
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -53,16 +53,21 @@ def _etcd(etcd: Etcd, name: str, group: pulumi.Input[str], source: pulumi.Input[
 
 @dataclass(frozen=True, kw_only=True)
 class SideSecurityGroupsArgs(Args):
-    """The side by name, its VPC and range, and the other side's range."""
+    """The side by name, its VPC and range.
+
+    `clients` and `targets` are ranges by name, besides its own and the connected networks': who comes, and who is
+    reached.
+    """
 
     side: str
     vpc_id: pulumi.Input[str]
     cidr: str
-    other_cidr: str
+    clients: Mapping[str, str]
+    targets: Mapping[str, str]
 
 
 class SideSecurityGroups(_Rules):
-    """The new side's node and control-plane groups with the rules among themselves and for their clients."""
+    """A side's node and control-plane groups with the rules among themselves and for their clients."""
 
     def __init__(self, name: str, args: SideSecurityGroupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("security_groups:Side", name, args, opts)
@@ -78,10 +83,9 @@ class SideSecurityGroups(_Rules):
             )
             for role in ("nodes", "control-plane")
         )
-        clients = {other: args.other_cidr for other in (c.from_, c.to) if other != name} | {
-            network.name: network.cidr for network in c.connected_networks
-        }
-        reachable = {name: args.cidr, **clients}
+        connected = {network.name: network.cidr for network in c.connected_networks}
+        clients = {name: args.cidr, **args.clients, **connected}
+        targets = {name: args.cidr, **args.targets, **connected}
         api, node_port = c.api.port, c.ingress.node_port
 
         def rules() -> Iterator[Rule]:
@@ -91,7 +95,7 @@ class SideSecurityGroups(_Rules):
             yield from _etcd(c.etcd, f"{name}-etcd-from-control-plane", control_plane, control_plane)
             yield Rule(name=f"{name}-api-from-nodes", group=control_plane, ports=(api, api), source_group=nodes)
             # Balancers have no group of their own here: their addresses lie in the side's subnets.
-            for origin, network in reachable.items():
+            for origin, network in clients.items():
                 yield Rule(
                     name=f"{name}-ingress-from-{origin}",
                     group=nodes,
@@ -102,7 +106,7 @@ class SideSecurityGroups(_Rules):
 
         self._ingress(name, rules())
         for role, group in (("nodes", self.nodes), ("control-plane", self.control_plane)):
-            for target, network in reachable.items():
+            for target, network in targets.items():
                 rule = f"{name}-{role}-to-{target}"
                 aws.vpc.SecurityGroupEgressRule(
                     rule,

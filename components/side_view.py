@@ -9,7 +9,7 @@ from typing import Literal
 import pulumi
 
 from components.base import Args, Component
-from migration.settings.model import Balancer, ReferencedSide
+from migration.settings.model import Balancer, ManagedSide, ReferencedSide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +43,11 @@ class SideView:
         found = self.ingress if serves == "ingress" else self.api
         assert found is not None, f"side {self.name} has no {serves} balancer at this stage"
         return found
+
+
+def abandoned(name: str, side: ManagedSide) -> SideView:
+    """A side that this program made and doesn't declare any more: what is left of it goes with this `up`."""
+    return SideView(name=name, suffix=side.suffix, cidr=side.cidr, vpc_id="", subnets={}, route_tables={})
 
 
 @dataclass(frozen=True, kw_only=True)

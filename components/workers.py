@@ -1,4 +1,4 @@
-"""Worker pools on the new side, the autoscaler held meanwhile, and the old groups' end.
+"""Worker pools on a side made here, the autoscaler held meanwhile, and the old groups' end.
 
 Each new Auto Scaling group is its old one's copy: same type, market, zones, user data; other subnets and
 security groups, a suffixed name, and the size the old group had when the copy was made.
@@ -37,62 +37,65 @@ SCALED_ELSEWHERE = ["minSize", "maxSize", "desiredCapacity", "suspendedProcesses
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewWorkersArgs(Args):
-    """Both sides; the new one with its security groups and balancers."""
+class ManagedWorkersArgs(Args):
+    """A side that this program makes, with its security groups and balancers, and its configuration.
 
-    old: SideView
-    new: SideView
+    `old`: the side that it is copied from, while that is so; None for a side that the cluster lives on, or leaves.
+    """
+
+    side: ManagedSide
+    view: SideView
+    old: SideView | None
 
 
-class NewWorkers(Component):
-    """The pools' groups on the new side, and the hold that keeps sizes still while pods move.
+class ManagedWorkers(Component):
+    """The pools' groups on a side that this program makes, and the hold that keeps sizes still while pods move.
 
     Before the workers' stage there are none; then only what the old groups had is given back, on a way back. When the
     migration is over nothing is held any more: what the side's keys change is rolled out, node by node.
     """
 
-    def __init__(self, name: str, args: NewWorkersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: ManagedWorkersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("workers:New", name, args, opts)
-        settings, old, new, common = args.scope.settings, args.old, args.new, args.scope.common()
-        self._old = old
+        settings, side, view, common = args.scope.settings, args.side, args.view, args.scope.common()
         pools = settings.configuration.pools
         self.note: pulumi.Output[GroupNoteResult] | None = None
         self.hold: AutoscalerHold | None = None
-        if not settings.stage.workers.on_new:
-            self.hold = self._hold({}, [])
+        if args.old is not None and not settings.stage.workers.on_new:
+            self.hold = self._hold(args.old, {}, [])
             return
-        side = settings.new
-        assert isinstance(side, ManagedSide)
+        # On a side that is settled nothing is copied any more: what is known of its groups' origins stays known.
+        origin = settings.configuration.sides[args.old.name] if args.old is not None else None
         note = GroupNote(
-            f"{old.name}-worker-groups",
+            f"{view.name}-copied-workers",
             GroupNoteInputs(
                 **common,
-                side=old.name,
-                groups={pool.name: pool.group for pool in pools},
+                side=args.old.name if args.old is not None else view.name,
+                groups={pool.name: pool_group(origin, pool) if origin else pool.group for pool in pools},
                 optional=tuple(pool.name for pool in pools if side.pool(pool.name).own_source),
             ),
-            self.at_once(),
+            self.at_once(once=f"{args.old.name}-worker-groups" if args.old is not None else None),
         )
         self.note = note.outcome
         templates: list[aws.ec2.LaunchTemplate] = []
-        groups = [self._group(pool, side, new, note.outcome, templates) for pool in pools]
+        groups = [self._group(pool, side, view, note.outcome, templates) for pool in pools]
         names = {pool.name: pool_group(side, pool) for pool in pools}
         guarded: Sequence[pulumi.Resource] = groups
-        if settings.stage.finished:
+        if args.old is not None and settings.stage.finished:
             # The old groups are gone, and so is what was held, tainted and drained; new versions are rolled out.
-            guarded = [self._roll(side, new, templates, groups)]
-        else:
+            guarded = [self._roll(side, view, templates, groups)]
+        elif args.old is not None:
             sizes = note.outcome.apply(
                 refusing(
                     lambda seen: {
-                        names[pool.name]: wanted_group(seen.groups, pool, side, new.name).size() for pool in pools
+                        names[pool.name]: wanted_group(seen.groups, pool, side, view.name).size() for pool in pools
                     }
                 )
             )
-            self.hold = self._hold(sizes, groups)
+            self.hold = self._hold(args.old, sizes, groups)
         WorkerGuard(
-            f"{new.name}-workers-guard",
-            WorkerGuardInputs(**common, side=new.name, groups=tuple(names.values())),
+            f"{view.name}-workers-guard",
+            WorkerGuardInputs(**common, side=view.name, groups=tuple(names.values())),
             self.child(after=guarded),
         )
 
@@ -135,8 +138,10 @@ class NewWorkers(Component):
         )
         return Roll(f"{new.name}-roll", inputs, self.child(after=groups))
 
-    def _hold(self, sizes: pulumi.Input[dict[str, Size]], groups: Sequence[pulumi.Resource]) -> AutoscalerHold:
-        settings, old, common = self._scope.settings, self._old, self._scope.common()
+    def _hold(
+        self, old: SideView, sizes: pulumi.Input[dict[str, Size]], groups: Sequence[pulumi.Resource]
+    ) -> AutoscalerHold:
+        settings, common = self._scope.settings, self._scope.common()
         return AutoscalerHold(
             f"{old.name}-autoscaler",
             pulumi.Output.from_input(sizes).apply(

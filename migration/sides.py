@@ -74,10 +74,12 @@ def _balancer(aws: Aws, name: str) -> BalancerRef | None:
         [balancer] = described(aws.elbv2.describe_load_balancers(Names=[name])["LoadBalancers"])
     except aws.elbv2.exceptions.LoadBalancerNotFoundException:
         return None
-    own = _target_group(aws, name)
-    return BalancerRef(
-        arn=balancer["LoadBalancerArn"], dns_name=balancer["DNSName"], target_groups=(own,) if own else ()
-    )
+    arn = balancer["LoadBalancerArn"]
+    listeners = described(aws.elbv2.describe_listeners(LoadBalancerArn=arn)["Listeners"])
+    # The API's balancer has a second listener, above the first, while its instances are only looked at.
+    first = min(listeners, key=lambda one: one["Port"], default=None)
+    serving = first["DefaultActions"][0].get("TargetGroupArn") if first else _target_group(aws, name)
+    return BalancerRef(arn=arn, dns_name=balancer["DNSName"], target_groups=(serving,) if serving else ())
 
 
 def _target_group(aws: Aws, name: str) -> str | None:

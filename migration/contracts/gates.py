@@ -77,9 +77,12 @@ def member_groups(s: Settings, side: str) -> tuple[str, ...]:
 
 
 def ended_groups(s: Settings) -> tuple[str, ...]:
-    """Auto Scaling groups that may be gone: at the stage that deletes the retire list, those on it."""
+    """Auto Scaling groups that may be gone: at the stage that ends the old side, those of it that are to go."""
     if not s.stage.finished:
         return ()
+    if not isinstance(s.old, ReferencedSide):
+        name = s.configuration.from_
+        return (*worker_groups(s, name), *member_groups(s, name))
     return tuple(item.id for item in s.configuration.retire if item.type == "autoscaling-group")
 
 
@@ -315,7 +318,7 @@ class RecordsInSync(Contract):
             old=old,
             new=new,
             zone_id=traffic.zone_id,
-            records=tuple(Name(name=one.name, serves=one.serves, value=one.value) for one in traffic.records),
+            records=tuple(Name(name=one.name, serves=one.serves, value=one.value) for one in s.records),
             ttl=traffic.ttl,
             old_weight=weights.old,
             new_weight=weights.new,
@@ -497,16 +500,22 @@ class Item(Contract):
 
 
 class RetiredAndKept(Contract):
-    """Is everything on the retire list gone, and everything to keep still there?"""
+    """Is everything on the retire list gone, and everything to keep still there?
+
+    `left`: an old side that this program made. The stack deletes it when this was answered, so nothing may run there.
+    """
 
     check: Literal["retired"] = "retired"
     retire: tuple[Retired, ...]
     keep: tuple[Item, ...]
+    left: str | None = None
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
+        if not isinstance(s.old, ReferencedSide):
+            return cls(retire=(), keep=(), left=c.from_)
         return cls(retire=c.retire, keep=tuple(Item(type=one.type, id=one.id) for one in c.keep))
 
 

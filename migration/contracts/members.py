@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.names import member_name, physical_name
 from migration.settings import Settings
-from migration.settings.model import Access, Etcd
+from migration.settings.model import Access, Etcd, ReferencedSide
 
 
 class OldMember(Contract):
@@ -36,12 +36,17 @@ class MemberPair(Contract):
 
 
 def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
-    """All configured members, old and new."""
-    suffix = settings.new.suffix
+    """All configured members, old and new. Addresses in the configuration are those of a side that was found."""
+    before, after = settings.old.suffix, settings.new.suffix
+    found = isinstance(settings.old, ReferencedSide)
     return tuple(
         MemberPair(
-            old=OldMember(name=member.name, group=member.group, address=member.address),
-            new=NewMember(name=member_name(member.name, suffix), group=physical_name(member.group, "", suffix)),
+            old=OldMember(
+                name=member_name(member.name, before),
+                group=physical_name(member.group, "", before),
+                address=member.address if found else None,
+            ),
+            new=NewMember(name=member_name(member.name, after), group=physical_name(member.group, "", after)),
         )
         for member in settings.configuration.members
     )

@@ -35,6 +35,7 @@ class StageRecordInputs(Inputs):
     form: Wanted[int] = 2
     fixed: Manner[str]
     command: Manner[str]
+    settled: Manner[str | None] = None
 
     def say(self) -> str:
         """The stage and what is written of it."""
@@ -67,16 +68,21 @@ class StageRecordResult(Result):
 
 
 class StackGuardInputs(Inputs):
-    """What must not be destroyed: the side that this program made. `command` is how the operator moves on."""
+    """What must not be destroyed: the side that this program made. `command` is how the operator moves on.
+
+    `settled`: a side that an earlier migration made, which the cluster lives on now.
+    """
 
     shown: ClassVar[str] = "guarded"
 
     to_side: Annotated[Wanted[str], Field(alias="to")]
     command: Manner[str]
+    settled: Wanted[str | None] = None
 
     def say(self) -> str:
         """What is guarded."""
-        return f"destroy is refused while side {self.to_side} may carry pods, traffic or votes"
+        sides = f"side {self.to_side}" if self.settled is None else f"sides {self.settled} and {self.to_side}"
+        return f"destroy is refused while {sides} may carry pods, traffic or votes"
 
 
 class StackGuardResult(Result):

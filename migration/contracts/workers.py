@@ -120,13 +120,17 @@ class GroupNoteInputs(Inputs):
     shown: ClassVar[str] = "groups"
 
     side: Manner[str]
-    groups: Wanted[dict[str, str]]
+    groups: Manner[dict[str, str]]
     optional: Manner[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
         """The side."""
         return self.side
+
+    def wanted_part(self) -> dict[str, Any]:
+        """As of all inputs; of the groups only their keys: what is known stays known when the groups are gone."""
+        return {**super().wanted_part(), "groups": sorted(self.groups)}
 
     def say(self) -> str:
         """How many groups, and whose."""

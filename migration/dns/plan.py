@@ -23,7 +23,12 @@ RecordSet = Mapping[str, Any]
 
 def simple_set(name: DnsRecord, form: Form, old: SideBalancers, new: SideBalancers) -> list[RecordSet]:
     """The simple record a name has before (`original`) or after the migration (`final`)."""
-    return [_record(name.name, name.ttl, name.value if form == "original" else new.of(name.serves))]
+    return [_record(name.name, name.ttl, _led(name, old) if form == "original" else new.of(name.serves))]
+
+
+def _led(name: Name, old: SideBalancers) -> str:
+    """What the name led to before."""
+    return name.value or old.of(name.serves)
 
 
 def pair_sets(name: Name, weights: Weights, ttl: int, old: SideBalancers, new: SideBalancers) -> list[RecordSet]:
@@ -64,12 +69,12 @@ def _refuse_strangers(name: Name, present: Sequence[RecordSet], old: SideBalance
             raise Permanent(f"{name.name} has a record of type {record['Type']}; this program moves CNAMEs only")
         values = {plain(value["Value"]) for value in record.get("ResourceRecords", [])}
         # A side without balancers any more: its half of a pair is known by the set identifier.
-        if new.found(name.serves) is None and record.get("SetIdentifier") == new.side:
+        if any(side.found(name.serves) is None and record.get("SetIdentifier") == side.side for side in (old, new)):
             continue
         if not values <= allowed:
             raise Permanent(
                 f"{name.name} leads to {', '.join(sorted(values - allowed)) or 'an alias'}, neither side's balancer: "
-                f"somebody else changed it; put {name.value} back or correct migration:traffic.records"
+                f"somebody else changed it; put {_led(name, old)} back or correct migration:traffic.records"
             )
 
 
@@ -104,7 +109,7 @@ def batch(
             if {record.get("SetIdentifier") for record in present} == {old.side, new.side}:
                 continue
             target = pair_sets(name, weights, ttl, old, new)
-        elif form == "original" and _found(name, present):
+        elif form == "original" and _found(name, present, old):
             continue
         else:
             target = simple_set(name, form, old, new)
@@ -112,10 +117,10 @@ def batch(
     return found
 
 
-def _found(name: DnsRecord, present: Sequence[RecordSet]) -> bool:
+def _found(name: DnsRecord, present: Sequence[RecordSet], old: SideBalancers) -> bool:
     """Whether the name is one simple record that leads where it led before; its TTL may be anybody's."""
     values = [[plain(value["Value"]) for value in one.get("ResourceRecords", [])] for one in present]
-    return values == [[plain(name.value)]] and "SetIdentifier" not in present[0]
+    return values == [[plain(_led(name, old))]] and "SetIdentifier" not in present[0]
 
 
 def _exchange(present: Sequence[RecordSet], target: Sequence[RecordSet]) -> list[dict[str, Any]]:

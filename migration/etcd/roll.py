@@ -194,7 +194,8 @@ class MemberRoller:
 
         self._until_true(led, f"leadership to leave {one.name}")
         ApiHandover(
-            old=OldMember(name=one.name, group=one.group, address=old.ip),
+            old=OldMember(name=one.name, group=one.group),
+            old_address=old.ip,
             new=one.name,
             port=self.api_port,
             old_groups=[self.instances_group],

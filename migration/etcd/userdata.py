@@ -115,7 +115,6 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
         "ports": {"api": identity.api_port, "clients": identity.client_port, "peers": identity.peer_port},
         "volume_tags": {"migration:cluster": identity.cluster, "migration:member": identity.member},
     }
-    kept = [entry for entry in files if entry.get("path") not in {IDENTITY, *old_boot}]
     script = Path(__file__).with_name("boot").joinpath("member.py").read_text()
     added = [
         {"path": IDENTITY, "permissions": "0644", "content": json.dumps(written, indent=1, sort_keys=True) + "\n"},
@@ -124,6 +123,9 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
         {"path": "/etc/systemd/system/member-renew.service", "permissions": "0644", "content": _RENEW_UNIT},
         {"path": "/etc/systemd/system/member-renew.timer", "permissions": "0644", "content": _RENEW_TIMER},
     ]
+    # What was made by this program before, on a side that it made, comes anew.
+    replaced = {*old_boot, *(entry["path"] for entry in added)}
+    kept = [entry for entry in files if entry.get("path") not in replaced]
     commands = [
         ["systemctl", "daemon-reload"],
         ["systemctl", "enable", "--now", "member-boot"],

@@ -26,7 +26,7 @@ from migration.gates.live import Live
 from migration.reachability import vpc_cidrs
 from migration.retire.delete import LOOK, exists
 from migration.runtime.deadline import Retryable
-from migration.sides import Side
+from migration.sides import Side, running_on
 
 # On an object that names the old VPC for a reason that outlives it; the value is free text.
 IGNORE = "vpc-migration/ignore"
@@ -107,8 +107,18 @@ def nothing_names_old(q: NothingNamesTheOldVpc, live: Live) -> str:
     return f"{count} objects looked at, none names {vpc} or its addresses"
 
 
+def _empty(side: str, live: Live) -> str:
+    """A side that the stack deletes next holds no machine any more. Raises `Permanent` where it can't be seen."""
+    running = running_on(live.aws, live.cluster, side)
+    if running:
+        raise Retryable(f"{len(running)} instances of {side} are still there, the first of them {running[0]}")
+    return f"no instance of side {side} is left; the stack deletes what is left of it, by name in its preview"
+
+
 def retired(q: RetiredAndKept, live: Live) -> str:
     """Everything on the retire list is gone, and everything to keep that this program can look at is there."""
+    if q.left is not None:
+        return _empty(q.left, live)
     left = [f"{item.type} {item.id}" for item in q.retire if exists(live.aws, item.type, item.id)]
     if left:
         raise Retryable(f"{len(left)} of {len(q.retire)} to retire are still there: {', '.join(left[:3])}")

@@ -64,7 +64,14 @@ def release(inputs: StageRecordInputs, context: Context) -> None:
     if inputs.phase == "begin":
         return
     try:
-        refuse_destruction(context.clients.aws, inputs.cluster, inputs.to_side, inputs.command, known=inputs.stage)
+        refuse_destruction(
+            context.clients.aws,
+            inputs.cluster,
+            inputs.to_side,
+            inputs.command,
+            known=inputs.stage,
+            settled=inputs.settled,
+        )
     except Permanent:
         context.deadline.sleep(AFTER_THE_GUARD)
         raise

@@ -14,4 +14,4 @@ def run(inputs: StackGuardInputs, previous: StackGuardResult | None, context: Co
 
 def release(inputs: StackGuardInputs, context: Context) -> None:
     """All of the stack is about to be deleted: raises `Permanent` where its new side carries something."""
-    refuse_destruction(context.clients.aws, inputs.cluster, inputs.to_side, inputs.command)
+    refuse_destruction(context.clients.aws, inputs.cluster, inputs.to_side, inputs.command, settled=inputs.settled)

@@ -12,6 +12,7 @@ from migration.contracts.gates import (
     EtcdPreflight,
     MembersAllNew,
     Question,
+    SideRef,
     member_groups,
     questions,
     worker_groups,
@@ -141,11 +142,13 @@ class _Observer:
         s, c, row, left = self._settings, self._settings.configuration, self._row, self._left
         found: list[str] = []
         if left.starting and not row.starting:
-            tables = len(s.old.route_tables) if isinstance(s.old, ReferencedSide) else 0
+            tables = "each old route table"
+            if isinstance(s.old, ReferencedSide):
+                tables = f"{len(s.old.route_tables)} old route tables"
             peered = sum(1 for one in c.connected_networks if one.vpc_id)
             found.append(
                 f"network: VPC {c.to} {s.new.cidr} in {len(s.new.zones)} zones, peered with {c.from_} {s.old.cidr}; "
-                f"a route in {tables} old route tables; {peered} of {len(c.connected_networks)} connected networks "
+                f"a route in {tables}; {peered} of {len(c.connected_networks)} connected networks "
                 f"peered as well"
             )
         if not left.shared.on_new and row.shared.on_new:
@@ -155,16 +158,25 @@ class _Observer:
             )
         if row.finished and not left.finished:
             peering = "peering stays (retainPeering)" if c.retain_peering else "peering and its routes go"
-            found.append(f"deleted for good: {counted(c.retire)}; {len(c.keep)} to keep; {peering}")
+            if isinstance(s.old, ReferencedSide):
+                found.append(f"deleted for good: {counted(c.retire)}; {len(c.keep)} to keep; {peering}")
+            else:
+                found.append(
+                    f"deleted for good, by the stack: side {c.from_} whole, its VPC, balancers, {len(c.pools)} worker "
+                    f"groups and {len(c.members)} members' groups with their volumes; {peering}"
+                )
         return found
 
     def _names(self) -> tuple[NameMove, ...]:
         s, row = self._settings, self._row
         c, weights = s.configuration, weights_at(row, s.configuration.traffic.new_traffic_percent)
         found: list[NameMove] = []
-        for seen, record in zip(status.names(s, self._live), c.traffic.records, strict=True):
+        old = self._live.side(SideRef.of(s, c.from_))
+        for seen, record in zip(status.names(s, self._live), s.records, strict=True):
             pair = set(seen.leads) <= {c.from_, c.to}
-            leads = seen.leads if pair else {c.from_ if lead == record.value else lead: FULL for lead in seen.leads}
+            balancer = old.ingress if record.serves == "ingress" else old.api
+            before = record.value or (balancer.dns_name if balancer else None)
+            leads = seen.leads if pair else {c.from_ if lead == before else lead: FULL for lead in seen.leads}
             then = {
                 Names.FOUND: NameForm(pair=False, weights={c.from_: FULL}, ttl=record.ttl),
                 Names.PAIR: NameForm(pair=True, weights={c.from_: weights.old, c.to: weights.new}, ttl=c.traffic.ttl),

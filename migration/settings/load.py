@@ -16,7 +16,7 @@ from botocore.session import get_session
 from pydantic import BaseModel, ValidationError
 
 from migration.settings.errors import ConfigurationError, Problem
-from migration.settings.model import Configuration, ManagedSide, ReferencedSide
+from migration.settings.model import Configuration, DnsRecord, ManagedSide, ReferencedSide
 from migration.settings.partial import judge, written_path
 from migration.settings.rules import problems
 from migration.settings.secret import HIDDEN, KUBECONFIG, is_encrypted, plain_kubeconfig
@@ -46,6 +46,14 @@ class Settings:
     def new(self) -> ReferencedSide | ManagedSide:
         """The side that plays the role of the new one."""
         return self.configuration.sides[self.configuration.to]
+
+    @property
+    def records(self) -> tuple[DnsRecord, ...]:
+        """The names, each with what it led to before; of a side that this program made, its balancers say that."""
+        records = self.configuration.traffic.records
+        if isinstance(self.old, ReferencedSide):
+            return records
+        return tuple(record.model_copy(update={"value": None}) for record in records)
 
     @property
     def moved_members(self) -> int:

@@ -226,11 +226,14 @@ class Member(Model):
 
 
 class Name(Model):
-    """A name that clients use: `serves` says which balancer answers; `value` is what it led to before."""
+    """A name that clients use: `serves` says which balancer answers; `value` is what it led to before.
+
+    Without a value, that is the old side's balancer, whatever it is called.
+    """
 
     name: str
     serves: Literal["ingress", "api"]
-    value: str
+    value: str | None = None
 
 
 class DnsRecord(Name):

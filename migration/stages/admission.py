@@ -46,12 +46,16 @@ def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Mov
         command=settings.command,
         new_voters=_new_voters(record, settings, clients),
     )
-    if not isinstance(settings.old, ReferencedSide) or not isinstance(settings.new, ManagedSide):
+    if not isinstance(settings.new, ManagedSide):
         raise IllegalMove(
-            f"migration:from is {c.from_} and migration:to is {c.to}: a migration goes from a referenced side to one "
-            f"that this program makes; others aren't there yet"
+            f"migration:to is {c.to}, a side that was found: a migration goes to one that this program makes. Describe "
+            f"it under migration:sides with a name of its own, kind managed; its range may be that of a side that is "
+            f"left and taken out of migration:sides"
         )
-    before = read_fixed(clients.aws, c.cluster)
+    _refuse_lost_side(settings, clients)
+    # Another pair of sides is another migration: what the last one fixed is over.
+    same = record is not None and (record.from_side, record.to_side) == (c.from_, c.to)
+    before = read_fixed(clients.aws, c.cluster) if same else None
     changed = touched(before, c) if before is not None else []
     if changed:
         listed = "\n".join(f"  - {one}" for one in changed)
@@ -72,6 +76,20 @@ def _refuse_lost_record(record: Record | None, settings: Settings, clients: Clie
             f"cluster {c.cluster} has no record of a migration ({record_parameter(c.cluster)}), but {side.vpc_id} is "
             f"there, which this program made as side {c.to}: the record was lost. Nothing was changed. Put it back "
             f"with the stage that was reached last: python -m migration record --restore STAGE"
+        )
+
+
+def _refuse_lost_side(settings: Settings, clients: Clients) -> None:
+    """A side that this program made is left only where it is there, with machines on it or on their way off."""
+    c = settings.configuration
+    if isinstance(settings.old, ReferencedSide) or settings.stage.finished:
+        return
+    side = find(clients.aws, c.cluster, SideRef.of(settings, c.from_))
+    if side.vpc_id is None or side.ingress is None or side.api is None:
+        raise IllegalMove(
+            f"migration:from is {c.from_}, a side that this program makes, and "
+            f"{'its VPC' if side.vpc_id is None else 'one of its balancers'} isn't there: nothing can be moved from "
+            f"it. Correct migration:from, or the credentials if they are another account's"
         )
 
 

@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from migration.clients.aws import Aws
 
 
-def refuse_destruction(aws: Aws, cluster: str, side: str, command: str, *, known: int = 0) -> None:
+def refuse_destruction(
+    aws: Aws, cluster: str, side: str, command: str, *, known: int = 0, settled: str | None = None
+) -> None:
     """Raise `Permanent`, naming the way back, where the new side carries something, or may.
 
     What the record says counts as well as the stage that a state knows: one that was only tried has made its machines.
-    `command` is how the stack is driven, with ``{stage}`` where the number goes.
+    `command` is how the stack is driven, with ``{stage}`` where the number goes. `settled` is a side that an earlier
+    migration made: the stack has it, too, and the cluster lives on it until it is empty.
     """
+    if settled is not None:
+        _refuse_running(aws, cluster, settled)
     record = read_record(aws, cluster)
     at = known if record is None else max(known, record.reached, record.tried)
     if stage(at).new_side_carries and at < LAST:
@@ -28,7 +33,12 @@ def refuse_destruction(aws: Aws, cluster: str, side: str, command: str, *, known
             f"{harmless().number} and before it the stack can be destroyed without harm"
         )
     # Without a record a state's stage is only one word: machines are the other.
-    running = running_on(aws, cluster, side) if at == LAST or record is None else []
+    if at == LAST or record is None:
+        _refuse_running(aws, cluster, side)
+
+
+def _refuse_running(aws: Aws, cluster: str, side: str) -> None:
+    running = running_on(aws, cluster, side)
     if running:
         raise Permanent(
             f"nothing was deleted: cluster {cluster} has {len(running)} instances on side {side}, the first of "

@@ -73,11 +73,22 @@ def plan_move(
             f"cluster. Use that stack, or hand over with: python -m migration record --take-over"
         )
     if (record.from_side, record.to_side) != (from_side, to_side):
-        if record.reached == LAST and (record.to_side, record.from_side) == (from_side, to_side) and target == 0:
+        over = record.reached == record.tried == LAST and record.to_side == from_side
+        # Nothing of the new side is there before stage 1: until then it may be called and made otherwise.
+        unbegun = record.reached == record.tried == 0 and record.from_side == from_side
+        if (over or unbegun) and target == 0:
             return Move(origin=0, target=0, direction=Direction.STAY)
+        if over or unbegun:
+            raise IllegalMove(
+                f"migration:from/to are {from_side}/{to_side}, another migration than the last one "
+                f"({record.from_side}/{record.to_side}), and migration:stage is {target}: it begins at 0. Next legal: "
+                f"{legal(0)}"
+            )
         raise IllegalMove(
             f"migration:from/to are {from_side}/{to_side}, but the record says {record.from_side}/{record.to_side} "
-            f"at stage {record.reached}. They may be exchanged only from stage {LAST}, beginning at 0"
+            f"at stage {max(record.reached, record.tried)}. Another migration begins when this one has reached stage "
+            f"{LAST}, from {record.to_side}, at 0; until then put migration:from and migration:to back. Next legal: "
+            f"{legal(record.tried)}"
         )
     if target == record.tried == record.reached:
         return Move(origin=target, target=target, direction=Direction.STAY, settled=True)

@@ -15,6 +15,7 @@ _RULES: tuple[Rule, ...] = (
     sides.exist,
     sides.have_suffixes,
     sides.are_complete,
+    sides.peering_can_stay,
     networks.are_disjoint,
     networks.are_told_apart,
     networks.operators_are_named,

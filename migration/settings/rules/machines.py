@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from migration.settings.errors import Problem
-from migration.settings.model import Configuration
+from migration.settings.model import Configuration, ReferencedSide
 from migration.settings.rules.common import machines, twice
 
 # A part of an SSM parameter's name, and of etcd's initial cluster, where "=" and "," have a meaning.
@@ -47,7 +47,8 @@ def members_have_addresses(c: Configuration) -> Iterator[Problem]:
             yield Problem(f"migration:members[{member.name}].name", member.name, remedy)
     for address in twice(member.address for member in c.members if member.address is not None):
         yield Problem("migration:members", address, "is the address of two members; give each its own")
-    if c.from_ not in c.sides:
+    # What was found has its addresses in the configuration; of a side made here machines say where they are.
+    if not isinstance(c.sides.get(c.from_), ReferencedSide):
         return
     # Only the first range of a VPC is known, and routed; an address in a secondary one wouldn't be reached.
     cidr = c.sides[c.from_].cidr

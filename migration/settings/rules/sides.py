@@ -23,6 +23,13 @@ def exist(c: Configuration) -> Iterator[Problem]:
         yield Problem("migration:to", c.to, "is the same side as migration:from; name the side to move to")
 
 
+def peering_can_stay(c: Configuration) -> Iterator[Problem]:
+    """A peering outlives only a VPC that isn't this program's: its own old side is deleted whole."""
+    if c.retain_peering and isinstance(c.sides.get(c.from_), ManagedSide):
+        remedy = f"but {c.from_} was made by this program and is deleted whole at the end; take it out"
+        yield Problem("migration:retainPeering", True, remedy)
+
+
 def have_suffixes(c: Configuration) -> Iterator[Problem]:
     """Each side's names end in a way of their own, which AWS takes; only what was there first has no suffix."""
     owners: dict[str, str] = {}

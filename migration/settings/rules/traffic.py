@@ -31,7 +31,7 @@ def leads_to_the_old_side(c: Configuration) -> Iterator[Problem]:
         return
     for record in records:
         balancer = old.load_balancers.ingress if record.serves == "ingress" else old.load_balancers.api
-        if plain(record.value) != plain(balancer.dns_name):
+        if record.value is None or plain(record.value) != plain(balancer.dns_name):
             remedy = (
                 f"isn't {balancer.dns_name}, {c.from_}'s {record.serves} balancer; correct one of the two, or "
                 f"leave the name out if it leads elsewhere on purpose"
