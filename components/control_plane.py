@@ -13,13 +13,20 @@ from components.launch_templates import copied_template
 from components.load_balancers import SideLoadBalancers
 from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
-from migration.contracts.members import EtcdAccess, MemberPair, MemberSwapInputs, member_pairs
+from migration.contracts.members import (
+    EtcdAccess,
+    MemberGuardInputs,
+    MemberPair,
+    MemberSwapInputs,
+    ReturnPlace,
+    member_pairs,
+)
 from migration.contracts.workers import Group, GroupNoteInputs
 from migration.etcd.userdata import NEW_VOLUME, MemberIdentity, clone_user_data
 from migration.names import api_names, member_name, physical_name, ticket_parameter
 from migration.runtime.deadline import Permanent
 from migration.settings.model import Member
-from providers.operations import GroupNote, MemberSwap
+from providers.operations import GroupNote, MemberGuard, MemberSwap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +41,8 @@ class NewMembersArgs(Args):
 class NewMembers(Component):
     """Volume, launch template and a group of size 1 for each member, and the chain of swaps.
 
-    No volume is ever shared between an old and a new member: two writers on one etcd volume corrupt it.
+    No volume is ever shared between an old and a new member: two writers on one etcd volume corrupt it. At the stage
+    before there are only the swaps, all back: their groups go only when none of their members votes.
     """
 
     def __init__(self, name: str, args: NewMembersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -42,17 +50,35 @@ class NewMembers(Component):
         self._old, self._new, self._balancers = args.old, args.new, args.balancers
         settings = args.scope.settings
         members = settings.configuration.members
+        after: Sequence[pulumi.Resource] = []
+        if settings.stage.control_plane.on_new:
+            after = self._groups(members)
+        pairs, moved = member_pairs(settings), settings.moved_members
+        # On in order, back in the reverse: a swap that was begun last is taken back first, and leaves no learner.
+        for pair in (*pairs[:moved], *reversed(pairs[moved:])):
+            after = [self._swap(pair, moved=pair in pairs[:moved], after=after)]
+
+    def _groups(self, members: Sequence[Member]) -> list[pulumi.Resource]:
+        settings, common = self._scope.settings, self._scope.common()
         note = GroupNote(
-            f"{args.old.name}-member-groups",
-            GroupNoteInputs(
-                **args.scope.common(), side=args.old.name, groups={member.name: member.group for member in members}
-            ),
+            f"{self._old.name}-member-groups",
+            GroupNoteInputs(**common, side=self._old.name, groups={member.name: member.group for member in members}),
             self.at_once(),
         )
         self._note = note.outcome
-        after: Sequence[pulumi.Resource] = [self._member(member) for member in members]
-        for position, pair in enumerate(member_pairs(settings)):
-            after = [self._swap(pair, moved=position < settings.moved_members, after=after)]
+        groups: list[pulumi.Resource] = [self._member(member) for member in members]
+        pairs = member_pairs(settings)
+        MemberGuard(
+            f"{self._new.name}-members-guard",
+            MemberGuardInputs(
+                **common,
+                groups=tuple(pair.new.group for pair in pairs),
+                old_groups=tuple(pair.old.group for pair in pairs),
+                etcd=EtcdAccess.of(settings.configuration.etcd),
+            ),
+            self.child(after=groups),
+        )
+        return groups
 
     def _member(self, member: Member) -> aws.autoscaling.Group:
         new, instances = self._new, self._balancers.api_instances
@@ -117,6 +143,9 @@ class NewMembers(Component):
     def _swap(self, pair: MemberPair, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
         c, old = self._scope.settings.configuration, self._old
         common = self._scope.common(c.limits.swap_seconds)
+        [member] = [one for one in c.members if one.name == pair.old.name]
+        volume = {**c.tags, "Name": f"{c.cluster}-control-plane-{old.name}", "KubernetesCluster": c.cluster}
+        place = ReturnPlace.of(self._scope.settings, member, volume)
         inputs = pulumi.Output.all(
             old=pulumi.Output.all(*old.balancer("api").target_groups), new=self._balancers.api_members.arn
         ).apply(
@@ -133,6 +162,8 @@ class NewMembers(Component):
                 api_port=c.api.port,
                 old_api_target_groups=tuple(groups["old"]),
                 new_api_target_group=groups["new"],
+                place=place,
+                returning=self._scope.returning,
             )
         )
         return MemberSwap(f"swap-{pair.old.name}", inputs, self.child(after=after))

@@ -119,7 +119,7 @@ class Migration(Component):
         leading = NamesArgs(scope=reach.following(members.targets), old=old, new=new)
         self.steps += [members, Names("names", leading, self._part())]
         self._workers(reach, new)
-        if stage.control_plane.on_new:
+        if stage.members_move:
             moving = NewMembersArgs(scope=reach.following(*self.steps), old=old, new=new, balancers=balancers)
             self.steps.append(NewMembers(f"{new.name}-members", moving, self._part()))
 
