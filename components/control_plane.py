@@ -13,11 +13,14 @@ from components.launch_templates import copied_template
 from components.load_balancers import SideLoadBalancers
 from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
+from migration.contracts.gates import member_groups
 from migration.contracts.members import (
     EtcdAccess,
+    MemberGuardInputs,
     MemberPair,
     MemberRollInputs,
     MemberSwapInputs,
+    ReturnPlace,
     RolledMember,
     member_pairs,
 )
@@ -27,7 +30,7 @@ from migration.names import api_names, member_name, physical_name, ticket_parame
 from migration.runtime.deadline import Permanent
 from migration.settings.model import ManagedSide, Member
 from migration.workers.wanted import wanted_template
-from providers.operations import GroupNote, MemberRoll, MemberSwap
+from providers.operations import GroupNote, MemberGuard, MemberRoll, MemberSwap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,8 @@ class ManagedMembersArgs(Args):
 class ManagedMembers(Component):
     """Volume, launch template and a group of size 1 for each member, and the chain of swaps.
 
-    No volume is ever shared between an old and a new member: two writers on one etcd volume corrupt it.
+    No volume is ever shared between an old and a new member: two writers on one etcd volume corrupt it. At the stage
+    before there are only the swaps, all back: their groups go only when none of their members votes.
     """
 
     def __init__(self, name: str, args: ManagedMembersArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -54,27 +58,49 @@ class ManagedMembers(Component):
         self._side, self._new, self._balancers = args.side, args.view, args.balancers
         settings, old = args.scope.settings, args.old
         members = settings.configuration.members
-        suffix = settings.configuration.sides[old.name].suffix if old is not None else ""
-        note = GroupNote(
-            f"{args.view.name}-copied-members",
-            GroupNoteInputs(
-                **args.scope.common(),
-                side=old.name if old is not None else args.view.name,
-                groups={member.name: physical_name(member.group, "", suffix) for member in members},
-            ),
-            self.at_once(once=f"{old.name}-member-groups" if old is not None else None),
-        )
-        self._note = note.outcome
         self._templates: list[aws.ec2.LaunchTemplate] = []
-        after: Sequence[pulumi.Resource] = [self._member(member) for member in members]
+        after: Sequence[pulumi.Resource] = []
+        if old is None or settings.stage.control_plane.on_new:
+            after = self._groups(members, old)
         if old is None:
             return
         if settings.stage.finished:
             # All members were swapped; what did it leaves the stack, and new versions are rolled out.
             self._roll(after)
             return
-        for position, pair in enumerate(member_pairs(settings)):
-            after = [self._swap(pair, old, moved=position < settings.moved_members, after=after)]
+        pairs, moved = member_pairs(settings), settings.moved_members
+        of = dict(zip((pair.old.name for pair in pairs), members, strict=True))
+        # On in order, back in the reverse: a swap that was begun last is taken back first, and leaves no learner.
+        for pair in (*pairs[:moved], *reversed(pairs[moved:])):
+            after = [self._swap(pair, of[pair.old.name], old, moved=pair in pairs[:moved], after=after)]
+
+    def _groups(self, members: Sequence[Member], old: SideView | None) -> list[pulumi.Resource]:
+        settings, common, view = self._scope.settings, self._scope.common(), self._new
+        c = settings.configuration
+        # On a side that is settled nothing is copied any more: what is known of its groups' origins stays known.
+        suffix = c.sides[old.name].suffix if old is not None else ""
+        note = GroupNote(
+            f"{view.name}-copied-members",
+            GroupNoteInputs(
+                **common,
+                side=old.name if old is not None else view.name,
+                groups={member.name: physical_name(member.group, "", suffix) for member in members},
+            ),
+            self.at_once(once=f"{old.name}-member-groups" if old is not None else None),
+        )
+        self._note = note.outcome
+        groups: list[pulumi.Resource] = [self._member(member) for member in members]
+        MemberGuard(
+            f"{view.name}-members-guard",
+            MemberGuardInputs(
+                **common,
+                groups=member_groups(settings, view.name),
+                old_groups=member_groups(settings, c.from_ if old is not None else c.to),
+                etcd=EtcdAccess.of(c.etcd),
+            ),
+            self.child(after=groups),
+        )
+        return groups
 
     def _member(self, member: Member) -> aws.autoscaling.Group:
         new, instances = self._new, self._balancers.api_instances
@@ -175,9 +201,13 @@ class ManagedMembers(Component):
         )
         return MemberRoll(f"{new.name}-member-roll", inputs, self.child(after=after))
 
-    def _swap(self, pair: MemberPair, old: SideView, *, moved: bool, after: Sequence[pulumi.Resource]) -> MemberSwap:
+    def _swap(
+        self, pair: MemberPair, member: Member, old: SideView, *, moved: bool, after: Sequence[pulumi.Resource]
+    ) -> MemberSwap:
         c = self._scope.settings.configuration
         common = self._scope.common(c.limits.swap_seconds)
+        volume = {**c.tags, "Name": f"{c.cluster}-control-plane-{old.name}", "KubernetesCluster": c.cluster}
+        place = ReturnPlace.of(self._scope.settings, member, volume)
         inputs = pulumi.Output.all(
             old=pulumi.Output.all(*old.balancer("api").target_groups), new=self._balancers.api_members.arn
         ).apply(
@@ -194,6 +224,8 @@ class ManagedMembers(Component):
                 api_port=c.api.port,
                 old_api_target_groups=tuple(groups["old"]),
                 new_api_target_group=groups["new"],
+                place=place,
+                returning=self._scope.returning,
             )
         )
         return MemberSwap(f"swap-{pair.old.name}", inputs, self.child(after=after))

@@ -158,7 +158,7 @@ class Migration(Component):
         leading = NamesArgs(scope=reach.following(members.targets), old=old, new=new)
         self.steps += [members, Names("names", leading, self._part())]
         self._workers(reach, side, new)
-        if stage.control_plane.on_new:
+        if stage.members_move:
             scope = reach.following(*self.steps)
             moving = ManagedMembersArgs(scope=scope, side=side, view=new, balancers=balancers, old=old)
             self.steps.append(ManagedMembers(f"{new.name}-members", moving, self._part()))

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from migration.contracts.gates import GateInputs, GateResult
-from migration.contracts.members import MemberRollInputs, MemberRollResult, MemberSwapInputs, MemberSwapResult
+from migration.contracts.members import (
+    MemberGuardInputs,
+    MemberGuardResult,
+    MemberRollInputs,
+    MemberRollResult,
+    MemberSwapInputs,
+    MemberSwapResult,
+)
 from migration.contracts.record import StackGuardInputs, StackGuardResult, StageRecordInputs, StageRecordResult
 from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.contracts.traffic import (
@@ -66,6 +73,12 @@ class _HoldProvider(OperationProvider[AutoscalerHoldInputs, AutoscalerHoldResult
 class _WorkerGuardProvider(OperationProvider[WorkerGuardInputs, WorkerGuardResult]):
     inputs_type, result_type = WorkerGuardInputs, WorkerGuardResult
     operation = "worker_guard"
+    guards = True
+
+
+class _MemberGuardProvider(OperationProvider[MemberGuardInputs, MemberGuardResult]):
+    inputs_type, result_type = MemberGuardInputs, MemberGuardResult
+    operation = "member_guard"
     guards = True
 
 
@@ -219,6 +232,12 @@ class MemberSwap(OperationResource[MemberSwapInputs, MemberSwapResult], module="
     """One control-plane member moved from its old instance to its new one."""
 
     provider_class = _MemberSwapProvider
+
+
+class MemberGuard(OperationResource[MemberGuardInputs, MemberGuardResult], module="migration", name="MemberGuard"):
+    """Refuses that groups are deleted while a member votes there; it depends on them, so it is asked before they go."""
+
+    provider_class = _MemberGuardProvider
 
 
 class Retirement(OperationResource[RetirementInputs, RetirementResult], module="migration", name="Retirement"):

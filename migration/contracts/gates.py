@@ -466,6 +466,27 @@ class MembersAllNew(Contract):
         )
 
 
+class MembersAllOld(Contract):
+    """Are there as many voters as ever, all healthy and none on the new side, and no learner?"""
+
+    check: Literal["members-all-old"] = "members-all-old"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    new: SideRef
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            etcd=EtcdAccess.of(c.etcd),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+            new=SideRef.of(s, c.to),
+        )
+
+
 class NothingNamesTheOldVpc(Contract):
     """Does nothing in use in the cluster name ids or addresses of the old VPC?"""
 
@@ -541,6 +562,7 @@ Question = (
     | NothingMovableOnNewNodes
     | EtcdPreflight
     | MembersAllNew
+    | MembersAllOld
     | NothingNamesTheOldVpc
     | ApiGroupHealthy
     | RetiredAndKept

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
-from migration.names import member_name, physical_name
+from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, Wanted
+from migration.names import api_names, member_name, physical_name
 from migration.settings import Settings
-from migration.settings.model import Access, Etcd, ReferencedSide
+from migration.settings.model import Access, Etcd, Member, ReferencedSide
 
 
 class OldMember(Contract):
@@ -52,6 +52,32 @@ def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
     )
 
 
+class ReturnPlace(Contract):
+    """What an old member that comes back needs to boot on a volume of its own, in its own group.
+
+    `volume_size` is in GiB; `api_names` are what its API server's certificate is for where its own user data doesn't
+    say; `tags` are the volume's.
+    """
+
+    zone: str
+    volume_size: int
+    volume_type: str
+    api_names: tuple[str, ...]
+    tags: dict[str, str]
+
+    @classmethod
+    def of(cls, settings: Settings, member: Member, tags: dict[str, str]) -> ReturnPlace:
+        """What the configuration says of the member."""
+        c = settings.configuration
+        return cls(
+            zone=member.zone,
+            volume_size=member.volume_size,
+            volume_type=member.volume_type,
+            api_names=api_names(c.api.name, c.service_cidr),
+            tags=tags,
+        )
+
+
 class EtcdAccess(Contract):
     """How etcd is reached: directly or through the members' machines, with which certificate, on which port."""
 
@@ -69,11 +95,12 @@ class EtcdAccess(Contract):
         )
 
 
-class MemberSwapInputs(Inputs):
+class MemberSwapInputs(Undoing):
     """Which side a member shall be on, and what its move needs.
 
     `members` are all of them, this one too: etcd's list is matched as a whole. `ticket_parameter` is the SSM parameter
-    its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs.
+    its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs. `place` is what
+    its way back needs, and missing only in states of earlier versions, which knew none.
     """
 
     shown: ClassVar[str] = "member"
@@ -89,6 +116,12 @@ class MemberSwapInputs(Inputs):
     api_port: Wanted[int]
     old_api_target_groups: Wanted[tuple[str, ...]]
     new_api_target_group: Wanted[str]
+    place: Manner[ReturnPlace | None] = None
+
+    @property
+    def takes_back(self) -> bool:
+        """The member is on the old side."""
+        return self.wanted == "old"
 
     @property
     def label(self) -> str:
@@ -98,20 +131,51 @@ class MemberSwapInputs(Inputs):
     def say(self) -> str:
         """Which member etcd shall have."""
         if self.wanted == "old":
-            return f"{self.old.name}, not moved yet"
+            return f"{self.old.name}, on the old side"
         return f"{self.new.name} in place of {self.old.name}"
 
 
 class SwapNote(Contract):
-    """What is kept on an old member's group while it is swapped, as a tag: it outlives a killed run.
+    """What is kept on the old side's group while a member is swapped, either way, as a tag: it outlives a killed run.
 
-    `member` is the old member's id in etcd's list, `suspended` what of its group's processes was suspended before.
-    `address` is where its machine was: it is asked for after that is gone. Earlier versions kept none.
+    `member` is the id, in etcd's list, of the one that goes, `suspended` what of its group's processes was suspended
+    before. `address` is where its machine was: it is asked for after that is gone. Earlier versions kept none.
     """
 
     member: str
     suspended: tuple[str, ...]
     address: str | None = None
+
+
+class ReturnNote(Contract):
+    """What is kept on an old member's group, as a tag, from when it begins to come back until it has gone again.
+
+    `version` is the launch template version that the group had. `generation` marks the version and the volume that
+    were made for this return.
+    """
+
+    generation: str
+    version: str
+
+
+class MemberGuardInputs(Inputs):
+    """Groups of new members that may not be deleted while one of them votes. `old_groups` are where etcd is asked."""
+
+    shown: ClassVar[str] = "guarded"
+
+    groups: Wanted[tuple[str, ...]]
+    old_groups: Manner[tuple[str, ...]]
+    etcd: Manner[EtcdAccess]
+
+    def say(self) -> str:
+        """What is guarded."""
+        return f"{len(self.groups)} groups of new members: none is deleted while its member votes"
+
+
+class MemberGuardResult(Result):
+    """`groups`: the groups that are guarded from now on."""
+
+    groups: tuple[str, ...]
 
 
 class SnapshotTaken(Contract):

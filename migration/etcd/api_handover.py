@@ -14,7 +14,7 @@ from migration.etcd import machine
 from migration.etcd.api_server import verify_api_server
 from migration.runtime.deadline import Deadline, Retryable
 
-_SERVERS = "kube-scheduler kube-controller-manager kube-apiserver"
+SERVERS = "kube-scheduler kube-controller-manager kube-apiserver"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +37,15 @@ class ApiHandover:
     log: Callable[[str], None]
     alive: Callable[[], None]
 
-    def serve(self, address: str) -> None:
-        """The new API server answers for the cluster's name."""
+    def ready(self, address: str) -> bool:
+        """Whether the API server at `address` is ready now; waits for nothing."""
+        try:
+            return verify_api_server(self.kubernetes, address, self.port, self.log)
+        except Retryable:
+            return False
+
+    def serve(self, address: str, instance: str | None = None) -> None:
+        """The new API server answers for the cluster's name; on the old side (`instance`) behind its balancer too."""
         what = f"{self.new}'s API server"
         self._until_true(lambda: verify_api_server(self.kubernetes, address, self.port, self.log), what)
         known = {target.id for target in self.aws.target_health(self.new_group) if target.state != "draining"}
@@ -46,6 +53,14 @@ class ApiHandover:
             target_groups.register(self.aws, self.new_group, address, self.port)
             self.log(f"registered {address} with the API's balancer")
         self._until_true(lambda: target_groups.healthy(self.aws, self.new_group, address), what)
+        if instance is None:
+            return
+        for group in self.old_groups:
+            if instance not in {one.id for one in self.aws.target_health(group) if one.state != "draining"}:
+                self.alive()
+                self.aws.elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": instance}])
+                self.log(f"registered {instance} with the old side's API balancer")
+            self._until_true(lambda group=group: target_groups.healthy(self.aws, group, instance), what)
 
     def stop_old(self, old_machine: Instance | None, serving: Callable[[], int]) -> None:
         """Balancers first, then the server itself; in-cluster clients lose it from the `kubernetes` endpoints.
@@ -64,7 +79,7 @@ class ApiHandover:
             return
         if leaving:
             self.log(f"{self.old.name} drained from the API's balancers")
-        machine.shell(self.aws, old_machine.id, f"systemctl disable --now {_SERVERS}", self.deadline, self.alive)
+        machine.shell(self.aws, old_machine.id, f"systemctl disable --now {SERVERS}", self.deadline, self.alive)
         self.log(f"{self.old.name}'s API server stopped")
         self._until_true(
             lambda: self._endpoint_lost(here, serving()), f"the kubernetes endpoints to lose {', '.join(sorted(here))}"

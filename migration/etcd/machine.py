@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from migration.clients.aws import Aws, Instance
+from botocore.exceptions import ClientError
+
+from migration.clients.aws import Aws, Instance, error_code
 from migration.clients.documents import Document, listed, mapping
 from migration.contracts.members import SwapNote
 from migration.runtime.deadline import Deadline, Permanent, Retryable
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
 # While any of these runs, the old member's group may start a second writer as the first is being replaced.
 REPLACING_PROCESSES = ("Launch", "ReplaceUnhealthy", "HealthCheck")
 NOTE_TAG = "migration:swap"
+"""Kept on the old member's group while it goes."""
+BACK_TAG = "migration:swap-back"
+"""Kept there while it comes back: what this program made has no notes of other hands."""
 _PENDING = ("Pending", "InProgress", "Delayed")
 
 
@@ -28,29 +34,55 @@ def running(aws: Aws, group: str) -> Instance | None:
     return found[0] if found else None
 
 
-def note_of(aws: Aws, group: str) -> SwapNote | None:
+def tag_of(aws: Aws, group: str, key: str) -> str | None:
+    """The value of a group's tag; None where it has none, or the group is gone."""
+    tags = listed(aws.groups([group]).get(group) or {}, "Tags")
+    return next((tag["Value"] for tag in tags if tag["Key"] == key), None)
+
+
+def note_of(aws: Aws, group: str, key: str = NOTE_TAG) -> SwapNote | None:
     """What a swap that was begun has kept on the old member's group; None where none was, or the group is gone."""
-    for tag in listed(aws.groups([group]).get(group) or {}, "Tags"):
-        if tag["Key"] == NOTE_TAG:
-            return SwapNote.model_validate_json(tag["Value"])
-    return None
+    found = tag_of(aws, group, key)
+    return None if found is None else SwapNote.model_validate_json(found)
 
 
-def suspend_replacement(aws: Aws, group: str, member: str, address: str | None, alive: Callable[[], None]) -> SwapNote:
-    """Suspend what could launch a second machine in `group`, and keep on it what it had and who its member is.
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """Where a swap keeps its note: on which group, under which tag."""
+
+    group: str
+    key: str = NOTE_TAG
+
+    def read(self, aws: Aws) -> SwapNote | None:
+        """The note, if there is one."""
+        return note_of(aws, self.group, self.key)
+
+
+def described(aws: Aws, group: str) -> Document:
+    """AWS's description of a member's group; raises `Permanent` where there is no such group."""
+    found = aws.groups([group]).get(group)
+    if found is None:
+        raise Permanent(f"the member's Auto Scaling group {group} doesn't exist; correct migration:members[].group")
+    return found
+
+
+def suspend_replacement(
+    aws: Aws, group: str, member: str, address: str | None, alive: Callable[[], None], kept: Kept | None = None
+) -> SwapNote:
+    """Suspend what could launch a second machine in `group`, and keep what it had and who its member is.
 
     Raises `Permanent` when there is no such group.
     """
-    described = aws.groups([group]).get(group)
-    if described is None:
-        raise Permanent(f"the old member's Auto Scaling group {group} doesn't exist; correct migration:members[].group")
-    before = {item["ProcessName"] for item in listed(described, "SuspendedProcesses")}
-    note = note_of(aws, group)
+    kept = kept or Kept(group=group)
+    before = {item["ProcessName"] for item in listed(described(aws, group), "SuspendedProcesses")}
+    note = kept.read(aws)
     if note is None:
         note = SwapNote(member=member, address=address, suspended=tuple(sorted(before & set(REPLACING_PROCESSES))))
         alive()
         # First, so that whatever happens next can be given back.
-        aws.autoscaling.create_or_update_tags(Tags=[{**_note_tag(group), "Value": note.model_dump_json()}])
+        aws.autoscaling.create_or_update_tags(
+            Tags=[{**group_tag(kept.group, kept.key), "Value": note.model_dump_json()}]
+        )
     missing = [process for process in REPLACING_PROCESSES if process not in before]
     if missing:
         alive()
@@ -58,21 +90,25 @@ def suspend_replacement(aws: Aws, group: str, member: str, address: str | None, 
     return note
 
 
-def give_back_replacement(aws: Aws, group: str, note: SwapNote, alive: Callable[[], None]) -> None:
+def give_back_replacement(
+    aws: Aws, group: str, note: SwapNote, alive: Callable[[], None], kept: Kept | None = None
+) -> None:
     """Resume what a swap suspended in `group`, and then forget that it did."""
     ours = [process for process in REPLACING_PROCESSES if process not in note.suspended]
     if ours:
         alive()
         aws.autoscaling.resume_processes(AutoScalingGroupName=group, ScalingProcesses=ours)
     alive()
-    aws.autoscaling.delete_tags(Tags=[_note_tag(group)])
+    kept = kept or Kept(group=group)
+    aws.autoscaling.delete_tags(Tags=[group_tag(kept.group, kept.key)])
 
 
-def _note_tag(group: str) -> TagTypeDef:
+def group_tag(group: str, key: str) -> TagTypeDef:
+    """A tag of a group that its machines don't get."""
     return {
         "ResourceId": group,
         "ResourceType": "auto-scaling-group",
-        "Key": NOTE_TAG,
+        "Key": key,
         "PropagateAtLaunch": False,
     }
 
@@ -84,13 +120,23 @@ def shell(aws: Aws, instance: str, command: str, deadline: Deadline, alive: Call
     """
     alive()
     shown = command.splitlines()[0][:100]
-    answer = aws.ssm.send_command(
-        InstanceIds=[instance],
-        DocumentName="AWS-RunShellScript",
-        Parameters={"commands": [command]},
-        TimeoutSeconds=max(30, int(min(deadline.remaining, 600))),
-    )
-    sent: str = mapping(answer, "Command")["CommandId"]
+
+    def begin() -> str:
+        try:
+            answer = aws.ssm.send_command(
+                InstanceIds=[instance],
+                DocumentName="AWS-RunShellScript",
+                Parameters={"commands": [command]},
+                TimeoutSeconds=max(30, int(min(deadline.remaining, 600))),
+            )
+        except ClientError as error:
+            if error_code(error) != "InvalidInstanceId":
+                raise
+            # One that was launched a moment ago isn't known to Systems Manager yet.
+            raise Retryable(f"Systems Manager doesn't reach {instance}: {error}") from error
+        return mapping(answer, "Command")["CommandId"]
+
+    sent = deadline.until(begin, f"`{shown}` on {instance}")
 
     def ended() -> Document | None:
         try:
@@ -106,11 +152,20 @@ def shell(aws: Aws, instance: str, command: str, deadline: Deadline, alive: Call
     return seen.get("StandardOutputContent", "")
 
 
+def scale_to_one(aws: Aws, group: str, alive: Callable[[], None]) -> bool:
+    """Size 1 for a member's group that is at zero; False where it isn't."""
+    if described(aws, group)["MaxSize"]:
+        return False
+    alive()
+    aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=1, MaxSize=1, DesiredCapacity=1)
+    return True
+
+
 def scale_to_zero(aws: Aws, group: str, deadline: Deadline, alive: Callable[[], None]) -> None:
-    """Size 0 for a member's old group, and wait until its machine is gone. Its volume stays."""
-    described = aws.groups([group]).get(group)
+    """Size 0 for a member's group, and wait until its machine is gone. Its volume stays."""
+    found = aws.groups([group]).get(group)
     # A group that is gone may have left its machine: that is waited for all the same.
-    if described is not None and (described["MinSize"] or described["DesiredCapacity"] or described["MaxSize"]):
+    if found is not None and (found["MinSize"] or found["DesiredCapacity"] or found["MaxSize"]):
         alive()
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=group, MinSize=0, MaxSize=0, DesiredCapacity=0)
 

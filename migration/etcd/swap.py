@@ -2,6 +2,9 @@
 
 3 → 4 → 3 voters, so one member's failure is tolerated all along. Every step first observes: after a crash the
 same swap goes on from what etcd, AWS and the cluster say, never from what was planned. No volume is shared.
+
+Back it is the same with the sides exchanged: the new side's member goes, the old side's comes, on a machine of its
+old group that starts as blank as a new one's (`migration.etcd.returning`). Either way can be turned round at any time.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -19,12 +22,24 @@ from migration.clients.aws import Aws, Instance
 from migration.clients.documents import mapping
 from migration.clients.etcd import Etcd, Member
 from migration.clients.kubernetes import Kubernetes
-from migration.contracts.members import MemberPair, MemberSwapResult, NewMember, OldMember, SnapshotTaken, SwapNote
+from migration.contracts.members import (
+    MemberPair,
+    MemberSwapResult,
+    NewMember,
+    OldMember,
+    ReturnPlace,
+    SnapshotTaken,
+    SwapNote,
+)
 from migration.etcd import machine
-from migration.etcd.api_handover import ApiHandover
+from migration.etcd.api_handover import SERVERS, ApiHandover
+from migration.etcd.machine import Kept
 from migration.etcd.match import Addresses, seats, told
 from migration.etcd.over_ssm import OverSsm
 from migration.etcd.preflight import endpoint, healthy_voters, near, preflight
+from migration.etcd.returning import Returning, forget
+from migration.etcd.returning import note_of as return_note_of
+from migration.etcd.userdata import MemberIdentity
 from migration.etcd.where import address_of, observed
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.runtime.engine import Orphaned
@@ -34,12 +49,19 @@ T = TypeVar("T")
 
 @dataclass(kw_only=True)
 class Swap:
-    """One swap and what it needs. `advance()` runs all steps; each is a no-op where it is done already."""
+    """One swap and what it needs. `advance()` runs all steps; each is a no-op where it is done already.
+
+    `old` goes and `new` comes: on a way `back` that is the new side's member and the old side's. `members` are the
+    pairs as configured, whichever way this one goes. `ticket_parameter` is the one that comes's. `place` is needed
+    for a way back.
+    """
 
     cluster: str
     old: OldMember
     new: NewMember
     members: Sequence[MemberPair]
+    back: bool = False
+    place: ReturnPlace | None = None
     ticket_parameter: str
     client_port: int
     peer_port: int
@@ -59,14 +81,20 @@ class Swap:
     machine's are is measured from it."""
     _snapshot: SnapshotTaken | None = field(init=False, default=None)
     _leader_changes: int = field(init=False, default=0)
+    _old_id: str | None = field(init=False, default=None)
+    _voted: bool = field(init=False, default=False)
+    """Whether the one that comes voted before this run: then its servers may have been stopped."""
 
     def advance(self, previous: MemberSwapResult | None = None) -> MemberSwapResult:
         """Move the member; returns what was done and seen, with what an earlier run of the same swap saw."""
+        previous = previous if previous is not None and previous.state == self._state else None
+        with self._etcd() as self._cluster:
+            self._old_id = self._identified(previous)
+            self._prepare()
         self._machine = self._new_machine()
         with self._etcd(self._machine.ip) as self._cluster:
             # The new side's members are known by literal addresses; where names are used, those are the old side's.
             self._addresses = Addresses(self._machines())
-            self._old_id = self._identified(previous)
             try:
                 self._walk((self._ready, self._keep_old_from_replacing, self._learner, self._ticket, self._started))
                 self._walk((self._promoted,))
@@ -83,12 +111,13 @@ class Swap:
                     self._stop_old_api,
                     self._remove_old,
                     self._end_old_machine,
+                    self._give_back_rest,
                 )
             )
             self.alive()
             voters = self._verified()
             return MemberSwapResult(
-                state="new",
+                state=self._state,
                 name=self.new.name,
                 member_id=self._own().id,
                 old_member_id=self._old_id,
@@ -98,42 +127,70 @@ class Swap:
             )
 
     def give_back(self) -> bool:
-        """The member stays on the old side: undo what an interrupted swap began; False where none was begun.
+        """The member stays where it is: undo what an interrupted swap began; False where the one that came votes.
 
-        Raises `Permanent` once the new member votes.
+        Then it can't be given back, only swapped the other way.
         """
-        note = machine.note_of(self.aws, self.old.group)
-        if note is None:
-            return False
+        note, returned = self._kept.read(self.aws), self.back and return_note_of(self.aws, self._home) is not None
         with self._etcd() as self._cluster:
-            self._old_id = note.member
-            self._without_new(note)
+            self._addresses = Addresses(self._machines())
+            coming = self._coming_now()
+            if coming is not None and not coming.learner:
+                return False
+            if note is not None or returned or coming is not None:
+                self._without_new(note)
         return True
+
+    @property
+    def _state(self) -> Literal["old", "new"]:
+        return "old" if self.back else "new"
+
+    @property
+    def _home(self) -> str:
+        """The old side's group: whichever way a member goes, what is kept of its swap is kept there."""
+        return self.new.group if self.back else self.old.group
+
+    @property
+    def _kept(self) -> Kept:
+        return Kept(group=self._home, key=machine.BACK_TAG if self.back else machine.NOTE_TAG)
+
+    @property
+    def _kept_of_other_way(self) -> Kept:
+        return Kept(group=self._home, key=machine.NOTE_TAG if self.back else machine.BACK_TAG)
 
     def _walk(self, steps: Iterable[Callable[[], None]]) -> None:
         for step in steps:
             self.alive()
             step()
 
+    def stays(self) -> MemberSwapResult:
+        """The one that would go votes, and nothing of a swap is left. Raises `Permanent` where it doesn't."""
+        with self._etcd() as self._cluster:
+            self._old_id = self._identified(None)
+            voting = [member for member in self._members() if member.id == self._old_id and not member.learner]
+        if not voting:
+            raise Permanent(f"neither {self.old.name} nor {self.new.name} votes: look at etcd's list before going on")
+        return MemberSwapResult(state="new" if self.back else "old")
+
     def _give_up(self) -> None:
         """A swap that ends before the new member votes leaves the old one's group as it was."""
         try:
-            own, note = self._find(self._machine.ip), machine.note_of(self.aws, self.old.group)
+            own, note = self._find(self._machine.ip), self._kept.read(self.aws)
             if note is not None and (own is None or own.learner):
-                machine.give_back_replacement(self.aws, self.old.group, note, self.alive)
+                machine.give_back_replacement(self.aws, self.old.group, note, self.alive, self._kept)
                 self.log(f"{self.old.group}: what was suspended there runs again; the same up begins anew")
         except (Permanent, Retryable, ClientError) as reason:
             self.log(f"{self.old.group}: whether the swap went too far to be given up can't be told: {reason}")
 
-    def _without_new(self, note: SwapNote) -> None:
-        """No learner, no ticket, and the old group as it was: the new member never votes."""
+    def _without_new(self, note: SwapNote | None) -> None:
+        """No learner, no ticket, and the group of the one that stays as it was: the one that came never votes."""
 
         def gone() -> bool:
             added = set(self._ticket_urls())
             mine = [member for member in self._cluster.members() if self._ours(member, added)]
             voting = [member for member in mine if not member.learner]
             if voting:
-                raise Permanent(f"{told(voting)} votes already: set migration:controlPlaneMoved to what it was")
+                raise Permanent(f"{told(voting)} votes by now: run the same up again")
             for member in mine:
                 self._cluster.remove(member.id, self._cluster.endpoints[0])
                 self.log(f"removed the learner {member.name or member.id}")
@@ -141,8 +198,12 @@ class Swap:
 
         self._until_true(gone, f"{self.new.name}'s learner to leave etcd")
         self._end_ticket()
-        machine.give_back_replacement(self.aws, self.old.group, note, self.alive)
-        self.log(f"{self.old.group}: what was suspended there runs again")
+        if note is not None:
+            machine.give_back_replacement(self.aws, self.old.group, note, self.alive, self._kept)
+            self.log(f"{self.old.group}: what was suspended there runs again")
+        if self.back:
+            machine.scale_to_zero(self.aws, self._home, self.deadline, self.alive)
+            self._forget_return()
 
     # Observation
 
@@ -159,8 +220,8 @@ class Swap:
         return [self.old, *(pair.old for pair in self.members if pair.old != self.old)]
 
     def _old_address(self) -> str | None:
-        """Where the old member is, or was before its machine went."""
-        return address_of(self.old, self._machines(), machine.note_of(self.aws, self.old.group))
+        """Where the one that goes is, or was before its machine went."""
+        return address_of(self.old, self._machines(), self._kept.read(self.aws))
 
     @property
     def _peer_url(self) -> str:
@@ -178,18 +239,21 @@ class Swap:
         return self._addresses.at(self._members(), address)
 
     def _identified(self, previous: MemberSwapResult | None) -> str | None:
-        """The old member's id in etcd's list; None where its seat is the new member's and all others are taken.
+        """The id, in etcd's list, of the one that goes; None where only the one that comes is there.
 
         What an earlier run wrote down decides. Without that, every member of the list must be one of the
         configuration's: whatever can't be found there isn't taken for removed.
         """
-        note = machine.note_of(self.aws, self.old.group)
+        note = self._kept.read(self.aws)
         if note is not None:
             return note.member
-        if previous is not None and previous.old_member_id is not None:
+        again = self.back or return_note_of(self.aws, self._home) is not None
+        if previous is not None and previous.old_member_id is not None and not again:
             return previous.old_member_id
-        [seat] = [one for one in seats(self.members, self._members(), self._machines()) if one.pair.old == self.old]
-        return None if seat.old is None else seat.old.id
+        found = seats(self.members, self._members(), self._machines())
+        [seat] = [one for one in found if one.pair.old.group == self._home]
+        going = seat.new if self.back else seat.old
+        return None if going is None else going.id
 
     @property
     def _old_member(self) -> Member | None:
@@ -233,6 +297,54 @@ class Swap:
         self.deadline.until_true(watched, what)
 
     # Steps
+
+    def _prepare(self) -> None:
+        """The one that comes has a machine, and none of a membership that is over; what the other way began ends."""
+        coming = self._coming_now()
+        self._voted = coming is not None and not coming.learner
+        if self.back:
+            if coming is None or coming.learner:
+                self._returning().prepare()
+            return
+        turned = self._kept_of_other_way.read(self.aws)
+        if turned is not None:
+            if coming is None:
+                # On its way back it was removed: its machine's etcd can't join again.
+                machine.scale_to_zero(self.aws, self.new.group, self.deadline, self.alive)
+            machine.give_back_replacement(self.aws, self.new.group, turned, self.alive, self._kept_of_other_way)
+        if machine.scale_to_one(self.aws, self.new.group, self.alive):
+            self.log(f"{self.new.group} launches a machine for {self.new.name}")
+
+    def _coming_now(self) -> Member | None:
+        """The entry of the one that comes, found without the one that goes, which may have left the list."""
+        machines, members = self._machines(), self._members()
+        addresses = Addresses(machines)
+        here = (addresses.at(members, ip) for ip in observed(self.new.group, machines))
+        found = next((member for member in here if member is not None), None)
+        named = [member for member in members if member.name == self.new.name and member.id != self._old_id]
+        return found or (named[0] if named else None)
+
+    def _returning(self) -> Returning:
+        if self.place is None:
+            raise Permanent(f"{self.new.name} has no place to come back to: run this version's program first")
+        return Returning(
+            group=self._home,
+            identity=MemberIdentity(
+                cluster=self.cluster,
+                member=self.new.name,
+                region=self.aws.region,
+                ticket_parameter=self.ticket_parameter,
+                api_port=self.api_port,
+                client_port=self.client_port,
+                peer_port=self.peer_port,
+                api_names=self.place.api_names,
+            ),
+            place=self.place,
+            aws=self.aws,
+            deadline=self.deadline,
+            log=self.log,
+            alive=self.alive,
+        )
 
     def _new_machine(self) -> Instance:
         def found() -> Instance | None:
@@ -293,10 +405,10 @@ class Swap:
         return healthy_voters(self._cluster, [member for member in self._cluster.members() if member.id != gone.id])
 
     def _keep_old_from_replacing(self) -> None:
-        """Before any change in etcd: the old group must not start a second writer. It keeps which member this is of."""
+        """Before any change in etcd: the group of the one that goes must not start a second writer."""
         old = self._old_member
         if old is not None:
-            machine.suspend_replacement(self.aws, self.old.group, old.id, self._old_address(), self.alive)
+            machine.suspend_replacement(self.aws, self.old.group, old.id, self._old_address(), self.alive, self._kept)
 
     def _learner(self) -> None:
         """Exactly one learner, ours, at this machine's address; a dead one of ours blocks the next and goes first."""
@@ -381,7 +493,11 @@ class Swap:
 
     def _serve_api(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
-        self._api().serve(self._machine.ip)
+        if self._voted and not self._api().ready(self._machine.ip):
+            # Stopped when the swap went the other way. One that boots starts its servers itself, at every boot.
+            how = "start" if not self.back or return_note_of(self.aws, self._home) else "enable --now"
+            machine.shell(self.aws, self._machine.id, f"systemctl {how} {SERVERS}", self.deadline, self.alive)
+        self._api().serve(self._machine.ip, self._machine.id if self.back else None)
 
     def _leadership(self) -> None:
         """The leader is handed over, never lost: a transfer costs milliseconds, a removed leader an election."""
@@ -433,7 +549,21 @@ class Swap:
         if old_machine is not None:
             machine.shell(self.aws, old_machine.id, "systemctl disable --now etcd", self.deadline, self.alive)
         machine.scale_to_zero(self.aws, self.old.group, self.deadline, self.alive)
-        self.log(f"{self.old.name}'s machine is gone; its volume stays until the clean-up")
+        self.log(f"{self.old.name}'s machine is gone; its volume stays")
+
+    def _forget_return(self) -> None:
+        name = self.new.name if self.back else self.old.name
+        forget(self.aws, self._home, self.cluster, name, self.log, self.alive)
+
+    def _give_back_rest(self) -> None:
+        """Back, both groups are as they were before; on, the old one's launch template is its own again."""
+        if not self.back:
+            self._forget_return()
+            return
+        for kept, group in ((self._kept_of_other_way, self._home), (self._kept, self.old.group)):
+            note = kept.read(self.aws)
+            if note is not None:
+                machine.give_back_replacement(self.aws, group, note, self.alive, kept)
 
     def _must_not_be_listed(self, old_machine: Instance | None) -> None:
         """The last look before a machine ends: neither its member nor its address is in etcd's list."""

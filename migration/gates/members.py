@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
 from migration.clients.etcd import Etcd, Member
-from migration.contracts.gates import EtcdPreflight, MembersAllNew
+from migration.contracts.gates import EtcdPreflight, MembersAllNew, MembersAllOld
 from migration.etcd.match import Addresses, seats, told
 from migration.etcd.preflight import healthy_voters
 from migration.etcd.preflight import preflight as etcd_preflight
@@ -24,12 +24,12 @@ def within(members: Iterable[Member], cidr: str, addresses: Addresses) -> list[M
     return [member for member in members if all(IPv4Address(ip) in network for ip in addresses.side(member))]
 
 
-def addresses_of(q: EtcdPreflight | MembersAllNew, live: Live) -> Addresses:
+def addresses_of(q: EtcdPreflight | MembersAllNew | MembersAllOld, live: Live) -> Addresses:
     """What tells the addresses of members whose peer URLs name hosts."""
     return Addresses(live.aws.instances_of_groups([*q.old_groups, *q.new_groups]))
 
 
-def ask(q: EtcdPreflight | MembersAllNew, live: Live, question: Callable[[Etcd], T]) -> T:
+def ask(q: EtcdPreflight | MembersAllNew | MembersAllOld, live: Live, question: Callable[[Etcd], T]) -> T:
     """What etcd answers, by whichever way it can be reached (`migration.etcd.reach`)."""
     with reach(
         live.aws,
@@ -46,13 +46,13 @@ def ask(q: EtcdPreflight | MembersAllNew, live: Live, question: Callable[[Etcd],
 def preflight(q: EtcdPreflight, live: Live) -> str:
     """Every member is one entry of etcd's list; all voters healthy, of a safe version, near each other; no alarm."""
     machines = live.aws.instances_of_groups([*q.old_groups, *q.new_groups])
-    new = {one.ip for one in machines if one.group in q.new_groups}
-    names = {pair.new.name for pair in q.members}
+    here = {one.ip for one in machines}
+    names = {name for pair in q.members for name in (pair.old.name, pair.new.name)}
     addresses = Addresses(machines)
 
     def ours(member: Member) -> bool:
         """A learner of this program's own is what an interrupted swap left, and the swap goes on from there."""
-        return member.name in names or bool(new & addresses.of(member))
+        return member.name in names or bool(here & addresses.of(member))
 
     def question(etcd: Etcd) -> str:
         found = seats(q.members, etcd.members(), machines)
@@ -64,7 +64,16 @@ def preflight(q: EtcdPreflight, live: Live) -> str:
 
 def all_new(q: MembersAllNew, live: Live) -> str:
     """As many voters as ever, all healthy, `moved` of them on the new side, and no learner."""
-    wanted, moved = len(q.old_groups), q.moved
+    return _placed(q, live, q.moved)
+
+
+def all_old(q: MembersAllOld, live: Live) -> str:
+    """As many voters as ever, all healthy, none of them on the new side, and no learner."""
+    return _placed(q, live, 0)
+
+
+def _placed(q: MembersAllNew | MembersAllOld, live: Live, moved: int) -> str:
+    wanted = len(q.old_groups)
     addresses = addresses_of(q, live)
 
     def question(etcd: Etcd) -> str:

@@ -39,6 +39,7 @@ CHECKS: Mapping[str, Check] = {
     "nothing-movable-on-new-nodes": workloads.nothing_movable_on_new,
     "etcd-preflight": members.preflight,
     "members-all-new": members.all_new,
+    "members-all-old": members.all_old,
     "nothing-names-the-old-vpc": cleanup.nothing_names_old,
     "api-group-healthy": balancers.api_instances,
     "retired": cleanup.retired,

@@ -1,47 +1,57 @@
-"""One control-plane member, moved from its old machine to its new one."""
+"""One control-plane member, moved from its old machine to its new one, or back."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from migration.contracts.members import MemberSwapInputs, MemberSwapResult
-from migration.etcd.machine import note_of
+from migration.contracts.members import MemberSwapInputs, MemberSwapResult, NewMember, OldMember
+from migration.etcd.machine import BACK_TAG, note_of
 from migration.etcd.reach import direct
+from migration.etcd.returning import note_of as return_note_of
 from migration.etcd.swap import Swap
+from migration.names import ticket_parameter
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 
 
 def run(inputs: MemberSwapInputs, previous: MemberSwapResult | None, context: Context) -> MemberSwapResult:
-    """Swap the member in, where it is wanted on the new side, or give back what a swap began that isn't any more.
-
-    A member that votes on the new side can't be moved back yet.
-    """
+    """The member is on the side where it is wanted; what a swap the other way has begun is taken back."""
+    aws, home = context.clients.aws, inputs.old.group
+    going, coming_back = note_of(aws, home), note_of(aws, home, BACK_TAG)
+    moved = previous is not None and previous.state == "new"
     if inputs.wanted == "old":
-        if previous is not None and previous.state == "new":
-            raise Permanent(
-                f"{inputs.new.name} already votes: moving a member back isn't there yet; "
-                f"set migration:controlPlaneMoved to at least what it was"
-            )
-        if note_of(context.clients.aws, inputs.old.group) is not None:
-            _swap(inputs, context).give_back()
-        return MemberSwapResult(state="old")
+        if not (moved or inputs.returning or going or coming_back):
+            return MemberSwapResult(state="old")
+        onward = _swap(inputs, context)
+        if coming_back is None and onward.give_back():
+            return onward.stays()
+        return _swap(inputs, context, back=True).advance(previous)
+    if going is None and (coming_back or return_note_of(aws, home)):
+        # Where the old member votes again this does nothing, and it goes as it went the first time.
+        _swap(inputs, context, back=True).give_back()
     return _swap(inputs, context).advance(previous)
 
 
-def _swap(inputs: MemberSwapInputs, context: Context) -> Swap:
+def _swap(inputs: MemberSwapInputs, context: Context, *, back: bool = False) -> Swap:
     aws = context.clients.aws
     if not inputs.etcd.access.takes_changes:
         raise Permanent(
             f"migration:etcd.access is {inputs.etcd.access.value!r}, by which members can only be looked at; "
             f"use direct with migration:operatorNetworks"
         )
+    old, new, ticket = inputs.old, inputs.new, inputs.ticket_parameter
+    if back:
+        old = OldMember(name=inputs.new.name, group=inputs.new.group)
+        new = NewMember(name=inputs.old.name, group=inputs.old.group)
+        ticket = ticket_parameter(inputs.cluster, new.name)
     return Swap(
         cluster=inputs.cluster,
-        old=inputs.old,
-        new=inputs.new,
+        old=old,
+        new=new,
         members=inputs.members,
-        ticket_parameter=inputs.ticket_parameter,
+        back=back,
+        place=inputs.place,
+        ticket_parameter=ticket,
         client_port=inputs.etcd.client_port,
         peer_port=inputs.peer_port,
         api_port=inputs.api_port,

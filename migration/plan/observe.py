@@ -11,6 +11,7 @@ from migration.contracts.gates import (
     QUESTIONS,
     EtcdPreflight,
     MembersAllNew,
+    MembersAllOld,
     Question,
     SideRef,
     member_groups,
@@ -265,7 +266,7 @@ class _Observer:
 
     def _gate(self, question: Question) -> GateNow:
         try:
-            if isinstance(question, EtcdPreflight | MembersAllNew):
+            if isinstance(question, EtcdPreflight | MembersAllNew | MembersAllOld):
                 self._etcd_is_open()
             return GateNow(check=question.check, state="holds", detail=look(question, self._live))
         except Unreachable as reason:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients import Clients
+from migration.clients.documents import mapping
 from migration.contracts.gates import SideRef
+from migration.contracts.members import member_pairs
 from migration.contracts.record import Record
+from migration.etcd.machine import BACK_TAG, NOTE_TAG
+from migration.etcd.returning import RETURN_TAG
 from migration.names import record_parameter
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
@@ -14,9 +20,9 @@ from migration.settings import Settings
 from migration.settings.model import ManagedSide, ReferencedSide
 from migration.sides import find
 from migration.stages.fixed import touched
-from migration.stages.moves import IllegalMove, Move, plan_move
+from migration.stages.moves import Direction, IllegalMove, Move, plan_move
 from migration.stages.record import read_fixed, read_record
-from migration.stages.table import Back, stage
+from migration.stages.table import Back, stage, swapped
 
 # Seconds for one question to etcd.
 _PATIENCE = 60.0
@@ -62,7 +68,34 @@ def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Mov
         raise IllegalMove(
             f"{len(changed)} key(s) can't change until the migration is over; nothing was changed:\n{listed}"
         )
-    return move
+    return _with_members(move, settings, clients)
+
+
+def _with_members(move: Move, settings: Settings, clients: Clients) -> Move:
+    """The move, `turned` where a member is on its way to the side where it isn't wanted any more.
+
+    Raises `IllegalMove` where a member shall be on the old side and its group there is gone.
+    """
+    row = settings.stage
+    if row.finished or not (row.control_plane.on_new or (row.members_move and move.direction is Direction.BACK)):
+        return move
+    pairs = member_pairs(settings)
+    new, old = pairs[: settings.moved_members], pairs[settings.moved_members :]
+    groups = clients.aws.groups([pair.old.group for pair in pairs])
+    gone = [pair.old for pair in old if pair.old.group not in groups]
+    if gone:
+        listed = ", ".join(f"{one.name} ({one.group})" for one in gone)
+        raise IllegalMove(
+            f"members {listed} shall be on side {settings.configuration.from_}, but their Auto Scaling groups don't "
+            f"exist there (any more): nothing was changed. What was deleted can't be gone back to: set "
+            f"migration:controlPlaneMoved to {len(pairs)} at stage {swapped().number}"
+        )
+    begun = [
+        *((pair.old.group, key) for pair in new for key in (BACK_TAG, RETURN_TAG)),
+        *((pair.old.group, key) for pair in old for key in (NOTE_TAG, BACK_TAG)),
+    ]
+    under_way = any(tag["Key"] == key for group, key in begun for tag in mapping(groups, group).get("Tags") or ())
+    return replace(move, settled=False, turned=True) if under_way else move
 
 
 def _refuse_lost_record(record: Record | None, settings: Settings, clients: Clients) -> None:

@@ -21,7 +21,8 @@ class Direction(Enum):
 class Move:
     """A legal move: from where, to where, in which direction. `settled`: there already, with nothing under way.
 
-    `turned`: forward again from a way back that was begun.
+    `turned`: what was begun the other way may have to be taken back though this isn't a way back: forward again from
+    one that was begun, or members of the control plane on their way where they aren't wanted any more.
     """
 
     origin: int
@@ -53,7 +54,7 @@ def plan_move(
     """Decide whether `target` may follow what `record` says; raises `IllegalMove` with the remedy otherwise.
 
     `command` is how this stack is driven, with ``{stage}`` where the number goes. `new_voters` is how many
-    etcd voters of the new side exist: the control plane's stage goes back only while there is none.
+    etcd voters of the new side exist: the stage before the control plane's goes back only while there is none.
     """
 
     def legal(number: int) -> str:
@@ -103,8 +104,8 @@ def plan_move(
     if target == record.tried - 1 and going_back is not Back.CLOSED:
         if going_back is Back.UNLESS_VOTERS and new_voters:
             raise IllegalMove(
-                f"migration:stage is {target}, but {new_voters} new member(s) of the control plane already vote: "
-                f"stage {record.tried} goes back only while none does (migration:controlPlaneMoved may decrease). "
+                f"migration:stage is {target}, but {new_voters} new member(s) of the control plane still vote: "
+                f"stage {record.tried} goes back only when none does, and swaps them back itself. "
                 f"Next legal: {legal(record.tried)}"
             )
         return Move(origin=record.tried, target=target, direction=Direction.BACK)

@@ -41,7 +41,7 @@ class Back(Enum):
 
     OPEN = "open"
     UNLESS_VOTERS = "unless-voters"
-    """Only while no new member of the control plane votes."""
+    """Only while no new member of the control plane votes: they are swapped back first, at this stage."""
     CLOSED = "closed"
 
 
@@ -101,6 +101,11 @@ class Stage:
     def new_side_carries(self) -> bool:
         """Pods may run on the new side: what it is made of can't be deleted from here on."""
         return self.workers.on_new
+
+    @property
+    def members_move(self) -> bool:
+        """Members of the control plane may be on their way: to the new side at their stage, back at the one before."""
+        return self.control_plane.on_new or self.etcd_open
 
     @property
     def autoscaler_held(self) -> bool:
@@ -173,14 +178,15 @@ STAGES: tuple[Stage, ...] = (
          names=Names.PAIR, back=Back.OPEN,
          moves="names lead to the new side",
          undo="names lead to both sides again"),
-    _row(6, "workloads",     "B B N N N O", "every-old-node-in-a-pool ingress-quiet", "nothing-movable-on-old-nodes",
-         names=Names.PAIR, back=Back.OPEN, etcd_open=True,
+    _row(6, "workloads",     "B B N N N O", "every-old-node-in-a-pool ingress-quiet",
+         "nothing-movable-on-old-nodes members-all-old",
+         names=Names.PAIR, back=Back.UNLESS_VOTERS, etcd_open=True,
          moves="pods are evicted from the old nodes under their budgets; old groups at zero",
          undo="old groups get their sizes back"),
     _row(7, "control-plane", "B B N N N N", "etcd-preflight api-quiet", "members-all-new",
-         names=Names.PAIR, back=Back.UNLESS_VOTERS, etcd_open=True,
+         names=Names.PAIR, back=Back.OPEN, etcd_open=True,
          moves="members swapped one by one, 3 → 4 → 3 voters",
-         undo="the new machines are deleted, as long as none of their members votes"),
+         undo="members are swapped back one by one, onto blank volumes; then the new machines are deleted"),
     _row(8, "cleanup",       "N N N N N N", "nothing-names-the-old-vpc api-group-healthy", "retired",
          names=Names.FINAL, back=Back.CLOSED,
          moves="exactly the `retire` list is deleted; the peering goes",

@@ -15,7 +15,8 @@ import msgspec
 
 from migration.clients.aws import Instance, Target
 from migration.clients.etcd import Direct, Etcd
-from migration.contracts.members import MemberPair, NewMember, OldMember
+from migration.clients.kubernetes import ApiFailure
+from migration.contracts.members import MemberPair, NewMember, OldMember, ReturnPlace
 from migration.etcd.swap import Swap
 from migration.runtime.deadline import Deadline, Permanent
 
@@ -42,6 +43,8 @@ class Machine:
     name: str
     folder: Path
     process: subprocess.Popen[bytes] | None = None
+    generation: int = 0
+    """Which of its group's machines it is: each has data of its own, as if on a blank volume."""
     host: str = ""
     """What its peer URL says instead of its address."""
 
@@ -56,7 +59,7 @@ class Machine:
             return
         flags = {
             "name": self.name,
-            "data-dir": str(self.folder / self.name),
+            "data-dir": str(self.folder / f"{self.name}-{self.generation}"),
             "initial-cluster": initial,
             "initial-cluster-state": state,
             "initial-cluster-token": "test",
@@ -79,6 +82,10 @@ class Machine:
             self.process = None
 
 
+class Killed(BaseException):
+    """The process ends here; nothing of it runs any more."""
+
+
 class Missing(Exception):
     """A parameter or an invocation that isn't there."""
 
@@ -99,6 +106,17 @@ class World:
     joins: bool = True
     """Whether the new machine starts its etcd when its ticket comes."""
     before_event: Callable[[str], None] = lambda _: None
+    volumes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Tags by id."""
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of group-a's launch template."""
+    template: str = "$Default"
+    """The version that group-a launches."""
+    stopped: set[str] = field(default_factory=set)
+    """Addresses where no API server runs."""
+    launched: int = 0
+    everyone: list[Machine] = field(default_factory=list)
+    region: str = "eu-central-1"
 
     def event(self, text: str) -> None:
         self.before_event(text)
@@ -114,7 +132,8 @@ class World:
         ]
 
     def groups(self, names: list[str]) -> dict[str, Any]:
-        return {name: self._group(name) for name in names if name in self.machines or name in self.tags}
+        known = {"group-a", "group-d", *self.machines, *self.tags}
+        return {name: self._group(name) for name in names if name in known}
 
     def _group(self, name: str) -> dict[str, Any]:
         size = int(name in self.machines)
@@ -124,6 +143,7 @@ class World:
             "DesiredCapacity": size,
             "SuspendedProcesses": [{"ProcessName": one} for one in sorted(self.suspended.get(name, ()))],
             "Tags": [{"Key": key, "Value": value} for key, value in self.tags.get(name, {}).items()],
+            "LaunchTemplate": {"LaunchTemplateId": "lt-a", "Version": self.template},
         }
 
     def target_groups(self, arns: list[str]) -> list[dict[str, Any]]:
@@ -153,7 +173,7 @@ class World:
         # The machine has waited for it.
         ticket = json.loads(Value)
         if self.joins:
-            machine = next(one for one in self.machines.values() if one.name == "d")
+            machine = next(one for one in self.machines.values() if one.name == TICKETS[Name])
             machine.start(ticket["initial_cluster"], ticket["state"])
 
     def delete_parameter(self, Name: str) -> None:
@@ -170,8 +190,11 @@ class World:
         machine = next(one for one in self.machines.values() if one.id == InstanceIds[0])
         if command.endswith("etcd"):
             machine.stop()
-        if "kube-apiserver" in command:
+        if "kube-apiserver" in command and "disable" in command:
             self.endpoints.discard(machine.ip)
+            self.stopped.add(machine.ip)
+        elif "kube-apiserver" in command:
+            self.stopped.discard(machine.ip)
         return {"Command": {"CommandId": "c"}}
 
     def get_command_invocation(self, CommandId: str, **_: Any) -> dict[str, str]:
@@ -179,29 +202,73 @@ class World:
         return {"Status": "Success", "StandardOutputContent": said}
 
     def create_or_update_tags(self, Tags: list[dict[str, Any]]) -> None:
-        self.event("note")
+        self.event(keyed("note", Tags[0]["Key"]))
         for tag in Tags:
             self.tags.setdefault(tag["ResourceId"], {})[tag["Key"]] = tag["Value"]
 
-    def delete_tags(self, Tags: list[dict[str, Any]]) -> None:
-        self.event("forget")
+    def delete_tags(self, Tags: list[dict[str, Any]], Resources: Iterable[str] = ()) -> None:
+        for volume in Resources:
+            self.event("release volume")
+            del self.volumes[volume][Tags[0]["Key"]]
+        if Resources:
+            return
+        self.event(keyed("forget", Tags[0]["Key"]))
         for tag in Tags:
             del self.tags[tag["ResourceId"]][tag["Key"]]
 
     def suspend_processes(self, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
-        self.event("hold")
+        self.event(of_group("hold", AutoScalingGroupName))
         self.suspended.setdefault(AutoScalingGroupName, set()).update(ScalingProcesses)
 
     def resume_processes(self, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
-        self.event("resume")
+        self.event(of_group("resume", AutoScalingGroupName))
         self.suspended[AutoScalingGroupName] -= set(ScalingProcesses)
 
-    def update_auto_scaling_group(self, AutoScalingGroupName: str, **_: Any) -> None:
-        self.event("away")
-        self.machines.pop(AutoScalingGroupName).stop()
+    def update_auto_scaling_group(
+        self, AutoScalingGroupName: str, LaunchTemplate: dict[str, str] | None = None, **size: int
+    ) -> None:
+        if LaunchTemplate is not None:
+            self.event("template")
+            self.template = LaunchTemplate["Version"]
+        elif size["DesiredCapacity"]:
+            self.event(of_group("up", AutoScalingGroupName))
+            assert "Launch" not in self.suspended.get(AutoScalingGroupName, ())
+            self.launched += 1
+            name, number = AutoScalingGroupName.removeprefix("group-"), 50 + self.launched
+            here = Machine(f"i-{name}{number}", f"{NETWORK}.{number}", name, self.folder, generation=self.launched)
+            self.machines[AutoScalingGroupName] = here
+            self.everyone.append(here)
+        else:
+            self.event(of_group("away", AutoScalingGroupName))
+            self.machines.pop(AutoScalingGroupName).stop()
+            self.tags.setdefault(AutoScalingGroupName, {})
+
+    def get_paginator(self, operation: str) -> Pages:
+        return Pages(self, operation)
+
+    def create_volume(self, TagSpecifications: list[dict[str, Any]], **_: Any) -> dict[str, str]:
+        self.event("volume")
+        id_ = f"vol-{len(self.volumes)}"
+        self.volumes[id_] = {tag["Key"]: tag["Value"] for tag in TagSpecifications[0]["Tags"]}
+        return {"VolumeId": id_}
+
+    def create_launch_template_version(self, **asked: Any) -> dict[str, Any]:
+        self.event("version")
+        number = max(map(int, self.versions)) + 1
+        self.versions[str(number)] = {
+            "VersionNumber": number,
+            "VersionDescription": asked["VersionDescription"],
+            "LaunchTemplateData": asked["LaunchTemplateData"],
+        }
+        return {"LaunchTemplateVersion": {"VersionNumber": number}}
+
+    def delete_launch_template_versions(self, Versions: list[str], **_: Any) -> None:
+        self.event("delete version")
+        for version in Versions:
+            del self.versions[version]
 
     def register_targets(self, TargetGroupArn: str, Targets: list[dict[str, Any]]) -> None:
-        self.event("register")
+        self.event("register" if TargetGroupArn == "new" else f"register {TargetGroupArn}")
         self.targets[TargetGroupArn] |= {one["Id"] for one in Targets}
 
     def deregister_targets(self, TargetGroupArn: str, Targets: list[dict[str, Any]]) -> None:
@@ -214,22 +281,55 @@ class World:
         return [{"endpoints": [{"addresses": sorted(self.endpoints)}]}]
 
     def at(self, server: str, **_: Any) -> Any:
-        return ReadyServer(server)
+        return ReadyServer(server, ready=not any(f"//{ip}:" in server for ip in self.stopped))
 
     def request(self, *_: Any, **__: Any) -> Any:
         return {"status": {"token": "t"}}
 
 
-class ReadyServer:
-    """An API server that is ready and takes everything."""
+TICKETS = {"/ticket": "d", "/test/members/a/ticket": "a"}
 
-    def __init__(self, server: str) -> None:
+
+def keyed(event: str, key: str) -> str:
+    return event if key == "migration:swap" else f"{event} {key}"
+
+
+def of_group(event: str, group: str) -> str:
+    return event if group == "group-a" and event != "up" else f"{event} {group.removeprefix('group-')}"
+
+
+@dataclass
+class Pages:
+    """Volumes and template versions, page by page."""
+
+    world: World
+    operation: str
+
+    def paginate(self, Versions: Iterable[str] = (), **_: Any) -> list[dict[str, Any]]:
+        if self.operation == "describe_volumes":
+            volumes = self.world.volumes.items()
+            return [{"Volumes": [{"VolumeId": one, "Tags": tags_of(tags)} for one, tags in volumes]}]
+        wanted = [("1" if one == "$Default" else one) for one in Versions] or list(self.world.versions)
+        return [{"LaunchTemplateVersions": [self.world.versions[one] for one in wanted]}]
+
+
+def tags_of(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+class ReadyServer:
+    """An API server that is ready, if it is, and takes everything."""
+
+    def __init__(self, server: str, *, ready: bool = True) -> None:
+        self._ready = ready
         self.config = type("Config", (), {"cluster": type("Cluster", (), {"server": server})()})()
 
     def at(self, server: str, **_: Any) -> ReadyServer:
         return ReadyServer(server)
 
     def request(self, _method: str, path: str, **_: Any) -> Any:
+        if path == "/readyz" and not self._ready:
+            raise ApiFailure(503, {}, path)
         if path == "/readyz":
             raise msgspec.DecodeError("ok")
         return {}
@@ -253,16 +353,28 @@ def pairs(world: World, **first: str) -> list[MemberPair]:
     return found
 
 
-def swap(world: World, log: Callable[[str], None] = lambda _: None, *, seconds: float = 60, **first: str) -> Swap:
-    """The swap of member a by member d; `first` is what the configuration says of a."""
+def swap(
+    world: World,
+    log: Callable[[str], None] = lambda _: None,
+    *,
+    seconds: float = 60,
+    back: bool = False,
+    **first: str,
+) -> Swap:
+    """The swap of member a by member d, or back; `first` is what the configuration says of a."""
     anything: Any = world
     members = pairs(world, **first)
+    old, new = members[0].old, members[0].new
+    if back:
+        old, new = OldMember(name=new.name, group=new.group), NewMember(name=old.name, group=old.group)
     return Swap(
         cluster="test",
-        old=members[0].old,
-        new=members[0].new,
+        old=old,
+        new=new,
         members=members,
-        ticket_parameter="/ticket",
+        back=back,
+        place=ReturnPlace(zone="a", volume_size=20, volume_type="gp3", api_names=("api.pet",), tags={}),
+        ticket_parameter="/test/members/a/ticket" if back else "/ticket",
         client_port=CLIENT,
         peer_port=PEER,
         api_port=6443,
@@ -279,4 +391,31 @@ def swap(world: World, log: Callable[[str], None] = lambda _: None, *, seconds: 
     )
 
 
-__all__ = ["CLIENT", "NETWORK", "PEER", "Machine", "Permanent", "World", "pairs", "plain_etcd", "swap"]
+def names(world: World) -> list[str]:
+    """Who votes."""
+    client = plain_etcd([f"http://{one.ip}:{CLIENT}" for one in world.machines.values()])
+    try:
+        return sorted(member.name for member in client.members() if not member.learner)
+    finally:
+        client.close()
+
+
+def addresses(*numbers: int) -> set[str]:
+    """Addresses of this process's network."""
+    return {f"{NETWORK}.{number}" for number in numbers}
+
+
+__all__ = [
+    "CLIENT",
+    "NETWORK",
+    "PEER",
+    "Killed",
+    "Machine",
+    "Permanent",
+    "World",
+    "addresses",
+    "names",
+    "pairs",
+    "plain_etcd",
+    "swap",
+]
