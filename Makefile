@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv/bin
 
-.PHONY: help setup rehearse back lab lab-down sabotage test test-back lint doctor clean
+.PHONY: help setup rehearse back again living lab lab-down sabotage test test-back lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,12 @@ rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and repor
 
 back: setup ## go forward to stages 3 to 6 in turn, back to 0 from each, and compare the world with what it was
 	@$(VENV)/python -m rehearsal back
+
+again: setup ## two migrations in a row, legacy to main to next, then a new image and a pool renamed
+	@$(VENV)/python -m rehearsal again
+
+living: setup ## the whole migration, then a new image for a pool and for the members, and a pool renamed
+	@$(VENV)/python -m rehearsal living
 
 sabotage: setup ## break one thing at a time and see the proof say so
 	@$(VENV)/python -m rehearsal sabotage

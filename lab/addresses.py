@@ -78,6 +78,16 @@ class LabAddresses:
         return f"127.{30 + self.index}.0.0/16"
 
     @property
+    def next_cidr(self) -> str:
+        """Where a second migration may go."""
+        return f"127.{70 + self.index}.0.0/16"
+
+    @property
+    def sides(self) -> dict[str, str]:
+        """The VPCs that the cluster may be in, by name: the one it begins in, and those it moves to."""
+        return {"legacy": self.legacy_cidr, "main": self.main_cidr, "next": self.next_cidr}
+
+    @property
     def corp_cidr(self) -> str:
         """The connected network: a VPC of the same account, where the operator's workstation stands."""
         return f"127.{50 + self.index}.0.0/16"
@@ -124,15 +134,9 @@ class LabAddresses:
     def network_port(self) -> int:
         return self.port(6)
 
-    @property
-    def legacy_api_port(self) -> int:
-        """The API as seen from the legacy VPC (its KWOK, its agents)."""
-        return self.port(10)
-
-    @property
-    def main_api_port(self) -> int:
-        """The API as seen from the VPC `main`."""
-        return self.port(11)
+    def inside_api_port(self, cidr: str) -> int:
+        """The API as seen from one of the `sides`: by its KWOK, its agents. Raises `ValueError` for another range."""
+        return self.port(10 + list(self.sides.values()).index(cidr))
 
     @property
     def aws_url(self) -> str:

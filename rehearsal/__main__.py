@@ -35,6 +35,10 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "living", help="the whole migration, then an image rolled out and a pool renamed, with a report"
     )
+    again = commands.add_parser("again", help="two migrations in a row on one lab, then an image and a pool changed")
+    again.add_argument(
+        "--short", action="store_true", help="no previews, second ups only at the end; a file of its own"
+    )
     sabotage = commands.add_parser("sabotage", help="break one thing at a time and see the proof say so")
     sabotage.add_argument("--only", default="", help="names of breaks, with commas between")
     return top
@@ -55,6 +59,10 @@ def main(argv: list[str] | None = None) -> int:
                 from rehearsal import living
 
                 return living.run(say)
+            case "again":
+                from rehearsal import again
+
+                return again.run(say, short=options.short)
             case "back":
                 from rehearsal import back
 

@@ -12,29 +12,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from lab import interrupt, up
 from lab.addresses import REGION
 from lab.environment import REPOSITORY, make_folders
-from lab.kubernetes.access import ApiError
-from migration.clients.kubernetes import ApiFailure, Kubernetes
+from migration.clients.kubernetes import Kubernetes
 from migration.drain.restart import MOVED
 from migration.names import fixed_parameter, record_parameter
-from migration.runtime.deadline import Permanent, Retryable
 from migration.stages import STAGES, emptied
 from migration.stages.table import harmless, last_before_traffic
 from proof.html import write_html
 from proof.model import Direction, Parts, Report, Stage, Summary
 from proof.report import build
-from rehearsal.driver import Driver, RehearsalError, Say
-from rehearsal.engine import EngineError
+from rehearsal.driver import FAILURES, Driver, RehearsalError, Say
 from rehearsal.incidents import RESTARTED_AT, Incidents, Team
 from rehearsal.leftovers import orphaned_processes, running_instances
 from rehearsal.recording import world_now
 from rehearsal.rows import commit_of, read_rows, write_rows
-from rehearsal.stack import StackError
-from rehearsal.watch import Watch, WatchError
+from rehearsal.watch import Watch
 from rehearsal.world import Comparison, Fact, Meant, World, blanks, compare, differences
 
 TURNS = tuple(range(harmless().number + 1, emptied().number + 1))
@@ -46,20 +40,6 @@ SETTLE_S = 60.0
 POLL_S = 2.0
 TURNING = "turning round"
 """The window in which the incidents happen."""
-
-# What a part that fails says of itself. Anything else is a bug, and a traceback.
-FAILURES = (
-    RehearsalError,
-    EngineError,
-    StackError,
-    WatchError,
-    Permanent,
-    Retryable,
-    ApiFailure,
-    ApiError,
-    BotoCoreError,
-    ClientError,
-)
 
 
 class StageRow(Fact):

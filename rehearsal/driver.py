@@ -12,23 +12,42 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 
 from lab import toolchain, up
 from lab.addresses import from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
+from lab.kubernetes.access import ApiError
 from lab.settings import LabSettings
+from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import GateResult
+from migration.runtime.deadline import Permanent, Retryable
 from migration.stages import STAGES
 from proof.model import Gate, Stage
-from rehearsal.engine import Engine, Outcome
-from rehearsal.stack import lab_with_stack
-from rehearsal.watch import Watch
+from rehearsal.engine import Engine, EngineError, Outcome
+from rehearsal.stack import StackError, lab_with_stack
+from rehearsal.watch import Road, Watch, WatchError
 
 Say = Callable[[str], None]
 
 
 class RehearsalError(Exception):
     """The rehearsal can't go on; the message says which command failed and what it said."""
+
+
+# What a part that fails says of itself. Anything else is a bug, and a traceback.
+FAILURES = (
+    RehearsalError,
+    EngineError,
+    StackError,
+    WatchError,
+    Permanent,
+    Retryable,
+    ApiFailure,
+    ApiError,
+    BotoCoreError,
+    ClientError,
+)
 
 
 @dataclass(kw_only=True)
@@ -42,6 +61,7 @@ class Driver:
     errors: list[str] = field(default_factory=list[str])
     stands_at: int = 0
     """The stage in the stack's name; discovery makes it for 0."""
+    road: Road = field(default_factory=Road)
 
     def __post_init__(self) -> None:
         self.directory = make_folders()
@@ -67,7 +87,7 @@ class Driver:
     def watch(self, name: str) -> Watch:
         """A started proof with a folder of its own under the report's."""
         out = self.reports / f"{name}-{time.strftime('%Y%m%dT%H%M%S')}"
-        watch = Watch(self.directory, out, self.addresses, self.settings)
+        watch = Watch(self.directory, out, self.addresses, self.settings, self.road)
         watch.start(self.environment)
         return watch
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 from botocore.exceptions import ClientError
@@ -14,6 +14,13 @@ from rehearsal.recording import cloud_now
 from rehearsal.world import Cloud
 
 SIDE = "migration:side"
+
+
+class Tagged(Protocol):
+    """An object with tags."""
+
+    @property
+    def tags(self) -> Mapping[str, str]: ...
 
 
 def left_in_aws(configuration: dict[str, Any], region: str) -> list[str]:
@@ -26,7 +33,10 @@ def left_in_aws(configuration: dict[str, Any], region: str) -> list[str]:
 
 def left_of(cloud: Cloud, configuration: dict[str, Any]) -> list[str]:
     """The same of a recording. Pure."""
-    old = configuration["sides"][configuration["from"]]["vpcId"]
+    side = configuration["sides"][configuration["from"]]
+    if side["kind"] == "managed":
+        return sorted(f"{kind} {id_}" for kind, id_ in _of_side(cloud, configuration["from"]))
+    old = side["vpcId"]
     kept = {item["id"] for item in configuration.get("keep", [])}
     found = (*_in_vpc(cloud, old), *_by_tag(cloud, configuration["cluster"], old, configuration["to"]))
     return sorted(f"{kind} {id_}" for kind, id_ in found if id_ not in kept)
@@ -46,6 +56,25 @@ def _in_vpc(cloud: Cloud, vpc: str) -> Iterator[tuple[str, str]]:
     yield from (("autoscaling-group", name) for name, group in cloud.groups.items() if subnets & set(group.subnets))
     yield from (("load-balancer", one.arn) for one in cloud.balancers.values() if one.vpc == vpc)
     yield from (("target-group", one.arn) for one in cloud.target_groups.values() if one.vpc == vpc)
+
+
+def _of_side(cloud: Cloud, side: str) -> Iterator[tuple[str, str]]:
+    """What the program made for a side and didn't delete with it; its machines, too."""
+    tagged: tuple[tuple[str, Mapping[str, Tagged]], ...] = (
+        ("vpc", cloud.vpcs),
+        ("subnet", cloud.subnets),
+        ("security-group", cloud.security_groups),
+        ("route-table", cloud.route_tables),
+        ("peering", {id_: one for id_, one in cloud.peerings.items() if one.state == "active"}),
+        ("gateway", cloud.gateways),
+        ("autoscaling-group", cloud.groups),
+        ("launch-template", cloud.templates),
+        ("volume", cloud.volumes),
+        ("load-balancer", cloud.balancers),
+        ("target-group", cloud.target_groups),
+    )
+    for kind, items in tagged:
+        yield from ((kind, id_) for id_, one in items.items() if one.tags.get(SIDE) == side)
 
 
 def _by_tag(cloud: Cloud, cluster: str, vpc: str, new: str) -> Iterator[tuple[str, str]]:

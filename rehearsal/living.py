@@ -21,14 +21,12 @@ from migration.clients.kubernetes import NODES, Kubernetes
 from migration.drain.model import TAINT
 from migration.drain.nodes import AVOIDED, instance_of, ready
 from migration.names import physical_name
-from migration.stages import LAST, emptied
+from migration.stages import LAST
 from migration.workers.roll import TAG, standing
-from proof.html import write_html
-from proof.model import EXIT_DOUBTED, Report
-from rehearsal.back import FAILURES
+from proof.model import EXIT_DOUBTED
 from rehearsal.driver import Driver, RehearsalError, Say
 from rehearsal.rows import commit_of
-from rehearsal.run import IDLE_S, Rehearsal
+from rehearsal.run import Rehearsal
 from rehearsal.watch import Watch
 from rehearsal.world import Fact
 
@@ -231,35 +229,17 @@ class After(Rehearsal):
 
     living: Living | None = None
 
-    def go(self) -> Report:
-        """Do it; the report is written whatever happens, and says what did."""
-        self.fresh_lab()
-        watch = self.watch("living")
-        try:
-            self.rest(watch, IDLE_S)
-            for number in range(LAST + 1):
-                self.move(number, watch, preview=False, again=number == LAST)
-                if number == emptied().number:
-                    self.drained = self._drain(number)
-            self.leftovers = self.look_for_leftovers()
-            self.living = Living(driver=self, watch=watch, stage=LAST, side=self.configuration(LAST)["to"])
-            self.living.go()
-        except FAILURES as error:
-            self.errors.append(str(error))
-            self.say(f"failed: {error}")
-        except KeyboardInterrupt:
-            watch.abandon()
-            raise
-        report = self.report(watch.stop())
-        write_html(report, watch.out, self.reports / "living.html")
-        return report
+    def then(self, watch: Watch) -> None:
+        """What may be changed of a cluster that has moved."""
+        self.living = Living(driver=self, watch=watch, stage=LAST, side=self.road.new)
+        self.living.go()
 
 
 def run(say: Say) -> int:
     """The exit status: 0 only if all is ok, 3 if only this machine was too busy to tell."""
     from lab.environment import REPOSITORY
 
-    after = After(last=LAST, say=say)
+    after = After(last=LAST, title="after", whole=False, say=say)
     report = after.go()
     row = LivingRow(
         ok=report.ok,

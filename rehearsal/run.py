@@ -15,18 +15,24 @@ from migration.stages import LAST, emptied
 from proof.html import write_html
 from proof.model import Drain, Parts, Report, Stage, Summary
 from proof.report import build
-from rehearsal.driver import Driver
-from rehearsal.engine import EngineError, Outcome
+from rehearsal.driver import FAILURES, Driver
+from rehearsal.engine import Outcome
 from rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
+from rehearsal.watch import Watch
 
 IDLE_S = 30.0
 
 
 @dataclass(kw_only=True)
 class Rehearsal(Driver):
-    """One rehearsal of stages 0 to `last` in the lab of `LAB_DIR`."""
+    """One rehearsal of stages 0 to `last` in the lab of `LAB_DIR`, with a report called `title`.
+
+    Unless it is `whole`, there are no previews, and a second `up` only at the end.
+    """
 
     last: int
+    title: str = "rehearsal"
+    whole: bool = True
     idle_s: float = IDLE_S
     leftovers: list[str] | None = None
     drained: Drain = field(default_factory=Drain)
@@ -34,24 +40,32 @@ class Rehearsal(Driver):
     def go(self) -> Report:
         """Rehearse and return the report; it is written whatever happens, and says what did."""
         self.fresh_lab()
-        watch = self.watch("proof")
+        return self.through()
+
+    def through(self) -> Report:
+        """The same on a lab that is there."""
+        watch = self.watch("proof" if self.title == "rehearsal" else self.title)
         try:
             self.rest(watch, self.idle_s)
             for number in range(self.last + 1):
-                self.move(number, watch)
+                self.move(number, watch, preview=self.whole, again=self.whole or number == self.last)
                 if number == emptied().number:
                     self.drained = self._drain(number)
             self.leftovers = self.look_for_leftovers()
-        except EngineError as error:
+            self.then(watch)
+        except FAILURES as error:
             self.errors.append(str(error))
             self.say(f"failed: {error}")
         except KeyboardInterrupt:
             self.errors.append("interrupted by the operator")
             self.say("interrupted: writing what was seen so far; `make lab-down` ends the lab")
         report = self.report(watch.stop())
-        (self.reports / "rehearsal.json").write_text(report.model_dump_json(indent=1) + "\n")
-        write_html(report, watch.out, self.reports / "rehearsal.html")
+        (self.reports / f"{self.title}.json").write_text(report.model_dump_json(indent=1) + "\n")
+        write_html(report, watch.out, self.reports / f"{self.title}.html")
         return report
+
+    def then(self, watch: Watch) -> None:
+        """What follows the last stage while the proof still runs: nothing."""
 
     def keep(self, stage: Stage, preview: Outcome) -> None:
         """Also what `python -m migration plan` says beside it."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +30,14 @@ NAME = "proof"
 POLL_S = 1.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Road:
+    """From which VPC to which: the sides' names in the configuration; the lab knows their ranges."""
+
+    old: str = "legacy"
+    new: str = "main"
+
+
 class WatchError(Exception):
     """The proof could not be started or did not end; the message says where its log is."""
 
@@ -36,8 +45,11 @@ class WatchError(Exception):
 class Watch:
     """One run of `python -m proof run` for this lab, in `out` (a folder of its own)."""
 
-    def __init__(self, directory: Path, out: Path, addresses: LabAddresses, settings: LabSettings) -> None:
+    def __init__(
+        self, directory: Path, out: Path, addresses: LabAddresses, settings: LabSettings, road: Road | None = None
+    ) -> None:
         self._directory, self.out, self._lab, self._settings = directory, out, addresses, settings
+        self._road = road or Road()
         self.config = out.with_suffix(".config.json")
         self._editing = threading.Lock()
         """Places and members are changed by two threads: whoever reads the file must be the next to write it."""
@@ -72,7 +84,7 @@ class Watch:
         """Probe from the new VPC too, from now on."""
         # The mark first: from then on probes are due from there, whatever becomes of the configuration.
         self.mark("place new begin")
-        address = self._lab.reserved_ip(self._lab.main_cidr)
+        address = self._lab.reserved_ip(self._lab.sides[self._road.new])
         with self._editing:
             change_place(self.config, "new", source_address=address, resolver=self._resolver, active=True)
 
@@ -121,7 +133,7 @@ class Watch:
         lab, settings = self._lab, self._settings
         resolver = self._resolver
         places = [
-            {"name": "old", "source_address": lab.reserved_ip(lab.legacy_cidr), "resolver": resolver},
+            {"name": "old", "source_address": lab.reserved_ip(lab.sides[self._road.old]), "resolver": resolver},
             {"name": "connected", "source_address": lab.operator_ip, "resolver": resolver},
         ]
         run = self._directory / "run"
@@ -144,7 +156,8 @@ class Watch:
             # Kubernetes shows the nodes' addresses under another first octet, since it refuses loopback.
             "sides": [
                 {"name": name, "cidr": cidr, "also": [alias(cidr)]}
-                for name, cidr in (("legacy", lab.legacy_cidr), ("main", lab.main_cidr))
+                for name, cidr in lab.sides.items()
+                if name in (self._road.old, self._road.new)
             ],
         }
 

@@ -30,8 +30,7 @@ LEASE_S = 120
 def pod_range(addresses: LabAddresses, cidr: str) -> str:
     """The part of the pod CIDR from which this VPC's KWOK hands out addresses: the two know nothing of each other."""
     quarters = list(IPv4Network(addresses.pod_cidr).subnets(new_prefix=18))
-    order = [addresses.legacy_cidr, addresses.main_cidr]
-    quarter = quarters[order.index(cidr) if cidr in order else 2]
+    quarter = quarters[list(addresses.sides.values()).index(cidr)]
     return f"{quarter.network_address + 1}/{quarter.prefixlen}"
 
 

@@ -164,9 +164,7 @@ class Supervisor:
         return self._kubes[vpc]
 
     def _server(self, vpc: str) -> str:
-        addresses = self.place.addresses
-        port = addresses.legacy_api_port if self.vpcs.get(vpc) == addresses.legacy_cidr else addresses.main_api_port
-        return f"https://{LOOPBACK}:{port}"
+        return f"https://{LOOPBACK}:{self.place.addresses.inside_api_port(self.vpcs[vpc])}"
 
     async def _any_kube(self) -> Api:
         """The API as seen from a VPC that has nodes, the new one first (the old one will be gone one day)."""

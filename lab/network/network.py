@@ -128,12 +128,12 @@ class Network:
                 {
                     (LOOPBACK, addresses.api_port): endpoint(names.api_name, API_PORT, operator),
                     (LOOPBACK, addresses.ingress_port): endpoint(names.ingress_name, INGRESS_PORT, operator),
-                    (LOOPBACK, addresses.legacy_api_port): endpoint(
-                        names.api_name, API_PORT, inside(addresses.legacy_cidr)
-                    ),
-                    (LOOPBACK, addresses.main_api_port): endpoint(
-                        names.api_name, API_PORT, inside(addresses.main_cidr)
-                    ),
+                    **{
+                        (LOOPBACK, addresses.inside_api_port(network)): endpoint(
+                            names.api_name, API_PORT, inside(network)
+                        )
+                        for network in addresses.sides.values()
+                    },
                 }
             ),
         )
@@ -145,7 +145,7 @@ class Network:
         return self.addresses.operator_ip if peer[0] == LOOPBACK else peer[0]
 
     def _side(self, ip: str) -> str:
-        sides = {"legacy": self.addresses.legacy_cidr, "main": self.addresses.main_cidr}
+        sides = self.addresses.sides
         return next((name for name, network in sides.items() if ip_number(ip) in cidr(network)), "")
 
     async def _housekeeping(self) -> None:
