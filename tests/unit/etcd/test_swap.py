@@ -15,6 +15,9 @@ from migration.etcd.preflight import preflight
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from tests.unit.etcd.world import CLIENT, NETWORK, PEER, Machine, World, plain_etcd, swap
 
+# Three etcds for each test.
+pytestmark = pytest.mark.lab
+
 ORDER = [
     "note",
     "hold",
