@@ -13,13 +13,16 @@ from xdist.scheduler import LoadScopeScheduling
 from lab import interrupt
 
 SHARING = {
+    # No port: what each stage declares, which is run once for all.
+    "tests/transitions/": "the stages' declarations",
+    "tests/lab/plugins/test_program.py": "the stages' declarations",
     # One world of fixed addresses, LAB_INDEX 7.
     "tests/lab/network/": "the network's addresses",
     # They take the highest LAB_INDEX that is free.
     "tests/lab/aws/test_process.py": "a lab's ports",
     "tests/toolchain/test_up.py": "a lab's ports",
 }
-"""What must not run at the same time as another file of the same word, by the beginning of its path."""
+"""What stays on one worker, by the beginning of its path: files of the same word never run at the same time."""
 
 ONE_BY_ONE = ("tests/unit/etcd/test_swap.py",)
 """Files of tests that share nothing, and mostly wait: each may be on another worker."""
