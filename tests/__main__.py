@@ -51,9 +51,18 @@ def run(parts: Sequence[Part]) -> list[Outcome]:
     for part in parts:
         print(f"\n=== {part.name} ===", flush=True)
         began = time.monotonic()
-        status = subprocess.run(part.command, cwd=REPOSITORY, check=False).returncode
+        status = _ended(subprocess.Popen(part.command, cwd=REPOSITORY))
         outcomes.append(Outcome(part, status, time.monotonic() - began))
     return outcomes
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """Its exit status. Ctrl-C reached it, too: it is given the time to end what it has started."""
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
 
 
 def summary(outcomes: Sequence[Outcome]) -> tuple[str, int]:
