@@ -41,8 +41,8 @@ lint: setup ## ruff and basedpyright
 	@$(VENV)/ruff format --check -q .
 	@$(VENV)/basedpyright
 
-test: lint ## everything CI runs: checkers, then unit, lab and rehearsal tests
-	@$(VENV)/python -m pytest --ignore=tests/rehearsal/test_back.py $(PYTEST_ARGS)
+test: setup ## everything CI runs: checkers, unit and lab tests side by side, then a rehearsal by itself
+	@$(VENV)/python -m tests
 
 test-back: lint ## one turn there and back, in its short form
 	@$(VENV)/python -m pytest tests/rehearsal/test_back.py $(PYTEST_ARGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pulumi
@@ -14,6 +15,7 @@ from pulumi.runtime import mocks, rpc
 from components.base import Scope
 from components.migration import Migration, MigrationArgs
 from migration.settings import Settings
+from tests.samples import settings as sample
 
 # What a template of the old side holds: units with their flags, started by a boot script of its own.
 OLD_CLOUD_CONFIG = "#cloud-config\n" + yaml.safe_dump(
@@ -142,6 +144,12 @@ def declare(settings: Settings, *, returning: bool = False) -> dict[Key, Declare
     found = {(item.type.rsplit(":", 1)[-1], item.name): item for item in monitor.seen}
     assert len(found) == len(monitor.seen), "two resources of one type and name"
     return found
+
+
+@cache
+def at(stage: int, *, returning: bool = False) -> dict[Key, Declared]:
+    """What the sample's program declares at `stage`: run once for all tests of a process, which only read it."""
+    return declare(sample(stage), returning=returning)
 
 
 def _declare(settings: Settings, returning: bool) -> None:

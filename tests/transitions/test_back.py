@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from functools import cache
 
 import pytest
 
 from components.base import Scope
 from migration.stages import STAGES
 from tests.samples import settings
-from tests.transitions.recorder import Declared, Key, declare
+from tests.transitions import recorder
+from tests.transitions.recorder import Declared, Key
 
 
-@cache
 def at(stage: int, *, returning: bool = True) -> dict[Key, Declared]:
-    return declare(settings(stage), returning=returning)
+    return recorder.at(stage, returning=returning)
 
 
 def wanted(stage: int) -> dict[str, str]:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from functools import cache
 
 import pytest
 
 from migration.settings import load
 from migration.stages import STAGES
 from tests.samples import ZONES, configuration, flat, settings
-from tests.transitions.recorder import OLD_CLOUD_CONFIG, Declared, Key, declare
-
-
-@cache
-def at(stage: int) -> dict[Key, Declared]:
-    return declare(settings(stage))
+from tests.transitions.recorder import OLD_CLOUD_CONFIG, Key, at, declare
 
 
 def appeared(stage: int) -> set[Key]:

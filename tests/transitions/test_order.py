@@ -9,15 +9,18 @@ import pytest
 from components import migration
 from migration.stages import STAGES
 from tests.samples import settings
-from tests.transitions.recorder import Declared, Key, declare
+from tests.transitions.recorder import Declared, Key, at, declare
 
 MANY = 20_000_000
 """Paths that the engine follows in seconds, after a delete that failed."""
 
 
 @cache
-def at(stage: int) -> dict[Key, Declared]:
-    return declare(settings(stage))
+def in_full(stage: int) -> dict[Key, Declared]:
+    """What it declares where each resource names all its predecessors."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(migration, "Reduced", lambda: lambda args: None)
+        return declare(settings(stage))
 
 
 def every(found: dict[Key, Declared]) -> dict[Key, frozenset[Key]]:
@@ -46,19 +49,17 @@ def paths(found: dict[Key, Declared], last: Key) -> int:
 
 
 @pytest.mark.parametrize("stage", [row.number for row in STAGES])
-def test_the_order_is_the_same_as_if_each_resource_named_all(stage: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_order_is_the_same_as_if_each_resource_named_all(stage: int) -> None:
     reduced = at(stage)
-    monkeypatch.setattr(migration, "Reduced", lambda: lambda args: None)
-    full = declare(settings(stage))
+    full = in_full(stage)
     assert every(reduced) == every(full)
     if stage > 1:
         assert sum(len(one.after) for one in reduced.values()) < sum(len(one.after) for one in full.values()) / 2
 
 
 @pytest.mark.parametrize("stage", [row.number for row in STAGES])
-def test_the_engine_has_few_paths_to_follow(stage: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_has_few_paths_to_follow(stage: int) -> None:
     reached = ("StageRecord", "reached")
     few = paths(at(stage), reached)
     assert few < MANY
-    monkeypatch.setattr(migration, "Reduced", lambda: lambda args: None)
-    assert paths(declare(settings(stage)), reached) > (few if stage else 0)
+    assert paths(in_full(stage), reached) > (few if stage else 0)

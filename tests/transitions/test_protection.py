@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import pytest
 
 from migration.stages import STAGES
-from tests.samples import settings
-from tests.transitions.recorder import Declared, Key, declare
-
-
-@cache
-def at(stage: int) -> dict[Key, Declared]:
-    return declare(settings(stage))
+from tests.transitions.recorder import Key, at
 
 
 @pytest.mark.parametrize("stage", [row.number for row in STAGES])

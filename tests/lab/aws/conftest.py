@@ -186,7 +186,8 @@ def clients(server: LabAws) -> Aws:
 
 @pytest.fixture
 def aws(clients: Aws) -> Aws:
-    WORLD.reset(LabSettings(deregistration_s=0.3, change_pending_s=0.3))
+    # Long enough for a busy machine to see what is before and between.
+    WORLD.reset(LabSettings(deregistration_s=1.0, change_pending_s=1.0))
     return clients
 
 

@@ -72,7 +72,7 @@ def test_a_target_that_comes_back_is_initial_again(aws: Any, served: tuple[str, 
     report(aws, targets, instance, "healthy")
     aws.elb.register_targets(TargetGroupArn=targets, Targets=[{"Id": instance}])
     assert health(aws, targets) == [("initial", "Elb.InitialHealthChecking")]
-    time.sleep(0.4)
+    time.sleep(1.2)
     assert len(aws.state()["target_groups"][0]["targets"]) == 1, "the old drain must not take the new target"
 
 

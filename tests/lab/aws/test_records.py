@@ -125,8 +125,8 @@ def test_a_change_is_pending_for_a_while_and_has_its_own_id(aws: Any, zone: str)
     assert first["Id"] != second["Id"]
     assert first["Status"] == "PENDING"
     assert aws.dns.get_change(Id=first["Id"])["ChangeInfo"]["Status"] == "PENDING"
-    time.sleep(0.35)
-    assert aws.dns.get_change(Id=first["Id"])["ChangeInfo"]["Status"] == "INSYNC"
+    while aws.dns.get_change(Id=first["Id"])["ChangeInfo"]["Status"] != "INSYNC":
+        time.sleep(0.05)
     with pytest.raises(ClientError, match="NoSuchChange"):
         aws.dns.get_change(Id="/change/C0000000000000")
 

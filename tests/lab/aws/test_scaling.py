@@ -280,10 +280,9 @@ def test_force_takes_the_instances_along(aws: Any, old: Any) -> None:
     aws.until(running("workers", 2))
     aws.asg.delete_auto_scaling_group(AutoScalingGroupName="workers", ForceDelete=True)
     aws.until(running("workers", 0))
-    deadline = time.monotonic() + 5
-    while aws.asg.describe_auto_scaling_groups()["AutoScalingGroups"] and time.monotonic() < deadline:
+    # However slow this machine is: the test's own time limit ends it.
+    while aws.asg.describe_auto_scaling_groups()["AutoScalingGroups"]:
         time.sleep(0.05)
-    assert aws.asg.describe_auto_scaling_groups()["AutoScalingGroups"] == []
 
 
 def test_activities_tell_launches_terminations_and_failures(aws: Any, old: Any) -> None:
@@ -293,14 +292,15 @@ def test_activities_tell_launches_terminations_and_failures(aws: Any, old: Any) 
     aws.until(running("workers", 0))
     template = old.new_template("broken", IamInstanceProfile={"Name": "nobody"})
     old.new_group("broken", 1, LaunchTemplate={"LaunchTemplateId": template, "Version": "1"})
-    time.sleep(SETTLED_S)
+    while not aws.asg.describe_scaling_activities(AutoScalingGroupName="broken")["Activities"]:
+        time.sleep(0.05)
     told = aws.asg.describe_scaling_activities(AutoScalingGroupName="workers")["Activities"]
     assert [(a["Description"].split(" EC2")[0], a["StatusCode"]) for a in told] == [
         ("Terminating", "Successful"),
         ("Launching a new", "Successful"),
     ]
     failed = aws.asg.describe_scaling_activities(AutoScalingGroupName="broken")["Activities"]
-    assert [a["StatusCode"] for a in failed] == ["Failed"]
+    assert {a["StatusCode"] for a in failed} == {"Failed"}
     assert "nobody" in failed[0]["StatusMessage"]
 
 

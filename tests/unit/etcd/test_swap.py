@@ -14,6 +14,9 @@ from migration.clients.etcd import Etcd, Member
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from tests.unit.etcd.world import CLIENT, NETWORK, PEER, Killed, Machine, World, addresses, names, plain_etcd, swap
 
+# Three etcds for each test.
+pytestmark = pytest.mark.lab
+
 ORDER = [
     "note",
     "hold",
