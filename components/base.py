@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from components.begun import Awaited
 from migration.contracts.base import Connection
 from migration.settings import Settings
 
@@ -25,7 +26,8 @@ class Common(TypedDict):
 class Scope:
     """What every component of one `up` works with: the settings and what must be done before anything changes.
 
-    `gate`: what stands before the whole stage, for what only looks and needn't wait for more.
+    `gate`: what stands before the whole stage, for what only looks and needn't wait for more. `passed`: what nothing
+    begins without (`components.begun`).
     `returning`: a way back is under way, or one that was begun is turned round (`migration.stages.moves.Move`).
     """
 
@@ -33,6 +35,7 @@ class Scope:
     returning: bool = False
     after: Sequence[pulumi.Resource] = ()
     gate: Sequence[pulumi.Resource] = ()
+    passed: Sequence[Awaited] = ()
 
     def following(self, *resources: pulumi.Resource) -> Scope:
         """The same scope, but beginning only after `resources` as well."""
@@ -78,11 +81,13 @@ class Component(pulumi.ComponentResource):
 
     def child(self, after: Sequence[pulumi.Resource] = (), **extra: Any) -> pulumi.ResourceOptions:
         """Options of a child: this parent, the scope's predecessors and `after`, and whatever `extra` says."""
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.after, *after], **extra)
+        return pulumi.ResourceOptions(
+            parent=self, depends_on=[*self._scope.after, *after, *self._scope.passed], **extra
+        )
 
     def at_once(self) -> pulumi.ResourceOptions:
         """Options of a child that waits for the gate before the stage and for nothing else."""
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.gate])
+        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.gate, *self._scope.passed])
 
     def inside(self) -> pulumi.ResourceOptions:
         """Options of a component that is part of this one."""

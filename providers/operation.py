@@ -216,9 +216,13 @@ class OperationResource(Resource, Generic[I, R]):
         Where the result is a secret as a whole, whoever takes a `SecretText` out of it marks it a secret again.
         """
         known: type[R] = self.provider_class().result_type
-        given = self.result if self._told is None else self._told
-        result = pulumi.Output.unsecret(given) if known.secret else given
+        result = pulumi.Output.unsecret(self.told) if known.secret else self.told
         return result.apply(known.model_validate)
+
+    @property
+    def told(self) -> pulumi.Output[dict[str, Any]]:
+        """The same as the state keeps it; nothing where the operation was left out of its first `up`."""
+        return self.result if self._told is None else self._told
 
 
 def _rebuilding(inputs: pulumi.Output[Any], *, secret: bool) -> pulumi.Output[dict[str, Any]] | None:

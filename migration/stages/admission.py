@@ -13,6 +13,7 @@ from migration.runtime.deadline import Deadline, Permanent
 from migration.settings import Settings
 from migration.settings.model import ManagedSide, ReferencedSide
 from migration.sides import find
+from migration.stages.contradiction import refuse_contradiction
 from migration.stages.fixed import touched
 from migration.stages.moves import IllegalMove, Move, plan_move
 from migration.stages.record import read_fixed, read_record
@@ -46,6 +47,14 @@ def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Mov
         command=settings.command,
         new_voters=_new_voters(record, settings, clients),
     )
+    if record is not None:
+        try:
+            refuse_contradiction(record, settings, clients.aws)
+        except (BotoCoreError, ClientError) as error:
+            raise Permanent(
+                f"AWS can't be asked whether what the record says of cluster {c.cluster!r} is there: {error}. Check "
+                f"credentials, region and network, and run the same command again"
+            ) from error
     if not isinstance(settings.old, ReferencedSide) or not isinstance(settings.new, ManagedSide):
         raise IllegalMove(
             f"migration:from is {c.from_} and migration:to is {c.to}: a migration goes from a referenced side to one "
