@@ -19,12 +19,14 @@ GROUPS = {f"nodes-m5-{zone}.pet-main" for zone in "abc"}
 MEMBERS = {f"master-{name}.pet-main" for name in "abc"}
 BALANCER = BalancerRef(arn="arn:b", dns_name="b.elb", target_groups=("arn:t",))
 
+SIDE = Side(name="main", suffix="-main", cidr="10.1.0.0/16", vpc_id="vpc-new", ingress=BALANCER, api=BALANCER)
+
 
 @dataclass
 class World:
     """What is there: the new side, its groups, and how much of which name leads to which side."""
 
-    side: Side = Side(name="main", suffix="-main", cidr="10.1.0.0/16", vpc_id="vpc-new", ingress=BALANCER, api=BALANCER)
+    side: Side = SIDE
     existing: set[str] = field(default_factory=lambda: GROUPS | MEMBERS)
     weights: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
 

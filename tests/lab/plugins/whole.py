@@ -101,9 +101,13 @@ class Whole:
     def up(self, stage: int) -> str:
         """Rename the stack to `stage` and bring it there."""
         if stage != self.stage:
-            self.engine.run("stack", "rename", f"stage-{stage}", "-s", self.stack)
-            self.stage = stage
+            self.rename(stage)
         return self.run("up", "--yes", "--skip-preview")
+
+    def rename(self, stage: int) -> None:
+        """Only rename the stack."""
+        self.engine.run("stack", "rename", f"stage-{stage}", "-s", self.stack)
+        self.stage = stage
 
     def lose_state(self) -> None:
         """As a backend that is gone: an empty one in its place, with the same configuration."""
