@@ -9,6 +9,7 @@ from typing import Any, TypedDict, TypeVar
 import pulumi
 import pulumi_aws as aws
 
+from components.begun import Awaited
 from migration.contracts.base import Connection
 from migration.runtime.deadline import Permanent
 from migration.settings import Settings
@@ -29,7 +30,8 @@ class Common(TypedDict):
 class Scope:
     """What every component of one `up` works with: the settings and what must be done before anything changes.
 
-    `gate`: what stands before the whole stage, for what only looks and needn't wait for more.
+    `gate`: what stands before the whole stage, for what only looks and needn't wait for more. `passed`: what nothing
+    begins without (`components.begun`).
     `returning`: a way back is under way, or one that was begun is turned round (`migration.stages.moves.Move`).
     `settled`: the stage is reached, and nothing is under way.
     """
@@ -39,6 +41,7 @@ class Scope:
     settled: bool = False
     after: Sequence[pulumi.Resource] = ()
     gate: Sequence[pulumi.Resource] = ()
+    passed: Sequence[Awaited] = ()
 
     def following(self, *resources: pulumi.Resource) -> Scope:
         """The same scope, but beginning only after `resources` as well."""
@@ -84,7 +87,9 @@ class Component(pulumi.ComponentResource):
 
     def child(self, after: Sequence[pulumi.Resource] = (), **extra: Any) -> pulumi.ResourceOptions:
         """Options of a child: this parent, the scope's predecessors and `after`, and whatever `extra` says."""
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.after, *after], **extra)
+        return pulumi.ResourceOptions(
+            parent=self, depends_on=[*self._scope.after, *after, *self._scope.passed], **extra
+        )
 
     def at_once(self, *, once: str | None = None) -> pulumi.ResourceOptions:
         """Options of a child that waits for the gate before the stage and for nothing else.
@@ -92,7 +97,7 @@ class Component(pulumi.ComponentResource):
         `once`: what earlier versions called it.
         """
         aliases = [pulumi.Alias(name=once)] if once else []
-        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.gate], aliases=aliases)
+        return pulumi.ResourceOptions(parent=self, depends_on=[*self._scope.gate, *self._scope.passed], aliases=aliases)
 
     def inside(self) -> pulumi.ResourceOptions:
         """Options of a component that is part of this one."""

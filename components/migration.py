@@ -10,6 +10,7 @@ import pulumi
 
 from components.access import MemberAccess, MemberAccessArgs
 from components.base import Args, Component, Scope
+from components.begun import Awaited, begun
 from components.cluster_objects import ClusterObjects
 from components.control_plane import ManagedMembers, ManagedMembersArgs
 from components.dns import ApiMembers, ApiMembersArgs, Names, NamesArgs
@@ -28,8 +29,8 @@ from components.security_groups import CrossAccess, CrossAccessArgs, SwapAccess,
 from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView, abandoned
 from components.workers import ManagedWorkers, ManagedWorkersArgs, OldWorkers, OldWorkersArgs
 from components.workloads import Workloads, WorkloadsArgs
-from migration.contracts.gates import GateInputs, questions
-from migration.contracts.record import StackGuardInputs, StageRecordInputs
+from migration.contracts.gates import GateInputs, GateResult, questions
+from migration.contracts.record import StackGuardInputs, StageRecordInputs, StageRecordResult
 from migration.contracts.retirement import RetirementInputs
 from migration.settings.model import ManagedSide, ReferencedSide
 from migration.stages.fixed import fixed_at, packed
@@ -58,8 +59,20 @@ class Migration(Component):
         self.steps: list[pulumi.Resource] = []
         begin = self._record("begin", "begin", [])
         self._guard([begin])
-        self._before = self._gate("before", [begin])
-        self.scope = replace(args.scope.following(self._before), gate=[self._before], settled=not args.unsettled)
+        tried = begun(
+            begin,
+            StageRecordResult,
+            lambda seen: seen.record.tried == self.stage.number,
+            name="begin",
+            stage=self.stage.number,
+        )
+        self._before = self._gate("before", [begin], [tried])
+        self.scope = replace(
+            args.scope.following(self._before),
+            gate=[self._before],
+            passed=[self._passed("before", self._before)],
+            settled=not args.unsettled,
+        )
         new = self.settings.new
         assert isinstance(new, ManagedSide), "admission lets only a side that this program makes be the new one"
         self.steps.append(ClusterObjects("cluster-objects", Args(scope=self.scope), self._part()))
@@ -118,10 +131,15 @@ class Migration(Component):
                 self.steps.append(ConnectedNetwork(f"{name}-{network.name}-connected", connected, self._part()))
         return component, view
 
-    def _part(self, after: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
+    def _part(self, after: Sequence[pulumi.Resource] = (), passed: Sequence[Awaited] = ()) -> pulumi.ResourceOptions:
         """Options of a direct child; stacks of earlier versions have it at the root."""
         at_the_root = pulumi.Alias(parent=pulumi.ROOT_STACK_RESOURCE)
-        return pulumi.ResourceOptions(parent=self, depends_on=[*after], aliases=[at_the_root])
+        return pulumi.ResourceOptions(parent=self, depends_on=[*after, *passed], aliases=[at_the_root])
+
+    def _passed(self, position: Literal["before", "after"], gate: Gate) -> Awaited:
+        """That a gate of this stage held, in this `up` or in one before it."""
+        name, number = f"gate-{position}", self.stage.number
+        return begun(gate, GateResult, lambda seen: seen.stage == number, name=name, stage=number)
 
     def _new_side(self, side: ManagedSide) -> None:
         stage, c, scope, old = self.stage, self.settings.configuration, self.scope, self.old
@@ -192,11 +210,17 @@ class Migration(Component):
             inputs = RetirementInputs(
                 **self._outer.common(c.limits.swap_seconds), items=c.retire, keep=tuple(item.id for item in c.keep)
             )
-            self.steps.append(Retirement("retirement", inputs, self._part(self.steps)))
-        after = self._gate("after", [self._before, *self.steps])
-        self._record("reached", "finish", [self._before, after])
+            self.steps.append(Retirement("retirement", inputs, self._part(self.steps, self.scope.passed)))
+        after = self._gate("after", [self._before, *self.steps], self.scope.passed)
+        self._record("reached", "finish", [self._before, after], [self._passed("after", after)])
 
-    def _record(self, name: str, phase: Literal["begin", "finish"], after: Sequence[pulumi.Resource]) -> StageRecord:
+    def _record(
+        self,
+        name: str,
+        phase: Literal["begin", "finish"],
+        after: Sequence[pulumi.Resource],
+        passed: Sequence[Awaited] = (),
+    ) -> StageRecord:
         c = self.settings.configuration
         inputs = StageRecordInputs(
             **self._outer.common(),
@@ -209,7 +233,7 @@ class Migration(Component):
             fixed=packed(fixed_at(c, self.stage)),
             command=self.settings.command,
         )
-        return StageRecord(name, inputs, self._part(after))
+        return StageRecord(name, inputs, self._part(after, passed))
 
     def _guard(self, after: Sequence[pulumi.Resource]) -> None:
         """What refuses `destroy`: nothing depends on it, so it is among the first to be deleted."""
@@ -224,7 +248,9 @@ class Migration(Component):
         made = isinstance(self.settings.old, ManagedSide) and not self.stage.finished
         return self.settings.configuration.from_ if made else None
 
-    def _gate(self, position: Literal["before", "after"], after: Sequence[pulumi.Resource]) -> Gate:
+    def _gate(
+        self, position: Literal["before", "after"], after: Sequence[pulumi.Resource], passed: Sequence[Awaited]
+    ) -> Gate:
         checks = self.stage.gates_before if position == "before" else self.stage.gates_after
         inputs = GateInputs(
             **self._outer.common(),
@@ -233,4 +259,4 @@ class Migration(Component):
             questions=questions(self.settings, checks),
             unsettled=self._unsettled,
         )
-        return Gate(f"gate-{position}", inputs, self._part(after))
+        return Gate(f"gate-{position}", inputs, self._part(after, passed))

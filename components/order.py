@@ -35,7 +35,9 @@ class Reduced:
         implied = frozenset[int]().union(*(self._behind[one] for one in before))
         self._behind[id(resource)] = implied | before.keys()
         shorter = pulumi.ResourceOptions.merge(opts, None)
-        shorter.depends_on = [one for key, one in before.items() if key not in implied]
+        # What is no resource is something to wait for.
+        waited = [other for other in named if not isinstance(other, pulumi.Resource)]
+        shorter.depends_on = [*(one for key, one in before.items() if key not in implied), *waited]
         return pulumi.ResourceTransformationResult(args.props, shorter)
 
     def _place(self, resource: pulumi.Resource) -> None:

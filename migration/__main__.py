@@ -110,6 +110,11 @@ def parser() -> argparse.ArgumentParser:
         "recover", help="after a killed pulumi up: free its lock, settle what it left half done"
     )
     recover.add_argument("--stack", metavar="NAME", help="default: the stack that is selected here")
+    recover.add_argument(
+        "--state-lost",
+        action="store_true",
+        help="the stack's state is gone for good: build it anew from what exists; nothing is made or changed",
+    )
     commands.add_parser("watch", help="probe the cluster from outside; arguments as in proof.watch", add_help=False)
     return top
 
@@ -252,7 +257,17 @@ def _recover(args: argparse.Namespace) -> None:
             raise Permanent("the state doesn't say which region its objects are in: set AWS_REGION")
         return Aws(region=known)
 
-    recover(place(args.stack, aws), lambda text: print(text, flush=True))
+    def say(text: str) -> None:
+        print(text, flush=True)
+
+    where = place(args.stack, aws)
+    if not args.state_lost:
+        recover(where, say)
+        return
+    from migration.recover.lost import rebuild
+
+    settings = _read(where.folder / STACKS / f"Pulumi.{where.engine.stack.rpartition('/')[2]}.yaml")
+    rebuild(where, settings, aws(settings.region), f"{PROJECT}/{settings.environment}", say)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -70,7 +70,10 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Run for the first time. The id is deterministic: an interrupted create is simply made again."""
         inputs = self.inputs_type.model_validate(props[_INPUTS])
-        return CreateResult(id_=f"{self.operation}/{inputs.cluster}", outs=self._run(inputs, None))
+        given = props.get(_RESULT)
+        # Where a lost state is built anew, what was done before is only told.
+        outs = self._run(inputs, None) if given is None else self._told(inputs, self.result_type.model_validate(given))
+        return CreateResult(id_=f"{self.operation}/{inputs.cluster}", outs=outs)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Run towards the new wanted state, with what the last run gave at hand."""
@@ -123,7 +126,9 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         def perform(module: Any, context: Context) -> R:
             return module.run(inputs, previous, context)
 
-        result = self._perform(inputs, perform)
+        return self._told(inputs, self._perform(inputs, perform))
+
+    def _told(self, inputs: I, result: R) -> dict[str, Any]:
         return {
             inputs.shown: inputs.say(),
             _INPUTS: _plain(inputs),
@@ -179,6 +184,8 @@ class OperationResource(Resource, Generic[I, R]):
     """A resource whose `result` is what its operation returned last."""
 
     provider_class: ClassVar[type[OperationProvider[Any, Any]]]
+    rebuilt: ClassVar[Callable[[Inputs], Result] | None] = None
+    """Set while a lost state is built anew: says what an operation gave back, which then isn't run."""
     result: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, inputs: pulumi.Input[I], opts: pulumi.ResourceOptions | None = None) -> None:
@@ -186,18 +193,21 @@ class OperationResource(Resource, Generic[I, R]):
         known: pulumi.Output[I] = pulumi.Output.from_input(inputs)
         # The engine marks these in a state as well where nothing changes, so what was plain there ends at the next up.
         secret = [_INPUTS, _ONCE_PLAIN, *([_RESULT] if provider.result_type.secret else [])]
+        told = _rebuilding(known, secret=provider.result_type.secret)
         super().__init__(
             provider,
             name,
             {
                 provider.inputs_type.shown: known.apply(lambda asked: asked.say()),
                 _INPUTS: pulumi.Output.secret(known.apply(_plain)),
-                _RESULT: None,
+                _RESULT: told,
             },
             pulumi.ResourceOptions.merge(
                 opts, pulumi.ResourceOptions(hide_diffs=[_INPUTS], additional_secret_outputs=secret)
             ),
         )
+        # A preview never learns what a create would give; here it is known before.
+        self._told = told
 
     @property
     def outcome(self) -> pulumi.Output[R]:
@@ -206,5 +216,19 @@ class OperationResource(Resource, Generic[I, R]):
         Where the result is a secret as a whole, whoever takes a `SecretText` out of it marks it a secret again.
         """
         known: type[R] = self.provider_class().result_type
-        result = pulumi.Output.unsecret(self.result) if known.secret else self.result
+        result = pulumi.Output.unsecret(self.told) if known.secret else self.told
         return result.apply(known.model_validate)
+
+    @property
+    def told(self) -> pulumi.Output[dict[str, Any]]:
+        """The same as the state keeps it; nothing where the operation was left out of its first `up`."""
+        return self.result if self._told is None else self._told
+
+
+def _rebuilding(inputs: pulumi.Output[Any], *, secret: bool) -> pulumi.Output[dict[str, Any]] | None:
+    """What an operation with these inputs gave back, while a lost state is built anew; else its run says."""
+    rebuilt = OperationResource.rebuilt
+    if rebuilt is None:
+        return None
+    told = inputs.apply(lambda asked: _plain(rebuilt(asked)))
+    return pulumi.Output.secret(told) if secret else told

@@ -4,3 +4,6 @@ The engine writes into its state what it is about to make, and takes the note aw
 leaves the notes: it doesn't know whether the objects exist, asks nobody, and makes them a second time. Here each note
 is looked into, and then all are taken away.
 """
+
+IDENTITY = "MIGRATION_RECOVERED_STACK"
+"""Environment variable by which the program is told that it builds a lost state, and which identity that gets."""

@@ -106,7 +106,7 @@ def decide(
     def removing(those: Sequence[Found]) -> str:
         return "; ".join(remove.format_map({**resource.inputs, "id": one.id}) for one in those)
 
-    strangers = [one for one in others if not _ours(one, marks)]
+    strangers = [one for one in others if not ours(one, marks)]
     if strangers:
         wanted = " ".join(f"{key}={value}" for key, value in sorted(marks.items()))
         return unsure(
@@ -140,7 +140,8 @@ def decide(
     )
 
 
-def _ours(found: Found, marks: Mapping[str, str]) -> bool:
+def ours(found: Found, marks: Mapping[str, str]) -> bool:
+    """Whether an object carries the tags that this program gives with the creation, or can carry none."""
     return found.tags is None or (bool(marks) and marks.items() <= found.tags.items())
 
 

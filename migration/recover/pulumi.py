@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import yaml
 from pydantic import ValidationError
@@ -17,8 +18,23 @@ from migration.runtime.deadline import Permanent
 
 # Seconds a command may take: an import reads each object once.
 LIMIT = 600
+# Seconds the program may take: it looks for each object, and the engine reads it.
+PROGRAM_LIMIT = 3600
 # How much of what a failed command said is passed on.
 _LAST_LINES = 12
+
+
+Program = Literal["look", "import", "check"]
+# What the engine is asked for, and what it means where it fails.
+_PROGRAM: Mapping[Program, tuple[tuple[str, ...], str]] = {
+    "look": (("preview",), "not everything was found, as said above; nothing was written"),
+    "import": (("up", "--yes", "--skip-preview"), "not everything is in the state yet: run this again"),
+    "check": (
+        ("preview", "--diff", "--expect-no-changes"),
+        "everything is in the state, and some of it isn't what the program says, as shown above: look at it before "
+        "the next pulumi up",
+    ),
+}
 
 
 class Engine(Protocol):
@@ -30,6 +46,7 @@ class Engine(Protocol):
     def export(self) -> str: ...
     def adopt(self, wanted: Mapping[str, object]) -> None: ...
     def replace(self, state: str) -> None: ...
+    def run_program(self, what: Program, environment: Mapping[str, str]) -> None: ...
 
 
 class _Login(Foreign):
@@ -77,6 +94,21 @@ class Pulumi:
     def replace(self, state: str) -> None:
         """Make an exported state the stack's. The engine takes the lock for it, and refuses where another has it."""
         run(self.folder, "stack", "import", "--stack", self.stack, stdin=state)
+
+    def run_program(self, what: Program, environment: Mapping[str, str]) -> None:
+        """The program's preview or up, with what the engine says for all to see. Raises `Permanent` where it fails."""
+        arguments, failed = _PROGRAM[what]
+        command = ["pulumi", *arguments, "--stack", self.stack, "--non-interactive", "--color", "never"]
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, env={**os.environ, **environment}, timeout=PROGRAM_LIMIT, check=False
+            )
+        except FileNotFoundError as error:
+            raise Permanent("pulumi isn't found on PATH") from error
+        except subprocess.TimeoutExpired as error:
+            raise Permanent(f"pulumi {arguments[0]} took longer than {PROGRAM_LIMIT} s; run this again") from error
+        if done.returncode:
+            raise Permanent(failed)
 
 
 def project_folder(start: Path) -> Path:

@@ -59,6 +59,15 @@ def recover(where: Place, say: Say) -> None:
     Raises `Permanent` with what to do, and nothing changed, where the lock's owner lives or can't be proven dead, or
     where somebody has to look at an object first.
     """
+    stack = where.engine.stack
+    if settle_crash(where, say):
+        say(f"next: pulumi up --stack {stack}, the same as before")
+    else:
+        say(f"stack {stack}: nothing is pending and nobody holds its lock: there is nothing to do")
+
+
+def settle_crash(where: Place, say: Say) -> bool:
+    """As `recover`; whether there was anything to do."""
     engine = where.engine
     held = _dead_locks(where, say)
     settle(where.folder, say)
@@ -73,8 +82,7 @@ def recover(where: Place, say: Say) -> None:
         told = "".join(f"\n  - {decision}" for decision in unsure)
         raise Permanent(f"{len(unsure)} of {len(decisions)} interrupted changes need somebody to look:{told}")
     if not held and not decisions:
-        say(f"stack {engine.stack}: nothing is pending and nobody holds its lock: there is nothing to do")
-        return
+        return False
     backup = _backup(where, exported) if decisions else None
     # As long as the dead engine's lock is there, nobody else begins.
     _remove(where, state, decisions)
@@ -84,7 +92,7 @@ def recover(where: Place, say: Say) -> None:
     if backup is not None:
         _settle_notes(where, state, decisions, say)
         say(f"{len(decisions)} notes of interrupted changes are gone from the state; as it was before: {backup}")
-    say(f"next: pulumi up --stack {engine.stack}, the same as before")
+    return True
 
 
 def _dead_locks(where: Place, say: Say) -> dict[Path, Held] | None:

@@ -19,6 +19,7 @@ from migration.runtime.deadline import Deadline, Permanent
 from migration.settings import Settings
 from migration.settings.model import ManagedSide, ReferencedSide
 from migration.sides import find
+from migration.stages.contradiction import refuse_contradiction
 from migration.stages.fixed import touched
 from migration.stages.moves import Direction, IllegalMove, Move, plan_move
 from migration.stages.record import read_fixed, read_record
@@ -52,6 +53,16 @@ def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Mov
         command=settings.command,
         new_voters=_new_voters(record, settings, clients),
     )
+    # Another pair of sides is another migration: what the last one fixed is over.
+    same = record is not None and (record.from_side, record.to_side) == (c.from_, c.to)
+    if record is not None and same:
+        try:
+            refuse_contradiction(record, settings, clients.aws)
+        except (BotoCoreError, ClientError) as error:
+            raise Permanent(
+                f"AWS can't be asked whether what the record says of cluster {c.cluster!r} is there: {error}. Check "
+                f"credentials, region and network, and run the same command again"
+            ) from error
     if not isinstance(settings.new, ManagedSide):
         raise IllegalMove(
             f"migration:to is {c.to}, a side that was found: a migration goes to one that this program makes. Describe "
@@ -59,8 +70,6 @@ def admit(settings: Settings, owner: str, clients: Clients | None = None) -> Mov
             f"left and taken out of migration:sides"
         )
     _refuse_lost_side(settings, clients)
-    # Another pair of sides is another migration: what the last one fixed is over.
-    same = record is not None and (record.from_side, record.to_side) == (c.from_, c.to)
     before = read_fixed(clients.aws, c.cluster) if same else None
     changed = touched(before, c) if before is not None else []
     if changed:

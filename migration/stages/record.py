@@ -144,8 +144,8 @@ def refuse_strangers(record: Record, who: Who, cluster: str) -> None:
     have = "has no state" if who.fresh else f"is {who.stack}"
     raise Permanent(
         f"the migration of {cluster} is driven by the stack whose state is {record.stack}, and this one {have}: "
-        f"another backend, or a state that was lost. Use that backend; if its state is gone for good, import what "
-        f"exists, then: python -m migration record --take-over"
+        f"another backend, or a state that was lost. Use that backend; if its state is gone for good: "
+        f"python -m migration recover --state-lost"
     )
 
 
@@ -193,3 +193,18 @@ def take_over(aws: Aws, cluster: str, owner: str) -> Record:
     if wanted != record:
         write_record(aws, cluster, wanted, after=version, alive=lambda: None)
     return wanted
+
+
+def adopt_stack(aws: Aws, cluster: str, *, seen: Record, stack: str) -> None:
+    """Make the stack of this identity the one that drives the cluster, in place of one whose state is lost.
+
+    `seen` is the record that was read before. Raises `Permanent` where somebody wrote it meanwhile.
+    """
+    record, version = _stored(aws, cluster)
+    if record is None or record != seen:
+        raise Permanent(
+            f"{record_parameter(cluster)} was written by somebody else meanwhile: look, then run this again"
+        )
+    wanted = record.model_copy(update={"stack": stack})
+    if wanted != record:
+        write_record(aws, cluster, wanted, after=version, alive=lambda: None)

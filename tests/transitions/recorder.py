@@ -84,6 +84,14 @@ class _Answers(pulumi.runtime.Mocks):
                 for key, group in groups.items()
             }
             outputs["result"] = {"groups": seen}
+        elif args.typ.endswith("StageRecord"):
+            asked = _plain(args.inputs)["inputs"]
+            sides = {"from": asked["from"], "to": asked["to"]}
+            written = {"owner": asked["owner"], **sides, "reached": asked["stage"], "tried": asked["stage"]}
+            outputs["result"] = {"record": written}
+        elif args.typ.endswith(":Gate"):
+            asked = _plain(args.inputs)["inputs"]
+            outputs["result"] = {"stage": asked["stage"], "position": asked["position"], "results": []}
         return f"id-{args.name}", outputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:

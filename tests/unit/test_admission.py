@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from migration.contracts.record import Record
+from migration.settings import Settings
 from migration.sides import Side
 from migration.stages import admission, stage
 from migration.stages.fixed import Fixed, fixed_at
@@ -21,6 +22,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, reached: int, fixed: Fixed | None 
     monkeypatch.setattr(admission, "read_fixed", lambda aws, cluster: fixed)
     monkeypatch.setattr(admission, "Clients", lambda **connection: SimpleNamespace(aws=None))
     monkeypatch.setattr(admission, "_new_voters", lambda record, settings, clients: 0)
+    monkeypatch.setattr(admission, "refuse_contradiction", lambda record, settings, aws: None)
 
 
 def test_the_next_stage_is_admitted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,6 +52,20 @@ def test_a_key_that_must_not_change_is_refused_before_anything_registers(monkeyp
     with pytest.raises(IllegalMove, match=r"(?s)1 key\(s\) can't change.*pools\[m5-a\] is gone"):
         admission.admit(settings(5, pools=pools), "migration/default")
     assert admission.admit(settings(5), "migration/default").target == 5
+
+
+def test_a_record_that_contradicts_what_is_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, 5)
+    asked: list[int] = []
+
+    def refuse(record: Record, settings: Settings, aws: object) -> None:
+        asked.append(record.reached)
+        raise IllegalMove("that isn't what is there")
+
+    monkeypatch.setattr(admission, "refuse_contradiction", refuse)
+    with pytest.raises(IllegalMove, match="isn't what is there"):
+        admission.admit(settings(6), "migration/default")
+    assert asked == [5]
 
 
 def test_a_missing_record_is_not_believed_where_the_new_side_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,7 +179,8 @@ def _inputs_of(
         value = outputs.get(name)
         given = name in old_inputs
         if importing:
-            if value is not None and diffing.compare(prop.but(computed=False), name, value, None):
+            # What must be given is, however little it says: a group's least size may be 0.
+            if value is not None and (prop.required or diffing.compare(prop.but(computed=False), name, value, None)):
                 inputs[name] = value
         elif given and not diffing.compare(prop, name, value, old_inputs[name]):
             inputs[name] = old_inputs[name]

@@ -10,12 +10,13 @@ import gzip
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+import yaml
 
 from lab.addresses import REGION
 from lab.environment import LAB_PASSPHRASE
@@ -70,11 +71,33 @@ def key(urn: str) -> Key:
     return kinds.rpartition("$")[2], name
 
 
+def side_of_stage_5(client: Callable[[str], Any]) -> None:
+    """As much of the new side as the record's stage is believed by: its VPC, its balancers, its workers' groups."""
+    ec2, elb, scaling = client("ec2"), client("elbv2"), client("autoscaling")
+    tags = {"migration:cluster": "pet", "migration:side": "main", "migration:role": "vpc"}
+    vpc = ec2.create_vpc(CidrBlock="127.30.0.0/16")["Vpc"]["VpcId"]
+    ec2.create_tags(Resources=[vpc], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="127.30.1.0/24")["Subnet"]["SubnetId"]
+    for role in ("ingress", "api"):
+        elb.create_load_balancer(Name=f"pet-{role}-main", Type="network", Scheme="internal", Subnets=[subnet])
+    data = {"ImageId": "ami-12c6146b", "InstanceType": "m5.large"}
+    template = ec2.create_launch_template(LaunchTemplateName="any", LaunchTemplateData=data)["LaunchTemplate"]
+    pools = yaml.safe_load((KEPT / "Pulumi.stage-5.yaml").read_text())["config"]["migration:pools"]
+    for pool in pools:
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName=f"{pool['group']}-main",
+            MinSize=0,
+            MaxSize=0,
+            VPCZoneIdentifier=subnet,
+            LaunchTemplate={"LaunchTemplateId": template["LaunchTemplateId"], "Version": "1"},
+        )
+
+
 @pytest.fixture
 def engine(tmp_path: Path, aws_url: str) -> Iterator[Engine]:
-    ssm = boto3.client(
-        "ssm", region_name=REGION, endpoint_url=aws_url, aws_access_key_id="lab", aws_secret_access_key="lab"
-    )
+    session: Any = boto3.Session("lab", "lab", region_name=REGION)
+    ssm = session.client("ssm", endpoint_url=aws_url)
+    side_of_stage_5(lambda service: session.client(service, endpoint_url=aws_url))
     ssm.put_parameter(Name="/pet/migration/record", Type="String", Value=json.dumps(RECORD))
     extra = {"KUBECONFIG": "kubeconfig", "PULUMI_CONFIG_PASSPHRASE": LAB_PASSPHRASE}
     made = bare_engine(tmp_path, {**environment(aws_url), **extra})

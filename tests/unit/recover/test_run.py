@@ -16,6 +16,7 @@ import pytest
 
 from migration.recover import lock, run
 from migration.recover.objects import Found, Kind, Named, Tagged
+from migration.recover.pulumi import Program
 from migration.recover.run import Place, recover
 from migration.runtime.deadline import Permanent
 
@@ -91,6 +92,9 @@ class World:
 
     def locked(self) -> bool:
         return self.lock_path().exists()
+
+    def run_program(self, what: Program, environment: Mapping[str, str]) -> None:
+        raise AssertionError("only a lost state runs the program")
 
     # AWS.
 

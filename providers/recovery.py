@@ -1,0 +1,78 @@
+"""A lost state built anew by an `up` of the program itself: what exists is imported, and nothing is made or run.
+
+The program knows every resource with its parent, its provider and its inputs; what it doesn't know is which objects
+those are. So each registration is told the id of its object (`migration.recover.places`), and the engine imports it,
+which refuses what differs from the program. Operations are told what they gave back (`migration.recover.results`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+from botocore.exceptions import BotoCoreError, ClientError
+from pulumi.output import Unknown
+from pulumi.runtime import rpc
+
+from migration.recover.places import UNREADABLE, imported, locate
+from migration.recover.results import Known
+from migration.recover.state import Resource
+from migration.runtime.deadline import Permanent
+from providers.operation import OperationResource
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Import everything that `known` leads to. A preview names all that is found and all that isn't."""
+
+    known: Known
+
+    def begin(self) -> None:
+        """From now on nothing that is registered is made, and no operation runs."""
+        OperationResource.rebuilt = self.known.result
+        pulumi.runtime.register_resource_transform(self._found)
+
+    def _found(self, args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
+        if not args.custom or not imported(args.type_):
+            return None
+        preview = pulumi.runtime.is_dry_run()
+        try:
+            id = self._id(args)
+        except (Permanent, ClientError, BotoCoreError) as error:
+            if not preview:
+                # The engine would make it.
+                raise
+            pulumi.log.error(str(error))
+            return None
+        if preview:
+            pulumi.log.info(f"found {args.type_.rpartition(':')[2]} {args.name}: {id}")
+        args.opts.import_ = id
+        ignored = args.opts.ignore_changes or []
+        args.opts.ignore_changes = [*ignored, *UNREADABLE.get(args.type_, {})]
+        return pulumi.ResourceTransformResult(props=args.props, opts=args.opts)
+
+    def _id(self, args: pulumi.ResourceTransformArgs) -> str:
+        inputs = _plain(args.props)
+        resource = Resource(urn=f"urn:pulumi:::::::{args.name}", type=args.type_, inputs=inputs)
+        if _any_unknown(inputs):
+            raise Permanent(f"{resource} ({args.type_}) can't be looked for before what it belongs to is found")
+        return locate(self.known.aws, resource)
+
+
+def _plain(value: Any) -> Any:
+    """`value` without the marks of secrets."""
+    if rpc.is_rpc_secret(value):
+        return _plain(rpc.unwrap_rpc_secret(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in cast(Mapping[str, Any], value).items()}
+    return [_plain(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
+
+
+def _any_unknown(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_any_unknown(item) for item in cast(Mapping[str, Any], value).values())
+    if isinstance(value, list):
+        return any(_any_unknown(item) for item in cast("list[Any]", value))
+    return isinstance(value, Unknown) or value == rpc.UNKNOWN
