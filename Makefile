@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv/bin
 
-.PHONY: help setup rehearse back lab lab-down sabotage test test-back lint doctor clean
+.PHONY: help setup rehearse back crash lab lab-down sabotage test test-back test-crash lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and repor
 
 back: setup ## go forward to stages 3 to 6 in turn, back to 0 from each, and compare the world with what it was
 	@$(VENV)/python -m rehearsal back
+
+crash: setup ## kill the engine and its hosts, and stop AWS, at seeded moments forward and back (SEED=n COUNT=n)
+	@$(VENV)/python -m rehearsal crash
 
 sabotage: setup ## break one thing at a time and see the proof say so
 	@$(VENV)/python -m rehearsal sabotage
@@ -36,10 +39,13 @@ lint: setup ## ruff and basedpyright
 	@$(VENV)/basedpyright
 
 test: lint ## everything CI runs: checkers, then unit, lab and rehearsal tests
-	@$(VENV)/python -m pytest --ignore=tests/rehearsal/test_back.py $(PYTEST_ARGS)
+	@$(VENV)/python -m pytest --ignore=tests/rehearsal/test_back.py --ignore=tests/rehearsal/test_crash.py $(PYTEST_ARGS)
 
 test-back: lint ## one turn there and back, in its short form
 	@$(VENV)/python -m pytest tests/rehearsal/test_back.py $(PYTEST_ARGS)
+
+test-crash: lint ## strikes of each kind, in their short form
+	@$(VENV)/python -m pytest tests/rehearsal/test_crash.py $(PYTEST_ARGS)
 
 doctor: ## where each tool comes from, and what to do about what is missing
 	@$(PYTHON) -m lab doctor

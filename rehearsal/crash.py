@@ -34,11 +34,13 @@ from rehearsal.crash_rows import (
     Row,
     Told,
     Undisturbed,
+    Wanted,
     done,
     due,
     end_reasons,
     kept,
     kill_reasons,
+    left,
     meant,
     moves,
     of,
@@ -129,7 +131,7 @@ class Campaign:
     seed: int
     program: str
     top: int
-    wanted: dict[tuple[int, Direction], int]
+    wanted: Wanted
     rows: list[Row]
     note: Callable[[Told], None]
     again: bool
@@ -162,10 +164,8 @@ class Campaign:
                 self.wrong.append(f"round {number}: no strike hit anything")
                 return
 
-    def _left(self) -> dict[tuple[int, Direction], int]:
-        had = done(self.rows, self.seed, self.program)
-        left = {move: count - had.get(move, 0) for move, count in self.wanted.items()}
-        return {move: count for move, count in left.items() if count > 0}
+    def _left(self) -> Wanted:
+        return left(self.rows, self.wanted, self.seed, self.program)
 
     def _round(self, number: int, basis: Basis | None) -> Round:
         fresh, self.ran = not self.ran, True
@@ -199,7 +199,7 @@ class Round(Proven):
     number: int
     top: int
     basis: Basis | None
-    left: dict[tuple[int, Direction], int]
+    left: Wanted
     had: dict[tuple[int, str], int]
     note: Callable[[Told], None]
     fresh: bool

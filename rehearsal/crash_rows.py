@@ -108,13 +108,17 @@ class Basis(Fact):
     moves: dict[str, Undisturbed]
 
 
+Wanted = dict[tuple[int, Direction], int]
+"""A number of strikes for each move."""
+
+
 def moves(top: int) -> list[tuple[int, Direction]]:
     """A round's moves, but for the first: the record's begin is none."""
     forward: list[tuple[int, Direction]] = [(number, "forward") for number in range(1, top + 1)]
     return forward + [(number, "back") for number in reversed(range(top))]
 
 
-def due(top: int, count: int, seed: int, *, short: bool) -> dict[tuple[int, Direction], int]:
+def due(top: int, count: int, seed: int, *, short: bool) -> Wanted:
     """How many strikes each move is due. In the short form there is one of each kind, spread over the moves. Pure."""
     every = moves(top)
     if not short:
@@ -134,6 +138,19 @@ def done(rows: Iterable[Row], seed: int, program: str) -> dict[tuple[int, str], 
     return found
 
 
+def left(rows: Sequence[Row], wanted: Wanted, seed: int, program: str) -> Wanted:
+    """How many strikes each move still needs. One more where an interrupted round left none to judge. Pure."""
+    had, every = done(rows, seed, program), list(of(rows, seed, program))
+    ends = {(row.stage, row.direction) for row in every if isinstance(row, EndRow) and row.kills}
+    judged = any(isinstance(row, RoundRow) for row in every)
+    missing = {
+        move: max(count - had.get(move, 0), int(not judged or move not in ends))
+        for move, count in wanted.items()
+        if count
+    }
+    return {move: count for move, count in missing.items() if count > 0}
+
+
 def of(rows: Iterable[Row], seed: int, program: str) -> Iterator[Told]:
     """Those of this seed and this program."""
     return (row.root for row in rows if program and (row.root.seed, row.root.program) == (seed, program))
@@ -149,7 +166,7 @@ def kept(rows: Sequence[Row], seed: int, program: str) -> list[Row]:
     return [row for row in rows if stays(row.root)]
 
 
-def verdict(rows: Sequence[Row], wanted: dict[tuple[int, Direction], int], seed: int, program: str) -> list[str]:
+def verdict(rows: Sequence[Row], wanted: Wanted, seed: int, program: str) -> list[str]:
     """What is wrong: strikes that are missing, rows that aren't ok, a round that nobody judged. Pure."""
     told: list[str] = []
     had, every = done(rows, seed, program), list(of(rows, seed, program))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,17 +56,6 @@ def done_between(before: Counted, after: Counted) -> Work:
         if any(after.evictions[server] < count for server, count in before.evictions.items()):
             evictions = None  # one began anew
     return Work(calls={name: count for name, count in calls.items() if count}, evictions=evictions)
-
-
-def added_up(parts: Iterable[Work]) -> Work:
-    """All of them together."""
-    calls: dict[str, int] = {}
-    evictions: int | None = 0
-    for part in parts:
-        for name, count in part.calls.items():
-            calls[name] = calls.get(name, 0) + count
-        evictions = None if evictions is None or part.evictions is None else evictions + part.evictions
-    return Work(calls=calls, evictions=evictions)
 
 
 def accepted_evictions(metrics: str) -> int:
