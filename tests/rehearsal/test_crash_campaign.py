@@ -11,7 +11,7 @@ import pytest
 
 from rehearsal import crash
 from rehearsal.crash import FILE, SHORT_FILE, UNDISTURBED
-from rehearsal.crash_rows import Told, Undisturbed
+from rehearsal.crash_rows import Told, Undisturbed, moves
 from rehearsal.work import Work
 from tests.rehearsal.test_crash_rows import end, ended, kill
 
@@ -23,6 +23,7 @@ class Rounds:
         self.ran: list[tuple[int, bool, bool]] = []
         self.each, self.bad, self.interrupted_at = 99, set[int](), -1
         self.undisturbed_reasons: tuple[str, ...] = ()
+        self.came: int | None = None
         self.seeds: list[int] = []
 
     def __call__(self, **known: Any) -> Any:
@@ -50,7 +51,8 @@ class Rounds:
             known_of = {"seed": known["seed"], "program": known["identity"]}
             return ended(number, ok=ok, reasons=() if ok else ("a probe failed",), **known_of)
 
-        seen = {"1 forward": Undisturbed(world={}, work=Work(calls={"CreateVpc": 1}, evictions=0), steps=9)}
+        one = Undisturbed(world={}, work=Work(calls={"CreateVpc": 1}, evictions=0), steps=9)
+        seen = {f"{stage} {direction}": one for stage, direction in moves(known["top"])[: self.came]}
         return SimpleNamespace(go=go, judged=judged, errors=[], seen=seen)
 
 
@@ -158,10 +160,16 @@ def test_strikes_that_never_hit_anything_end_it(runs: Runs) -> None:
     assert "not ok: stage 1, forward: 0 of 2 strikes were made" in runs.said
 
 
-def test_an_undisturbed_round_that_is_not_ok_is_no_measure_for_others(runs: Runs) -> None:
+def test_what_the_proof_says_of_the_undisturbed_round_is_told_and_is_not_this_commands_to_judge(runs: Runs) -> None:
     runs.rounds.undisturbed_reasons = ("a probe failed",)
+    assert runs() == 0
+    assert "   undisturbed: a probe failed" in runs.said
+
+
+def test_an_undisturbed_round_that_did_not_come_to_its_end_is_no_measure_for_others(runs: Runs) -> None:
+    runs.rounds.undisturbed_reasons, runs.rounds.came = ("12 instances are missing",), 1
     assert runs() == 1
-    assert "not ok: the undisturbed round is not ok: a probe failed" in runs.said
+    assert "not ok: the undisturbed round did not come to its end: 12 instances are missing" in runs.said
     assert [number for number, _, _ in runs.rounds.ran] == [0]
     assert not (runs.report / UNDISTURBED).exists()
 
