@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
         "--count", type=_positive, default=os.environ.get("COUNT") or "20", help="strikes a stage and direction"
     )
     crash.add_argument("--again", action="store_true", help="forget this seed's rows with this very program")
+    crash.add_argument("--minutes", type=float, help="after so many begin nothing new; the next run goes on")
     crash.add_argument("--short", action="store_true", help="one strike of each kind; rows in a file of its own")
     sabotage = commands.add_parser("sabotage", help="break one thing at a time and see the proof say so")
     sabotage.add_argument("--only", default="", help="names of breaks, with commas between")
@@ -62,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
             case "crash":
                 from rehearsal import crash
 
-                return crash.run(say, options.seed, options.count, again=options.again, short=options.short)
+                how = {"again": options.again, "short": options.short, "minutes": options.minutes}
+                return crash.run(say, options.seed, options.count, **how)
             case _:
                 from rehearsal.sabotage import run
 

@@ -23,6 +23,7 @@ from lab.environment import REPOSITORY, make_folders
 from migration.recover.leftovers import orphaned
 from migration.recover.state import parse
 from migration.stages.table import emptied, harmless
+from proof.config import write_atomically
 from proof.model import Direction, Report
 from rehearsal.back import figures, recorded
 from rehearsal.crash_rows import (
@@ -77,14 +78,17 @@ PENDING = "pending operations from previous deployment"
 NOTHING = "there is nothing to do"
 
 
-def run(say: Say, seed: int, count: int, *, again: bool = False, short: bool = False) -> int:
-    """Rounds until every move has had its strikes; 0 only if all is ok. Ctrl-C ends the lab and keeps the rows."""
+def run(
+    say: Say, seed: int, count: int, *, again: bool = False, short: bool = False, minutes: float | None = None
+) -> int:
+    """Rounds until every move has had its strikes; 0 only if all is ok. Ctrl-C ends the lab and keeps the rows.
+
+    After `minutes` nothing new is begun: the stage under way is the last, and the proof judges what was until then.
+    """
+    until = None if minutes is None else time.monotonic() + 60 * minutes
     program = commit_of(REPOSITORY, *PROGRAM)
     reports = make_folders() / "report"
-    path, basis_path = (
-        reports / (SHORT_FILE if short else FILE),
-        reports / (SHORT_UNDISTURBED if short else UNDISTURBED),
-    )
+    path = reports / (SHORT_FILE if short else FILE)
     top = SHORT_TOP if short else TOP
     wanted = due(top, count, seed, short=short)
     rows = read_rows(path, Row, say)
@@ -100,9 +104,9 @@ def run(say: Say, seed: int, count: int, *, again: bool = False, short: bool = F
         for reason in row.reasons:
             say(f"   not ok: {reason}")
 
-    campaign = Campaign(say=say, seed=seed, program=program, top=top, wanted=wanted, rows=rows, note=note, again=again)
+    campaign = Campaign(say=say, seed=seed, program=program, top=top, wanted=wanted, rows=rows, note=note, until=until)
     try:
-        campaign.go(basis_path)
+        campaign.go(reports / (SHORT_UNDISTURBED if short else UNDISTURBED))
     except KeyboardInterrupt:
         say("interrupted: ending the lab; its rows are kept, and the same command goes on after them")
         if campaign.ran:
@@ -134,7 +138,7 @@ class Campaign:
     wanted: Wanted
     rows: list[Row]
     note: Callable[[Told], None]
-    again: bool
+    until: float | None
     ran: bool = False
     wrong: list[str] = field(default_factory=list[str])
 
@@ -143,18 +147,21 @@ class Campaign:
         if not self._left():
             return
         basis = self._read(basis_path)
-        if basis is None:
-            one = self._round(0, None)
-            report = one.go()
-            if len(one.seen) < len(moves(self.top)):
-                self.wrong.append(f"the undisturbed round did not come to its end: {report.reasons[0]}")
-                return
+        if len(basis.moves) < len(moves(self.top)):
+            one = self._round(0, basis)
+            try:
+                report = one.go()
+            finally:
+                basis = basis.model_copy(update={"moves": basis.moves | one.seen})
+                basis_path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(basis_path, basis.model_dump_json(indent=1) + "\n")
             # What the proof says of it is `make back`'s to judge; here it is what others are compared with.
             for reason in report.reasons:
                 self.say(f"   undisturbed: {reason}")
-            basis = Basis(program=self.program, top=self.top, moves=one.seen)
-            basis_path.write_text(basis.model_dump_json(indent=1) + "\n")
-        while self._left():
+            if len(basis.moves) < len(moves(self.top)):
+                self.wrong.append("the undisturbed round did not come to its end")
+                return
+        while self._left() and not _over(self.until):
             interrupt.check()
             had = len(self.rows)
             number = 1 + max((row.round for row in of(self.rows, self.seed, self.program)), default=0)
@@ -170,7 +177,7 @@ class Campaign:
     def _left(self) -> Wanted:
         return left(self.rows, self.wanted, self.seed, self.program)
 
-    def _round(self, number: int, basis: Basis | None) -> Round:
+    def _round(self, number: int, basis: Basis) -> Round:
         fresh, self.ran = not self.ran, True
         return Round(
             say=self.say,
@@ -183,29 +190,33 @@ class Campaign:
             had=done(self.rows, self.seed, self.program),
             note=self.note,
             fresh=fresh,
+            until=self.until,
         )
 
-    def _read(self, path: Path) -> Basis | None:
+    def _read(self, path: Path) -> Basis:
+        """What an earlier run recorded with this very program; empty where there is none."""
+        nothing = Basis(program=self.program, top=self.top, moves={})
         try:
             found = Basis.model_validate_json(path.read_text())
         except (FileNotFoundError, ValueError):
-            return None
-        return found if self.program and (found.program, found.top) == (self.program, self.top) else None
+            return nothing
+        return found if self.program and (found.program, found.top) == (self.program, self.top) else nothing
 
 
 @dataclass(kw_only=True)
 class Round(Proven):
-    """One round. Without a `basis` it is undisturbed, and `seen` is one afterwards."""
+    """One round. That of number 0 is undisturbed, and `seen` is what the `basis` hasn't yet."""
 
     seed: int
     identity: str
     number: int
     top: int
-    basis: Basis | None
+    basis: Basis
     left: Wanted
     had: dict[tuple[int, str], int]
     note: Callable[[Told], None]
     fresh: bool
+    until: float | None = None
     seen: dict[str, Undisturbed] = field(default_factory=dict[str, Undisturbed])
     accepted: int | None = None
     kills: int = 0
@@ -216,9 +227,7 @@ class Round(Proven):
 
     def go(self) -> Report:
         """Do it."""
-        self.say(
-            f"round {self.number}: {'undisturbed' if self.basis is None else 'with strikes'}, to {self.top} and back"
-        )
+        self.say(f"round {self.number}: {'with strikes' if self.number else 'undisturbed'}, to {self.top} and back")
         prepare = self.fresh_lab if self.fresh else self.same_lab
         return self.prove(f"crash-{self.number}", prepare, self._there_and_back, self._look, self._wrong)
 
@@ -250,7 +259,10 @@ class Round(Proven):
         self.move(0, watch, preview=False, again=False)
         for stage, _ in moves(self.top):
             interrupt.check()
-            self.move(stage, watch, preview=False, again=self.basis is not None)
+            if _over(self.until):
+                self.detail("the time is up: the round ends here")
+                return
+            self.move(stage, watch, preview=False, again=self.number > 0)
             self._end(watch)
 
     def _look(self) -> None:
@@ -272,7 +284,9 @@ class Round(Proven):
         if len(self.stages) == 1:
             return super().bring_up(stack)
         before, began = self._counter.now(), time.monotonic()
-        if self.basis is None:
+        if self.number == 0:
+            if _key(*move) in self.basis.moves:
+                return super().bring_up(stack)
             progress = Progress()
             outcome = self.engine.begin("up", stack, seen=progress.feed).end()
             work = done_between(before, self._counter.now())
@@ -360,7 +374,7 @@ class Struck:
     def go(self) -> Outcome:
         """The outcome of the last `up`. Raises `EngineError` where one fails that nobody struck."""
         due = self.round.left.get(self.move, 0)
-        while self.made < due:
+        while self.made < due and not _over(self.round.until):
             interrupt.check()
             moment = self._choose(due)
             progress = Progress()
@@ -501,6 +515,10 @@ def _late(family: Family, at: float) -> list[str]:
     while (left := living(family.hosts)) and time.monotonic() - at < ORPHAN_S:
         time.sleep(0.2)
     return [f"process {one.pid}" for one in left]
+
+
+def _over(until: float | None) -> bool:
+    return until is not None and time.monotonic() > until
 
 
 def _key(stage: int, direction: str) -> str:

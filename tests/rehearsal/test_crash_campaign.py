@@ -28,7 +28,7 @@ class Rounds:
 
     def __call__(self, **known: Any) -> Any:
         number, note, left = known["number"], known["note"], dict(known["left"])
-        undisturbed = known["basis"] is None
+        undisturbed = number == 0
 
         def go() -> Any:
             self.ran.append((number, undisturbed, known["fresh"]))
@@ -64,7 +64,7 @@ class Runs:
         self.report = folder / "report"
         self.report.mkdir()
 
-    def __call__(self, count: int = 2, seed: int = 7, **how: bool) -> int:
+    def __call__(self, count: int = 2, seed: int = 7, **how: Any) -> int:
         self.rounds.ran.clear()
         self.said.clear()
         return crash.run(self.said.append, seed, count, **how)
@@ -169,9 +169,22 @@ def test_what_the_proof_says_of_the_undisturbed_round_is_told_and_is_not_this_co
 def test_an_undisturbed_round_that_did_not_come_to_its_end_is_no_measure_for_others(runs: Runs) -> None:
     runs.rounds.undisturbed_reasons, runs.rounds.came = ("12 instances are missing",), 1
     assert runs() == 1
-    assert "not ok: the undisturbed round did not come to its end: 12 instances are missing" in runs.said
+    assert "   undisturbed: 12 instances are missing" in runs.said
+    assert "not ok: the undisturbed round did not come to its end" in runs.said
     assert [number for number, _, _ in runs.rounds.ran] == [0]
-    assert not (runs.report / UNDISTURBED).exists()
+    # What it did record is not recorded again.
+    assert list(json.loads((runs.report / UNDISTURBED).read_text())["moves"]) == ["1 forward"]
+    runs.rounds.undisturbed_reasons, runs.rounds.came = (), None
+    assert runs() == 0
+    assert runs.rounds.ran == UNDISTURBED_FIRST
+
+
+def test_when_the_time_is_up_nothing_new_is_begun_and_the_next_run_goes_on(runs: Runs) -> None:
+    assert runs(minutes=0) == 1
+    assert [number for number, _, _ in runs.rounds.ran] == [0]
+    assert "not ok: stage 1, forward: 0 of 2 strikes were made" in runs.said
+    assert runs() == 0
+    assert runs.rounds.ran == [(1, False, True)]
 
 
 def test_a_recording_that_cannot_be_read_is_made_again(runs: Runs) -> None:

@@ -84,6 +84,7 @@ class Case:
             identity="c0ffee",
             number=1,
             kills=0,
+            until=None,
             program=folder,
             directory=folder,
             environment={},
