@@ -96,6 +96,8 @@ def _names(world: World) -> dict[str, str]:
         call(id_, f"volume {volume.tags.get('Name', '')}")
     for name, balancer in world.balancers.items():
         call(balancer.arn, f"balancer {name}")
+        # Its DNS name ends as its ARN does.
+        call(f"{name}-{balancer.arn.rpartition('/')[2]}", f"{name}'s own name")
     for name, group in world.target_groups.items():
         call(group.arn, f"target group {name}")
     return names

@@ -17,7 +17,7 @@ TEMPLATE = {"default": 1, "latest": 1}
 def made(number: int, **changes: Any) -> World:
     """A world whose ids are of its number."""
     vpc, subnet, group, template = (f"{kind}-{number}" for kind in ("vpc", "subnet", "sg", "lt"))
-    arn = f"arn:aws:tg/nodes/{number}"
+    arn, balancer = f"arn:aws:tg/nodes/{number}", f"arn:aws:loadbalancer/net/api-main/b{number}"
     parts: dict[str, Any] = {
         "vpcs": {vpc: {"cidrs": ["10.0.0.0/16"], "dns": {}, "tags": {**SIDE, "Name": "main"}}},
         "subnets": {subnet: {"vpc": vpc, "cidr": "10.0.1.0/24", "zone": "a", "tags": {**SIDE, "migration:role": "a"}}},
@@ -36,6 +36,24 @@ def made(number: int, **changes: Any) -> World:
                 "targets": {},
                 "health": {},
                 "tags": {},
+            }
+        },
+        "balancers": {
+            "api-main": {
+                "arn": balancer,
+                "vpc": vpc,
+                "scheme": "internal",
+                "state": "active",
+                "subnets": [subnet],
+                "listeners": {"TCP 6443": arn},
+                "attributes": {},
+                "tags": SIDE,
+            }
+        },
+        "zones": {
+            "pet.": {
+                "vpcs": [vpc],
+                "records": {"A api.": {"ttl": 2, "weight": 1, "values": [f"alias of api-main-b{number}.elb."]}},
             }
         },
         "groups": {
