@@ -19,7 +19,7 @@ from migration.clients.kubernetes import Kubernetes
 from migration.drain.restart import MOVED
 from migration.names import fixed_parameter, record_parameter
 from migration.stages import STAGES, emptied
-from migration.stages.table import harmless
+from migration.stages.table import harmless, last_before_traffic
 from proof.model import Direction, Report, Stage
 from rehearsal.driver import RehearsalError, Say
 from rehearsal.incidents import RESTARTED_AT, Incidents, Team
@@ -180,7 +180,11 @@ def _tell(say: Say, row: TurnRow) -> None:
 
 @dataclass(kw_only=True)
 class Turn(Proven):
-    """One turn, on a lab of its own. `short`: neither previews nor second `up`s, and little rest before it."""
+    """One turn, on a lab of its own.
+
+    `short`: neither previews nor second `up`s, little rest before it, and all stages that move neither traffic nor data
+    in the first `up`, which a cluster without a record may.
+    """
 
     turn: int
     short: bool = False
@@ -202,9 +206,10 @@ class Turn(Proven):
 
     def _there_and_back(self, watch: Watch) -> None:
         self.rest(watch, SHORT_IDLE_S if self.short else IDLE_S)
-        self.move(0, watch, preview=False, again=False)
+        if not self.short:
+            self.move(0, watch, preview=False, again=False)
         self.before = at_rest(self.directory / "kubeconfig")
-        for number in range(1, self.turn + 1):
+        for number in range(last_before_traffic().number if self.short else 1, self.turn + 1):
             self.move(number, watch, preview=False, again=False)
         self._incidents(watch)
         for number in reversed(range(self.turn)):
@@ -234,7 +239,7 @@ class Turn(Proven):
         """The world at 0, given time to come to rest, against the recording."""
         assert self.before is not None and self.incidents is not None
         self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
-        meant = meant_of(self.turn, self.incidents, self.configuration(0))
+        meant = meant_of(self.turn, self.incidents, self.configuration(0), untouched=self.short)
         end = time.monotonic() + SETTLE_S
         while True:
             self.comparison = compare(self.before, recorded(self.directory / "kubeconfig"), meant)
@@ -282,13 +287,19 @@ def groups_of(configuration: dict[str, Any]) -> tuple[str, ...]:
     return tuple(pool["group"] for pool in configuration["pools"])
 
 
-def meant_of(turn: int, incidents: Incidents, configuration: dict[str, Any]) -> list[Meant]:
-    """What must differ at 0, or may, and why. Pure."""
-    return list(_meant(turn, incidents, configuration))
+OF_STAGE_0 = ("ConfigMap kube-system/vpc-migration", "ClusterRole vpc-migration-operator")
+"""What stage 0 makes in the cluster."""
 
 
-def _meant(turn: int, incidents: Incidents, configuration: dict[str, Any]) -> Iterator[Meant]:
+def meant_of(turn: int, incidents: Incidents, configuration: dict[str, Any], *, untouched: bool = False) -> list[Meant]:
+    """What must differ at 0, or may, and why. `untouched`: the recording was made before stage 0. Pure."""
+    return list(_meant(turn, incidents, configuration, untouched))
+
+
+def _meant(turn: int, incidents: Incidents, configuration: dict[str, Any], untouched: bool) -> Iterator[Meant]:
     cluster = configuration["cluster"]
+    for name in OF_STAGE_0 if untouched else ():
+        yield Meant(path=("objects", name), reason="stage 0 makes it", after="present")
     for name in (record_parameter(cluster), fixed_parameter(cluster)):
         yield Meant(path=("parameters", name), reason="it says where the migration is, and was", due=False)
     for kind, names in (("Deployment", incidents.deployments), ("StatefulSet", (incidents.stateful_set,))):

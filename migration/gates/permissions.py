@@ -35,6 +35,7 @@ ACTIONS = (
     "autoscaling:SuspendProcesses",
     "elasticloadbalancing:CreateLoadBalancer",
     "elasticloadbalancing:DeregisterTargets",
+    "elasticloadbalancing:ModifyTargetGroupAttributes",
     "route53:ChangeResourceRecordSets",
     "route53:AssociateVPCWithHostedZone",
     "ssm:PutParameter",
