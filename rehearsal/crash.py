@@ -1,8 +1,9 @@
 """`make crash`: forward and back while engine, dynamic host and AWS are struck at seeded moments of every `up`.
 
-A round goes from 0 to the last stage that has a way back, and back to 0, on one lab, the proof beside it. The first
-round is undisturbed: each `up`'s end is recorded, and what it took. In the others `up` is struck, `recover` asked, and
-the same `up` made again, until its strikes are used; its end must be as the undisturbed one's, and what it took too.
+A round goes from 0 to the last stage that has a way back, and back to 0, on one lab, the proof beside it; for the
+stages beyond, to the last stage, on a lab of its own. The first round is undisturbed: each `up`'s end is recorded, and
+what it took. In the others `up` is struck, `recover` asked, and the same `up` made again, until its strikes are used;
+its end must be as the undisturbed one's, and what it took too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from lab.addresses import REGION
 from lab.environment import REPOSITORY, make_folders
 from migration.recover.leftovers import orphaned
 from migration.recover.state import parse
+from migration.stages import LAST
 from migration.stages.table import emptied, harmless
 from proof.config import write_atomically
 from proof.model import Direction, Report
@@ -36,6 +38,7 @@ from rehearsal.crash_rows import (
     Told,
     Undisturbed,
     Wanted,
+    comes_back,
     done,
     due,
     end_reasons,
@@ -57,14 +60,15 @@ from rehearsal.proven import Proven
 from rehearsal.rows import commit_of, read_rows, write_rows
 from rehearsal.strikes import Family, Kind, Moment, Progress, choose, living
 from rehearsal.watch import Watch
-from rehearsal.work import Counted, Counter, done_between
+from rehearsal.work import Counter, done_between
 from rehearsal.world import Comparison, different, sort_out
 
-TOP, SHORT_TOP = emptied().number, harmless().number
-"""How far a round goes: to the last stage that an `up` may come back from; in the short form only as far as nothing is
-lost with the new side."""
+WAYS, SHORT_WAYS = (emptied().number, LAST), (harmless().number,)
+"""The last stages of the rounds: of those that come back, and of those for the stages beyond. In the short form only as
+far as nothing is lost with the new side."""
 FILE, SHORT_FILE = "crash.json", "crash-short.json"
-UNDISTURBED, SHORT_UNDISTURBED = "crash-undisturbed.json", "crash-short-undisturbed.json"
+UNDISTURBED = "crash-undisturbed-{}.json"
+"""By the last stage of the round."""
 PROGRAM = ("__main__.py", "Pulumi.yaml", "migration", "components", "providers", "lab")
 """What a row is about: with another program it counts no more. A change of what watches doesn't matter."""
 IDLE_S = 6.0
@@ -89,8 +93,7 @@ def run(
     program = commit_of(REPOSITORY, *PROGRAM)
     reports = make_folders() / "report"
     path = reports / (SHORT_FILE if short else FILE)
-    top = SHORT_TOP if short else TOP
-    wanted = due(top, count, seed, short=short)
+    wanted_to = {top: due(top, count, seed, short=short) for top in (SHORT_WAYS if short else WAYS)}
     rows = read_rows(path, Row, say)
     rows = [row for row in rows if not again or row.root not in list(of(rows, seed, program))]
     before, rows = len(rows), kept(rows, seed, program)
@@ -104,15 +107,21 @@ def run(
         for reason in row.reasons:
             say(f"   not ok: {reason}")
 
-    campaign = Campaign(say=say, seed=seed, program=program, top=top, wanted=wanted, rows=rows, note=note, until=until)
+    campaigns = [
+        Campaign(say=say, seed=seed, program=program, top=top, wanted=wanted, rows=rows, note=note, until=until)
+        for top, wanted in wanted_to.items()
+    ]
     try:
-        campaign.go(reports / (SHORT_UNDISTURBED if short else UNDISTURBED))
+        for campaign in campaigns:
+            if _over(until) or not campaign.go(reports / UNDISTURBED.format(campaign.top)):
+                break
     except KeyboardInterrupt:
         say("interrupted: ending the lab; its rows are kept, and the same command goes on after them")
-        if campaign.ran:
+        if any(campaign.ran for campaign in campaigns):
             up.down(say)
         raise
-    wrong = [*campaign.wrong, *verdict(rows, wanted, seed, program)]
+    ran = any(campaign.ran for campaign in campaigns)
+    wrong = [*(sentence for one in campaigns for sentence in one.wrong), *verdict(rows, wanted_to, seed, program)]
     say("")
     for kind in Kind:
         hits = sum(isinstance(row, KillRow) and row.kind is kind for row in of(rows, seed, program))
@@ -120,16 +129,16 @@ def run(
     for sentence in wrong:
         say(f"not ok: {sentence}")
     say(f"{'NOT OK' if wrong else 'ok'}: {path}")
-    if wrong and campaign.ran:
+    if wrong and ran:
         say("the lab still runs; `make lab-down` ends it")
-    elif campaign.ran:
+    elif ran:
         up.down(say)
     return 1 if wrong else 0
 
 
 @dataclass(kw_only=True)
 class Campaign:
-    """Rounds, one after the other, on one lab."""
+    """Rounds to one last stage, one after the other: on one lab where they come back to 0."""
 
     say: Say
     seed: int
@@ -142,10 +151,10 @@ class Campaign:
     ran: bool = False
     wrong: list[str] = field(default_factory=list[str])
 
-    def go(self, basis_path: Path) -> None:
-        """All that is left to do; what stops it is in `wrong`, or a row."""
+    def go(self, basis_path: Path) -> bool:
+        """All that is left to do; whether all went well. What stops it is in `wrong`, or a row."""
         if not self._left():
-            return
+            return True
         basis = self._read(basis_path)
         if len(basis.moves) < len(moves(self.top)):
             one = self._round(0, basis)
@@ -159,8 +168,8 @@ class Campaign:
             for reason in report.reasons:
                 self.say(f"   undisturbed: {reason}")
             if len(basis.moves) < len(moves(self.top)):
-                self.wrong.append("the undisturbed round did not come to its end")
-                return
+                self.wrong.append(f"the undisturbed round to stage {self.top} did not come to its end")
+                return False
         while self._left() and not _over(self.until):
             interrupt.check()
             had = len(self.rows)
@@ -169,16 +178,17 @@ class Campaign:
             self.note(one.judged(one.go()))
             new = [row.root for row in self.rows[had:]]
             if not all(row.ok for row in new):
-                return
+                return False
             if not any(isinstance(row, KillRow) for row in new):
                 self.wrong.append(f"round {number}: no strike hit anything")
-                return
+                return False
+        return not self._left()
 
     def _left(self) -> Wanted:
-        return left(self.rows, self.wanted, self.seed, self.program)
+        return left(self.rows, self.wanted, self.seed, self.program, self.top)
 
     def _round(self, number: int, basis: Basis) -> Round:
-        fresh, self.ran = not self.ran, True
+        fresh, self.ran = not self.ran or not comes_back(self.top), True
         return Round(
             say=self.say,
             seed=self.seed,
@@ -222,12 +232,12 @@ class Round(Proven):
     kills: int = 0
     _ends: dict[str, EndRow] = field(default_factory=dict[str, EndRow])
     _began: float = field(default_factory=time.time)
-    _first: Counted | None = None
     _counter: Counter = field(init=False)
 
     def go(self) -> Report:
         """Do it."""
-        self.say(f"round {self.number}: {'with strikes' if self.number else 'undisturbed'}, to {self.top} and back")
+        way = f"to {self.top}" + " and back" * comes_back(self.top)
+        self.say(f"round {self.number}: {'with strikes' if self.number else 'undisturbed'}, {way}")
         prepare = self.fresh_lab if self.fresh else self.same_lab
         return self.prove(f"crash-{self.number}", prepare, self._there_and_back, self._look, self._wrong)
 
@@ -254,7 +264,8 @@ class Round(Proven):
 
     def _there_and_back(self, watch: Watch) -> None:
         self._counter = Counter(self.addresses, self.directory / "kubeconfig", self.environment)
-        self._first = self._counter.now()
+        first = self._counter.now()
+        self.accepted = done_between(first, first).evictions
         self.rest(watch, IDLE_S)
         self.move(0, watch, preview=False, again=False)
         for stage, _ in moves(self.top):
@@ -264,10 +275,10 @@ class Round(Proven):
                 return
             self.move(stage, watch, preview=False, again=self.number > 0)
             self._end(watch)
+            accepted = done_between(first, self._counter.now()).evictions
+            self.accepted = self.accepted if accepted is None else accepted
 
     def _look(self) -> None:
-        assert self._first is not None
-        self.accepted = done_between(self._first, self._counter.now()).evictions
         self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
 
     def _wrong(self) -> list[str]:

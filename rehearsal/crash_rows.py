@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, RootModel
 
 from migration.drain.restart import MOVED
+from migration.stages import STAGES
+from migration.stages.table import Back
 from proof.model import Direction
 from rehearsal.back import Evictions, Probes, Writes
 from rehearsal.plain import Document
@@ -65,7 +67,10 @@ class EndRow(Fact):
 
 
 class RoundRow(Fact):
-    """A round's end: what the proof says of it. `accepted`: evictions that API servers granted, over all pods."""
+    """A round's end: what the proof says of it. `top`: its last stage.
+
+    `accepted`: evictions that API servers granted, over all pods, as long as no server came or went.
+    """
 
     row: Literal["round"] = "round"
     seed: int
@@ -112,15 +117,24 @@ Wanted = dict[tuple[int, Direction], int]
 """A number of strikes for each move."""
 
 
+def comes_back(top: int) -> bool:
+    """Whether a round to this stage goes back to 0: beyond what it may come back from, it ends there."""
+    return STAGES[top].back is Back.OPEN
+
+
 def moves(top: int) -> list[tuple[int, Direction]]:
     """A round's moves, but for the first: the record's begin is none."""
     forward: list[tuple[int, Direction]] = [(number, "forward") for number in range(1, top + 1)]
-    return forward + [(number, "back") for number in reversed(range(top))]
+    return forward + [(number, "back") for number in reversed(range(top)) if comes_back(top)]
 
 
 def due(top: int, count: int, seed: int, *, short: bool) -> Wanted:
-    """How many strikes each move is due. In the short form there is one of each kind, spread over the moves. Pure."""
-    every = moves(top)
+    """How many strikes each move of a round to `top` is due. Pure.
+
+    In the short form there is one of each kind, spread over the moves. A round that doesn't come back is there for the
+    stages beyond: those before have theirs in rounds that do.
+    """
+    every = [move for move in moves(top) if comes_back(top) or not comes_back(move[0])]
     if not short:
         return dict.fromkeys(every, count)
     wanted = dict.fromkeys(every, 0)
@@ -138,11 +152,14 @@ def done(rows: Iterable[Row], seed: int, program: str) -> dict[tuple[int, str], 
     return found
 
 
-def left(rows: Sequence[Row], wanted: Wanted, seed: int, program: str) -> Wanted:
-    """How many strikes each move still needs. One more where an interrupted round left none to judge. Pure."""
+def left(rows: Sequence[Row], wanted: Wanted, seed: int, program: str, top: int) -> Wanted:
+    """How many strikes each move of the rounds to `top` needs. One more where an interrupted one left none to judge.
+
+    Pure.
+    """
     had, every = done(rows, seed, program), list(of(rows, seed, program))
     ends = {(row.stage, row.direction) for row in every if isinstance(row, EndRow) and row.kills}
-    judged = any(isinstance(row, RoundRow) for row in every)
+    judged = any(isinstance(row, RoundRow) and row.top == top for row in every)
     missing = {
         move: max(count - had.get(move, 0), int(not judged or move not in ends))
         for move, count in wanted.items()
@@ -166,11 +183,14 @@ def kept(rows: Sequence[Row], seed: int, program: str) -> list[Row]:
     return [row for row in rows if stays(row.root)]
 
 
-def verdict(rows: Sequence[Row], wanted: Wanted, seed: int, program: str) -> list[str]:
-    """What is wrong: strikes that are missing, rows that aren't ok, a round that nobody judged. Pure."""
+def verdict(rows: Sequence[Row], wanted_to: Mapping[int, Wanted], seed: int, program: str) -> list[str]:
+    """What is wrong: strikes that are missing, rows that aren't ok, rounds that nobody judged. Pure.
+
+    `wanted_to`: the strikes that are due, by the last stage of their rounds.
+    """
     told: list[str] = []
     had, every = done(rows, seed, program), list(of(rows, seed, program))
-    for (stage, direction), count in wanted.items():
+    for (stage, direction), count in (one for wanted in wanted_to.values() for one in wanted.items()):
         if had.get((stage, direction), 0) < count:
             told.append(f"stage {stage}, {direction}: {had.get((stage, direction), 0)} of {count} strikes were made")
         ends = [row for row in every if isinstance(row, EndRow) and (row.stage, row.direction) == (stage, direction)]
@@ -179,8 +199,9 @@ def verdict(rows: Sequence[Row], wanted: Wanted, seed: int, program: str) -> lis
     for row in every:
         if not row.ok:
             told.append(f"{title(row)}: {row.reasons[0] if row.reasons else 'no reason is given'}")
-    if not any(isinstance(row, RoundRow) for row in every):
-        told.append("no round was judged by the proof")
+    for top in wanted_to:
+        if not any(isinstance(row, RoundRow) and row.top == top for row in every):
+            told.append(f"no round to stage {top} was judged by the proof")
     return told
 
 

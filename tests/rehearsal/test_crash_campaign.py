@@ -49,7 +49,7 @@ class Rounds:
         def judged(report: Any) -> Told:
             ok = number not in self.bad
             known_of = {"seed": known["seed"], "program": known["identity"]}
-            return ended(number, ok=ok, reasons=() if ok else ("a probe failed",), **known_of)
+            return ended(number, top=known["top"], ok=ok, reasons=() if ok else ("a probe failed",), **known_of)
 
         one = Undisturbed(world={}, work=Work(calls={"CreateVpc": 1}, evictions=0), steps=9)
         seen = {f"{stage} {direction}": one for stage, direction in moves(known["top"])[: self.came]}
@@ -86,7 +86,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(crash, "make_folders", lambda: tmp_path)
     monkeypatch.setattr(crash, "commit_of", lambda repository, *paths: "c0ffee")
     monkeypatch.setattr(crash, "Round", one.rounds)
-    monkeypatch.setattr(crash, "TOP", 1)
+    monkeypatch.setattr(crash, "WAYS", (1,))
     monkeypatch.setattr(crash.up, "down", one.down)
     return one
 
@@ -170,10 +170,10 @@ def test_an_undisturbed_round_that_did_not_come_to_its_end_is_no_measure_for_oth
     runs.rounds.undisturbed_reasons, runs.rounds.came = ("12 instances are missing",), 1
     assert runs() == 1
     assert "   undisturbed: 12 instances are missing" in runs.said
-    assert "not ok: the undisturbed round did not come to its end" in runs.said
+    assert "not ok: the undisturbed round to stage 1 did not come to its end" in runs.said
     assert [number for number, _, _ in runs.rounds.ran] == [0]
     # What it did record is not recorded again.
-    assert list(json.loads((runs.report / UNDISTURBED).read_text())["moves"]) == ["1 forward"]
+    assert list(json.loads((runs.report / UNDISTURBED.format(1)).read_text())["moves"]) == ["1 forward"]
     runs.rounds.undisturbed_reasons, runs.rounds.came = (), None
     assert runs() == 0
     assert runs.rounds.ran == UNDISTURBED_FIRST
@@ -181,14 +181,30 @@ def test_an_undisturbed_round_that_did_not_come_to_its_end_is_no_measure_for_oth
 
 def test_when_the_time_is_up_nothing_new_is_begun_and_the_next_run_goes_on(runs: Runs) -> None:
     assert runs(minutes=0) == 1
-    assert [number for number, _, _ in runs.rounds.ran] == [0]
+    assert runs.rounds.ran == []
     assert "not ok: stage 1, forward: 0 of 2 strikes were made" in runs.said
     assert runs() == 0
-    assert runs.rounds.ran == [(1, False, True)]
+    assert runs.rounds.ran == UNDISTURBED_FIRST
+
+
+def test_the_stages_beyond_have_rounds_of_their_own_on_labs_of_their_own(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crash, "WAYS", (1, 7))
+    runs.rounds.each = 1
+    assert runs() == 0
+    assert runs.rounds.ran == [
+        *((0, True, True), (1, False, False), (2, False, False)),
+        *((0, True, True), (3, False, True), (4, False, True)),
+    ]
+    assert [(row["stage"], row["direction"]) for row in runs.rows() if row["row"] == "kill"] == [
+        *((1, "forward"), (0, "back")) * 2,
+        *((7, "forward"),) * 2,
+    ]
 
 
 def test_a_recording_that_cannot_be_read_is_made_again(runs: Runs) -> None:
-    (runs.report / UNDISTURBED).write_text("{")
+    (runs.report / UNDISTURBED.format(1)).write_text("{")
     assert runs() == 0
     assert runs.rounds.ran == UNDISTURBED_FIRST
 

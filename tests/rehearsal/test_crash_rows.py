@@ -20,6 +20,7 @@ from rehearsal.crash_rows import (
     end_reasons,
     kept,
     kill_reasons,
+    left,
     meant,
     moves,
     twice_evicted,
@@ -113,6 +114,13 @@ def test_every_stage_is_due_its_strikes_in_both_directions() -> None:
     assert due(2, 20, SEED, short=False) == {(1, "forward"): 20, (2, "forward"): 20, (1, "back"): 20, (0, "back"): 20}
 
 
+def test_beyond_the_last_way_back_a_round_only_goes_forward_and_strikes_only_there() -> None:
+    assert moves(8) == [(number, "forward") for number in range(1, 9)]
+    assert due(8, 20, SEED, short=False) == {(7, "forward"): 20, (8, "forward"): 20}
+    assert left(rows(*GOOD), {(1, "forward"): 1}, SEED, PROGRAM, 1) == {}
+    assert left(rows(*GOOD), {(1, "forward"): 1}, SEED, PROGRAM, 8) == {(1, "forward"): 1}, "no such round was judged"
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_the_short_form_has_one_strike_of_each_kind_forward_and_back(seed: int) -> None:
     wanted = due(2, 20, seed, short=True)
@@ -121,7 +129,7 @@ def test_the_short_form_has_one_strike_of_each_kind_forward_and_back(seed: int) 
 
 
 def test_all_strikes_made_and_all_rows_ok_is_ok() -> None:
-    assert verdict(rows(*GOOD), WANTED, SEED, PROGRAM) == []
+    assert verdict(rows(*GOOD), {1: WANTED}, SEED, PROGRAM) == []
 
 
 @pytest.mark.parametrize(
@@ -129,12 +137,12 @@ def test_all_strikes_made_and_all_rows_ok_is_ok() -> None:
     [
         (0, "stage 1, forward: 0 of 1 strikes were made"),
         (3, "stage 0, back: no end after strikes was compared with the undisturbed one"),
-        (4, "no round was judged by the proof"),
+        (4, "no round to stage 1 was judged by the proof"),
     ],
 )
 def test_what_was_not_done_is_named(left_out: int, told: str) -> None:
     some = [row for number, row in enumerate(GOOD) if number != left_out]
-    assert verdict(rows(*some), WANTED, SEED, PROGRAM) == [told]
+    assert verdict(rows(*some), {1: WANTED}, SEED, PROGRAM) == [told]
 
 
 @pytest.mark.parametrize(
@@ -152,21 +160,21 @@ def test_what_was_not_done_is_named(left_out: int, told: str) -> None:
     ],
 )
 def test_a_row_that_is_not_ok_makes_all_not_ok_and_is_named(row: Told, told: str) -> None:
-    [sentence] = verdict(rows(*GOOD, row), WANTED, SEED, PROGRAM)
+    [sentence] = verdict(rows(*GOOD, row), {1: WANTED}, SEED, PROGRAM)
     assert told in sentence
 
 
 def test_rows_of_another_seed_or_another_program_count_for_nothing() -> None:
     for other in ({"seed": 8}, {"program": "other"}, {"program": ""}):
         made = rows(*(row.model_copy(update=other) for row in GOOD))
-        assert len(verdict(made, WANTED, SEED, PROGRAM)) == 5
+        assert len(verdict(made, {1: WANTED}, SEED, PROGRAM)) == 5
         assert done(made, SEED, PROGRAM) == {}
     assert done(rows(*(row.model_copy(update={"program": ""}) for row in GOOD)), SEED, "") == {}
 
 
 def test_an_end_that_nothing_struck_is_no_comparison() -> None:
     some = [end(kills=0) if row is GOOD[1] else row for row in GOOD]
-    assert verdict(rows(*some), WANTED, SEED, PROGRAM) == [
+    assert verdict(rows(*some), {1: WANTED}, SEED, PROGRAM) == [
         "stage 1, forward: no end after strikes was compared with the undisturbed one"
     ]
 
