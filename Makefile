@@ -7,7 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv/bin
 
-.PHONY: help setup rehearse back again living lab lab-down sabotage test test-back lint doctor clean
+.PHONY: help setup rehearse back again crash living lab lab-down sabotage test test-back test-crash lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ again: setup ## two migrations in a row, legacy to main to next, then a new imag
 
 living: setup ## the whole migration, then a new image for a pool and for the members, and a pool renamed
 	@$(VENV)/python -m rehearsal living
+
+crash: setup ## kill the engine and its hosts, and stop AWS, at seeded moments forward and back (SEED=n COUNT=n)
+	@$(VENV)/python -m rehearsal crash
 
 sabotage: setup ## break one thing at a time and see the proof say so
 	@$(VENV)/python -m rehearsal sabotage
@@ -46,6 +49,9 @@ test: setup ## everything CI runs: checkers, unit and lab tests side by side, th
 
 test-back: lint ## one turn there and back, in its short form
 	@$(VENV)/python -m pytest tests/rehearsal/test_back.py $(PYTEST_ARGS)
+
+test-crash: lint ## strikes of each kind, in their short form
+	@$(VENV)/python -m pytest tests/rehearsal/test_crash.py $(PYTEST_ARGS)
 
 doctor: ## where each tool comes from, and what to do about what is missing
 	@$(PYTHON) -m lab doctor

@@ -1,4 +1,4 @@
-"""`python -m rehearsal <command>`: the migration on the lab, by hand (`up`), as a whole, back, or broken on purpose."""
+"""`python -m rehearsal <command>`: the migration on the lab by hand (`up`), whole, back, killed, or broken."""
 
 from __future__ import annotations
 
@@ -39,6 +39,14 @@ def parser() -> argparse.ArgumentParser:
     again.add_argument(
         "--short", action="store_true", help="no previews, second ups only at the end; a file of its own"
     )
+    crash = commands.add_parser("crash", help="kill engine and hosts and stop AWS while it goes forward and back")
+    crash.add_argument("--seed", type=int, default=os.environ.get("SEED") or "1", help="chooses the moments")
+    crash.add_argument(
+        "--count", type=_positive, default=os.environ.get("COUNT") or "20", help="strikes a stage and direction"
+    )
+    crash.add_argument("--again", action="store_true", help="forget this seed's rows with this very program")
+    crash.add_argument("--minutes", type=float, help="after so many begin nothing new; the next run goes on")
+    crash.add_argument("--short", action="store_true", help="one strike of each kind; rows in a file of its own")
     sabotage = commands.add_parser("sabotage", help="break one thing at a time and see the proof say so")
     sabotage.add_argument("--only", default="", help="names of breaks, with commas between")
     return top
@@ -67,6 +75,11 @@ def main(argv: list[str] | None = None) -> int:
                 from rehearsal import back
 
                 return back.run(say, back.parse_turns(options.turns), again=options.again, short=options.short)
+            case "crash":
+                from rehearsal import crash
+
+                how = {"again": options.again, "short": options.short, "minutes": options.minutes}
+                return crash.run(say, options.seed, options.count, **how)
             case _:
                 from rehearsal.sabotage import run
 
@@ -77,6 +90,12 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, RehearsalError, StackError, WatchError) as error:
         print(f"python -m rehearsal {options.command}: {error}", file=sys.stderr)
         return 2
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a number of at least 1")
+    return int(text)
 
 
 def _rehearse(last: int) -> int:

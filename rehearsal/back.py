@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,11 @@ from migration.drain.restart import MOVED
 from migration.names import fixed_parameter, record_parameter
 from migration.stages import STAGES, emptied
 from migration.stages.table import harmless, last_before_traffic
-from proof.html import write_html
-from proof.model import Direction, Parts, Report, Stage, Summary
-from proof.report import build
-from rehearsal.driver import FAILURES, Driver, RehearsalError, Say
+from proof.model import Direction, Report, Stage
+from rehearsal.driver import RehearsalError, Say
 from rehearsal.incidents import RESTARTED_AT, Incidents, Team
 from rehearsal.leftovers import orphaned_processes, running_instances
+from rehearsal.proven import Proven
 from rehearsal.recording import world_now
 from rehearsal.rows import commit_of, read_rows, write_rows
 from rehearsal.watch import Watch
@@ -180,7 +179,7 @@ def _tell(say: Say, row: TurnRow) -> None:
 
 
 @dataclass(kw_only=True)
-class Turn(Driver):
+class Turn(Proven):
     """One turn, on a lab of its own.
 
     `short`: neither previews nor second `up`s, little rest before it, and all stages that move neither traffic nor data
@@ -192,7 +191,6 @@ class Turn(Driver):
     incidents: Incidents | None = None
     before: World | None = None
     comparison: Comparison | None = None
-    leftovers: list[str] | None = field(default=None)
 
     @property
     def previews(self) -> Path:
@@ -202,34 +200,9 @@ class Turn(Driver):
     def go(self, commit: str) -> TurnRow:
         """Do it; the row says what happened, whatever it was. Only Ctrl-C ends it without one."""
         self.say(f"turn at {self.turn}: forward to {STAGES[self.turn].name}, then back")
-        began, summary, watch = time.time(), Summary(), None
-        try:
-            self.fresh_lab()
-            watch = self.watch(f"back-{self.turn}")
-            self._there_and_back(watch)
-        except FAILURES as error:
-            self._failed(error)
-        except KeyboardInterrupt:
-            if watch is not None:
-                watch.abandon()
-            raise
-        if watch is not None:
-            try:
-                summary = watch.stop()
-                if not self.errors:
-                    self._look()
-            except FAILURES as error:
-                self._failed(error)
-        report = self._report(summary)
-        page = self.reports / f"back-{self.turn}.html"
-        if watch is not None:
-            write_html(report, watch.out, page)
-        return row_of(self, report, commit, began, page.name if watch is not None else "")
-
-    def _failed(self, error: BaseException) -> None:
-        text = str(error) or type(error).__name__
-        self.errors.append(f"{self.stages[-1].title}: {text}" if self.stages else text)
-        self.say(f"failed: {text}")
+        began = time.time()
+        report = self.prove(f"back-{self.turn}", self.fresh_lab, self._there_and_back, self._look, self._wrong)
+        return row_of(self, report, commit, began, self.page)
 
     def _there_and_back(self, watch: Watch) -> None:
         self.rest(watch, SHORT_IDLE_S if self.short else IDLE_S)
@@ -277,21 +250,10 @@ class Turn(Driver):
         for sentence in self.comparison.wrong:
             self.detail(f"differs: {sentence}")
 
-    def _report(self, summary: Summary) -> Report:
-        errors = list(self.errors)
+    def _wrong(self) -> list[str]:
         if self.comparison is None:
-            errors.append("The world at 0 was not compared with the recording.")
-        else:
-            errors += [f"The world at 0 isn't as it was. {sentence}." for sentence in self.comparison.wrong]
-        parts = Parts(
-            profile=self.settings.profile,
-            versions=self.versions(),
-            seconds=time.monotonic() - self.began,
-            stages=tuple(self.stages),
-            leftovers=None if self.leftovers is None else tuple(self.leftovers),
-            errors=tuple(errors),
-        )
-        return build(summary, parts)
+            return ["The world at 0 was not compared with the recording."]
+        return [f"The world at 0 isn't as it was. {sentence}." for sentence in self.comparison.wrong]
 
 
 def recorded(kubeconfig: Path) -> World:
@@ -359,9 +321,7 @@ def _meant(turn: int, incidents: Incidents, configuration: dict[str, Any], untou
 
 def row_of(turn: Turn, report: Report, commit: str, began: float, page: str) -> TurnRow:
     """What a turn adds up to."""
-    cells = [*report.idle.values(), *report.probes.values()]
-    sides = [side.name for side in report.watched.sides] if report.watched else []
-    off = [report.evictions.get(side, 0) for side in (*sides, "", "")]
+    probes, writes, evictions = figures(report)
     return TurnRow(
         turn=turn.turn,
         ok=report.ok,
@@ -372,11 +332,23 @@ def row_of(turn: Turn, report: Report, commit: str, began: float, page: str) -> 
         seconds=report.seconds,
         stages=tuple(stage_row(stage) for stage in report.stages),
         incidents=turn.incidents.told if turn.incidents else (),
-        probes=Probes(due=sum(cell.due for cell in cells), failed=sum(cell.failed for cell in cells)),
-        writes=Writes(acknowledged=report.writes.acknowledged, lost=report.writes.lost),
-        evictions=Evictions(forward=off[0], back=off[1]),
+        probes=probes,
+        writes=writes,
+        evictions=evictions,
         differences=None if turn.comparison is None else tuple(difference_rows(turn.comparison)),
         report=page,
+    )
+
+
+def figures(report: Report) -> tuple[Probes, Writes, Evictions]:
+    """What rows say of the proof."""
+    cells = [*report.idle.values(), *report.probes.values()]
+    sides = [side.name for side in report.watched.sides] if report.watched else []
+    off = [report.evictions.get(side, 0) for side in (*sides, "", "")]
+    return (
+        Probes(due=sum(cell.due for cell in cells), failed=sum(cell.failed for cell in cells)),
+        Writes(acknowledged=report.writes.acknowledged, lost=report.writes.lost),
+        Evictions(forward=off[0], back=off[1]),
     )
 
 

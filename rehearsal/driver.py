@@ -81,6 +81,10 @@ class Driver:
         """End what runs, forget its world, bring up a new one. Raises `RehearsalError` or `StackError`."""
         if up.down(self.detail, purge=True) or lab_with_stack(self.detail, self.program):
             raise RehearsalError("the lab did not come up: see above")
+        self.same_lab()
+
+    def same_lab(self) -> None:
+        """Go on with the lab that runs, and its stack."""
         self.reports.mkdir(parents=True, exist_ok=True)
         self.engine = Engine(self.program, self.environment, self.directory / "log" / "engine", self.detail)
 
@@ -128,7 +132,7 @@ class Driver:
             watch.leave("old")
         if row.starting and before.network.on_new:
             watch.leave("new")
-        done = self.engine.run("up", stack)
+        done = self.bring_up(stack)
         self.know(changes=done.changes)
         self.detail(f"up: {_counts(done)} ({done.seconds:.0f} s)")
         if row.network.on_new and before.starting:
@@ -145,6 +149,10 @@ class Driver:
         seconds, failed = round(time.monotonic() - began, 1), watch.failed()
         self.know(seconds=seconds, failed_probes_so_far=failed)
         self.detail(f"{seconds:.0f} s; failed probes so far: {failed}")
+
+    def bring_up(self, stack: str) -> Outcome:
+        """The stage's `up`. Raises `EngineError`."""
+        return self.engine.run("up", stack)
 
     def know(self, **known: Any) -> None:
         """More of the stage under way: the report has what was known, also when the stage fails."""

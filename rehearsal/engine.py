@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -17,6 +18,9 @@ from lab.machines.processes import yield_to_others
 
 # The engine and its plugins yield to the network, the balancers and the probes.
 NICE = 10
+POLL_S, FAST_POLL_S = 0.3, 0.03
+"""Between two looks at an event log: for a person to read, and for somebody who acts on it."""
+Event = dict[str, Any]
 COUNTED = ("create", "update", "replace", "delete", "same")
 
 
@@ -69,14 +73,17 @@ class Engine:
 
     def run(self, command: str, stack: str, *options: str) -> Outcome:
         """`pulumi preview|up|refresh -s stack`; raises `EngineError` when it fails."""
+        return self.begin(command, stack, *options).end()
+
+    def begin(self, command: str, stack: str, *options: str, seen: Callable[[Event], None] | None = None) -> Command:
+        """The same, still running. `seen` gets every event of its log, from another thread, as it is written."""
         name = f"{stack}-{command}-{time.strftime('%H%M%S')}"
         events, output = self.logs / f"{name}.events", self.logs / f"{name}.log"
         arguments = ["pulumi", command, "-s", stack, "--non-interactive", "--color", "never"]
         arguments += ["--event-log", str(events), "--suppress-outputs", *options]
         if command != "preview":
             arguments += ["--yes"] if command == "refresh" else ["--yes", "--skip-preview"]
-        began = time.monotonic()
-        tail = _Tail(events, self.progress)
+        tail = _Tail(events, self.progress, seen)
         with output.open("w") as sink:
             process = subprocess.Popen(
                 arguments,
@@ -89,27 +96,44 @@ class Engine:
             )
             os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             yield_to_others(process.pid, NICE)
-            try:
-                code = process.wait()
-            except BaseException:
-                # Ctrl-C: the engine is told as a terminal would, so that it can finish what it holds.
-                process.send_signal(2)
-                process.wait(60)
-                raise
-            finally:
-                tail.stop()
+        return Command(f"pulumi {command} -s {stack}", process, tail, output)
+
+
+class Command:
+    """A command of the engine that runs."""
+
+    def __init__(self, title: str, process: subprocess.Popen[bytes], tail: _Tail, output: Path) -> None:
+        self.process, self.output = process, output
+        self._title, self._tail, self._began = title, tail, time.monotonic()
+
+    def end(self) -> Outcome:
+        """Wait for its end; raises `EngineError` when it failed."""
+        tail = self._tail
+        try:
+            code = self.process.wait()
+        except BaseException:
+            self.interrupt()
+            raise
+        finally:
+            tail.stop()
         if code:
-            lines = "\n".join(tail.errors or output.read_text().strip().splitlines()[-30:])
-            raise EngineError(f"pulumi {command} -s {stack} failed (whole output: {output}):\n{lines}")
-        return Outcome(tail.changes(), round(time.monotonic() - began, 1), output, tail.messages)
+            lines = "\n".join(tail.errors or self.output.read_text().strip().splitlines()[-30:])
+            raise EngineError(f"{self._title} failed (whole output: {self.output}):\n{lines}")
+        return Outcome(tail.changes(), round(time.monotonic() - self._began, 1), self.output, tail.messages)
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the engine is told as a terminal would, so that it can finish what it holds."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(60)
 
 
 class _Tail(threading.Thread):
     """Follows an event log while the engine writes it: operations' own lines become progress."""
 
-    def __init__(self, path: Path, progress: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, progress: Callable[[str], None], seen: Callable[[Event], None] | None) -> None:
         super().__init__(daemon=True)
         self._path, self._progress, self._ended = path, progress, threading.Event()
+        self._seen, self._poll_s = seen, POLL_S if seen is None else FAST_POLL_S
         self._summary: dict[str, int] = {}
         self.messages: list[str] = []
         self.errors: list[str] = []
@@ -126,12 +150,14 @@ class _Tail(threading.Thread):
 
     def run(self) -> None:
         for event in self._events():
+            if self._seen is not None:
+                self._seen(event)
             if "summaryEvent" in event:
                 self._summary = event["summaryEvent"].get("resourceChanges") or {}
             if "diagnosticEvent" in event:
                 self._diagnostic(event["diagnosticEvent"])
 
-    def _diagnostic(self, event: dict[str, Any]) -> None:
+    def _diagnostic(self, event: Event) -> None:
         text = event.get("message", "").strip()
         if not text or event.get("ephemeral") or event.get("severity") == "debug":
             return
@@ -141,7 +167,7 @@ class _Tail(threading.Thread):
             self.messages.append(line)
             self._progress(line)
 
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def _events(self) -> Iterator[Event]:
         rest, position = b"", 0
         while True:
             ended = self._ended.is_set()
@@ -156,4 +182,4 @@ class _Tail(threading.Thread):
                         yield json.loads(line)
             if ended:
                 return
-            self._ended.wait(0.3)
+            self._ended.wait(self._poll_s)

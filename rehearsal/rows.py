@@ -34,16 +34,20 @@ def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:
     write_atomically(path, text + "\n")
 
 
-def commit_of(repository: Path) -> str:
-    """What was run: the commit, with a digest of whatever isn't committed. Empty where git can't tell: like nothing."""
+def commit_of(repository: Path, *paths: str) -> str:
+    """What was run: the commit, with a digest of whatever isn't committed. Empty where git can't tell: like nothing.
+
+    With `paths`, only what lies there counts: the last commit that changed any of it.
+    """
 
     def git(*arguments: str) -> bytes:
         return subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=True).stdout
 
     try:
-        head = git("rev-parse", "HEAD").decode().strip()
-        changed = git("diff", "HEAD", "--binary")
-        new = [name for name in git("ls-files", "--others", "--exclude-standard", "-z").decode().split("\0") if name]
+        head = git("rev-list", "-1", "HEAD", "--", *paths).decode().strip()
+        changed = git("diff", "HEAD", "--binary", "--", *paths)
+        listed = git("ls-files", "--others", "--exclude-standard", "-z", "--", *paths).decode()
+        new = [name for name in listed.split("\0") if name]
     except (OSError, subprocess.CalledProcessError):
         return ""
     if not changed and not new:

@@ -162,6 +162,20 @@ class Watch:
         }
 
 
+def running_members(ec2: Any) -> list[str]:
+    """Addresses of the control plane's running machines, the newest last. Raises what boto3 raises."""
+    states: list[Any] = [
+        {"Name": "instance-state-name", "Values": ["running"]},
+        {"Name": "tag:k8s.io/role/master", "Values": ["1"]},
+    ]
+    found = [
+        (instance["LaunchTime"], instance["PrivateIpAddress"])
+        for reservation in ec2.describe_instances(Filters=states)["Reservations"]
+        for instance in reservation["Instances"]
+    ]
+    return [address for _, address in sorted(found)]
+
+
 class _Members(threading.Thread):
     """Keeps the proof's etcd section pointing at the members that run: they change while it watches.
 
@@ -189,7 +203,7 @@ class _Members(threading.Thread):
 
     def once(self) -> None:
         """Look at the running members; rewrite the section when they changed."""
-        addresses = self._addresses()
+        addresses = running_members(self._ec2)
         if not addresses or addresses == self._last:
             return
         with self._editing:
@@ -202,18 +216,6 @@ class _Members(threading.Thread):
             }
             write_atomically(self._config, json.dumps(config, indent=1))
         self._last = addresses
-
-    def _addresses(self) -> list[str]:
-        states: list[Any] = [
-            {"Name": "instance-state-name", "Values": ["running"]},
-            {"Name": "tag:k8s.io/role/master", "Values": ["1"]},
-        ]
-        found = [
-            (instance["LaunchTime"], instance["PrivateIpAddress"])
-            for reservation in self._ec2.describe_instances(Filters=states)["Reservations"]
-            for instance in reservation["Instances"]
-        ]
-        return [address for _, address in sorted(found)]
 
     def _certificates(self, folder: Path) -> dict[str, str]:
         ssm = boto3.client("ssm")

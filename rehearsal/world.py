@@ -293,16 +293,26 @@ class Comparison(Fact):
 
 def differences(before: World, after: World) -> list[Difference]:
     """Everything that differs, each at the innermost place."""
-    return list(_differ((), before.model_dump(mode="json"), after.model_dump(mode="json")))
+    return different(before.model_dump(mode="json"), after.model_dump(mode="json"))
+
+
+def different(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """The same of two documents."""
+    return list(_differ((), dict(before), dict(after)))
 
 
 def compare(before: World, after: World, meant: Iterable[Meant]) -> Comparison:
     """What differs, told apart by what is meant."""
+    return sort_out(differences(before, after), meant)
+
+
+def sort_out(found: Iterable[Difference], meant: Iterable[Meant]) -> Comparison:
+    """Differences, told apart by what is meant."""
     wanted = list(meant)
     allowed: list[Allowed] = []
     undue: list[Difference] = []
     seen: set[int] = set()
-    for difference in differences(before, after):
+    for difference in found:
         number = next((n for n, one in enumerate(wanted) if one.covers(difference)), None)
         if number is None:
             undue.append(difference)

@@ -47,6 +47,8 @@ class Backplane:
         query = {k: v[0] for k, v in parse_qs(environ.get("QUERY_STRING", "")).items()}
         if method == "GET" and path == "/state":
             return self.state(int(query.get("after", -1)), float(query.get("wait", 0)))
+        if method == "GET" and path == "/calls":
+            return self.calls()
         if method == "GET" and path == "/commands":
             commands = self.commands(query["instance"], float(query.get("wait", 0)))
             return json.dumps(commands).encode()
@@ -73,6 +75,14 @@ class Backplane:
                 cached = (self.world.revision, json.dumps(snapshot(self.world)).encode())
                 self.world.snapshot_cache = cached
             return cached[1]
+
+    def calls(self) -> bytes:
+        """How many changing calls were accepted so far, by access key and action."""
+        found: dict[str, dict[str, int]] = {}
+        with self.world.lock:
+            for (key, action), count in self.world.calls.items():
+                found.setdefault(key, {})[action] = count
+        return json.dumps(found).encode()
 
     def report_health(self, reports: dict[str, dict[str, dict[str, Any]]]) -> None:
         """Replaces what is known of each target group named; of others it says nothing."""

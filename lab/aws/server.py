@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 READING = ("Describe", "Get", "List", "Lookup", "Simulate", "Search", "Assume", "PutMetricData")
 """Actions that change nothing the backplane shows."""
+READING_METHODS = ("GET ", "HEAD ", "OPTIONS ")
 TICK_S = 0.03
 """Changes that come within this long of each other are reconciled together."""
 IDLE_S = 1.0
@@ -71,7 +72,9 @@ class Application:
                 content = _internal_failure(environ, error)
                 answer[:] = ["501 Not Implemented", [("Content-Type", "text/xml")]]
             status = str(answer[0])
-            if status < "400" and not _only_reads(environ, body):
+            action = _action(environ, body)
+            if status < "400" and not action.startswith((*READING, *READING_METHODS)):
+                self.world.calls[_access_key(environ), action] += 1
                 self.world.bump()
         start_response(status, answer[1])
         return [content]
@@ -96,16 +99,19 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     return body
 
 
-def _only_reads(environ: dict[str, Any], body: bytes) -> bool:
+def _action(environ: dict[str, Any], body: bytes) -> str:
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
-        action = target.rsplit(".", 1)[-1]
-    elif environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
-        action = (parse_qs(body.decode("utf-8", "replace")).get("Action") or [""])[0]
-    else:
-        # REST (Route 53): the method says it.
-        return environ.get("REQUEST_METHOD") in ("GET", "HEAD", "OPTIONS")
-    return action.startswith(READING)
+        return target.rsplit(".", 1)[-1]
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        return (parse_qs(body.decode("utf-8", "replace")).get("Action") or [""])[0]
+    # REST (Route 53): the method says it, and the path's end of what.
+    return f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO', '').rstrip('/').rpartition('/')[2]}"
+
+
+def _access_key(environ: dict[str, Any]) -> str:
+    """Whose call it is: a machine's keys are other ones than the operator's. Empty where nothing is signed."""
+    return environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition("/")[0]
 
 
 class Ticker(threading.Thread):

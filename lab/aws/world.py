@@ -10,6 +10,7 @@ import heapq
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,8 @@ class World:
         """(command id, instance id) → GetCommandInvocation's answer."""
         self.changes: dict[str, dict[str, Any]] = {}
         """Route 53 change id → {"submitted": epoch, "comment"}."""
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """How many calls that change something were accepted, by access key and action."""
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self.snapshot_cache: tuple[int, bytes] | None = None

@@ -100,6 +100,10 @@ class Client:
         """What a collection holds, by its path."""
         return _checked(self._ask("GET", path)).json()["items"]
 
+    def text(self, path: str) -> str:
+        """What a path that isn't an object's says (`/metrics`)."""
+        return _checked(self._ask("GET", path)).text
+
     def apply(self, where: Where, body: Mapping[str, Any], *, manager: str, force: bool) -> dict[str, Any]:
         """Server-side apply. Raises Conflict, naming the manager that owns the field."""
         answer = self._ask(

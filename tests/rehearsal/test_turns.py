@@ -17,6 +17,7 @@ from migration.drain.restart import MOVED
 from proof.model import Stage, Summary
 from proof.summary import summarize
 from rehearsal import back
+from rehearsal import proven as proven_module
 from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, TurnRow, meant_of, parse_turns, verdict
 from rehearsal.driver import RehearsalError
 from rehearsal.incidents import RESTARTED_AT, Incidents
@@ -234,7 +235,7 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proven: FakeWatch) ->
     worlds = [before, before, after]
     monkeypatch.setattr(back, "POLL_S", 0.0)
     # The page is tested elsewhere, and its plots take seconds.
-    monkeypatch.setattr(back, "write_html", lambda report, out, path: path.write_text("a page"))
+    monkeypatch.setattr(proven_module, "write_html", lambda report, out, path: path.write_text("a page"))
     monkeypatch.setattr(back, "recorded", lambda kubeconfig: worlds.pop(0) if len(worlds) > 1 else worlds[0])
     monkeypatch.setattr(back, "orphaned_processes", lambda directory, running: [])
     monkeypatch.setattr(back, "running_instances", lambda region: set())

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.addresses import REGION
+
 POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
 TAGS = [{"Key": "KubernetesCluster", "Value": "pet"}]
 
@@ -279,3 +285,27 @@ def test_a_balancers_security_groups_reach_its_interfaces(aws: Any, old: Any) ->
     aws.elb.set_security_groups(LoadBalancerArn=balancer["LoadBalancerArn"], SecurityGroups=[other])
     assert {tuple(i["groups"]) for i in aws.state()["interfaces"]} == {(other,)}
     aws.ec2.delete_security_group(GroupId=old.group)
+
+
+def test_calls_that_changed_something_are_counted_by_whose_they_are(aws: Any) -> None:
+    def counted() -> dict[str, int]:
+        return dict(aws.get("/calls").get("lab", {}))
+
+    before = counted()
+    vpc = aws.ec2.create_vpc(CidrBlock="127.30.0.0/16")["Vpc"]["VpcId"]
+    aws.ec2.describe_vpcs()
+    aws.ssm.put_parameter(Name="/pet/record", Type="String", Value="1")
+    aws.ssm.get_parameter(Name="/pet/record")
+    zone = aws.dns.create_hosted_zone(Name="pet.", CallerReference="1")["HostedZone"]["Id"]
+    aws.dns.list_resource_record_sets(HostedZoneId=zone)
+    with pytest.raises(ClientError):
+        aws.ec2.delete_subnet(SubnetId="subnet-0123456789abcdef0")
+    session: Any = boto3.Session("a-machine", "its secret", region_name=REGION)
+    session.client("ec2", endpoint_url=aws.url).delete_vpc(VpcId=vpc)
+    after = counted()
+    assert {name: count - before.get(name, 0) for name, count in after.items() if count != before.get(name, 0)} == {
+        "CreateVpc": 1,
+        "PutParameter": 1,
+        "POST hostedzone": 1,
+    }
+    assert aws.get("/calls")["a-machine"] == {"DeleteVpc": 1}

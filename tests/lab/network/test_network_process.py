@@ -138,7 +138,7 @@ def test_the_process_serves_reports_obeys_and_leaves_nothing_behind(tmp_path: Pa
 
             second.close()
             await until(lambda: states["i-127-17-2-4:6443"]["state"] == "unhealthy", "reported unhealthy")
-            assert (await greeting("127.0.0.1", ADDRESSES.legacy_api_port)).split()[0] == ONE
+            assert (await greeting("127.0.0.1", ADDRESSES.inside_api_port(ADDRESSES.legacy_cidr))).split()[0] == ONE
 
             async with httpx.AsyncClient(base_url=ADDRESSES.network_url) as http:
                 reader, writer = await asyncio.open_connection(ONE, 6443, local_addr=(OPERATOR, 0))
