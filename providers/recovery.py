@@ -52,8 +52,10 @@ class Recovery:
         ignored = args.opts.ignore_changes or []
         args.opts.ignore_changes = [*ignored, *UNREADABLE.get(args.type_, {})]
         # What is read comes in plain, and an import forgets which inputs are secrets (`migration.recover.lost`).
-        marked = [key for key, value in args.props.items() if isinstance(value, pulumi.Output)]
-        secret = [key for key in marked if await args.props[key].is_secret()]
+        given = {
+            key: cast("pulumi.Output[Any]", one) for key, one in args.props.items() if isinstance(one, pulumi.Output)
+        }
+        secret = [key for key, value in given.items() if await value.is_secret()]
         args.opts.additional_secret_outputs = [*(args.opts.additional_secret_outputs or []), *secret]
         return pulumi.ResourceTransformResult(props=args.props, opts=args.opts)
 
