@@ -34,7 +34,7 @@ class Recovery:
         OperationResource.rebuilt = self.known.result
         pulumi.runtime.register_resource_transform(self._found)
 
-    def _found(self, args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
+    async def _found(self, args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
         if not args.custom or not imported(args.type_):
             return None
         preview = pulumi.runtime.is_dry_run()
@@ -51,6 +51,12 @@ class Recovery:
         args.opts.import_ = id
         ignored = args.opts.ignore_changes or []
         args.opts.ignore_changes = [*ignored, *UNREADABLE.get(args.type_, {})]
+        # What is read comes in plain, and an import forgets which inputs are secrets (`migration.recover.lost`).
+        given = {
+            key: cast("pulumi.Output[Any]", one) for key, one in args.props.items() if isinstance(one, pulumi.Output)
+        }
+        secret = [key for key, value in given.items() if await value.is_secret()]
+        args.opts.additional_secret_outputs = [*(args.opts.additional_secret_outputs or []), *secret]
         return pulumi.ResourceTransformResult(props=args.props, opts=args.opts)
 
     def _id(self, args: pulumi.ResourceTransformArgs) -> str:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MARK = "recovered-"
 _BEGIN = "pulumi-python:dynamic/migration:StageRecord"
+# `sdk/go/common/resource/properties.go` of pulumi/pulumi: how a state marks a secret.
+_SIGNATURE, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 # What is in every state and isn't anybody's object.
 _BARE = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
@@ -55,7 +57,7 @@ def rebuild(where: Place, settings: Settings, aws: Aws, owner: str, say: Say) ->
     text = engine.export()
     if _identity(parse(text)) != identity:
         raise Permanent("the engine imported everything and the state has no record of it: run this again")
-    patched = with_unreadable(text)
+    patched = mended(text)
     if patched != text:
         engine.replace(patched)
     adopt_stack(aws, cluster, seen=record, stack=identity)
@@ -133,8 +135,12 @@ def _identity(state: Deployment) -> str | None:
     return None
 
 
-def with_unreadable(text: str) -> str:
-    """An exported state where each resource has what the program gives it and no provider can read back."""
+def mended(text: str) -> str:
+    """An exported state as an `up` would have left it, after an import.
+
+    Each resource has what the program gives it and no provider can read back; and what is a secret among its outputs is
+    one among its inputs, which an import writes in plain.
+    """
     state = json.loads(text)
     changed = False
     for one in state["deployment"].get("resources", ()):
@@ -143,4 +149,10 @@ def with_unreadable(text: str) -> str:
                 if one.setdefault(side, {}).get(key) != value:
                     one[side][key] = value
                     changed = True
+        for key in one.get("additionalSecretOutputs", ()):
+            value = one.get("inputs", {}).get(key)
+            # The engine encrypts it as it takes the state in.
+            if value is not None and not (isinstance(value, dict) and _SIGNATURE in value):
+                one["inputs"][key] = {_SIGNATURE: _SECRET, "plaintext": json.dumps(value)}
+                changed = True
     return json.dumps(state, indent=4) if changed else text

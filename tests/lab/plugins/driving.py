@@ -110,10 +110,11 @@ def environment(url: str) -> dict[str, str]:
 
 @dataclass
 class Engine:
-    """The real CLI on a program in a folder of its own, with a file backend."""
+    """The real CLI on a program in a folder of its own, with a file backend. A command may take `limit` seconds."""
 
     folder: Path
     env: dict[str, str]
+    limit: float = 110
 
     def run(self, *arguments: str, ok: bool = True, stdin: str = "", **extra: str) -> str:
         done = subprocess.run(
@@ -123,7 +124,7 @@ class Engine:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=self.limit,
             check=False,
         )
         said = done.stdout + done.stderr

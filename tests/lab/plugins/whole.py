@@ -148,6 +148,7 @@ def whole(folder: Path, aws_url: str, cluster_url: str, patch: pytest.MonkeyPatc
     (site / "sitecustomize.py").write_text(SITE.format(folder=str(operations)))
     extra = {**environment(aws_url), "KUBECONFIG": str(access), "PYTHONPATH": f"{site}:{ROOT}"}
     engine = bare_engine(folder, extra)
+    engine.limit = 400
     for part in PROGRAM:
         (engine.folder / part).symlink_to(ROOT / part)
     for key, value in environment(aws_url).items():

@@ -14,7 +14,7 @@ from migration.contracts.base import Connection, Inputs
 from migration.contracts.record import Record, StageRecordInputs, StageRecordResult
 from migration.contracts.workers import Group, GroupNoteInputs, Template
 from migration.recover import IDENTITY, lost, places, results
-from migration.recover.lost import rebuild, refuse_unsettled, with_unreadable
+from migration.recover.lost import mended, rebuild, refuse_unsettled
 from migration.recover.objects import Found, Kind, Tagged
 from migration.recover.places import UNREADABLE, imported, locate
 from migration.recover.pulumi import Program
@@ -165,11 +165,21 @@ def test_only_a_stage_that_was_reached_is_built_anew(
 def test_what_nobody_can_read_back_is_added_once() -> None:
     kind, wanted = "aws:ec2/launchTemplate:LaunchTemplate", {"updateDefaultVersion": True}
     text = json.dumps({"version": 3, "deployment": {"resources": [{"type": kind, "inputs": {"name": "t"}}]}})
-    patched = with_unreadable(text)
+    patched = mended(text)
     [one] = json.loads(patched)["deployment"]["resources"]
     assert one == {"type": kind, "inputs": {"name": "t", **wanted}, "outputs": wanted}
-    assert with_unreadable(patched) == patched
+    assert mended(patched) == patched
     assert UNREADABLE[kind] == wanted
+
+
+def test_an_imports_secrets_are_marked_and_encrypted_ones_left() -> None:
+    mark = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
+    inputs = {"userData": "plain", "other": "o", "done": {**mark, "ciphertext": "v1:x"}}
+    one = {"type": "t", "inputs": inputs, "additionalSecretOutputs": ["userData", "done", "absent"]}
+    patched = mended(json.dumps({"version": 3, "deployment": {"resources": [one]}}))
+    [found] = json.loads(patched)["deployment"]["resources"]
+    assert found["inputs"] == {**inputs, "userData": {**mark, "plaintext": '"plain"'}}
+    assert mended(patched) == patched
 
 
 # What is found.
@@ -208,7 +218,7 @@ def test_every_operation_has_something_to_tell() -> None:
     providers = [
         one for one in vars(operations).values() if isinstance(one, type) and issubclass(one, OperationProvider)
     ]
-    asked = {one.inputs_type: one.result_type for one in providers if hasattr(one, "inputs_type")}
+    asked = {vars(one)["inputs_type"]: vars(one)["result_type"] for one in providers if "inputs_type" in vars(one)}
     assert len(asked) >= 14
     told = Path(results.__file__).read_text()
     for inputs, result in asked.items():
