@@ -41,14 +41,15 @@ INCIDENTS = Incidents(
 )
 
 
-@pytest.mark.parametrize(("text", "turns"), [("", (3, 4, 5, 6)), ("3", (3,)), ("6,3", (6, 3))])
-def test_turns_are_stages_at_which_the_new_side_carries_and_no_member_moved(text: str, turns: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("text", "turns"), [("", (3, 4, 5, 6, 7.1)), ("3", (3,)), ("6,3", (6, 3)), ("7.1,7", (7.1, 7))]
+)
+def test_turns_are_stages_at_which_the_new_side_carries_and_one_member_moved(text: str, turns: tuple[float, ...]) -> None:
     assert parse_turns(text) == turns
 
 
-@pytest.mark.parametrize("text", ["2", "7", "3,", "3,3", "x", "3..5", "-3"])
+@pytest.mark.parametrize("text", ["2", "8", "7.2", "3.1", "3,", "3,3", "x", "3..5", "-3"])
 def test_other_turns_are_refused_with_what_can_be_asked_for(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be stages with commas between, each once, of 3, 4, 5, 6"):
+    with pytest.raises(ValueError, match=r"must be stages with commas between, each once, of 3, 4, 5, 6, 7\.1, 7"):
         parse_turns(text)
 
 
@@ -416,7 +417,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
 
 def test_every_turn_is_run_and_has_its_row(runs: Runs) -> None:
     assert runs() == 0
-    assert runs.rows() == [(3, True), (4, True), (5, True), (6, True)]
+    assert runs.rows() == [(3, True), (4, True), (5, True), (6, True), (7.1, True)]
     assert runs.said[-1] == f"ok: {runs.report / FILE}"
     assert runs.downs == 1
 
@@ -432,7 +433,7 @@ def test_what_was_ok_is_not_run_again_unless_it_is_asked_for(runs: Runs) -> None
     assert runs.turns.ran == []
     assert runs(3, again=True) == 0
     assert runs.turns.ran == [(3, False)]
-    assert runs.rows() == [(3, True), (4, True), (5, True), (6, True)]
+    assert runs.rows() == [(3, True), (4, True), (5, True), (6, True), (7.1, True)]
 
 
 def test_another_program_runs_all_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -440,7 +441,7 @@ def test_another_program_runs_all_again(runs: Runs, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(back, "commit_of", lambda repository: "other")
     runs.turns.bad = set(TURNS)
     assert runs() == 1
-    assert [turn for turn, _ in runs.turns.ran] == [3, 4, 5, 6]
+    assert [turn for turn, _ in runs.turns.ran] == [3, 4, 5, 6, 7.1]
 
 
 def test_nothing_is_ended_where_nothing_was_run(runs: Runs) -> None:
@@ -458,7 +459,7 @@ def test_interrupted_it_keeps_the_rows_it_has_ends_the_lab_and_goes_on_next_time
     assert runs.downs == 1
     runs.turns.interrupted_at = 0
     assert runs() == 0
-    assert [turn for turn, _ in runs.turns.ran] == [5, 6]
+    assert [turn for turn, _ in runs.turns.ran] == [5, 6, 7.1]
 
 
 def test_ctrl_c_that_python_lost_ends_it_before_the_next_turn(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
