@@ -24,7 +24,7 @@ from migration.etcd.returning import MEMBER_TAG, RETURN_TAG
 from migration.names import fixed_parameter, record_parameter
 from migration.runtime.deadline import Permanent, Retryable
 from migration.stages import STAGES, emptied
-from migration.stages.table import harmless, swapped
+from migration.stages.table import harmless, last_before_traffic, swapped
 from proof.html import write_html
 from proof.model import Direction, Parts, Report, Stage, Summary
 from proof.report import build
@@ -204,7 +204,11 @@ def _tell(say: Say, row: TurnRow) -> None:
 
 @dataclass(kw_only=True)
 class Turn(Driver):
-    """One turn, on a lab of its own. `short`: neither previews nor second `up`s, and little rest before it."""
+    """One turn, on a lab of its own.
+
+    `short`: neither previews nor second `up`s, little rest before it, and all stages that move neither traffic nor data
+    in the first `up`, which a cluster without a record may.
+    """
 
     turn: TurnAt
     short: bool = False
@@ -262,11 +266,12 @@ class Turn(Driver):
 
     def _there_and_back(self, watch: Watch) -> None:
         self.rest(watch, SHORT_IDLE_S if self.short else IDLE_S)
-        self.move(0, watch, preview=False, again=False)
+        if not self.short:
+            self.move(0, watch, preview=False, again=False)
         self.before = at_rest(self.directory / "kubeconfig")
         if self.moved is not None:
             self.engine.plain("config", "set", "migration:controlPlaneMoved", str(self.moved), "-s", "stage-0")
-        for number in range(1, self.stage + 1):
+        for number in range(last_before_traffic().number if self.short else 1, self.stage + 1):
             self.move(number, watch, preview=False, again=False)
         self._incidents(watch)
         for number in reversed(range(self.stage)):
@@ -297,7 +302,7 @@ class Turn(Driver):
         assert self.before is not None and self.incidents is not None
         self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
         configuration = self.configuration(0)
-        meant = meant_of(self.stage, self.incidents, configuration)
+        meant = meant_of(self.stage, self.incidents, configuration, untouched=self.short)
         end = time.monotonic() + SETTLE_S
         while True:
             now = recorded(self.directory / "kubeconfig")
@@ -359,13 +364,19 @@ def groups_of(configuration: dict[str, Any]) -> tuple[str, ...]:
     return tuple(pool["group"] for pool in configuration["pools"])
 
 
-def meant_of(turn: int, incidents: Incidents, configuration: dict[str, Any]) -> list[Meant]:
-    """What must differ at 0, or may, and why. Pure."""
-    return list(_meant(turn, incidents, configuration))
+OF_STAGE_0 = ("ConfigMap kube-system/vpc-migration", "ClusterRole vpc-migration-operator")
+"""What stage 0 makes in the cluster."""
 
 
-def _meant(turn: int, incidents: Incidents, configuration: dict[str, Any]) -> Iterator[Meant]:
+def meant_of(turn: int, incidents: Incidents, configuration: dict[str, Any], *, untouched: bool = False) -> list[Meant]:
+    """What must differ at 0, or may, and why. `untouched`: the recording was made before stage 0. Pure."""
+    return list(_meant(turn, incidents, configuration, untouched))
+
+
+def _meant(turn: int, incidents: Incidents, configuration: dict[str, Any], untouched: bool) -> Iterator[Meant]:
     cluster = configuration["cluster"]
+    for name in OF_STAGE_0 if untouched else ():
+        yield Meant(path=("objects", name), reason="stage 0 makes it", after="present")
     for name in (record_parameter(cluster), fixed_parameter(cluster)):
         yield Meant(path=("parameters", name), reason="it says where the migration is, and was", due=False)
     for kind, names in (("Deployment", incidents.deployments), ("StatefulSet", (incidents.stateful_set,))):

@@ -40,6 +40,8 @@ class Driver:
     """Where the Pulumi program lies; a sabotage runs a broken copy."""
     stages: list[Stage] = field(default_factory=list[Stage])
     errors: list[str] = field(default_factory=list[str])
+    stands_at: int = 0
+    """The stage in the stack's name; discovery makes it for 0."""
 
     def __post_init__(self) -> None:
         self.directory = make_folders()
@@ -82,11 +84,11 @@ class Driver:
         self.detail(f"failed probes: {watch.failed()}")
 
     def move(self, target: int, watch: Watch, *, preview: bool = True, again: bool = True) -> None:
-        """The stack's next stage, one up or one down: rename, preview, up, up again, with what the engine says of it.
+        """The stack's next stage, up or down: rename, preview, up, up again, with what the engine says of it.
 
-        The first one is 0, which the stack has been made for. Without `again` no second `up` is made, nor due.
+        Without `again` no second `up` is made, nor due.
         """
-        came = self.stages[-1].stage if self.stages else target
+        came = self.stands_at
         row, before = STAGES[target], STAGES[came]
         direction = "back" if target < came else "forward"
         stage = Stage(stage=target, name=row.name, direction=direction, second_up_due=again)
@@ -94,6 +96,7 @@ class Driver:
         self.say(f"{stage.label}  {row.name}")
         if target != came:
             self.engine.plain("stack", "rename", stack, "-s", f"stage-{came}")
+            self.stands_at = target
         watch.mark(f"{stage.label} begin")
         self.stages.append(stage)
         if preview:

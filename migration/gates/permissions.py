@@ -37,6 +37,7 @@ ACTIONS = (
     "autoscaling:UpdateAutoScalingGroup",
     "elasticloadbalancing:CreateLoadBalancer",
     "elasticloadbalancing:DeregisterTargets",
+    "elasticloadbalancing:ModifyTargetGroupAttributes",
     "route53:ChangeResourceRecordSets",
     "route53:AssociateVPCWithHostedZone",
     "ssm:PutParameter",

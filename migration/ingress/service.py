@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws, described
 from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import ENDPOINT_SLICES, NODES, SERVICES, Conflict, Kubernetes, NotFound
 from migration.drain.nodes import instance_of, name_of
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 ADD = "AddToLoadBalancer"
 # On the Service while it is narrowed: JSON list of the groups whose AddToLoadBalancer this program suspended.
 MARK = "migration/narrowed-groups"
+# On the Service as well: JSON object of target groups (ARN) and whether they reset flows to unhealthy targets.
+NOTE = "migration/connection-termination"
+TERMINATION = "target_health_state.unhealthy.connection_termination.enabled"
+# Only these know the attribute (API_TargetGroupAttribute): it "can't be enabled" for UDP, and isn't there for HTTP.
+TERMINATED = ("TCP", "TLS")
 
 
 def refuse_health_check_ports(service: Document, target_groups: Sequence[Document]) -> None:
@@ -97,7 +102,9 @@ class Ingress:
         missing = [group for group in self.groups if group not in described]
         if missing:
             raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist; their nodes are ingress targets")
-        mark: str | None = mapping(self._object, "metadata", "annotations").get(MARK)
+        annotations = mapping(self._object, "metadata", "annotations")
+        mark: str | None = annotations.get(MARK)
+        note: str | None = annotations.get(NOTE)
         return Observation(
             wanted=wanted,
             policy=self._object["spec"].get("externalTrafficPolicy") or "Cluster",
@@ -118,6 +125,10 @@ class Ingress:
             targets={
                 arn: {target.id: target.state for target in self.aws.target_health(arn)} for arn in self.target_groups
             },
+            terminates={
+                group["TargetGroupArn"]: self._terminates(group) for group in self.aws.target_groups(self.target_groups)
+            },
+            noted=None if note is None else json.loads(note),
         )
 
     def act(self, step: Step) -> None:
@@ -126,7 +137,14 @@ class Ingress:
         if step.act == "mark":
             self._patch({"metadata": {"annotations": {MARK: json.dumps(list(step.ids))}}})
         elif step.act == "unmark":
-            self._patch({"metadata": {"annotations": {MARK: None}}})
+            self._patch({"metadata": {"annotations": {MARK: None, NOTE: None}}})
+        elif step.act == "note":
+            self._patch({"metadata": {"annotations": {NOTE: json.dumps(dict(step.noted))}}})
+        elif step.act in ("keep-flows", "restore"):
+            self.aws.elbv2.modify_target_group_attributes(
+                TargetGroupArn=step.target_group,
+                Attributes=[{"Key": TERMINATION, "Value": str(step.act == "restore").lower()}],
+            )
         elif step.act == "flip":
             self._patch({"spec": {"externalTrafficPolicy": step.policy}})
         elif step.act == "suspend":
@@ -140,6 +158,14 @@ class Ingress:
             elbv2 = self.aws.elbv2
             call = elbv2.register_targets if step.act == "register" else elbv2.deregister_targets
             call(TargetGroupArn=step.target_group, Targets=targets)
+
+    def _terminates(self, group: Document) -> bool:
+        if group.get("Protocol") not in TERMINATED:
+            return False
+        answer = self.aws.elbv2.describe_target_group_attributes(TargetGroupArn=group["TargetGroupArn"])
+        said = {one["Key"]: one["Value"] for one in described(answer["Attributes"])}
+        # What isn't said is AWS's default.
+        return said.get(TERMINATION) != "false"
 
     def _patch(self, body: dict[str, Any]) -> None:
         # Bound to what was observed: somebody else's change in between must be looked at, not written over.

@@ -1,4 +1,4 @@
-"""One turn with the real engine, forward to 3 and back, as `make back` does it, without previews and second `up`s."""
+"""One turn with the real engine, forward to 3 and back, as `make back` does it, but for previews and second `up`s."""
 
 from __future__ import annotations
 
@@ -48,11 +48,10 @@ def test_the_cluster_goes_there_and_back_and_nothing_is_lost(row: TurnRow) -> No
     assert row.ok
 
 
-def test_every_stage_was_come_to_on_both_ways(row: TurnRow) -> None:
-    there, back = range(TURN + 1), reversed(range(TURN))
+def test_it_went_there_at_once_and_back_stage_by_stage(row: TurnRow) -> None:
     assert [(stage.stage, stage.direction) for stage in row.stages] == [
-        *((number, "forward") for number in there),
-        *((number, "back") for number in back),
+        (TURN, "forward"),
+        *((number, "back") for number in reversed(range(TURN))),
     ]
 
 

@@ -109,7 +109,19 @@ def test_nobody_asks_from_the_new_side_before_it_is_there_or_once_its_way_is_tak
     ]
 
 
+def test_a_cluster_without_a_record_may_begin_at_a_later_stage_and_its_new_side_is_probed(
+    driver: Driver, told: Told
+) -> None:
+    calls = moved(driver, told, 3, 2, preview=False, again=False)
+    assert [call for call in calls if "stage-" in call or call == "see new"] == [
+        *("stack rename stage-3 -s stage-0", "up stage-3", "see new"),
+        *("stack rename stage-2 -s stage-3", "up stage-2"),
+    ]
+    assert [row.direction for row in driver.stages] == ["forward", "back"]
+
+
 def test_the_old_side_is_left_before_the_clean_up(driver: Driver, told: Told) -> None:
+    driver.stands_at = 7
     calls = moved(driver, told, 7, 8, preview=False, again=False)
     assert calls.index("leave old") < calls.index("up stage-8")
     assert "leave new" not in calls
@@ -143,7 +155,7 @@ def test_a_stage_that_fails_is_in_the_report_as_far_as_it_came(driver: Driver, t
 
 
 def test_a_gate_that_was_last_asked_at_another_stage_does_not_hold_here(driver: Driver, told: Told) -> None:
-    told.asked_at = 3
+    told.asked_at = driver.stands_at = 3
     moved(driver, told, 3, 2, preview=False)
     assert [(gate.ok, gate.detail) for row in driver.stages for gate in row.gates] == [
         (True, "both ways"),

@@ -17,7 +17,7 @@ from migration.drain.restart import MOVED
 from proof.model import Stage, Summary
 from proof.summary import summarize
 from rehearsal import back
-from rehearsal.back import FILE, SHORT_FILE, TURNS, Turn, TurnRow, meant_of, parse_turns, verdict
+from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, TurnRow, meant_of, parse_turns, verdict
 from rehearsal.driver import RehearsalError
 from rehearsal.incidents import RESTARTED_AT, Incidents
 from rehearsal.world import Meant, World, compare
@@ -41,9 +41,12 @@ INCIDENTS = Incidents(
 )
 
 
-@pytest.mark.parametrize(("text", "turns"), [("", (3, 4, 5, 6, 7.1)), ("3", (3,)), ("6,3", (6, 3)), ("7.1,7", (7.1, 7))]
+@pytest.mark.parametrize(
+    ("text", "turns"), [("", (3, 4, 5, 6, 7.1)), ("3", (3,)), ("6,3", (6, 3)), ("7.1,7", (7.1, 7))]
 )
-def test_turns_are_stages_at_which_the_new_side_carries_and_one_member_moved(text: str, turns: tuple[float, ...]) -> None:
+def test_turns_are_stages_at_which_the_new_side_carries_and_one_member_moved(
+    text: str, turns: tuple[float, ...]
+) -> None:
     assert parse_turns(text) == turns
 
 
@@ -269,10 +272,30 @@ def test_a_turn_where_all_is_as_it_was_is_ok_and_its_row_says_what_it_did(quick:
     assert turn.made.ended == "stopped"
 
 
-def test_a_short_turn_owes_no_second_up(quick: Callable[..., Quick]) -> None:
+def test_a_short_turn_begins_where_a_cluster_without_a_record_may_and_owes_no_second_up(
+    quick: Callable[..., Quick], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = lived()
+    made = dict.fromkeys(OF_STAGE_0, "present")
+    worlds = [before, before, edited(after, lambda w: w["objects"].update(made))]
+    monkeypatch.setattr(back, "recorded", lambda kubeconfig: worlds.pop(0))
     found = quick(short=True).go(COMMIT)
     assert found.reasons == ()
+    assert [(stage.stage, stage.direction) for stage in found.stages] == [
+        (3, "forward"),
+        *((number, "back") for number in (2, 1, 0)),
+    ]
     assert {stage.second_up_changes for stage in found.stages} == {None}
+
+
+def test_what_stage_0_makes_is_meant_only_where_the_recording_is_older() -> None:
+    before, after = lived()
+    made = edited(after, lambda w: w["objects"].update({OF_STAGE_0[0]: "present"}))
+    untouched = meant_of(3, INCIDENTS, CONFIGURATION, untouched=True)
+    assert compare(before, made, untouched).wrong == (
+        f"objects / {OF_STAGE_0[1]}: nothing differs, and something must: stage 0 makes it",
+    )
+    assert compare(before, made, meant(3)).wrong == (f"objects / {OF_STAGE_0[0]}: was absent, is present",)
 
 
 def test_a_difference_that_nobody_meant_makes_the_turn_not_ok_and_is_named(

@@ -13,7 +13,7 @@ from migration.clients.aws import Target
 from migration.clients.kubernetes import ENDPOINT_SLICES, NODES, SERVICES, Conflict, Kind
 from migration.contracts.traffic import IngressPolicyInputs, IngressPolicyResult
 from migration.ingress.plan import Observation, Step, next_step
-from migration.ingress.service import MARK, refuse_health_check_ports
+from migration.ingress.service import MARK, TERMINATION, refuse_health_check_ports
 from migration.operations import ingress_policy
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
@@ -29,11 +29,16 @@ FLAT = Observation(
     with_pods=frozenset({"i-1"}),
     in_service=frozenset({"i-1", "i-2", "i-3"}),
     targets={"tg": {"i-1": "healthy", "i-2": "healthy", "i-3": "healthy"}},
+    terminates={"tg": True},
 )
 MARKED = replace(FLAT, marked=GROUPS)
 CLOSED = replace(MARKED, suspended=frozenset(GROUPS))
 NARROW = replace(CLOSED, targets={"tg": {"i-1": "healthy"}})
 FLIPPED = replace(NARROW, policy="Local")
+NOTED = replace(FLIPPED, noted={"tg": True})
+KEPT = replace(NOTED, terminates={"tg": False})
+TURNED = replace(KEPT, targets={"tg": {"i-1": "healthy", "i-2": "unhealthy", "i-3": "unhealthy"}})
+GIVEN = replace(TURNED, terminates={"tg": True})
 
 
 def brief(step: Step) -> tuple[str, tuple[str, ...], str]:
@@ -51,14 +56,21 @@ def brief(step: Step) -> tuple[str, tuple[str, ...], str]:
         (CLOSED, ("deregister", ("i-2", "i-3"), "")),
         (replace(CLOSED, targets={"tg": {"i-1": "healthy", "i-2": "draining"}}), ("wait", (), "")),
         (NARROW, ("flip", (), "Local")),
-        (FLIPPED, ("register", ("i-2", "i-3"), "")),
+        (FLIPPED, ("note", (), "")),
+        (NOTED, ("keep-flows", (), "")),
+        (KEPT, ("register", ("i-2", "i-3"), "")),
+        # Another target group's note is kept beside.
+        (replace(FLIPPED, noted={"other": True}), ("note", (), "")),
+        # A target group that never reset flows isn't touched.
+        (replace(KEPT, noted={"tg": False}), ("register", ("i-2", "i-3"), "")),
+        (replace(TURNED, noted={"tg": False}), ("resume", ("a", "b"), "")),
         (replace(FLIPPED, targets={"tg": {"i-1": "initial"}}), ("wait", (), "")),
+        # Nodes without an ingress pod are unhealthy under Local, as they should be; until all are, no flow is reset.
+        (replace(KEPT, targets={"tg": {"i-1": "healthy", "i-2": "unhealthy", "i-3": "initial"}}), ("wait", (), "")),
+        (TURNED, ("restore", (), "")),
+        (GIVEN, ("resume", ("a", "b"), "")),
+        (replace(GIVEN, suspended=frozenset()), ("unmark", (), "")),
         (replace(FLIPPED, targets=CLOSED.targets), ("resume", ("a", "b"), "")),
-        # Nodes without an ingress pod are unhealthy under Local, as they should be.
-        (
-            replace(FLIPPED, targets={"tg": {"i-1": "healthy", "i-2": "unhealthy", "i-3": "initial"}}),
-            ("resume", ("a", "b"), ""),
-        ),
         (replace(FLIPPED, targets=CLOSED.targets, suspended=frozenset()), ("unmark", (), "")),
         (replace(FLIPPED, marked=None, suspended=frozenset()), ("done", (), "")),
     ],
@@ -94,10 +106,13 @@ def test_to_cluster_it_is_flipped_at_once_and_every_target_waited_for() -> None:
 
 
 def test_turning_round_while_narrowed_widens_again() -> None:
-    turned = replace(NARROW, wanted="Cluster")
+    turned = replace(NARROW, wanted="Cluster", noted={"tg": True}, terminates={"tg": False})
     assert brief(next_step(turned)) == ("register", ("i-2", "i-3"), "")
-    assert brief(next_step(replace(turned, targets=CLOSED.targets))) == ("resume", ("a", "b"), "")
-    assert brief(next_step(replace(turned, targets=CLOSED.targets, suspended=frozenset()))) == ("unmark", (), "")
+    turned = replace(turned, targets=CLOSED.targets)
+    assert brief(next_step(turned)) == ("restore", (), "")
+    turned = replace(turned, terminates={"tg": True})
+    assert brief(next_step(turned)) == ("resume", ("a", "b"), "")
+    assert brief(next_step(replace(turned, suspended=frozenset()))) == ("unmark", (), "")
 
 
 def test_a_target_group_that_checks_the_health_check_node_port_is_refused() -> None:
@@ -110,7 +125,10 @@ def test_a_target_group_that_checks_the_health_check_node_port_is_refused() -> N
 
 @dataclass
 class World:
-    """A Service, its nodes and one target group; time passes by sleeping. `dies` raises before that many changes."""
+    """A Service, its nodes and one target group; time passes by sleeping. `dies` raises before that many changes.
+
+    `resets` has the targets through which open flows were reset.
+    """
 
     policy: str = "Cluster"
     ready_on: tuple[str, ...] = ("i-1", "i-2")
@@ -123,6 +141,9 @@ class World:
     now: float = 0.0
     dies: int = -1
     conflicts: int = 0
+    protocol: str = "TCP"
+    termination: str | None = None
+    resets: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -146,7 +167,10 @@ class World:
                 if self.states[target] == "draining":
                     del self.states[target]
                 else:
-                    self.states[target] = "healthy" if self.answers(target) else "unhealthy"
+                    after = "healthy" if self.answers(target) else "unhealthy"
+                    if after == "unhealthy" != self.states[target] and self.termination != "false":
+                        self.resets.append(target)
+                    self.states[target] = after
 
     def answers(self, target: str) -> bool:
         return self.policy == "Cluster" or target in self.ready_on
@@ -200,7 +224,8 @@ class World:
         }
 
     def target_groups(self, arns: tuple[str, ...]) -> list[dict[str, Any]]:
-        return [{"TargetGroupName": arn, "TargetType": "instance", "HealthCheckPort": "traffic-port"} for arn in arns]
+        said = {"TargetType": "instance", "HealthCheckPort": "traffic-port", "Protocol": self.protocol}
+        return [{"TargetGroupArn": arn, "TargetGroupName": arn, **said} for arn in arns]
 
     def target_health(self, arn: str) -> list[Target]:
         return [Target(id=key, port=1, zone="", state=state) for key, state in sorted(self.states.items())]
@@ -228,7 +253,24 @@ class World:
                 self.states[target["Id"]] = "draining"
                 self.due[target["Id"]] = self.now + 3
 
-        return SimpleNamespace(register_targets=register, deregister_targets=deregister)
+        def modify(*, TargetGroupArn: str, Attributes: list[dict[str, str]]) -> None:
+            [attribute] = Attributes
+            assert attribute["Key"] == TERMINATION
+            assert self.protocol == "TCP", f"InvalidConfigurationRequest: {self.protocol} knows no {TERMINATION}"
+            turning = [target for target, state in self.states.items() if state == "initial"]
+            assert attribute["Value"] == "false" or not turning, f"{turning} turn unhealthy and reset flows"
+            self.termination = attribute["Value"]
+
+        def describe(*, TargetGroupArn: str) -> dict[str, Any]:
+            said = [] if self.termination is None else [{"Key": TERMINATION, "Value": self.termination}]
+            return {"Attributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": "300"}, *said]}
+
+        return SimpleNamespace(
+            register_targets=register,
+            deregister_targets=deregister,
+            modify_target_group_attributes=modify,
+            describe_target_group_attributes=describe,
+        )
 
 
 INPUTS = IngressPolicyInputs(
@@ -250,17 +292,41 @@ def run(world: World, previous: IngressPolicyResult | None = None, **changes: st
 def whole(world: World) -> None:
     assert (world.policy, world.annotations, world.suspended) == ("Local", {}, {"g": set()})
     assert sorted(world.states) == ["i-1", "i-2", "i-3", "i-4"]
+    assert (world.termination, world.resets) == ("true", [])
 
 
 def test_back_to_local_no_target_is_ever_silent_and_everything_is_given_back() -> None:
     world = World()
     result = run(world)
     whole(world)
-    assert result.steps == ("mark", "suspend", "deregister", "flip", "register", "resume", "unmark")
+    assert result.steps == (
+        *("mark", "suspend", "deregister", "flip"),
+        *("note", "keep-flows", "register", "restore"),
+        *("resume", "unmark"),
+    )
     assert (result.wanted, result.policy, result.previous) == ("recorded", "Local", "Cluster")
 
 
-@pytest.mark.parametrize("change", range(1, 8))
+def test_a_target_group_that_never_reset_flows_is_left_as_it_is() -> None:
+    world = World(termination="false")
+    steps = run(world).steps
+    assert (world.termination, world.resets, {"keep-flows", "restore"} & set(steps)) == ("false", [], set())
+
+
+def test_a_target_group_that_knows_no_resets_is_left_as_it_is() -> None:
+    world = World(protocol="UDP")
+    steps = run(world).steps
+    assert (world.policy, world.termination, {"keep-flows", "restore"} & set(steps)) == ("Local", None, set())
+
+
+def test_a_target_that_turns_unhealthy_would_reset_its_flows() -> None:
+    world = World(policy="Local")
+    world.elbv2.register_targets(TargetGroupArn="tg", Targets=[{"Id": "i-3"}])
+    world.sleep(2)
+    assert world.resets == ["i-3"]
+
+
+@pytest.mark.parametrize("change", range(1, 11))
 def test_killed_before_any_change_the_next_run_goes_on_from_there(change: int) -> None:
     world = World(dies=change)
     with pytest.raises(KeyboardInterrupt):
