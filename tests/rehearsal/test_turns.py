@@ -17,7 +17,18 @@ from migration.drain.restart import MOVED
 from proof.model import Stage, Summary
 from proof.summary import summarize
 from rehearsal import back
-from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, TurnRow, meant_of, parse_turns, verdict
+from rehearsal.back import (
+    FILE,
+    OF_STAGE_0,
+    SHORT_FILE,
+    TURNS,
+    Turn,
+    TurnRow,
+    meant_of,
+    parse_turns,
+    returned_of,
+    verdict,
+)
 from rehearsal.driver import RehearsalError
 from rehearsal.incidents import RESTARTED_AT, Incidents
 from rehearsal.world import Meant, World, compare
@@ -175,6 +186,30 @@ def test_after_the_drain_every_old_machine_must_be_another_one() -> None:
     assert paths == [("instances", "nodes-a.pet"), ("instances", "nodes-b.pet")]
     assert all(one.due for one in meant(6, none_lost) if one.path[0] == "instances")
     assert [one.path for one in meant(5, none_lost) if one.path[0] == "instances"] == []
+
+
+def test_of_a_member_that_came_back_its_machine_volume_and_template_differ_and_nothing_else() -> None:
+    before, now = mock.Mock(), mock.Mock()
+    before.groups = {"master-a.pet": mock.Mock(template="lt-1 version $Latest")}
+    before.volumes = {
+        "vol-1": mock.Mock(tags={"k8s.io/etcd/main": "master-a"}, attached=True),
+        "vol-2": mock.Mock(tags={"k8s.io/etcd/main": "master-b"}, attached=True),
+    }
+    now.volumes = {
+        "vol-8": mock.Mock(tags={"migration:member": "master-a", "migration:returned": "1"}, attached=True),
+        "vol-9": mock.Mock(tags={"migration:member": "master-a", "migration:returned": "0"}, attached=False),
+    }
+    found = returned_of(before, now, {"master-a": "master-a.pet"})
+    assert {one.path for one in found} == {
+        ("instances", "master-a.pet"),
+        ("groups", "master-a.pet", "tags", "migration:returned"),
+        ("groups", "master-a.pet", "template"),
+        ("templates", "lt-1", "latest"),
+        ("volumes", "vol-8"),
+        ("volumes", "vol-1", "attached"),
+    }
+    assert all(one.due and one.reason for one in found)
+    assert returned_of(before, now, {}) == []
 
 
 # A turn, with neither lab nor proof
@@ -393,8 +428,8 @@ class Turns:
     """Stands for `Turn`: which were run, and what they come to."""
 
     def __init__(self) -> None:
-        self.ran: list[tuple[int, bool]] = []
-        self.bad: set[int] = set()
+        self.ran: list[tuple[back.TurnAt, bool]] = []
+        self.bad: set[back.TurnAt] = set()
         self.interrupted_at = 0
 
     def __call__(self, *, turn: int, say: Any, short: bool) -> Any:
@@ -415,7 +450,7 @@ class Runs:
         self.turns, self.downs, self.said = Turns(), 0, list[str]()
         self.report = folder / "report"
 
-    def __call__(self, *turns: int, **how: bool) -> int:
+    def __call__(self, *turns: back.TurnAt, **how: bool) -> int:
         self.turns.ran.clear()
         self.said.clear()
         return back.run(self.said.append, turns or TURNS, **how)
