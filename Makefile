@@ -18,7 +18,7 @@ setup: ## virtual environment, pinned packages, tools (built once, kept in a cac
 rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report
 	@$(VENV)/python -m rehearsal rehearse
 
-back: setup ## go forward to stages 3 to 6 in turn, back to 0 from each, and compare the world with what it was
+back: setup ## go forward to stages 3 to 6 and 7 (one member moved) in turn, back to 0 from each, and compare the world with what it was
 	@$(VENV)/python -m rehearsal back
 
 again: setup ## two migrations in a row, legacy to main to next, then a new image and a pool renamed

@@ -7,7 +7,7 @@ The proof runs throughout. At 0 the world is compared with a recording made befo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from lab.addresses import REGION
 from lab.environment import REPOSITORY, make_folders
 from migration.clients.kubernetes import Kubernetes
 from migration.drain.restart import MOVED
+from migration.etcd.returning import MEMBER_TAG, RETURN_TAG
 from migration.names import fixed_parameter, record_parameter
 from migration.stages import STAGES, emptied
-from migration.stages.table import harmless, last_before_traffic
+from migration.stages.table import harmless, last_before_traffic, swapped
 from proof.model import Direction, Report, Stage
 from rehearsal.driver import RehearsalError, Say
 from rehearsal.incidents import RESTARTED_AT, Incidents, Team
@@ -30,8 +31,11 @@ from rehearsal.rows import commit_of, read_rows, write_rows
 from rehearsal.watch import Watch
 from rehearsal.world import Comparison, Fact, Meant, World, blanks, compare, differences
 
-TURNS = tuple(range(harmless().number + 1, emptied().number + 1))
-"""Stages to turn round at: those at which the new side carries something, and the old members still vote."""
+TurnAt = int | float
+"""Where a turn turns round: a stage; ``7.1`` is 7 with one member moved, 7 is with all of them."""
+TURNS: tuple[TurnAt, ...] = (*range(harmless().number + 1, emptied().number + 1), swapped().number + 0.1)
+"""Those of a whole run: stages at which the new side carries something, and one member of the control plane moved."""
+POSSIBLE: tuple[TurnAt, ...] = (*TURNS, swapped().number)
 FILE, SHORT_FILE = "back.json", "back-short.json"
 IDLE_S, SHORT_IDLE_S = 15.0, 6.0
 SETTLE_S = 60.0
@@ -85,7 +89,7 @@ class TurnRow(Fact):
     `differences` is None where the world at 0 was not compared, and that is a reason too.
     """
 
-    turn: int
+    turn: TurnAt
     ok: bool
     commit: str
     reasons: tuple[str, ...]
@@ -102,20 +106,19 @@ class TurnRow(Fact):
     """The page with everything else, beside this file."""
 
 
-def parse_turns(text: str) -> tuple[int, ...]:
-    """`3,5` → (3, 5); empty → all. Raises `ValueError` with a sentence for anything else."""
+def parse_turns(text: str) -> tuple[TurnAt, ...]:
+    """`3,7.1` → (3, 7.1); empty → a whole run. Raises `ValueError` with a sentence for anything else."""
     if not text:
         return TURNS
     words = text.split(",")
-    turns = tuple(dict.fromkeys(int(word) for word in words if word.strip().isdigit()))
-    if len(turns) != len(words) or not set(turns) <= set(TURNS):
-        raise ValueError(
-            f"TURNS={text!r}: must be stages with commas between, each once, of {', '.join(map(str, TURNS))}"
-        )
+    known = {str(turn): turn for turn in POSSIBLE}
+    turns = tuple(dict.fromkeys(known[word.strip()] for word in words if word.strip() in known))
+    if len(turns) != len(words):
+        raise ValueError(f"TURNS={text!r}: must be stages with commas between, each once, of {', '.join(known)}")
     return turns
 
 
-def still_good(rows: Iterable[TurnRow], turn: int, commit: str) -> bool:
+def still_good(rows: Iterable[TurnRow], turn: TurnAt, commit: str) -> bool:
     """Whether this turn was run with this very program, and ok. An unknown commit is like no other."""
     return any(row.turn == turn and row.ok and row.commit == commit != "" for row in rows)
 
@@ -125,7 +128,7 @@ def replaced(rows: Iterable[TurnRow], new: TurnRow) -> list[TurnRow]:
     return sorted((*(row for row in rows if row.turn != new.turn), new), key=lambda row: row.turn)
 
 
-def verdict(rows: Iterable[TurnRow], turns: Sequence[int], commit: str) -> list[str]:
+def verdict(rows: Iterable[TurnRow], turns: Sequence[TurnAt], commit: str) -> list[str]:
     """What is wrong with the turns that were asked for: a sentence for each that isn't ok, or is missing."""
     found = {row.turn: row for row in rows if row.commit == commit}
     told: list[str] = []
@@ -138,7 +141,7 @@ def verdict(rows: Iterable[TurnRow], turns: Sequence[int], commit: str) -> list[
     return told
 
 
-def run(say: Say, turns: Sequence[int], *, again: bool = False, short: bool = False) -> int:
+def run(say: Say, turns: Sequence[TurnAt], *, again: bool = False, short: bool = False) -> int:
     """Each turn that isn't ok yet, one after the other; 0 only if all of `turns` are. Ctrl-C ends lab and turn."""
     commit = commit_of(REPOSITORY)
     path = make_folders() / "report" / (SHORT_FILE if short else FILE)
@@ -186,7 +189,7 @@ class Turn(Proven):
     in the first `up`, which a cluster without a record may.
     """
 
-    turn: int
+    turn: TurnAt
     short: bool = False
     incidents: Incidents | None = None
     before: World | None = None
@@ -197,9 +200,19 @@ class Turn(Proven):
         """Apart from the rehearsal's."""
         return self.reports / f"back-{self.turn}"
 
+    @property
+    def stage(self) -> int:
+        """The stage to turn round at."""
+        return int(self.turn)
+
+    @property
+    def moved(self) -> int | None:
+        """How many members are moved there; None for all."""
+        return round((self.turn - self.stage) * 10) or None
+
     def go(self, commit: str) -> TurnRow:
         """Do it; the row says what happened, whatever it was. Only Ctrl-C ends it without one."""
-        self.say(f"turn at {self.turn}: forward to {STAGES[self.turn].name}, then back")
+        self.say(f"turn at {self.turn}: forward to {STAGES[self.stage].name}, then back")
         began = time.time()
         report = self.prove(f"back-{self.turn}", self.fresh_lab, self._there_and_back, self._look, self._wrong)
         return row_of(self, report, commit, began, self.page)
@@ -209,23 +222,25 @@ class Turn(Proven):
         if not self.short:
             self.move(0, watch, preview=False, again=False)
         self.before = at_rest(self.directory / "kubeconfig")
-        for number in range(last_before_traffic().number if self.short else 1, self.turn + 1):
+        if self.moved is not None:
+            self.engine.plain("config", "set", "migration:controlPlaneMoved", str(self.moved), "-s", "stage-0")
+        for number in range(last_before_traffic().number if self.short else 1, self.stage + 1):
             self.move(number, watch, preview=False, again=False)
         self._incidents(watch)
-        for number in reversed(range(self.turn)):
+        for number in reversed(range(self.stage)):
             self.move(number, watch, preview=not self.short, again=not self.short)
 
     def _incidents(self, watch: Watch) -> None:
         self.say(f"before it turns round at stage {self.turn}")
         watch.mark(f"{TURNING} begin")
-        configuration = self.configuration(self.turn)
+        configuration = self.configuration(self.stage)
         team = Team(
             kubernetes=Kubernetes(kubeconfig=str(self.directory / "kubeconfig")),
             groups=groups_of(configuration),
             spared=(self.settings.ingress_service.split("/")[0],),
             say=self.detail,
         )
-        self.incidents = team.act(self.turn)
+        self.incidents = team.act(self.stage)
         status = watch.status()
         moved = (status.pods or {}).get(configuration["to"], 0) if status else 0
         if not moved:
@@ -239,10 +254,14 @@ class Turn(Proven):
         """The world at 0, given time to come to rest, against the recording."""
         assert self.before is not None and self.incidents is not None
         self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
-        meant = meant_of(self.turn, self.incidents, self.configuration(0), untouched=self.short)
+        configuration = self.configuration(0)
+        meant = meant_of(self.stage, self.incidents, configuration, untouched=self.short)
         end = time.monotonic() + SETTLE_S
         while True:
-            self.comparison = compare(self.before, recorded(self.directory / "kubeconfig"), meant)
+            now = recorded(self.directory / "kubeconfig")
+            moved = configuration["members"][: self.moved] if self.stage >= swapped().number else []
+            back = returned_of(self.before, now, {one["name"]: one["group"] for one in moved})
+            self.comparison = compare(self.before, now, [*meant, *back])
             if not self.comparison.wrong or time.monotonic() > end:
                 break
             time.sleep(POLL_S)
@@ -317,6 +336,27 @@ def _meant(turn: int, incidents: Incidents, configuration: dict[str, Any], untou
     if turn >= emptied().number:
         for group in groups_of(configuration):
             yield Meant(path=("instances", group), reason="it was at zero, and got its size back")
+
+
+def returned_of(before: World, now: World, members: Mapping[str, str]) -> list[Meant]:
+    """What must differ of `members` (group by name) that went and came back, and why. Pure."""
+    return list(_returned(before, now, members))
+
+
+def _returned(before: World, now: World, members: Mapping[str, str]) -> Iterator[Meant]:
+    for name, group in members.items():
+        yield Meant(path=("instances", group), reason=f"{name} came back on another machine")
+        yield Meant(path=("groups", group, "tags", RETURN_TAG), reason=f"it says that {name} came back, and by what")
+        yield Meant(path=("groups", group, "template"), reason=f"{name} came back with a boot that joins")
+        template = before.groups[group].template.split()[0]
+        yield Meant(path=("templates", template, "latest"), reason=f"it has a version with which {name} came back")
+        for id_, volume in now.volumes.items():
+            if volume.tags.get(MEMBER_TAG) == name and RETURN_TAG in volume.tags and volume.attached:
+                yield Meant(path=("volumes", id_), reason=f"{name} came back onto a blank volume")
+        for id_, volume in before.volumes.items():
+            if volume.attached and name in volume.tags.values():
+                path = ("volumes", id_, "attached")
+                yield Meant(path=path, reason=f"it holds what {name} had before it went; it stays until the clean-up")
 
 
 def row_of(turn: Turn, report: Report, commit: str, began: float, page: str) -> TurnRow:

@@ -151,11 +151,12 @@ class ReturnNote(Contract):
     """What is kept on an old member's group, as a tag, from when it begins to come back until it has gone again.
 
     `version` is the launch template version that the group had. `generation` marks the version and the volume that
-    were made for this return.
+    were made for this return. `over` is the id of the membership that this one follows, where a swap has kept it.
     """
 
     generation: str
     version: str
+    over: str | None
 
 
 class MemberGuardInputs(Inputs):
@@ -165,7 +166,7 @@ class MemberGuardInputs(Inputs):
 
     groups: Wanted[tuple[str, ...]]
     old_groups: Manner[tuple[str, ...]]
-    etcd: Manner[EtcdAccess]
+    etcd: Wanted[EtcdAccess]
 
     def say(self) -> str:
         """What is guarded."""

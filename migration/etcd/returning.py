@@ -64,11 +64,12 @@ class Returning:
         """
         going = machine.note_of(self.aws, self.group)
         note = note_of(self.aws, self.group)
-        if note is None or going is not None:
+        # One of an earlier return, which has gone since, says nothing of a machine of today.
+        if note is None or (going is not None and going.member != note.over):
             machine.described(self.aws, self.group)
             machine.scale_to_zero(self.aws, self.group, self.deadline, self.alive)
             forget(self.aws, self.group, self.identity.cluster, self.identity.member, self.log, self.alive)
-            note = self._keep()
+            note = self._keep(going.member if going is not None else None)
         if going is not None:
             machine.give_back_replacement(self.aws, self.group, going, self.alive)
         self._volume(note)
@@ -76,10 +77,10 @@ class Returning:
         if machine.scale_to_one(self.aws, self.group, self.alive):
             self.log(f"{self.group} launches a machine with a blank volume for {self.identity.member}")
 
-    def _keep(self) -> ReturnNote:
+    def _keep(self, over: str | None) -> ReturnNote:
         version = str(_template(machine.described(self.aws, self.group), self.group).get("Version") or "$Default")
         generation = f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        note = ReturnNote(generation=generation, version=version)
+        note = ReturnNote(generation=generation, version=version, over=over)
         self.alive()
         self.aws.autoscaling.create_or_update_tags(
             Tags=[{**machine.group_tag(self.group, RETURN_TAG), "Value": note.model_dump_json()}]

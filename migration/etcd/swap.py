@@ -186,7 +186,8 @@ class Swap:
         """No learner, no ticket, and the group of the one that stays as it was: the one that came never votes."""
 
         def gone() -> bool:
-            added = set(self._ticket_urls())
+            here = observed(self.new.group, self._machines())
+            added = {*self._ticket_urls(), *(f"{self.scheme}://{ip}:{self.peer_port}" for ip in here)}
             mine = [member for member in self._cluster.members() if self._ours(member, added)]
             voting = [member for member in mine if not member.learner]
             if voting:

@@ -22,6 +22,7 @@ from migration.clients.kubernetes import (
     Kubernetes,
 )
 from migration.contracts.gates import NothingNamesTheOldVpc, RetiredAndKept
+from migration.etcd.returning import returned_volumes
 from migration.gates.live import Live
 from migration.reachability import vpc_cidrs
 from migration.retire.delete import LOOK, exists
@@ -122,6 +123,9 @@ def retired(q: RetiredAndKept, live: Live) -> str:
     left = [f"{item.type} {item.id}" for item in q.retire if exists(live.aws, item.type, item.id)]
     if left:
         raise Retryable(f"{len(left)} of {len(q.retire)} to retire are still there: {', '.join(left[:3])}")
+    volumes = [volume["VolumeId"] for volume in returned_volumes(live.aws, live.cluster)]
+    if volumes:
+        raise Retryable(f"volumes of members that had come back are still there: {', '.join(volumes)}")
     lost = [item.id for item in q.keep if item.type in LOOK and not exists(live.aws, item.type, item.id)]
     kept = f"; {', '.join(lost)} of keep are gone, not by this program" if lost else ""
     return f"{len(q.retire)} objects are gone, {len(q.keep) - len(lost)} were left alone{kept}"

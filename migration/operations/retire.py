@@ -1,4 +1,4 @@
-"""The clean-up: exactly the retire list is deleted, and nothing that stands in keep."""
+"""The clean-up: exactly the retire list is deleted, what ways back left behind, and nothing that stands in keep."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from migration.clients.documents import Document, mapping
 from migration.clients.kubernetes import VOLUMES
 from migration.contracts.retirement import RetirementInputs, RetirementResult
+from migration.etcd.returning import delete_returned_volumes
 from migration.retire.delete import retire
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
@@ -35,5 +36,8 @@ def run(inputs: RetirementInputs, previous: RetirementResult | None, context: Co
             f"{', '.join(data)} in migration:retire hold the data of PersistentVolumes, which live on on the new side; "
             f"move them to migration:keep"
         )
+    left = delete_returned_volumes(context.clients.aws, inputs.cluster, context.alive)
+    if left:
+        context.log(f"deleted the volumes of members that had come back: {', '.join(left)}")
     deleted = retire(context.clients.aws, inputs.items, context.deadline, context.log, context.alive)
-    return RetirementResult(deleted=tuple(sorted({*(previous.deleted if previous else ()), *deleted})))
+    return RetirementResult(deleted=tuple(sorted({*(previous.deleted if previous else ()), *left, *deleted})))

@@ -18,7 +18,18 @@ from proof.model import Stage, Summary
 from proof.summary import summarize
 from rehearsal import back
 from rehearsal import proven as proven_module
-from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, TurnRow, meant_of, parse_turns, verdict
+from rehearsal.back import (
+    FILE,
+    OF_STAGE_0,
+    SHORT_FILE,
+    TURNS,
+    Turn,
+    TurnRow,
+    meant_of,
+    parse_turns,
+    returned_of,
+    verdict,
+)
 from rehearsal.driver import RehearsalError
 from rehearsal.incidents import RESTARTED_AT, Incidents
 from rehearsal.world import Meant, World, compare
@@ -42,14 +53,18 @@ INCIDENTS = Incidents(
 )
 
 
-@pytest.mark.parametrize(("text", "turns"), [("", (3, 4, 5, 6)), ("3", (3,)), ("6,3", (6, 3))])
-def test_turns_are_stages_at_which_the_new_side_carries_and_no_member_moved(text: str, turns: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("text", "turns"), [("", (3, 4, 5, 6, 7.1)), ("3", (3,)), ("6,3", (6, 3)), ("7.1,7", (7.1, 7))]
+)
+def test_turns_are_stages_at_which_the_new_side_carries_and_one_member_moved(
+    text: str, turns: tuple[float, ...]
+) -> None:
     assert parse_turns(text) == turns
 
 
-@pytest.mark.parametrize("text", ["2", "7", "3,", "3,3", "x", "3..5", "-3"])
+@pytest.mark.parametrize("text", ["2", "8", "7.2", "3.1", "3,", "3,3", "x", "3..5", "-3"])
 def test_other_turns_are_refused_with_what_can_be_asked_for(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be stages with commas between, each once, of 3, 4, 5, 6"):
+    with pytest.raises(ValueError, match=r"must be stages with commas between, each once, of 3, 4, 5, 6, 7\.1, 7"):
         parse_turns(text)
 
 
@@ -172,6 +187,30 @@ def test_after_the_drain_every_old_machine_must_be_another_one() -> None:
     assert paths == [("instances", "nodes-a.pet"), ("instances", "nodes-b.pet")]
     assert all(one.due for one in meant(6, none_lost) if one.path[0] == "instances")
     assert [one.path for one in meant(5, none_lost) if one.path[0] == "instances"] == []
+
+
+def test_of_a_member_that_came_back_its_machine_volume_and_template_differ_and_nothing_else() -> None:
+    before, now = mock.Mock(), mock.Mock()
+    before.groups = {"master-a.pet": mock.Mock(template="lt-1 version $Latest")}
+    before.volumes = {
+        "vol-1": mock.Mock(tags={"k8s.io/etcd/main": "master-a"}, attached=True),
+        "vol-2": mock.Mock(tags={"k8s.io/etcd/main": "master-b"}, attached=True),
+    }
+    now.volumes = {
+        "vol-8": mock.Mock(tags={"migration:member": "master-a", "migration:returned": "1"}, attached=True),
+        "vol-9": mock.Mock(tags={"migration:member": "master-a", "migration:returned": "0"}, attached=False),
+    }
+    found = returned_of(before, now, {"master-a": "master-a.pet"})
+    assert {one.path for one in found} == {
+        ("instances", "master-a.pet"),
+        ("groups", "master-a.pet", "tags", "migration:returned"),
+        ("groups", "master-a.pet", "template"),
+        ("templates", "lt-1", "latest"),
+        ("volumes", "vol-8"),
+        ("volumes", "vol-1", "attached"),
+    }
+    assert all(one.due and one.reason for one in found)
+    assert returned_of(before, now, {}) == []
 
 
 # A turn, with neither lab nor proof
@@ -390,8 +429,8 @@ class Turns:
     """Stands for `Turn`: which were run, and what they come to."""
 
     def __init__(self) -> None:
-        self.ran: list[tuple[int, bool]] = []
-        self.bad: set[int] = set()
+        self.ran: list[tuple[back.TurnAt, bool]] = []
+        self.bad: set[back.TurnAt] = set()
         self.interrupted_at = 0
 
     def __call__(self, *, turn: int, say: Any, short: bool) -> Any:
@@ -412,7 +451,7 @@ class Runs:
         self.turns, self.downs, self.said = Turns(), 0, list[str]()
         self.report = folder / "report"
 
-    def __call__(self, *turns: int, **how: bool) -> int:
+    def __call__(self, *turns: back.TurnAt, **how: bool) -> int:
         self.turns.ran.clear()
         self.said.clear()
         return back.run(self.said.append, turns or TURNS, **how)
@@ -437,7 +476,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
 
 def test_every_turn_is_run_and_has_its_row(runs: Runs) -> None:
     assert runs() == 0
-    assert runs.rows() == [(3, True), (4, True), (5, True), (6, True)]
+    assert runs.rows() == [(3, True), (4, True), (5, True), (6, True), (7.1, True)]
     assert runs.said[-1] == f"ok: {runs.report / FILE}"
     assert runs.downs == 1
 
@@ -453,7 +492,7 @@ def test_what_was_ok_is_not_run_again_unless_it_is_asked_for(runs: Runs) -> None
     assert runs.turns.ran == []
     assert runs(3, again=True) == 0
     assert runs.turns.ran == [(3, False)]
-    assert runs.rows() == [(3, True), (4, True), (5, True), (6, True)]
+    assert runs.rows() == [(3, True), (4, True), (5, True), (6, True), (7.1, True)]
 
 
 def test_another_program_runs_all_again(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -461,7 +500,7 @@ def test_another_program_runs_all_again(runs: Runs, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(back, "commit_of", lambda repository: "other")
     runs.turns.bad = set(TURNS)
     assert runs() == 1
-    assert [turn for turn, _ in runs.turns.ran] == [3, 4, 5, 6]
+    assert [turn for turn, _ in runs.turns.ran] == [3, 4, 5, 6, 7.1]
 
 
 def test_nothing_is_ended_where_nothing_was_run(runs: Runs) -> None:
@@ -479,7 +518,7 @@ def test_interrupted_it_keeps_the_rows_it_has_ends_the_lab_and_goes_on_next_time
     assert runs.downs == 1
     runs.turns.interrupted_at = 0
     assert runs() == 0
-    assert [turn for turn, _ in runs.turns.ran] == [5, 6]
+    assert [turn for turn, _ in runs.turns.ran] == [5, 6, 7.1]
 
 
 def test_ctrl_c_that_python_lost_ends_it_before_the_next_turn(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,13 +56,69 @@ def test_a_way_back_declares_what_its_stage_does_and_only_says_that_it_is_one() 
 
 
 def test_from_6_old_groups_get_their_sizes_before_policy_and_taint_and_nothing_is_deleted() -> None:
-    assert {key for key in gone(5) if key[0] not in ("Swap", "SecurityGroupIngressRule")} == set()
+    # The swaps were back at 6 already, and only leave the stack.
+    assert {key for key in gone(5) if key[0] not in ("Swap", "SecurityGroupIngressRule")} == {
+        ("Members", "main-members"),
+        *(("MemberSwap", f"swap-{name}") for name in "abc"),
+    }
     assert wanted(5)["legacy-workers"] == "recorded"
     assert {wanted(5)[name] for name in ("legacy-drain", "legacy-drain-ingress")} == {"present"}
     assert wanted(5)["ingress-policy"] == "Cluster"
     size = ("WorkerScale", "legacy-workers")
     assert size in behind(5, ("IngressPolicy", "ingress-policy"))
     assert ("IngressPolicy", "ingress-policy") in behind(5, ("Taint", "legacy-taint"))
+
+
+def test_from_7_members_are_swapped_back_one_by_one_before_their_groups_go() -> None:
+    assert types(gone(6)) == {
+        *("Group", "LaunchTemplate", "Volume", "GroupNote", "MemberGuard"),
+        # By which the API would be served at 8.
+        *("Listener", "TargetGroup"),
+    }
+    assert {name: wanted(6)[name] for name in wanted(6) if name.startswith("swap-")} == {
+        "swap-a": "old",
+        "swap-b": "old",
+        "swap-c": "old",
+    }
+    order = [
+        ("Drain", "legacy-drain"),
+        ("MemberSwap", "swap-c"),
+        ("MemberSwap", "swap-b"),
+        ("MemberSwap", "swap-a"),
+        ("Gate", "gate-after"),
+        ("StageRecord", "reached"),
+    ]
+    for first, second in itertools.pairwise(order):
+        assert first in behind(6, second), (first, second)
+    assert all(at(6)[("MemberSwap", f"swap-{name}")].asked["returning"] for name in "abc")
+    guard = at(7)[("MemberGuard", "main-members-guard")]
+    assert guard.after >= {("Group", f"main-member-{name}") for name in "abc"}
+
+
+def test_within_7_members_go_on_in_order_and_back_in_the_reverse() -> None:
+    found = declare(settings(7, controlPlaneMoved=1))
+    swaps = {key[1]: one for key, one in found.items() if key[0] == "MemberSwap"}
+    assert {name: one.asked["wanted"] for name, one in swaps.items()} == {
+        "swap-a": "new",
+        "swap-b": "old",
+        "swap-c": "old",
+    }
+    assert ("MemberSwap", "swap-a") in swaps["swap-c"].after
+    assert ("MemberSwap", "swap-c") in swaps["swap-b"].after
+    assert swaps["swap-a"].asked["place"] == {
+        "zone": "eu-central-1a",
+        "volumeSize": 20,
+        "volumeType": "gp3",
+        "apiNames": [
+            "api.pet.example",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+            "172.20.0.1",
+        ],
+        "tags": {"Name": "pet-control-plane-legacy", "KubernetesCluster": "pet"},
+    }
 
 
 def test_from_3_pods_are_drained_back_before_the_policy_and_only_then_the_workers_go() -> None:

@@ -171,6 +171,9 @@ def test_6_drains_and_gives_the_policy_back() -> None:
         ("Swap", "swap-access"),
         ("SecurityGroupIngressRule", "legacy-etcd-from-operator-10.50.0.0/16"),
         ("SecurityGroupIngressRule", "main-etcd-from-operator-10.50.0.0/16"),
+        # And the swaps have nothing to do yet: it is for the way back that they are here.
+        ("Members", "main-members"),
+        *(("MemberSwap", f"swap-{name}") for name in "abc"),
     }
     assert gone(6) == set()
     assert changed(6) == ALWAYS | {
@@ -191,7 +194,8 @@ def test_7_makes_each_member_its_own_volume_and_swaps_it() -> None:
         assert at(7)[("MemberSwap", f"swap-{member}")].asked["wanted"] == "new"
     assert ("Listener", "main-api-check") in new
     assert gone(7) == set()
-    assert changed(7) == ALWAYS | {("AutoscalerHold", "legacy-autoscaler")}
+    swaps = {("MemberSwap", f"swap-{name}") for name in "abc"}
+    assert changed(7) == ALWAYS | {("AutoscalerHold", "legacy-autoscaler"), *swaps}
 
 
 def test_7_can_pause_between_members() -> None:

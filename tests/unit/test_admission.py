@@ -46,6 +46,58 @@ def test_nothing_leads_back_from_the_last_stage(monkeypatch: pytest.MonkeyPatch)
         admission.admit(settings(7), "migration/default")
 
 
+class Groups:
+    """Old members' groups with tags; none that is missing."""
+
+    def __init__(self, **tags: str) -> None:
+        self.tags = {f"master-{name}.pet": tags.get(name, "") for name in "abc"}
+
+    def groups(self, names: list[str]) -> dict[str, object]:
+        return {name: {"Tags": [{"Key": self.tags[name], "Value": "{}"}]} for name in names if name in self.tags}
+
+
+def with_groups(monkeypatch: pytest.MonkeyPatch, reached: int, groups: Groups) -> None:
+    recorded(monkeypatch, reached)
+    monkeypatch.setattr(admission, "Clients", lambda **connection: SimpleNamespace(aws=groups))
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2, 3])
+def test_members_may_be_moved_and_moved_back_at_their_stage(monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
+    with_groups(monkeypatch, 7, Groups())
+    assert admission.admit(settings(7, controlPlaneMoved=moved), "migration/default").settled is True
+
+
+@pytest.mark.parametrize(
+    ("moved", "member", "tag", "turned"),
+    [
+        (2, "c", "migration:swap", True),
+        (2, "c", "migration:swap-back", True),
+        (2, "c", "migration:returned", False),
+        (2, "a", "migration:swap", False),
+        (2, "a", "migration:swap-back", True),
+        (2, "a", "migration:returned", True),
+    ],
+)
+def test_what_is_on_its_way_where_it_is_not_wanted_any_more_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch, moved: int, member: str, tag: str, turned: bool
+) -> None:
+    with_groups(monkeypatch, 7, Groups(**{member: tag}))
+    found = admission.admit(settings(7, controlPlaneMoved=moved), "migration/default")
+    assert (found.returning, found.settled) == (turned, not turned)
+
+
+@pytest.mark.parametrize(("stage", "moved"), [(7, 2), (6, 3)])
+def test_back_to_groups_that_are_gone_is_refused_before_anything_changes(
+    monkeypatch: pytest.MonkeyPatch, stage: int, moved: int
+) -> None:
+    groups = Groups()
+    del groups.tags["master-c.pet"]
+    with_groups(monkeypatch, 7, groups)
+    with pytest.raises(IllegalMove, match=r"members c \(master-c\.pet\) shall be on side legacy.*nothing was changed"):
+        admission.admit(settings(stage, controlPlaneMoved=moved), "migration/default")
+    assert admission.admit(settings(7), "migration/default").settled is True
+
+
 def test_a_key_that_must_not_change_is_refused_before_anything_registers(monkeypatch: pytest.MonkeyPatch) -> None:
     recorded(monkeypatch, 4, fixed_at(settings(4).configuration, stage(4)))
     pools = configuration()["pools"][1:]

@@ -64,11 +64,15 @@ def test_the_same_stage_again_stays() -> None:
     assert move(6, 6).direction is Direction.STAY
 
 
-def test_seven_goes_back_only_while_no_new_member_votes() -> None:
-    assert move(6, 6, tried=7, new_voters=0).direction is Direction.BACK
-    assert move(7, 6, new_voters=0).direction is Direction.BACK
-    with pytest.raises(IllegalMove, match="2 new member"):
-        move(7, 6, new_voters=2)
+def test_seven_goes_back_whoever_votes_and_six_only_when_no_new_member_does() -> None:
+    assert move(6, 6, tried=7).direction is Direction.BACK
+    assert move(7, 6).direction is Direction.BACK
+    assert move(6, 5, new_voters=0).direction is Direction.BACK
+    with pytest.raises(IllegalMove, match=r"2 new member\(s\).*swaps them back itself. Next legal: stage 6"):
+        move(6, 5, new_voters=2)
+    # The way back to 6 was begun and isn't through.
+    with pytest.raises(IllegalMove, match=r"1 new member\(s\)"):
+        move(7, 5, tried=6, new_voters=1)
 
 
 def test_eight_does_not_go_back() -> None:

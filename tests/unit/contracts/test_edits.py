@@ -55,7 +55,7 @@ def planned(changes: dict[str, Any]) -> set[str]:
 
 def test_without_an_edit_nothing_runs() -> None:
     assert planned({}) == set()
-    assert len([key for key in before() if key[0] in vars(operations)]) == 22
+    assert len([key for key in before() if key[0] in vars(operations)]) == 23
 
 
 MANNERS: dict[str, dict[str, Any]] = {
@@ -104,12 +104,16 @@ SWAPS = {"swap-a", "swap-b", "swap-c"}
 WANTED = [
     ("traffic.ttl", 10, {"names", "gate-before"}),
     ("traffic.records.0.ttl", 30, {"names"}),
-    ("etcd.clientPort", 2390, {*SWAPS, "gate-before", "gate-after"}),
+    ("etcd.clientPort", 2390, {*SWAPS, "main-members-guard", "gate-before", "gate-after"}),
     ("etcd.peerPort", 2391, SWAPS),
     ("api.port", 7443, {"api-targets", *SWAPS}),
     ("controlPlaneMoved", 1, {"swap-b", "swap-c", "gate-after"}),
     ("members.0.address", "10.0.0.11", {"api-targets", "swap-a", "gate-before"}),
-    ("members.0.group", "master-x.pet", {"api-targets", "legacy-member-groups", "swap-a", "gate-before", "gate-after"}),
+    (
+        "members.0.group",
+        "master-x.pet",
+        {"api-targets", "legacy-member-groups", "main-members-guard", "swap-a", "gate-before", "gate-after"},
+    ),
     ("ingress.namespace", "elsewhere", {"ingress-policy"}),
     ("ingress.externalTrafficPolicy", "Cluster", {"ingress-policy"}),
     ("traffic.acceptedFlows", {"api": {"active": 5, "why": "kubelets"}}, {"gate-before"}),

@@ -267,4 +267,8 @@ def test_volumes_of_returns_are_deleted_at_the_end_unless_a_machine_has_one(worl
     deleted: list[str] = []
     anything: Any = world
     world.delete_volume = lambda VolumeId: deleted.append(VolumeId)  # type: ignore[attr-defined]
+    world.attached = {"vol-1"}
+    with pytest.raises(Permanent, match="vol-1 were made for members that came back to the old side and are still"):
+        delete_returned_volumes(anything, "test", lambda: None)
+    world.attached.clear()
     assert delete_returned_volumes(anything, "test", lambda: None) == deleted == ["vol-1"]

@@ -108,6 +108,7 @@ class World:
     before_event: Callable[[str], None] = lambda _: None
     volumes: dict[str, dict[str, str]] = field(default_factory=dict)
     """Tags by id."""
+    attached: set[str] = field(default_factory=set)
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of group-a's launch template."""
     template: str = "$Default"
@@ -222,7 +223,7 @@ class World:
 
     def resume_processes(self, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
         self.event(of_group("resume", AutoScalingGroupName))
-        self.suspended[AutoScalingGroupName] -= set(ScalingProcesses)
+        self.suspended.setdefault(AutoScalingGroupName, set()).difference_update(ScalingProcesses)
 
     def update_auto_scaling_group(
         self, AutoScalingGroupName: str, LaunchTemplate: dict[str, str] | None = None, **size: int
@@ -305,10 +306,15 @@ class Pages:
     world: World
     operation: str
 
+    def attached(self, volume: str) -> dict[str, Any]:
+        return {"Attachments": [{"InstanceId": "i-1"}]} if volume in self.world.attached else {}
+
     def paginate(self, Versions: Iterable[str] = (), **_: Any) -> list[dict[str, Any]]:
         if self.operation == "describe_volumes":
             volumes = self.world.volumes.items()
-            return [{"Volumes": [{"VolumeId": one, "Tags": tags_of(tags)} for one, tags in volumes]}]
+            return [
+                {"Volumes": [{"VolumeId": one, "Tags": tags_of(tags), **self.attached(one)} for one, tags in volumes]}
+            ]
         wanted = [("1" if one == "$Default" else one) for one in Versions] or list(self.world.versions)
         return [{"LaunchTemplateVersions": [self.world.versions[one] for one in wanted]}]
 
