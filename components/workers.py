@@ -171,7 +171,7 @@ class NewWorkers(Component):
             tags=own,
             user_data=None,
             imdsv2=self._scope.settings.configuration.hardening.imdsv2,
-            opts=self.child(),
+            opts=self.child(delete_before_replace=False),
         )
         templates.append(template)
         return aws.autoscaling.Group(
@@ -184,7 +184,8 @@ class NewWorkers(Component):
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=list(new.balancer("ingress").target_groups),
             tags=original.apply(lambda group: tag_list({**group.tags, **own})),
-            opts=self.child(ignore_changes=SCALED_ELSEWHERE),
+            # A group of another name is there before the old one's pods are moved to it.
+            opts=self.child(ignore_changes=SCALED_ELSEWHERE, delete_before_replace=False),
         )
 
 

@@ -1,4 +1,4 @@
-"""The command line beside `pulumi up`: discover, status, plan, check, record, recover, watch."""
+"""The command line beside `pulumi up`: discover, status, plan, check, roll, handover, record, recover, watch."""
 
 from __future__ import annotations
 
@@ -106,6 +106,9 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
     plan.add_argument("--stage", type=int, choices=range(LAST + 1), metavar="N", help="default: the stack's own")
     plan.add_argument("--json", action="store_true", help="for machines")
+    roll = commands.add_parser("roll", help="replace nodes and members' machines of another version than their group's")
+    roll.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
+    roll.add_argument("--plan", action="store_true", help="only say what would be replaced")
     recover = commands.add_parser(
         "recover", help="after a killed pulumi up: free its lock, settle what it left half done"
     )
@@ -214,6 +217,21 @@ def _plan(args: argparse.Namespace) -> None:
     print(told.model_dump_json(indent=1, by_alias=True) if args.json else "\n".join(lines(told)))
 
 
+def _roll(args: argparse.Namespace) -> None:
+    from migration.plan.reading import ReadingClients
+    from migration.rolling import due, run
+    from migration.runtime.context import Context
+    from migration.runtime.deadline import Deadline
+
+    settings, clients = _loaded(args.file)
+    if not args.plan:
+        run(settings, clients, f"{PROJECT}/{settings.environment}", lambda text: print(text, flush=True))
+        return
+    reading = ReadingClients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
+    found = due(settings, reading, Context(log=print, deadline=Deadline(60.0), clients=reading))
+    print("\n".join(found) or "nothing: every machine is of its group's version, and every group is wanted")
+
+
 def _record(args: argparse.Namespace) -> None:
     from migration.stages.record import read_record, restore, take_over
     from migration.stages.table import LAST
@@ -268,6 +286,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "check": _check,
         "status": _status,
         "plan": _plan,
+        "roll": _roll,
         "record": _record,
         "recover": _recover,
     }[args.command]
