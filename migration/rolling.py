@@ -9,7 +9,7 @@ from migration import sides
 from migration.clients import Clients
 from migration.contracts.base import Connection
 from migration.contracts.gates import SideRef, member_groups
-from migration.contracts.members import EtcdAccess, MemberRollInputs, RolledMember
+from migration.contracts.members import MemberRollInputs, RolledMember
 from migration.contracts.workers import RolledGroup, RollInputs, drain_rules
 from migration.names import member_name
 from migration.operations import member_roll, roll
@@ -129,8 +129,7 @@ def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberR
         timeout_seconds=c.limits.swap_seconds,
         side=name,
         members=tuple(rolled),
-        etcd=EtcdAccess.of(c.etcd),
-        peer_port=c.etcd.peer_port,
+        client_port=c.etcd.client_port,
         api_port=c.api.port,
         instances_group=seen.api_instances,
         addresses_group=seen.api.target_groups[0],

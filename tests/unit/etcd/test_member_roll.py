@@ -157,7 +157,7 @@ class World:
         anything: Any = self
         return MemberRoller(
             cluster="pet",
-            members=[RolledMember(name=name, group=f"g-{name}", template="lt", version="2") for name in NAMES],
+            members=[RolledMember(name=name, group=f"g-{name}", template="lt", version=self.version) for name in NAMES],
             api_port=6443,
             instances_group="instances",
             addresses_group="addresses",

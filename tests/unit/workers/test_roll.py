@@ -319,6 +319,14 @@ def test_nodes_that_go_soon_are_avoided_by_those_that_move(drained: list[list[st
     assert any(seen)
 
 
+def test_a_group_that_somebody_gave_another_version_is_named_with_both() -> None:
+    world = World({})
+    world.made("a", "a", OLD, [OLD])
+    with pytest.raises(Permanent, match=r"a launches from version 1 of lt-1, not from version 2 of lt-1"):
+        roll.run(inputs(wanted("a", "a")), None, world.context())
+    assert world.unchanged()
+
+
 def test_a_group_that_is_not_there_is_named() -> None:
     with pytest.raises(Permanent, match=r"groups a of main don't exist; run pulumi up first"):
         roll.run(inputs(wanted("a", "a")), None, World({}).context())
