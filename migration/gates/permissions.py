@@ -33,6 +33,7 @@ ACTIONS = (
     "ec2:CreateVolume",
     "autoscaling:CreateAutoScalingGroup",
     "autoscaling:SuspendProcesses",
+    "autoscaling:TerminateInstanceInAutoScalingGroup",
     "elasticloadbalancing:CreateLoadBalancer",
     "elasticloadbalancing:DeregisterTargets",
     "route53:ChangeResourceRecordSets",

@@ -60,7 +60,10 @@ def made(aws: Aws) -> str:
     )
     zone = str(
         route53.create_hosted_zone(
-            Name="pet.example", CallerReference="1", VPC={"VPCRegion": "eu-central-1", "VPCId": vpc}
+            Name="pet.example",
+            CallerReference="1",
+            HostedZoneConfig={"Comment": "", "PrivateZone": True},
+            VPC={"VPCRegion": "eu-central-1", "VPCId": vpc},
         )["HostedZone"]["Id"]
     ).rsplit("/", 1)[-1]
     route53.change_resource_record_sets(
@@ -73,7 +76,7 @@ def made(aws: Aws) -> str:
                         "Name": name, "Type": "CNAME", "TTL": 60, "ResourceRecords": [{"Value": "x.elb.example"}],
                     },
                 }
-                for name in ("api.pet.example", "somebody.pet.example")
+                for name in ("api.pet.example", "shop.pet.example")
             ]
         },
     )  # fmt: skip
@@ -97,7 +100,7 @@ def test_every_resource_is_imported_and_nothing_of_anybody_elses(made: str) -> N
         "aws_route53_record",
     }
     assert "10.9.0.0/16" not in made
-    assert "somebody" not in made
+    assert "shop.pet" not in made
 
 
 def test_ids_of_what_is_declared_are_references(made: str) -> None:
