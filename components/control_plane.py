@@ -191,8 +191,7 @@ class ManagedMembers(Component):
                     )
                     for member, template, version in zip(c.members, known["templates"], known["versions"], strict=True)
                 ),
-                etcd=EtcdAccess.of(c.etcd),
-                peer_port=c.etcd.peer_port,
+                client_port=c.etcd.client_port,
                 api_port=c.api.port,
                 instances_group=known["instances"],
                 addresses_group=known["addresses"],

@@ -176,7 +176,7 @@ class ManagedWorkers(Component):
             tags=own,
             user_data=None,
             imdsv2=self._scope.settings.configuration.hardening.imdsv2,
-            opts=self.child(),
+            opts=self.child(delete_before_replace=False),
         )
         templates.append(template)
         return aws.autoscaling.Group(
@@ -189,7 +189,8 @@ class ManagedWorkers(Component):
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=list(new.balancer("ingress").target_groups),
             tags=original.apply(lambda group: tag_list({**group.tags, **own})),
-            opts=self.child(ignore_changes=SCALED_ELSEWHERE),
+            # A group of another name is there before the old one's pods are moved to it.
+            opts=self.child(ignore_changes=SCALED_ELSEWHERE, delete_before_replace=False),
         )
 
 

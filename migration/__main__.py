@@ -1,4 +1,4 @@
-"""The command line beside `pulumi up`: discover, status, plan, check, record, recover, watch."""
+"""The command line beside `pulumi up`: discover, status, plan, check, roll, handover, record, recover, watch."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--cluster", required=True, help="the cluster's name, as its tags have it (kubernetes.io/cluster/NAME)")
     add("--vpc", required=True, metavar="VPC-ID", help="the VPC the cluster is in")
+    add("--terraform", type=Path, metavar="STATE", help="a Terraform state: --vpc and --zone may be its addresses")
     add("--region", help="default: the environment's")
     add("--from", dest="from_name", metavar="NAME", help="the old side's name (default: the VPC's Name)")
     add("--to", dest="to_name", default="main", metavar="NAME", help="the new side's name (default: main)")
@@ -106,6 +107,21 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
     plan.add_argument("--stage", type=int, choices=range(LAST + 1), metavar="N", help="default: the stack's own")
     plan.add_argument("--json", action="store_true", help="for machines")
+    roll = commands.add_parser("roll", help="replace nodes and members' machines of another version than their group's")
+    roll.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
+    roll.add_argument("--plan", action="store_true", help="only say what would be replaced")
+    handover = commands.add_parser("handover", help="the new side to Terraform, or the old side from it; only reads")
+    handover.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
+    handover.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    way = handover.add_mutually_exclusive_group(required=True)
+    way.add_argument("--to", choices=["terraform"], help="import blocks and configuration of the side that is lived on")
+    way.add_argument(
+        "--from",
+        dest="origin",
+        nargs=2,
+        metavar=("terraform", "STATE"),
+        help="what the old side's code must forget, by its state (terraform show -json, or state pull)",
+    )
     recover = commands.add_parser(
         "recover", help="after a killed pulumi up: free its lock, settle what it left half done"
     )
@@ -149,6 +165,21 @@ def _loaded(path: Path | None) -> tuple[Settings, Clients]:
     return settings, Clients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
 
 
+def _by_address(state: Path | None, given: str | None) -> str | None:
+    """What is meant by `given`: the id that a Terraform state has at that address, or itself where it is no address."""
+    if state is None or given is None or not given.startswith(("aws_", "module.")):
+        return given
+    from migration.handover.forget import ids_by_address
+    from migration.handover.state import read, without_module
+
+    known = ids_by_address(read(state))
+    if given not in known:
+        kind = without_module(given).partition(".")[0]
+        alike = ", ".join(sorted(address for address in known if without_module(address).startswith(f"{kind}.")))
+        raise Permanent(f"{state} has nothing at {given}; of {kind} it has {alike or 'nothing'}")
+    return known[given]
+
+
 def _discover(args: argparse.Namespace) -> None:
     import boto3
 
@@ -158,9 +189,10 @@ def _discover(args: argparse.Namespace) -> None:
     region = args.region or boto3.Session().region_name
     if not region:
         raise Permanent("no region: give --region or set AWS_REGION")
+    vpc, zone = _by_address(args.terraform, args.vpc), _by_address(args.terraform, args.zone)
     options = DiscoveryOptions(
         cluster=args.cluster,
-        vpc=args.vpc,
+        vpc=vpc or args.vpc,
         from_name=args.from_name,
         to_name=args.to_name,
         to_cidr=args.to_cidr,
@@ -169,7 +201,7 @@ def _discover(args: argparse.Namespace) -> None:
         operator_networks=tuple(args.operator_network),
         ingress_balancer=args.ingress_balancer,
         ingress_service=args.ingress_service,
-        zone=args.zone,
+        zone=zone,
         etcd_certificates=args.etcd_certificates,
         kubeconfig=args.kubeconfig,
         nat=args.nat,
@@ -217,6 +249,54 @@ def _plan(args: argparse.Namespace) -> None:
         settings = at_stage(settings, args.stage)
     told = plan(settings, f"{PROJECT}/{settings.environment}")
     print(told.model_dump_json(indent=1, by_alias=True) if args.json else "\n".join(lines(told)))
+
+
+def _roll(args: argparse.Namespace) -> None:
+    from migration.plan.reading import ReadingClients
+    from migration.rolling import due, run
+    from migration.runtime.context import Context
+    from migration.runtime.deadline import Deadline
+
+    settings, clients = _loaded(args.file)
+    if not args.plan:
+        run(settings, clients, f"{PROJECT}/{settings.environment}", lambda text: print(text, flush=True))
+        return
+    reading = ReadingClients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
+    found = due(settings, reading, Context(log=print, deadline=Deadline(60.0), clients=reading))
+    print("\n".join(found) or "nothing: every machine is of its group's version, and every group is wanted")
+
+
+def _handover(args: argparse.Namespace) -> None:
+    from migration.handover import forget, objects, state
+    from migration.plan.reading import ReadingClients
+    from migration.rolling import lived_on
+
+    if args.to:
+        settings, _ = _loaded(args.file)
+        c = settings.configuration
+        side = lived_on(settings)
+        if side is None:
+            raise Permanent(
+                f"at stage {settings.stage.number} ({settings.stage.name}) cluster {c.cluster} lives on no side that "
+                f"this program made for good; hand over at stage 8"
+            )
+        text = objects.terraform(settings, ReadingClients(region=settings.region, kubeconfig=c.kubeconfig).aws, side)
+    else:
+        kind, path = args.origin
+        if kind != "terraform":
+            raise Permanent(f"--from {kind}: only terraform is known: --from terraform STATE")
+        found = forget.forgotten(_read(args.file).configuration, state.read(Path(path)))
+        text = forget.text(found)
+        if not found.removed and not found.instances:
+            raise Permanent(
+                f"nothing in {path} is retired or moved by this migration: the state is of something else, or the "
+                f"code forgot it already"
+            )
+    if args.output is None:
+        print(text, end="")
+        return
+    args.output.write_text(text)
+    print(f"{args.output}: written; terraform plan must change nothing")
 
 
 def _record(args: argparse.Namespace) -> None:
@@ -283,6 +363,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "check": _check,
         "status": _status,
         "plan": _plan,
+        "roll": _roll,
+        "handover": _handover,
         "record": _record,
         "recover": _recover,
     }[args.command]

@@ -212,6 +212,7 @@ class RolledMember(Contract):
 class MemberRollInputs(Inputs):
     """Members of a side whose machines shall be of their group's version, replaced one at a time; etcd's list stays.
 
+    `client_port` is etcd's, asked through Systems Manager: it isn't open to operators any more.
     `target_groups` are ARNs: of the API's instances, which the groups feed, and by address. `allowed`: whether this is
     the time; otherwise it only looks and says what it would replace.
     """
@@ -220,8 +221,7 @@ class MemberRollInputs(Inputs):
 
     side: Manner[str]
     members: Wanted[tuple[RolledMember, ...]]
-    etcd: Manner[EtcdAccess]
-    peer_port: Manner[int]
+    client_port: Manner[int]
     api_port: Manner[int]
     instances_group: Manner[str]
     addresses_group: Manner[str]

@@ -25,7 +25,7 @@ from migration.etcd.api_server import verify_api_server
 from migration.etcd.match import Addresses, told
 from migration.etcd.preflight import endpoint, healthy_voters, preflight, quorum
 from migration.runtime.deadline import Deadline, Permanent, Retryable
-from migration.workers.roll import standing
+from migration.workers.roll import refuse_other_version, standing
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling.type_defs import TagTypeDef
@@ -75,6 +75,8 @@ class MemberRoller:
         absent = [one.group for one in self.members if one.group not in groups]
         if absent:
             raise Permanent(f"Auto Scaling groups {', '.join(absent)} don't exist; run pulumi up first")
+        for one in self.members:
+            refuse_other_version(self.aws, groups[one.group], one.template, one.version)
         begun = [one for one in self.members if self._note(one) is not None]
         if len(begun) > 1:
             names = ", ".join(one.group for one in begun)

@@ -35,6 +35,7 @@ ACTIONS = (
     "autoscaling:CreateAutoScalingGroup",
     "autoscaling:SuspendProcesses",
     "autoscaling:UpdateAutoScalingGroup",
+    "autoscaling:TerminateInstanceInAutoScalingGroup",
     "elasticloadbalancing:CreateLoadBalancer",
     "elasticloadbalancing:DeregisterTargets",
     "elasticloadbalancing:ModifyTargetGroupAttributes",

@@ -56,7 +56,7 @@ def roller_of(inputs: MemberRollInputs, context: Context) -> MemberRoller:
         addresses_group=inputs.addresses_group,
         aws=context.clients.aws,
         kubernetes=context.clients.kubernetes,
-        reach=_OnMachines(context, inputs.etcd.client_port),
+        reach=_OnMachines(context, inputs.client_port),
         deadline=context.deadline,
         log=context.log,
         alive=context.alive,

@@ -38,6 +38,7 @@ from migration.gates import Live, look
 from migration.plan import pods
 from migration.plan.looks import Look, words
 from migration.plan.reading import NotReading, ReadingClients
+from migration.rolling import due, lived_on
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings import Settings
@@ -105,6 +106,7 @@ class _Observer:
         copied = self._copied()
         copies = Look(lambda: self._copies(copied)) if copied else None
         members, voters = (Look(self._members), Look(self._voters)) if swapping else (None, None)
+        rolls = Look(self._rolls) if self._settled and lived_on(s) is not None else None
         asked = () if self._settled else questions(s, row.gates_before)
         gates = [Look(lambda one=one: self._gate(one)) for one in asked]
         return Plan(
@@ -126,6 +128,7 @@ class _Observer:
             pods=pods_left and pods_left.seen(deadline),
             members=members and members.seen(deadline),
             voters=voters and voters.seen(deadline),
+            rolls=rolls and rolls.seen(deadline),
             gates_before=tuple(_judged(one, gate.seen(deadline)) for one, gate in zip(asked, gates, strict=True)),
             gates_after=() if self._settled else _ahead(row),
             back=way_back(row),
@@ -233,6 +236,9 @@ class _Observer:
             return one.nodes if self._row.workloads.on_new and one.side == self._settings.configuration.from_ else 0
 
         return tuple(NodesMove(**dict(one), tainted_then=then(one)) for one in status.nodes(self._settings, self._live))
+
+    def _rolls(self) -> tuple[str, ...]:
+        return tuple(due(self._settings, self._live.context.clients, self._live.context))
 
     def _pods(self) -> PodsMove:
         return pods.pods(self._settings, self._live)

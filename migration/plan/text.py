@@ -66,6 +66,8 @@ def _told(plan: Plan) -> Iterator[str]:
         yield f"copies of {_many(plan.copies.groups, 'group')} differ from their originals: {ways}"
     if not isinstance(plan.pods, Unseen | None):
         yield from _pods(plan.pods, ahead=plan.pods.stage != plan.stage)
+    if not isinstance(plan.rolls, Unseen | None):
+        yield from (f"roll: {one}" for one in plan.rolls)
     for gate in plan.gates_before:
         if gate.state == "refuses":
             yield f"gate {gate.check} would refuse now: {gate.detail}"
@@ -219,6 +221,7 @@ def _unseen(plan: Plan) -> Iterator[str]:
         "pods": plan.pods,
         "members": plan.members,
         "voters": plan.voters,
+        "rolls": plan.rolls,
     }
     reasons: dict[str, list[str]] = {}
     for name, part in parts.items():

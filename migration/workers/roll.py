@@ -89,6 +89,17 @@ def versions_of(aws: Aws, group: Document) -> tuple[str, str]:
     return str(said["LaunchTemplateId"]), version
 
 
+def refuse_other_version(aws: Aws, group: Document, template: str, version: str) -> None:
+    """Raise `Permanent` where a group launches from something else than it is said to: a roll would go on for ever."""
+    there = versions_of(aws, group)
+    if there != (template, version):
+        raise Permanent(
+            f"Auto Scaling group {group['AutoScalingGroupName']} launches from version {there[1] or '?'} of "
+            f"{there[0] or 'no launch template'}, not from version {version} of {template}; somebody changed it: run "
+            f"pulumi refresh and pulumi up"
+        )
+
+
 def standing(aws: Aws, group: Document) -> Standing:
     """A group's standing, from AWS's description of it. A machine that doesn't say its version counts as stale."""
     template, version = versions_of(aws, group)
@@ -190,6 +201,8 @@ class Roller:
         absent = [name for name in names if name not in known]
         if absent:
             raise Permanent(f"Auto Scaling groups {', '.join(absent)} of {self.side} don't exist; run pulumi up first")
+        for name, one in names.items():
+            refuse_other_version(self._aws, known[name], one.template, one.version)
         standings = {name: standing(self._aws, group) for name, group in known.items()}
         return [standings[name] for name in names], [one for name, one in standings.items() if name not in names]
 

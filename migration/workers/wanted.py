@@ -35,12 +35,17 @@ def wanted_template(copied: Template, keys: MachineKeys, where: str) -> Template
     if keys.disks:
         changes["block_device_mappings"] = _disks(copied.block_device_mappings, keys.disks, where)
     if isinstance(keys, PoolKeys):
-        if keys.market is not None:
-            spot = MarketOptions(market_type="spot") if keys.market == "spot" else None
-            changes["instance_market_options"] = spot
-        if keys.user_data is not None:
-            changes["user_data"] = SecretStr(base64.b64encode(keys.user_data.encode()).decode())
+        changes |= _of_a_pool(keys)
     return copied.model_copy(update=changes)
+
+
+def _of_a_pool(keys: PoolKeys) -> dict[str, object]:
+    changes: dict[str, object] = {}
+    if keys.market is not None:
+        changes["instance_market_options"] = MarketOptions(market_type="spot") if keys.market == "spot" else None
+    if keys.user_data is not None:
+        changes["user_data"] = SecretStr(base64.b64encode(keys.user_data.encode()).decode())
+    return changes
 
 
 def wanted_group(known: Mapping[str, Group], pool: Pool, side: ManagedSide, side_name: str) -> Group:

@@ -31,6 +31,7 @@ _TEMPLATE = {
     "imageId": "ami-1",
     "instanceType": "m5.large",
     "iamInstanceProfile": {"name": "nodes.pet"},
+    "blockDeviceMappings": [{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 50, "volumeType": "gp3"}}],
     "userData": base64.b64encode(OLD_CLOUD_CONFIG.encode()).decode(),
     "metadataOptions": {"httpTokens": "optional", "instanceMetadataTags": "enabled"},
 }
@@ -139,14 +140,14 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
-def declare(settings: Settings, *, returning: bool = False) -> dict[Key, Declared]:
+def declare(settings: Settings, *, returning: bool = False, unsettled: bool = False) -> dict[Key, Declared]:
     """Everything the program declares for `settings`, by type (its last part) and name. A fresh run each time."""
     monitor = _Monitor()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
         mocks.set_mocks(monitor.mocks, project="migration", stack=settings.stack, preview=False, monitor=monitor)
-        loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(lambda: _declare(settings, returning)))
+        loop.run_until_complete(pulumi.runtime.stack.run_pulumi_func(lambda: _declare(settings, returning, unsettled)))
     finally:
         loop.close()
     found = {(item.type.rsplit(":", 1)[-1], item.name): item for item in monitor.seen}
@@ -160,6 +161,6 @@ def at(stage: int, *, returning: bool = False) -> dict[Key, Declared]:
     return declare(sample(stage), returning=returning)
 
 
-def _declare(settings: Settings, returning: bool) -> None:
+def _declare(settings: Settings, returning: bool, unsettled: bool) -> None:
     scope = Scope(settings=settings, returning=returning)
-    Migration("migration", MigrationArgs(scope=scope, owner="migration/test", unsettled=False))
+    Migration("migration", MigrationArgs(scope=scope, owner="migration/test", unsettled=unsettled))

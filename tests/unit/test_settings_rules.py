@@ -26,6 +26,11 @@ def new(c: dict[str, Any]) -> dict[str, Any]:
     return c["sides"]["main"]
 
 
+def pools(c: dict[str, Any], keys: dict[str, Any]) -> None:
+    """What the new side says of its pools."""
+    new(c).update(pools=keys)
+
+
 def network(**keys: Any) -> dict[str, Any]:
     return {"name": "office", "cidr": "10.60.0.0/16", **keys}
 
@@ -409,7 +414,149 @@ REFUSED: list[tuple[str, Change, str]] = [
         lambda c: c["retire"].append({"type": "security-group", "id": "sg-nodes"}),
         "migration:retire is 'sg-nodes': is listed twice; list it once",
     ),
+    (
+        "keys of a pool that isn't there",
+        lambda c: pools(c, {"m6-a": {}}),
+        "migration:sides.main.pools.m6-a is 'm6-a': is no pool of migration:pools (m5-a, m5-b, m5-c); correct the "
+        "name, or, to add a pool, list it there with name, group and zones",
+    ),
+    (
+        "like nothing that is there",
+        lambda c: pools(c, {"m5-a": {"like": "m6-a"}}),
+        "migration:sides.main.pools.m5-a.like is 'm6-a': names no other pool of migration:pools; name one of "
+        "m5-b, m5-c",
+    ),
+    (
+        "like itself",
+        lambda c: pools(c, {"m5-a": {"like": "m5-a"}}),
+        "migration:sides.main.pools.m5-a.like is 'm5-a': names no other pool of migration:pools; name one of "
+        "m5-b, m5-c",
+    ),
+    (
+        "like one that is like another",
+        lambda c: pools(c, {"m5-a": {"like": "m5-b"}, "m5-b": {"like": "m5-c"}}),
+        "migration:sides.main.pools.m5-a.like is 'm5-b': is itself like m5-c; name that one",
+    ),
+    (
+        "keys of a member that isn't there",
+        lambda c: new(c).update(members={"each": {"d": {"image": "ami-0123456789abcdef0"}}}),
+        "migration:sides.main.members.each.d is 'd': is no member of migration:members (a, b, c); correct the name",
+    ),
+    (
+        "no image's id",
+        lambda c: pools(c, {"m5-a": {"image": "ubuntu-24.04"}}),
+        "migration:sides.main.pools.m5-a.image is 'ubuntu-24.04': is no image's id: ami- and 8 or 17 hexadecimal "
+        "digits; look it up with aws ec2 describe-images",
+    ),
+    (
+        "no image's id for members",
+        lambda c: new(c).update(members={"image": "ami-12"}),
+        "migration:sides.main.members.image is 'ami-12': is no image's id: ami- and 8 or 17 hexadecimal "
+        "digits; look it up with aws ec2 describe-images",
+    ),
+    (
+        "several instance types",
+        lambda c: pools(c, {"m5-a": {"instanceTypes": ["m5.large", "m5a.large"]}}),
+        "migration:sides.main.pools.m5-a.instanceTypes is ['m5.large', 'm5a.large']: a group of several types isn't "
+        "made yet: a roll counts its nodes as alike; name one type",
+    ),
+    (
+        "the type said twice",
+        lambda c: pools(c, {"m5-a": {"instanceType": "m5.large", "instanceTypes": ["m5.large"]}}),
+        "migration:sides.main.pools.m5-a.instanceTypes is ['m5.large']: says the same as instanceType; leave one of "
+        "the two",
+    ),
+    (
+        "no instance type",
+        lambda c: pools(c, {"m5-a": {"instanceType": "large"}}),
+        "migration:sides.main.pools.m5-a.instanceType is 'large': is no instance type; m5.large would be one",
+    ),
+    (
+        "a disk twice",
+        lambda c: pools(c, {"m5-a": {"disks": [{"device": "/dev/xvda"}, {"device": "/dev/xvda"}]}}),
+        "migration:sides.main.pools.m5-a.disks is '/dev/xvda': is listed twice; list a device once",
+    ),
+    (
+        "no device",
+        lambda c: pools(c, {"m5-a": {"disks": [{"device": "root"}]}}),
+        "migration:sides.main.pools.m5-a.disks[root].device is 'root': is no device name; /dev/xvda would be one",
+    ),
+    (
+        "no volume type",
+        lambda c: pools(c, {"m5-a": {"disks": [{"device": "/dev/xvda", "type": "ssd"}]}}),
+        "migration:sides.main.pools.m5-a.disks[/dev/xvda].type is 'ssd': is no volume type; take one of gp2, gp3, io1, "
+        "io2, st1, sc1, standard",
+    ),
+    (
+        "throughput of a type without one",
+        lambda c: pools(c, {"m5-a": {"disks": [{"device": "/dev/xvda", "type": "gp2", "throughput": 250}]}}),
+        "migration:sides.main.pools.m5-a.disks[/dev/xvda].throughput is 250: isn't taken by gp2; leave it out, or set "
+        "type to one of gp3",
+    ),
+    (
+        "sizes the wrong way round",
+        lambda c: pools(c, {"m5-a": {"min": 5, "max": 3}}),
+        "migration:sides.main.pools.m5-a.min is 5: is more than max, 3; min <= desired <= max",
+    ),
+    (
+        "two pools in one group",
+        lambda c: pools(c, {"m5-a": {"group": "x-1"}, "m5-b": {"group": "x-1"}}),
+        "migration:sides.main.pools is 'x-1': is the group of two pools; give each its own",
+    ),
+    (
+        "the name of a group that is still there",
+        lambda c: pools(c, {"m5-a": {"group": "nodes-m5-a.pet"}}),
+        "migration:sides.main.pools.m5-a.group is 'nodes-m5-a.pet': is the group of m5-a that is being left; take that "
+        "name after the migration, when the old group is gone",
+    ),
+    (
+        "retiring while a side is left",
+        lambda c: pools(c, {"m5-a": {"retiring": "drain"}}),
+        "migration:sides.main.pools.m5-a.retiring is 'drain': a pool retires when no migration is under way; take it "
+        "out until stage 8 is reached",
+    ),
+    (
+        "user data that EC2 doesn't take",
+        lambda c: pools(c, {"m5-a": {"userData": "x" * 16385}}),
+        "migration:sides.main.pools.m5-a.userData is '16385 bytes': is longer than EC2 takes, 16384; shorten it",
+    ),
 ]
+
+
+def at_8(values: dict[str, Any]) -> list[str]:
+    """What is said once the migration is over."""
+    try:
+        load(flat(values), "stage-8")
+    except ConfigurationError as refusal:
+        return [str(problem) for problem in refusal.problems]
+    return []
+
+
+def test_after_the_migration_a_group_may_take_the_old_ones_name_and_a_pool_may_retire() -> None:
+    values = configuration()
+    pools(values, {"m5-a": {"group": "nodes-m5-a.pet"}, "m5-b": {"retiring": "leave"}})
+    assert at_8(values) == []
+
+
+def test_after_the_migration_a_list_that_would_delete_the_renamed_group_is_refused() -> None:
+    values = configuration()
+    pools(values, {"m5-a": {"group": "nodes-m5-a.pet"}})
+    values["retire"].append({"type": "autoscaling-group", "id": "nodes-m5-a.pet"})
+    [said] = at_8(values)
+    assert "stage 8 would delete what the cluster runs on: take it out (the list has done its work" in said
+
+
+def test_not_every_pool_retires_at_once() -> None:
+    values = configuration()
+    pools(values, {f"m5-{zone[-1]}": {"retiring": "drain"} for zone in ZONES})
+    [said] = at_8(values)
+    assert "every pool retires: their pods would have nowhere to go; add another pool first" in said
+
+
+def test_user_data_is_in_no_message() -> None:
+    values = configuration()
+    pools(values, {"m5-a": {"userData": "the-join-token", "image": "nonsense", "min": 5, "max": 1}})
+    assert "the-join-token" not in str(told(values))
 
 
 @pytest.mark.parametrize(("change", "sentence"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])

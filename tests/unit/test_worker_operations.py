@@ -254,6 +254,16 @@ def test_what_can_not_be_noted_is_refused_by_name() -> None:
         note.run(noted(one="a"), None, World({"a": group("a", LaunchTemplate=None)}).context())
 
 
+def test_a_group_that_is_gone_by_now_is_known_from_before_and_an_added_one_needs_no_original() -> None:
+    world = World({"a": group("a")})
+    first = note.run(noted(one="a"), None, world.context())
+    del world.described["a"]
+    more = noted(one="a", two="never-there").model_copy(update={"optional": ("two",)})
+    assert note.run(more, first, world.context()) == first
+    with pytest.raises(Permanent, match=r"never-there don't exist.*added after a migration \(two\).*give it `like`"):
+        note.run(noted(one="a", two="never-there"), first, world.context())
+
+
 def test_a_template_without_the_groups_version_is_refused_by_name() -> None:
     world = World({"a": group("a")})
     world.templates = []

@@ -89,6 +89,7 @@ def test_a_field_that_is_only_told_may_be_manner_and_never_wanted() -> None:
         "TaintInputs.side",
         "DrainInputs.side",
         "WorkerScaleInputs.side",
+        "MemberRollInputs.side",
     ]
 
 

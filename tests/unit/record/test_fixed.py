@@ -59,3 +59,40 @@ def test_a_range_of_the_new_side_and_a_pool_that_is_added_are_named() -> None:
 def test_what_a_stage_has_not_used_yet_may_change() -> None:
     assert touched(fixed_at(SAMPLE, STAGES[2]), changed(pools=configuration()["pools"][1:])) == []
     assert touched(fixed_at(SAMPLE, STAGES[7]), changed(limits={"gateSeconds": 600})) == []
+
+
+KEYS = {"m5-a": {"image": "ami-0123456789abcdef0", "userData": "the-join-token"}}
+
+
+def with_keys(**keys: Any) -> Any:
+    sides = configuration()["sides"]
+    return changed(sides={**sides, "main": {**sides["main"], **keys}})
+
+
+@pytest.mark.parametrize("stage", [row.number for row in STAGES if row.workers.on_new and not row.finished])
+def test_what_a_side_launches_is_fixed_while_pods_move(stage: int) -> None:
+    before = fixed_at(SAMPLE, STAGES[stage])
+    [said] = touched(before, with_keys(pools=KEYS))
+    assert said == "migration:sides.main.pools is new: take it out until the migration is over"
+    [said] = touched(fixed_at(with_keys(members={"image": "ami-0123456789abcdef0"}), STAGES[stage]), SAMPLE)
+    assert said.startswith("migration:sides.main.members is gone")
+
+
+@pytest.mark.parametrize("stage", [row.number for row in STAGES if not row.workers.on_new or row.finished])
+def test_what_a_side_launches_is_free_when_no_pods_move(stage: int) -> None:
+    before = fixed_at(SAMPLE, STAGES[stage])
+    assert touched(before, with_keys(pools=KEYS, members={"keyName": "ops"})) == []
+
+
+def test_after_the_migration_pools_come_and_go() -> None:
+    before = fixed_at(SAMPLE, STAGES[8])
+    assert touched(before, changed(pools=configuration()["pools"][1:])) == []
+
+
+def test_user_data_is_told_apart_and_never_kept() -> None:
+    first = fixed_at(with_keys(pools=KEYS), STAGES[3])
+    assert "the-join-token" not in str(first)
+    other = {"m5-a": {**KEYS["m5-a"], "userData": "another-token"}}
+    [said] = touched(first, with_keys(pools=other))
+    assert "sha256:" in said
+    assert "token" not in said

@@ -1,0 +1,1 @@
+"""To and from Terraform: who owns what, in its words."""

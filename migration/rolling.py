@@ -1,0 +1,154 @@
+"""What is to be rolled on the side that a cluster lives on, and the rolls themselves outside of an `up`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from migration import sides
+from migration.clients import Clients
+from migration.contracts.base import Connection
+from migration.contracts.gates import SideRef, member_groups
+from migration.contracts.members import MemberRollInputs, RolledMember
+from migration.contracts.workers import RolledGroup, RollInputs, drain_rules
+from migration.names import member_name
+from migration.operations import member_roll, roll
+from migration.runtime.context import Context, Log
+from migration.runtime.deadline import Deadline, Permanent
+from migration.runtime.lease import held
+from migration.settings import Settings
+from migration.settings.groups import pool_group
+from migration.settings.model import ManagedSide
+from migration.stages.identity import verify_cluster
+from migration.stages.record import read_record
+from migration.workers.roll import told, versions_of
+from migration.workers.snapshot import describe
+from migration.workers.wanted import wanted_template
+
+
+def lived_on(settings: Settings) -> str | None:
+    """The side that the cluster lives on for good, where this program made it; None while one is being left."""
+    c, row = settings.configuration, settings.stage
+    name = c.to if row.finished else c.from_
+    settled = row.finished or not row.workers.on_new
+    return name if settled and isinstance(c.sides[name], ManagedSide) else None
+
+
+def due(settings: Settings, clients: Clients, context: Context) -> list[str]:
+    """What a roll would replace now, and what the configuration will change; a sentence each. Only reads."""
+    workers, members = inputs_of(settings, clients)
+    found = told(*roll.roller_of(workers, None, context).due())
+    found += [
+        f"{one.group}: {one.name}'s machine is of another version, and is replaced"
+        for one in member_roll.roller_of(members, context).due()
+    ]
+    return [*_changing(settings, clients), *found]
+
+
+def run(settings: Settings, clients: Clients, owner: str, log: Log) -> None:
+    """Both rolls, under the cluster's lease. Raises `Permanent` where this isn't the time."""
+    cluster = settings.configuration.cluster
+    _refuse_under_way(settings, clients, owner)
+    verify_cluster(clients, cluster)
+    workers, members = inputs_of(settings, clients)
+    with ExitStack() as stack:
+        lease = stack.enter_context(held(clients.kubernetes, holder="python -m migration roll", log=log))
+        clients.fence = lease.check
+
+        def context(seconds: int) -> Context:
+            return Context(log=log, deadline=Deadline(float(seconds)), clients=clients, alive=lease.check)
+
+        nodes = roll.run(workers, None, context(workers.timeout_seconds))
+        machines = member_roll.run(members, None, context(members.timeout_seconds))
+    log(
+        f"{nodes.nodes} nodes replaced, {nodes.evictions} pods evicted; members on new machines: "
+        f"{', '.join(machines.rolled) or 'none'}"
+    )
+
+
+def _refuse_under_way(settings: Settings, clients: Clients, owner: str) -> None:
+    cluster, record = settings.configuration.cluster, read_record(clients.aws, settings.configuration.cluster)
+    if record is None:
+        raise Permanent(f"cluster {cluster} has no record of a migration: there is no side that this program made")
+    if record.owner != owner:
+        raise Permanent(f"cluster {cluster} is driven by {record.owner}, not by {owner}; use that stack's file")
+    if record.reached != record.tried or record.reached != settings.stage.number:
+        raise Permanent(
+            f"the migration has reached stage {record.reached} and tried {record.tried}, and this file says "
+            f"{settings.stage.number}: nodes are rolled when nothing is under way; finish that stage first"
+        )
+
+
+def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberRollInputs]:
+    """Both rolls' inputs, from the configuration and what AWS has. Raises `Permanent` where nothing is lived on."""
+    c, name = settings.configuration, lived_on(settings)
+    side = c.sides[name] if name is not None else None
+    if name is None or not isinstance(side, ManagedSide):
+        raise Permanent(
+            f"at stage {settings.stage.number} ({settings.stage.name}) a side is being left: nodes are rolled at stage "
+            f"8, or before stage 3 of the next migration"
+        )
+    aws = clients.aws
+    seen = sides.find(aws, c.cluster, SideRef.of(settings, name))
+    if seen.vpc_id is None or seen.ingress is None or seen.api is None or seen.api_instances is None:
+        raise Permanent(f"side {name} isn't there as a whole (VPC, both balancers, their target groups): run pulumi up")
+    members = dict(zip(c.members, member_groups(settings, name), strict=True))
+    described = aws.groups([*(pool_group(side, pool) for pool in c.pools), *members.values()])
+
+    def version(group: str) -> tuple[str, str]:
+        # One that isn't there yet is missed by whoever looks at it.
+        return versions_of(aws, described[group]) if group in described else ("", "")
+
+    groups: list[RolledGroup] = []
+    for pool in c.pools:
+        group = pool_group(side, pool)
+        template, number = version(group)
+        retiring = side.pool(pool.name).retiring
+        groups.append(RolledGroup(pool=pool.name, group=group, template=template, version=number, retiring=retiring))
+    rolled: list[RolledMember] = []
+    for member, group in members.items():
+        template, number = version(group)
+        own = member_name(member.name, side.suffix)
+        rolled.append(RolledMember(name=own, group=group, template=template, version=number))
+    connection = Connection(region=settings.region, kubeconfig=c.kubeconfig)
+    workers = RollInputs(
+        cluster=c.cluster,
+        connection=connection,
+        timeout_seconds=c.drain.timeout_seconds,
+        side=name,
+        groups=tuple(groups),
+        surge=c.limits.roll_surge,
+        target_groups=seen.ingress.target_groups,
+        vpc_id=seen.vpc_id,
+        rules=drain_rules(c),
+        join_seconds=c.limits.join_seconds,
+    )
+    return workers, MemberRollInputs(
+        cluster=c.cluster,
+        connection=connection,
+        timeout_seconds=c.limits.swap_seconds,
+        side=name,
+        members=tuple(rolled),
+        client_port=c.etcd.client_port,
+        api_port=c.api.port,
+        instances_group=seen.api_instances,
+        addresses_group=seen.api.target_groups[0],
+    )
+
+
+def _changing(settings: Settings, clients: Clients) -> Iterator[str]:
+    """Groups whose templates the next `up` changes by a key, as far as keys say something else than the templates."""
+    c, name = settings.configuration, lived_on(settings)
+    side = c.sides[name] if name is not None else None
+    if name is None or not isinstance(side, ManagedSide):
+        return
+    members = dict(zip((one.name for one in c.members), member_groups(settings, name), strict=True))
+    wanted = [(pool_group(side, pool), side.pool(pool.name)) for pool in c.pools]
+    wanted += [(group, side.member(member)) for member, group in members.items()]
+    keys = dict(wanted)
+    for group, seen in clients.aws.groups(keys).items():
+        now = describe(clients.aws, seen).template
+        then = wanted_template(now, keys[group], f"migration:sides.{name}")
+        if then != now:
+            names = [key for key in type(now).model_fields if getattr(now, key) != getattr(then, key)]
+            yield f"{group}: {len(seen['Instances'])} machines are replaced, for another {', '.join(names)}"
