@@ -106,7 +106,9 @@ class Progress:
             self._changed.notify_all()
 
     def _begun(self, metadata: Event) -> None:
-        if metadata["op"] not in UNCHANGED:
+        known = metadata.get("new") or metadata.get("old") or {}
+        # A component is only a name over others: nothing is made for it.
+        if metadata["op"] not in UNCHANGED and known.get("custom"):
             name = metadata["urn"].rpartition("::")[2]
             self._doing[metadata["urn"]] = Doing(what=metadata["op"], type=metadata["type"], name=name)
             self._steps += 1

@@ -55,8 +55,9 @@ def test_an_up_that_has_hardly_a_step_left_is_struck_at_its_first() -> None:
 # Progress
 
 
-def begun(op: str, type_: str, name: str) -> dict[str, Any]:
-    return {"resourcePreEvent": {"metadata": {"op": op, "type": type_, "urn": f"urn:pulumi:s::p::{type_}::{name}"}}}
+def begun(op: str, type_: str, name: str, *, custom: bool = True) -> dict[str, Any]:
+    known = {"op": op, "type": type_, "urn": f"urn:pulumi:s::p::{type_}::{name}", "new": {"custom": custom}}
+    return {"resourcePreEvent": {"metadata": known}}
 
 
 def ended(type_: str, name: str, key: str = "resOutputsEvent") -> dict[str, Any]:
@@ -91,10 +92,11 @@ def test_a_resource_that_failed_is_no_longer_under_way() -> None:
     assert progress.hit() == "between resources"
 
 
-def test_what_stays_and_what_the_engine_says_to_itself_is_no_progress() -> None:
+def test_what_stays_a_component_and_what_the_engine_says_to_itself_are_no_progress() -> None:
     progress = Progress()
     progress.feed(begun("same", "aws:ec2/vpc:Vpc", "main-vpc"))
     progress.feed(ended("aws:ec2/vpc:Vpc", "main-vpc"))
+    progress.feed(begun("create", "migration:network:Side", "main", custom=False))
     progress.feed(said("registering resource", "debug"))
     progress.feed(said("of no resource", urn=""))
     progress.feed({"summaryEvent": {}})
