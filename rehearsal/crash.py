@@ -58,7 +58,7 @@ from rehearsal.leftovers import orphaned_processes, running_instances
 from rehearsal.plain import Document, plain
 from rehearsal.proven import Proven
 from rehearsal.rows import commit_of, read_rows, write_rows
-from rehearsal.strikes import Family, Kind, Moment, Progress, choose, living
+from rehearsal.strikes import Family, Kind, Moment, Progress, choose, hit_of, living
 from rehearsal.watch import Watch
 from rehearsal.work import Counter, done_between
 from rehearsal.world import Comparison, different, sort_out
@@ -404,7 +404,8 @@ class Struck:
     def _choose(self, due: int) -> Moment:
         one, number = self.round, self.round.had.get(self.move, 0) + self.made
         remaining = max(self.steps - self._past, 4)
-        return choose(one.seed, *self.move, number, one.number, remaining, due - self.made)
+        place = moves(one.top).index(self.move)
+        return choose(one.seed, place, number, one.number, remaining, due - self.made)
 
     def _checked(self, outcome: Outcome) -> Outcome:
         if self._recovered and PENDING in outcome.log.read_text():
@@ -468,6 +469,9 @@ class Struck:
             f"{note.type} {note.resource}"
             for note in parse(one.engine.plain("stack", "export", "-s", self.stack)).pending_operations
         )
+        if hit == hit_of([], "") and pending:
+            # The engine notes what it is about to do before its event log tells of it.
+            hit = f"about to begin: {'; '.join(pending)}"
         late: list[str] = []
         if not moment.at_once:
             late = _late(family, at)
