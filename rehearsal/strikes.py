@@ -100,9 +100,11 @@ class Progress:
                     self._steps += 1
             if "diagnosticEvent" in event:
                 told = event["diagnosticEvent"]
-                if told.get("severity") in ("info", "warning") and told.get("urn"):
+                lines = (told.get("message") or "").strip().splitlines()
+                # Operations speak so. What the engine says of itself is of another severity.
+                if told.get("severity") == "info" and lines:
                     self._steps += 1
-                    self._line = (told.get("message") or "").strip().splitlines()[0] if told.get("message") else ""
+                    self._line = lines[0]
             self._changed.notify_all()
 
     def _begun(self, metadata: Event) -> None:

@@ -63,8 +63,8 @@ def ended(type_: str, name: str, key: str = "resOutputsEvent") -> dict[str, Any]
     return {key: {"metadata": {"op": "create", "type": type_, "urn": f"urn:pulumi:s::p::{type_}::{name}"}}}
 
 
-def said(text: str, severity: str = "info", urn: str = "urn:x") -> dict[str, Any]:
-    return {"diagnosticEvent": {"message": text, "severity": severity, "urn": urn}}
+def said(text: str, severity: str = "info") -> dict[str, Any]:
+    return {"diagnosticEvent": {"message": text, "severity": severity}}
 
 
 def test_what_was_begun_and_not_seen_to_end_is_what_a_strike_hits() -> None:
@@ -82,6 +82,7 @@ def test_an_operation_is_named_as_one_with_its_last_words() -> None:
     progress.feed(begun("update", DYNAMIC, "drain"))
     progress.feed(said("12 pods are left\nof 230"))
     assert progress.hit() == 'operation drain running (update); last said: "12 pods are left"'
+    assert progress.steps == 2
 
 
 def test_a_resource_that_failed_is_no_longer_under_way() -> None:
@@ -97,7 +98,8 @@ def test_what_stays_a_component_and_what_the_engine_says_to_itself_are_no_progre
     progress.feed(ended("aws:ec2/vpc:Vpc", "main-vpc"))
     progress.feed(begun("create", "migration:network:Side", "main", custom=False))
     progress.feed(said("registering resource", "debug"))
-    progress.feed(said("of no resource", urn=""))
+    progress.feed(said("a plugin exited", "info#err"))
+    progress.feed(said("\n"))
     progress.feed({"summaryEvent": {}})
     assert progress.steps == 0
 
