@@ -8,7 +8,8 @@ Auto Scaling from adding targets, deregister nodes without a ready ingress pod, 
 A node without an ingress pod that is registered again turns unhealthy under `Local`, and by default a network load
 balancer then resets the flows that are still open through it. So while targets turn, that is switched off
 (`target_health_state.unhealthy.connection_termination.enabled`,
-https://docs.aws.amazon.com/elasticloadbalancing/latest/network/target-group-health.html), and afterwards as it was.
+https://docs.aws.amazon.com/elasticloadbalancing/latest/network/edit-target-group-attributes.html), and afterwards as
+it was. Flows are terminated when a target "is deemed unhealthy", so it is given back only once none is still to turn.
 
 `next_step` decides from what is there, one step at a time; annotations on the Service hold what can't be seen (which
 groups were suspended by this program, and what the target groups said before), so a killed run is continued.

@@ -23,6 +23,8 @@ MARK = "migration/narrowed-groups"
 # On the Service as well: JSON object of target groups (ARN) and whether they reset flows to unhealthy targets.
 NOTE = "migration/connection-termination"
 TERMINATION = "target_health_state.unhealthy.connection_termination.enabled"
+# Only these know the attribute (API_TargetGroupAttribute): it "can't be enabled" for UDP, and isn't there for HTTP.
+TERMINATED = ("TCP", "TLS")
 
 
 def refuse_health_check_ports(service: Document, target_groups: Sequence[Document]) -> None:
@@ -123,7 +125,9 @@ class Ingress:
             targets={
                 arn: {target.id: target.state for target in self.aws.target_health(arn)} for arn in self.target_groups
             },
-            terminates={arn: self._terminates(arn) for arn in self.target_groups},
+            terminates={
+                group["TargetGroupArn"]: self._terminates(group) for group in self.aws.target_groups(self.target_groups)
+            },
             noted=None if note is None else json.loads(note),
         )
 
@@ -155,8 +159,10 @@ class Ingress:
             call = elbv2.register_targets if step.act == "register" else elbv2.deregister_targets
             call(TargetGroupArn=step.target_group, Targets=targets)
 
-    def _terminates(self, arn: str) -> bool:
-        answer = self.aws.elbv2.describe_target_group_attributes(TargetGroupArn=arn)
+    def _terminates(self, group: Document) -> bool:
+        if group.get("Protocol") not in TERMINATED:
+            return False
+        answer = self.aws.elbv2.describe_target_group_attributes(TargetGroupArn=group["TargetGroupArn"])
         said = {one["Key"]: one["Value"] for one in described(answer["Attributes"])}
         # What isn't said is AWS's default.
         return said.get(TERMINATION) != "false"

@@ -141,6 +141,7 @@ class World:
     now: float = 0.0
     dies: int = -1
     conflicts: int = 0
+    protocol: str = "TCP"
     termination: str | None = None
     resets: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -223,7 +224,8 @@ class World:
         }
 
     def target_groups(self, arns: tuple[str, ...]) -> list[dict[str, Any]]:
-        return [{"TargetGroupName": arn, "TargetType": "instance", "HealthCheckPort": "traffic-port"} for arn in arns]
+        said = {"TargetType": "instance", "HealthCheckPort": "traffic-port", "Protocol": self.protocol}
+        return [{"TargetGroupArn": arn, "TargetGroupName": arn, **said} for arn in arns]
 
     def target_health(self, arn: str) -> list[Target]:
         return [Target(id=key, port=1, zone="", state=state) for key, state in sorted(self.states.items())]
@@ -254,6 +256,9 @@ class World:
         def modify(*, TargetGroupArn: str, Attributes: list[dict[str, str]]) -> None:
             [attribute] = Attributes
             assert attribute["Key"] == TERMINATION
+            assert self.protocol == "TCP", f"InvalidConfigurationRequest: {self.protocol} knows no {TERMINATION}"
+            turning = [target for target, state in self.states.items() if state == "initial"]
+            assert attribute["Value"] == "false" or not turning, f"{turning} turn unhealthy and reset flows"
             self.termination = attribute["Value"]
 
         def describe(*, TargetGroupArn: str) -> dict[str, Any]:
@@ -306,6 +311,12 @@ def test_a_target_group_that_never_reset_flows_is_left_as_it_is() -> None:
     world = World(termination="false")
     steps = run(world).steps
     assert (world.termination, world.resets, {"keep-flows", "restore"} & set(steps)) == ("false", [], set())
+
+
+def test_a_target_group_that_knows_no_resets_is_left_as_it_is() -> None:
+    world = World(protocol="UDP")
+    steps = run(world).steps
+    assert (world.policy, world.termination, {"keep-flows", "restore"} & set(steps)) == ("Local", None, set())
 
 
 def test_a_target_that_turns_unhealthy_would_reset_its_flows() -> None:

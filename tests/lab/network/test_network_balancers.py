@@ -17,6 +17,7 @@ A, B, C, NEW = "127.17.1.4", "127.17.2.4", "127.17.3.4", "127.37.1.4"
 FRONT, FRONT_B = "127.17.1.200", "127.17.2.200"
 PORT = 8080
 NODE_PORT = 30081
+TERMINATION = "target_health_state.unhealthy.connection_termination.enabled"
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:
@@ -193,6 +194,31 @@ def test_connection_termination_resets_at_the_end_of_the_delay() -> None:
             net.apply()
             with pytest.raises(ConnectionResetError):
                 await asyncio.wait_for(reader.readline(), 5)
+            writer.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("terminates", ["true", "false"])
+def test_a_target_that_turns_unhealthy_resets_its_flows_only_at_that_moment_and_where_termination_is_on(
+    terminates: str,
+) -> None:
+    async def scenario() -> None:
+        built = world(A, attributes={TERMINATION: terminates})
+        async with network(built) as net, server(A, NODE_PORT) as listening:
+            await healthy(net, key(A))
+            reader, writer = await asyncio.open_connection(FRONT, PORT, local_addr=(OPERATOR, 0))
+            await reader.readline()
+            listening.close()
+            await net.until(lambda: state_of(net, key(A)) == "unhealthy", "A unhealthy")
+            if terminates == "true":
+                with pytest.raises(ConnectionResetError):
+                    await asyncio.wait_for(reader.readline(), 5)
+            else:
+                built.raw["target_groups"][0]["attributes"] = {TERMINATION: "true"}
+                net.apply()
+                writer.write(b"still here\n")
+                assert await asyncio.wait_for(reader.readline(), 5) == b"still here\n"
             writer.close()
 
     run(scenario())
