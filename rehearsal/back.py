@@ -7,7 +7,7 @@ The proof runs throughout. At 0 the world is compared with a recording made befo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ TURNS = tuple(range(harmless().number + 1, emptied().number + 1))
 FILE, SHORT_FILE = "back.json", "back-short.json"
 IDLE_S, SHORT_IDLE_S = 15.0, 6.0
 SETTLE_S = 60.0
-"""How long the world at 0 may take to be as it was: targets become healthy, and counts follow, after the last `up`."""
+"""How long the world may take to come to rest after an `up`: targets become healthy, and counts follow."""
 POLL_S = 2.0
 TURNING = "turning round"
 """The window in which the incidents happen."""
@@ -240,12 +240,8 @@ class Turn(Proven):
         assert self.before is not None and self.incidents is not None
         self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
         meant = meant_of(self.turn, self.incidents, self.configuration(0), untouched=self.short)
-        end = time.monotonic() + SETTLE_S
-        while True:
-            self.comparison = compare(self.before, recorded(self.directory / "kubeconfig"), meant)
-            if not self.comparison.wrong or time.monotonic() > end:
-                break
-            time.sleep(POLL_S)
+        before, kubeconfig = self.before, self.directory / "kubeconfig"
+        self.comparison = given_time(lambda: compare(before, recorded(kubeconfig), meant))
         self.detail(f"the world at 0: {len(self.comparison.allowed)} differences that are meant")
         for sentence in self.comparison.wrong:
             self.detail(f"differs: {sentence}")
@@ -278,8 +274,18 @@ def at_rest(kubeconfig: Path) -> World:
         if not moving:
             return now
         if time.monotonic() > end:
-            raise RehearsalError(f"the world isn't at rest before stage 1 after {SETTLE_S:.0f} s: {moving[0].text}")
+            raise RehearsalError(f"the world isn't at rest after {SETTLE_S:.0f} s: {moving[0].text}")
         last = now
+
+
+def given_time(look: Callable[[], Comparison]) -> Comparison:
+    """What a comparison says once nothing is wrong, or the time to come to rest is over."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        found = look()
+        if not found.wrong or time.monotonic() > end:
+            return found
+        time.sleep(POLL_S)
 
 
 def groups_of(configuration: dict[str, Any]) -> tuple[str, ...]:
