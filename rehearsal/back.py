@@ -7,7 +7,7 @@ The proof runs throughout. At 0 the world is compared with a recording made befo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ POSSIBLE: tuple[TurnAt, ...] = (*TURNS, swapped().number)
 FILE, SHORT_FILE = "back.json", "back-short.json"
 IDLE_S, SHORT_IDLE_S = 15.0, 6.0
 SETTLE_S = 60.0
-"""How long the world at 0 may take to be as it was: targets become healthy, and counts follow, after the last `up`."""
+"""How long the world may take to come to rest after an `up`: targets become healthy, and counts follow."""
 POLL_S = 2.0
 TURNING = "turning round"
 """The window in which the incidents happen."""
@@ -256,15 +256,14 @@ class Turn(Proven):
         self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
         configuration = self.configuration(0)
         meant = meant_of(self.stage, self.incidents, configuration, untouched=self.short)
-        end = time.monotonic() + SETTLE_S
-        while True:
+        moved = configuration["members"][: self.moved] if self.stage >= swapped().number else []
+        before, members = self.before, {one["name"]: one["group"] for one in moved}
+
+        def look() -> Comparison:
             now = recorded(self.directory / "kubeconfig")
-            moved = configuration["members"][: self.moved] if self.stage >= swapped().number else []
-            back = returned_of(self.before, now, {one["name"]: one["group"] for one in moved})
-            self.comparison = compare(self.before, now, [*meant, *back])
-            if not self.comparison.wrong or time.monotonic() > end:
-                break
-            time.sleep(POLL_S)
+            return compare(before, now, [*meant, *returned_of(before, now, members)])
+
+        self.comparison = given_time(look)
         self.detail(f"the world at 0: {len(self.comparison.allowed)} differences that are meant")
         for sentence in self.comparison.wrong:
             self.detail(f"differs: {sentence}")
@@ -297,8 +296,18 @@ def at_rest(kubeconfig: Path) -> World:
         if not moving:
             return now
         if time.monotonic() > end:
-            raise RehearsalError(f"the world isn't at rest before stage 1 after {SETTLE_S:.0f} s: {moving[0].text}")
+            raise RehearsalError(f"the world isn't at rest after {SETTLE_S:.0f} s: {moving[0].text}")
         last = now
+
+
+def given_time(look: Callable[[], Comparison]) -> Comparison:
+    """What a comparison says once nothing is wrong, or the time to come to rest is over."""
+    end = time.monotonic() + SETTLE_S
+    while True:
+        found = look()
+        if not found.wrong or time.monotonic() > end:
+            return found
+        time.sleep(POLL_S)
 
 
 def groups_of(configuration: dict[str, Any]) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from migration.stages import LAST
 from migration.stages.table import emptied, harmless
 from proof.config import write_atomically
 from proof.model import Direction, Report
-from rehearsal.back import figures, recorded
+from rehearsal.back import at_rest, figures, given_time, recorded
 from rehearsal.crash_rows import (
     ORPHAN_S,
     Basis,
@@ -55,10 +55,10 @@ from rehearsal.crash_rows import (
 from rehearsal.driver import RehearsalError, Say
 from rehearsal.engine import Command, EngineError, Outcome
 from rehearsal.leftovers import orphaned_processes, running_instances
-from rehearsal.plain import Document, plain
+from rehearsal.plain import plain
 from rehearsal.proven import Proven
 from rehearsal.rows import commit_of, read_rows, write_rows
-from rehearsal.strikes import Family, Kind, Moment, Progress, choose, living
+from rehearsal.strikes import Family, Kind, Moment, Progress, choose, hit_of, living
 from rehearsal.watch import Watch
 from rehearsal.work import Counter, done_between
 from rehearsal.world import Comparison, different, sort_out
@@ -76,7 +76,6 @@ STOPPED_S = 20.0
 """How long AWS stands still."""
 ENGINE_END_S = 240.0
 """How long an engine may take to end once its host is gone: operations under way are told to stop first."""
-SETTLE_S, POLL_S = 60.0, 2.0
 PENDING = "pending operations from previous deployment"
 """The engine's words where `recover` has left a note."""
 NOTHING = "there is nothing to do"
@@ -263,7 +262,7 @@ class Round(Proven):
         )
 
     def _there_and_back(self, watch: Watch) -> None:
-        self._counter = Counter(self.addresses, self.directory / "kubeconfig", self.environment)
+        self._counter = Counter(self.addresses, self._kubeconfig, self.environment)
         first = self._counter.now()
         self.accepted = done_between(first, first).evictions
         self.rest(watch, IDLE_S)
@@ -286,6 +285,10 @@ class Round(Proven):
             return []
         return twice_evicted(self.accepted, sum(self.summary.evictions.values()))
 
+    @property
+    def _kubeconfig(self) -> Path:
+        return self.directory / "kubeconfig"
+
     # A stage's `up`, with its strikes
 
     def bring_up(self, stack: str) -> Outcome:
@@ -301,13 +304,17 @@ class Round(Proven):
             progress = Progress()
             outcome = self.engine.begin("up", stack, seen=progress.feed).end()
             work = done_between(before, self._counter.now())
-            self.seen[_key(*move)] = Undisturbed(world=self._at_rest(), work=work, steps=progress.steps)
+            self.seen[_key(*move)] = Undisturbed(
+                world=plain(at_rest(self._kubeconfig)), work=work, steps=progress.steps
+            )
             return outcome
         basis = self.basis.moves[_key(*move)]
         struck = Struck(round=self, stack=stack, move=move, steps=basis.steps)
         outcome = struck.go()
         work = done_between(before, self._counter.now())
-        comparison = self._compared(basis.world)
+        comparison = given_time(
+            lambda: sort_out(different(basis.world, plain(recorded(self._kubeconfig))), meant(basis.world))
+        )
         self._ends[_key(*move)] = EndRow(
             seed=self.seed,
             program=self.identity,
@@ -345,30 +352,6 @@ class Round(Proven):
         self._ends[_key(stage.stage, stage.direction)] = row
         self.note(row)
 
-    def _plain(self) -> Document:
-        return plain(recorded(self.directory / "kubeconfig"))
-
-    def _at_rest(self) -> Document:
-        last, end = self._plain(), time.monotonic() + SETTLE_S
-        while True:
-            time.sleep(POLL_S)
-            now = self._plain()
-            moving = different(last, now)
-            if not moving:
-                return now
-            if time.monotonic() > end:
-                raise RehearsalError(f"the world isn't at rest after {SETTLE_S:.0f} s: {moving[0].text}")
-            last = now
-
-    def _compared(self, undisturbed: Document) -> Comparison:
-        """The world against the undisturbed one; it is given time to come to rest."""
-        end = time.monotonic() + SETTLE_S
-        while True:
-            comparison = sort_out(different(undisturbed, self._plain()), meant(undisturbed))
-            if not comparison.wrong or time.monotonic() > end:
-                return comparison
-            time.sleep(POLL_S)
-
 
 @dataclass(kw_only=True)
 class Struck:
@@ -404,7 +387,8 @@ class Struck:
     def _choose(self, due: int) -> Moment:
         one, number = self.round, self.round.had.get(self.move, 0) + self.made
         remaining = max(self.steps - self._past, 4)
-        return choose(one.seed, *self.move, number, one.number, remaining, due - self.made)
+        place = moves(one.top).index(self.move)
+        return choose(one.seed, place, number, one.number, remaining, due - self.made)
 
     def _checked(self, outcome: Outcome) -> Outcome:
         if self._recovered and PENDING in outcome.log.read_text():
@@ -468,6 +452,9 @@ class Struck:
             f"{note.type} {note.resource}"
             for note in parse(one.engine.plain("stack", "export", "-s", self.stack)).pending_operations
         )
+        if hit == hit_of([], "") and pending:
+            # The engine notes what it is about to do before its event log tells of it.
+            hit = f"about to begin: {'; '.join(pending)}"
         late: list[str] = []
         if not moment.at_once:
             late = _late(family, at)

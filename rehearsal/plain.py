@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from rehearsal.world import World
@@ -88,29 +88,35 @@ def _names(world: World) -> dict[str, str]:
     for id_, gateway in world.gateways.items():
         of = " ".join(names.get(vpc, vpc) for vpc in gateway.vpcs)
         call(id_, f"{gateway.kind} {gateway.tags.get('Name', '')} of {of}")
-    for id_, interface in world.interfaces.items():
-        call(id_, f"interface {interface.description} in {names.get(interface.vpc, interface.vpc)}")
     for id_, template in world.templates.items():
         call(id_, f"template {template.name}")
     for id_, volume in world.volumes.items():
         call(id_, f"volume {volume.tags.get('Name', '')}")
     for name, balancer in world.balancers.items():
         call(balancer.arn, f"balancer {name}")
-        # Its DNS name ends as its ARN does.
+        # Its DNS name ends as its ARN does, and its interfaces' descriptions too.
         call(f"{name}-{balancer.arn.rpartition('/')[2]}", f"{name}'s own name")
+        call(balancer.arn.partition(":loadbalancer/")[2] or balancer.arn, f"balancer {name} in short")
     for name, group in world.target_groups.items():
         call(group.arn, f"target group {name}")
+    said = _sayer(names)
+    for id_, interface in world.interfaces.items():
+        call(id_, f"interface {said(interface.description)} in {names.get(interface.vpc, interface.vpc)}")
     return names
 
 
-def _renamed(document: Document, names: Mapping[str, str]) -> Document:
-    if not names:
-        return document
+def _sayer(names: Mapping[str, str]) -> Callable[[str], str]:
+    """What puts names in the place of a text's ids."""
+    known = dict(names)
+    if not known:
+        return lambda text: text
     # The longest first: an id may be the beginning of another.
-    pattern = re.compile("|".join(re.escape(id_) for id_ in sorted(names, key=len, reverse=True)))
+    pattern = re.compile("|".join(re.escape(id_) for id_ in sorted(known, key=len, reverse=True)))
+    return lambda text: pattern.sub(lambda found: known[found[0]], text)
 
-    def said(text: str) -> str:
-        return pattern.sub(lambda found: names[found[0]], text)
+
+def _renamed(document: Document, names: Mapping[str, str]) -> Document:
+    said = _sayer(names)
 
     def renamed(value: Any) -> Any:
         if isinstance(value, dict):

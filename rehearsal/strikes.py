@@ -53,19 +53,19 @@ class Moment:
         return f"step {self.step} of this up" + (f", {self.delay:.1f} s later" if self.delay else "")
 
 
-def choose(seed: int, stage: int, direction: str, number: int, attempt: int, remaining: int, left: int) -> Moment:
-    """The `number`-th strike (from 0) of a stage in one direction, in its `attempt`-th try.
+def choose(seed: int, place: int, number: int, attempt: int, remaining: int, left: int) -> Moment:
+    """The `number`-th strike (from 0) in the round's `place`-th move, in its `attempt`-th try.
 
     `remaining`: steps that this `up` has probably before it; `left`: strikes still to come in it, this one counted.
-    Kinds follow each other, so that each gets its share; where they begin is the seed's choice. Pure.
+    Kinds follow each other within a move and from move to move, so that each gets its share of both. Pure.
     """
     kinds = list(Kind)
-    random.Random(f"{seed}/{stage}/{direction}").shuffle(kinds)
-    dice = random.Random(f"{seed}/{stage}/{direction}/{number}/{attempt}")
+    random.Random(seed).shuffle(kinds)
+    dice = random.Random(f"{seed}/{place}/{number}/{attempt}")
     # Evenly over what remains, were all strikes made in this one `up`.
     step = dice.randint(1, max(1, 2 * remaining // (left + 1)))
     delay = round(dice.uniform(0, LATEST_S), 1) if dice.random() < 0.5 else 0.0
-    return Moment(kind=kinds[number % len(kinds)], step=step, delay=delay, at_once=dice.random() < 0.5)
+    return Moment(kind=kinds[(place + number) % len(kinds)], step=step, delay=delay, at_once=dice.random() < 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +100,17 @@ class Progress:
                     self._steps += 1
             if "diagnosticEvent" in event:
                 told = event["diagnosticEvent"]
-                if told.get("severity") in ("info", "warning") and told.get("urn"):
+                lines = (told.get("message") or "").strip().splitlines()
+                # Operations speak so. What the engine says of itself is of another severity.
+                if told.get("severity") == "info" and lines:
                     self._steps += 1
-                    self._line = (told.get("message") or "").strip().splitlines()[0] if told.get("message") else ""
+                    self._line = lines[0]
             self._changed.notify_all()
 
     def _begun(self, metadata: Event) -> None:
-        if metadata["op"] not in UNCHANGED:
+        known = metadata.get("new") or metadata.get("old") or {}
+        # A component is only a name over others: nothing is made for it.
+        if metadata["op"] not in UNCHANGED and known.get("custom"):
             name = metadata["urn"].rpartition("::")[2]
             self._doing[metadata["urn"]] = Doing(what=metadata["op"], type=metadata["type"], name=name)
             self._steps += 1

@@ -15,6 +15,7 @@ import boto3
 from lab.addresses import API_PORT, LabAddresses
 from lab.kubernetes.access import Access, access, read
 from lab.kubernetes.client import Client
+from rehearsal.driver import RehearsalError
 from rehearsal.watch import running_members
 from rehearsal.world import Fact
 
@@ -73,9 +74,12 @@ class Counter:
         self._ec2: Any = boto3.client("ec2")
 
     def now(self) -> Counted:
-        """As they are. Raises `OSError` and what boto3 and the lab's client raise."""
-        with urllib.request.urlopen(f"{self._url}/_backplane/calls", timeout=30) as answer:
-            calls: dict[str, dict[str, int]] = json.load(answer)
+        """As they are. Raises `RehearsalError` and what boto3 and the lab's client raise."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/_backplane/calls", timeout=30) as answer:
+                calls: dict[str, dict[str, int]] = json.load(answer)
+        except OSError as error:
+            raise RehearsalError(f"the lab's AWS doesn't say how many calls it had: {error}") from error
         evictions: dict[str, int] = {}
         for address in running_members(self._ec2):
             client = Client(replace(self._access, server=f"https://{address}:{API_PORT}"))

@@ -21,7 +21,7 @@ from rehearsal.crash_rows import KillRow
 from rehearsal.driver import RehearsalError
 from rehearsal.engine import EngineError, Outcome
 from rehearsal.strikes import Kind, Moment
-from tests.rehearsal.test_strikes import DYNAMIC, begun
+from tests.rehearsal.test_strikes import DYNAMIC, begun, ended
 
 RUNS = [sys.executable, "-c", "import time; time.sleep(60)"]
 NOTE = {"type": "creating", "resource": {"urn": f"urn:pulumi:s::p::{DYNAMIC}::drain", "type": DYNAMIC}}
@@ -83,6 +83,7 @@ class Case:
             seed=1,
             identity="c0ffee",
             number=1,
+            top=1,
             kills=0,
             until=None,
             program=folder,
@@ -122,6 +123,12 @@ def test_a_killed_engine_is_recovered_and_the_same_up_made_again(case: Case, mon
     assert row.pending == ("creating Drain drain",)
     assert row.recover == ("12 notes are gone",)
     assert (row.stage, row.direction, row.number, row.kind) == (1, "forward", 0, Kind.ENGINE)
+
+
+def test_what_only_the_engines_own_notes_tell_was_hit_too(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.engine.events.append(ended(DYNAMIC, "drain"))
+    case.go(monkeypatch)
+    assert case.notes[0].hit == "about to begin: creating Drain drain"
 
 
 def test_a_strike_that_comes_too_late_hit_nothing_and_has_no_row(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:

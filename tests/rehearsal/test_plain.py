@@ -17,7 +17,7 @@ TEMPLATE = {"default": 1, "latest": 1}
 def made(number: int, **changes: Any) -> World:
     """A world whose ids are of its number."""
     vpc, subnet, group, template = (f"{kind}-{number}" for kind in ("vpc", "subnet", "sg", "lt"))
-    arn, balancer = f"arn:aws:tg/nodes/{number}", f"arn:aws:loadbalancer/net/api-main/b{number}"
+    arn, balancer = f"arn:aws:tg/nodes/{number}", f"arn:aws:elb:loadbalancer/net/api-main/b{number}"
     parts: dict[str, Any] = {
         "vpcs": {vpc: {"cidrs": ["10.0.0.0/16"], "dns": {}, "tags": {**SIDE, "Name": "main"}}},
         "subnets": {subnet: {"vpc": vpc, "cidr": "10.0.1.0/24", "zone": "a", "tags": {**SIDE, "migration:role": "a"}}},
@@ -49,6 +49,9 @@ def made(number: int, **changes: Any) -> World:
                 "attributes": {},
                 "tags": SIDE,
             }
+        },
+        "interfaces": {
+            f"eni-{number}{zone}": {"vpc": vpc, "description": f"ELB net/api-main/b{number}"} for zone in "ab"
         },
         "zones": {
             "pet.": {

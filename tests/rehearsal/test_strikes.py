@@ -18,53 +18,53 @@ DYNAMIC = "pulumi-python:dynamic/migration:Drain"
 
 
 def test_the_same_seed_chooses_the_same_moment_and_another_seed_another() -> None:
-    one = [choose(7, 3, "forward", number, 1, 80, 10) for number in range(10)]
-    assert one == [choose(7, 3, "forward", number, 1, 80, 10) for number in range(10)]
-    assert one != [choose(8, 3, "forward", number, 1, 80, 10) for number in range(10)]
-    assert one != [choose(7, 3, "forward", number, 2, 80, 10) for number in range(10)], "a miss is tried elsewhere"
+    one = [choose(7, 3, number, 1, 80, 10) for number in range(10)]
+    assert one == [choose(7, 3, number, 1, 80, 10) for number in range(10)]
+    assert one != [choose(8, 3, number, 1, 80, 10) for number in range(10)]
+    assert one != [choose(7, 3, number, 2, 80, 10) for number in range(10)], "a miss is tried elsewhere"
 
 
-def test_every_kind_gets_its_share_at_every_stage_and_the_seed_says_which_is_first() -> None:
-    for stage in range(1, 7):
-        kinds = Counter(choose(1, stage, "back", number, 1, 80, 20 - number).kind for number in range(20))
-        assert set(kinds.values()) == {5}
-        assert set(kinds) == set(Kind)
-    first = {choose(1, stage, "back", 0, 1, 80, 20).kind for stage in range(1, 7)}
-    assert len(first) > 1
+def test_every_kind_gets_its_share_within_a_move_and_over_the_moves() -> None:
+    for place in range(12):
+        kinds = Counter(choose(1, place, number, 1, 80, 20 - number).kind for number in range(20))
+        assert kinds == dict.fromkeys(Kind, 5)
+    assert Counter(choose(1, place, 0, 1, 80, 1).kind for place in range(4)) == dict.fromkeys(Kind, 1)
+    assert len({choose(seed, 0, 0, 1, 80, 1).kind for seed in range(20)}) > 1
 
 
 def test_moments_spread_over_what_remains() -> None:
-    steps = [choose(seed, 2, "forward", 0, 1, 100, 1).step for seed in range(200)]
+    steps = [choose(seed, 2, 0, 1, 100, 1).step for seed in range(200)]
     assert min(steps) >= 1
     assert max(steps) <= 100
     assert min(steps) < 10 < 90 < max(steps)
     # With nine more to come in this up, the first comes early.
-    assert max(choose(seed, 2, "forward", 0, 1, 100, 9).step for seed in range(200)) <= 20
+    assert max(choose(seed, 2, 0, 1, 100, 9).step for seed in range(200)) <= 20
 
 
 def test_a_moment_may_come_between_two_steps_but_not_long_after() -> None:
-    delays = [choose(seed, 2, "forward", 0, 1, 100, 1).delay for seed in range(100)]
+    delays = [choose(seed, 2, 0, 1, 100, 1).delay for seed in range(100)]
     assert min(delays) == 0.0
     assert 0 < max(delays) <= LATEST_S
 
 
 def test_an_up_that_has_hardly_a_step_left_is_struck_at_its_first() -> None:
-    assert choose(1, 2, "forward", 0, 1, 0, 5).step == 1
+    assert choose(1, 2, 0, 1, 0, 5).step == 1
 
 
 # Progress
 
 
-def begun(op: str, type_: str, name: str) -> dict[str, Any]:
-    return {"resourcePreEvent": {"metadata": {"op": op, "type": type_, "urn": f"urn:pulumi:s::p::{type_}::{name}"}}}
+def begun(op: str, type_: str, name: str, *, custom: bool = True) -> dict[str, Any]:
+    known = {"op": op, "type": type_, "urn": f"urn:pulumi:s::p::{type_}::{name}", "new": {"custom": custom}}
+    return {"resourcePreEvent": {"metadata": known}}
 
 
 def ended(type_: str, name: str, key: str = "resOutputsEvent") -> dict[str, Any]:
     return {key: {"metadata": {"op": "create", "type": type_, "urn": f"urn:pulumi:s::p::{type_}::{name}"}}}
 
 
-def said(text: str, severity: str = "info", urn: str = "urn:x") -> dict[str, Any]:
-    return {"diagnosticEvent": {"message": text, "severity": severity, "urn": urn}}
+def said(text: str, severity: str = "info") -> dict[str, Any]:
+    return {"diagnosticEvent": {"message": text, "severity": severity}}
 
 
 def test_what_was_begun_and_not_seen_to_end_is_what_a_strike_hits() -> None:
@@ -82,6 +82,7 @@ def test_an_operation_is_named_as_one_with_its_last_words() -> None:
     progress.feed(begun("update", DYNAMIC, "drain"))
     progress.feed(said("12 pods are left\nof 230"))
     assert progress.hit() == 'operation drain running (update); last said: "12 pods are left"'
+    assert progress.steps == 2
 
 
 def test_a_resource_that_failed_is_no_longer_under_way() -> None:
@@ -91,12 +92,14 @@ def test_a_resource_that_failed_is_no_longer_under_way() -> None:
     assert progress.hit() == "between resources"
 
 
-def test_what_stays_and_what_the_engine_says_to_itself_is_no_progress() -> None:
+def test_what_stays_a_component_and_what_the_engine_says_to_itself_are_no_progress() -> None:
     progress = Progress()
     progress.feed(begun("same", "aws:ec2/vpc:Vpc", "main-vpc"))
     progress.feed(ended("aws:ec2/vpc:Vpc", "main-vpc"))
+    progress.feed(begun("create", "migration:network:Side", "main", custom=False))
     progress.feed(said("registering resource", "debug"))
-    progress.feed(said("of no resource", urn=""))
+    progress.feed(said("a plugin exited", "info#err"))
+    progress.feed(said("\n"))
     progress.feed({"summaryEvent": {}})
     assert progress.steps == 0
 

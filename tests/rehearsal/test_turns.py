@@ -418,7 +418,7 @@ def test_the_recording_is_of_a_world_at_rest(monkeypatch: pytest.MonkeyPatch, tm
     assert back.at_rest(tmp_path) == after
     worlds[:] = [before, after]
     monkeypatch.setattr(back, "SETTLE_S", -1.0)
-    with pytest.raises(RehearsalError, match="the world isn't at rest before stage 1"):
+    with pytest.raises(RehearsalError, match="the world isn't at rest after"):
         back.at_rest(tmp_path)
 
 

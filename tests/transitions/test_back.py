@@ -10,7 +10,7 @@ from components.base import Scope
 from migration.stages import STAGES
 from tests.samples import settings
 from tests.transitions import recorder
-from tests.transitions.recorder import Declared, Key
+from tests.transitions.recorder import Declared, Key, declare
 
 
 def at(stage: int, *, returning: bool = True) -> dict[Key, Declared]:
