@@ -6,8 +6,10 @@ SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv/bin
+# Ten minutes, so a command of its own.
+LOST := tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse back again crash living lab lab-down sabotage test test-back test-crash lint doctor clean
+.PHONY: help setup rehearse back again crash living lab lab-down sabotage test test-back test-crash test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +54,9 @@ test-back: lint ## one turn there and back, in its short form
 
 test-crash: lint ## strikes of each kind, in their short form
 	@$(VENV)/python -m pytest tests/rehearsal/test_crash.py $(PYTEST_ARGS)
+
+test-lost: lint ## every stage refreshed, its state lost and built anew; some ten minutes
+	@$(VENV)/python -m pytest $(LOST) $(PYTEST_ARGS)
 
 doctor: ## where each tool comes from, and what to do about what is missing
 	@$(PYTHON) -m lab doctor

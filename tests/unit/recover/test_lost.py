@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +56,10 @@ class World:
     identities: set[str] = field(default_factory=set[str])
     fails: Program | None = None
     stack: str = "stage-3"
+    url: str = "s3://somewhere"
 
     def backend(self) -> str:
-        return "s3://somewhere"
+        return self.url
 
     def export(self) -> str:
         return json.dumps({"version": 3, "deployment": {"resources": self.resources}})
@@ -128,6 +132,17 @@ def test_a_failure_leaves_the_record_and_the_same_command_goes_on(world: World, 
     run(world)
     assert len(world.identities) == 1, "what was begun keeps its identity"
     assert world.record is not None and world.record.stack in world.identities
+
+
+def test_while_somebody_works_on_the_stack_nothing_is_begun(world: World) -> None:
+    world.url = f"file://{world.folder}"
+    locks = world.folder / ".pulumi" / "locks" / "organization" / "migration" / world.stack
+    locks.mkdir(parents=True)
+    held = {"pid": os.getpid(), "username": "u", "hostname": socket.gethostname()}
+    (locks / "a.json").write_text(json.dumps({**held, "timestamp": datetime.now(UTC).isoformat()}))
+    with pytest.raises(Permanent, match=rf"locked by process {os.getpid()} .* that process runs"):
+        run(world)
+    assert world.ran == [] and world.record == recorded(3)
 
 
 @pytest.mark.parametrize(
