@@ -24,7 +24,7 @@ from lab.environment import REPOSITORY, make_folders
 from migration.recover.leftovers import orphaned
 from migration.recover.state import parse
 from migration.stages import LAST
-from migration.stages.table import emptied, harmless
+from migration.stages.table import harmless, swapped
 from proof.config import write_atomically
 from proof.model import Direction, Report
 from rehearsal.back import at_rest, figures, given_time, recorded
@@ -63,7 +63,7 @@ from rehearsal.watch import Watch
 from rehearsal.work import Counter, done_between
 from rehearsal.world import Comparison, different, sort_out
 
-WAYS, SHORT_WAYS = (emptied().number, LAST), (harmless().number,)
+WAYS, SHORT_WAYS = (swapped().number, LAST), (harmless().number,)
 """The last stages of the rounds: of those that come back, and of those for the stages beyond. In the short form only as
 far as nothing is lost with the new side."""
 FILE, SHORT_FILE = "crash.json", "crash-short.json"

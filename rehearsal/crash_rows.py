@@ -119,7 +119,7 @@ Wanted = dict[tuple[int, Direction], int]
 
 def comes_back(top: int) -> bool:
     """Whether a round to this stage goes back to 0: beyond what it may come back from, it ends there."""
-    return STAGES[top].back is Back.OPEN
+    return STAGES[top].back is not Back.CLOSED
 
 
 def moves(top: int) -> list[tuple[int, Direction]]:

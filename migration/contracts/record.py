@@ -86,6 +86,7 @@ class StackGuardInputs(Inputs):
 
 
 class StackGuardResult(Result):
-    """The side that is guarded."""
+    """The sides that are guarded."""
 
     side: str
+    settled: str | None = None

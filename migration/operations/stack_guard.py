@@ -9,7 +9,7 @@ from migration.stages.destruction import refuse_destruction
 
 def run(inputs: StackGuardInputs, previous: StackGuardResult | None, context: Context) -> StackGuardResult:
     """Guard the side; there is nothing to do for it."""
-    return StackGuardResult(side=inputs.to_side)
+    return StackGuardResult(side=inputs.to_side, settled=inputs.settled)
 
 
 def release(inputs: StackGuardInputs, context: Context) -> None:

@@ -82,7 +82,7 @@ class Known:
             case StageRecordInputs():
                 return StageRecordResult(record=self.record.model_copy(update={"stack": self.stack}), stack=self.stack)
             case StackGuardInputs():
-                return StackGuardResult(side=inputs.to_side)
+                return StackGuardResult(side=inputs.to_side, settled=inputs.settled)
             case GateInputs():
                 return GateResult(stage=inputs.stage, position=inputs.position, results=())
             case GroupNoteInputs():

@@ -190,7 +190,7 @@ def test_when_the_time_is_up_nothing_new_is_begun_and_the_next_run_goes_on(runs:
 def test_the_stages_beyond_have_rounds_of_their_own_on_labs_of_their_own(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crash, "WAYS", (1, 7))
+    monkeypatch.setattr(crash, "WAYS", (1, 8))
     runs.rounds.each = 1
     assert runs() == 0
     assert runs.rounds.ran == [
@@ -199,7 +199,7 @@ def test_the_stages_beyond_have_rounds_of_their_own_on_labs_of_their_own(
     ]
     assert [(row["stage"], row["direction"]) for row in runs.rows() if row["row"] == "kill"] == [
         *((1, "forward"), (0, "back")) * 2,
-        *((7, "forward"),) * 2,
+        *((8, "forward"),) * 2,
     ]
 
 

@@ -354,7 +354,12 @@ def test_what_the_old_side_leaves_is_found_in_a_recording(small: Small) -> None:
     # The balancer's own are there, too.
     interfaces = cloud_now(REGION).interfaces
     assert len(interfaces) == 2
-    configuration = {"cluster": "pet", "from": "legacy", "to": "main", "sides": {"legacy": {"vpcId": small.vpc}}}
+    configuration = {
+        "cluster": "pet",
+        "from": "legacy",
+        "to": "main",
+        "sides": {"legacy": {"kind": "referenced", "vpcId": small.vpc}},
+    }
     everything = {
         f"instance {small.instance()}",
         f"security-group {small.group}",
@@ -378,7 +383,12 @@ def test_what_the_old_side_leaves_is_found_in_a_recording(small: Small) -> None:
 def test_a_route_that_leads_nowhere_is_left_over(small: Small) -> None:
     small.route("127.50.0.0/16", VpcPeeringConnectionId=small.peering)
     small.ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=small.peering)
-    configuration = {"cluster": "pet", "from": "legacy", "to": "main", "sides": {"legacy": {"vpcId": small.vpc}}}
+    configuration = {
+        "cluster": "pet",
+        "from": "legacy",
+        "to": "main",
+        "sides": {"legacy": {"kind": "referenced", "vpcId": small.vpc}},
+    }
     assert f"route {small.table} to 127.50.0.0/16" in left_of(cloud_now(REGION), configuration)
 
 

@@ -128,7 +128,7 @@ def test_the_new_sides_records_change_before_the_old_sides(stage: int) -> None:
 def test_3_makes_the_workers_and_keeps_pods_off_the_old_nodes() -> None:
     new = appeared(3)
     assert {("Group", f"main-m5-{zone[-1]}") for zone in ZONES} <= new
-    assert {("GroupNote", "legacy-worker-groups"), ("WorkerGuard", "main-workers-guard")} <= new
+    assert {("GroupNote", "main-copied-workers"), ("WorkerGuard", "main-workers-guard")} <= new
     assert at(3)[("IngressPolicy", "ingress-policy")].asked["wanted"] == "Cluster"
     assert at(3)[("AutoscalerHold", "legacy-autoscaler")].asked["wanted"] == "held"
     assert {one.asked["wanted"] for key, one in at(3).items() if key[0] == "Drain"} == {"present"}

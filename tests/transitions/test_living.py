@@ -77,7 +77,7 @@ def test_a_pool_is_added_like_another() -> None:
     assert set(after) - set(lived()) == {("LaunchTemplate", "main-big"), ("Group", "main-big")}
     assert after[("Group", "main-big")].inputs["name"] == "big.pet-main"
     assert after[("LaunchTemplate", "main-big")].inputs["instanceType"] == "m5.4xlarge"
-    assert "big" in after[("GroupNote", "legacy-worker-groups")].asked["optional"]
+    assert "big" in after[("GroupNote", "main-copied-workers")].asked["optional"]
 
 
 def test_a_pool_is_removed_and_its_roll_and_guard_know() -> None:
@@ -89,7 +89,7 @@ def test_a_pool_is_removed_and_its_roll_and_guard_know() -> None:
     assert changed <= {
         ("Roll", "main-roll"),
         ("WorkerGuard", "main-workers-guard"),
-        ("GroupNote", "legacy-worker-groups"),
+        ("GroupNote", "main-copied-workers"),
         ("StageRecord", "begin"),
         ("StageRecord", "reached"),
         ("Gate", "gate-before"),

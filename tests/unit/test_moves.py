@@ -84,10 +84,21 @@ def test_eight_does_not_go_back() -> None:
 
 def test_from_eight_exchanged_sides_begin_again_at_zero() -> None:
     assert move(8, 0, from_side="main", to_side="legacy").target == 0
-    with pytest.raises(IllegalMove, match="exchanged only from stage 8"):
-        move(7, 0, from_side="main", to_side="legacy")
-    with pytest.raises(IllegalMove):
-        move(8, 1, from_side="main", to_side="legacy")
+    assert move(8, 0, from_side="main", to_side="next").target == 0
+    with pytest.raises(IllegalMove, match="begins when this one has reached stage 8, from main, at 0"):
+        move(7, 0, from_side="main", to_side="next")
+    with pytest.raises(IllegalMove, match=r"begins at 0\. Next legal: stage 0"):
+        move(8, 1, from_side="main", to_side="next")
+    with pytest.raises(IllegalMove, match="from main, at 0"):
+        move(8, 0, from_side="other", to_side="next")
+
+
+def test_before_stage_1_the_side_to_move_to_may_still_be_called_otherwise() -> None:
+    assert move(0, 0, to_side="elsewhere").target == 0
+    with pytest.raises(IllegalMove, match="it begins at 0"):
+        move(0, 1, to_side="elsewhere")
+    with pytest.raises(IllegalMove, match="put migration:from and migration:to back"):
+        move(1, 0, to_side="elsewhere")
 
 
 def test_another_stack_can_not_drive_the_same_cluster() -> None:

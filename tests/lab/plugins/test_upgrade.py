@@ -171,7 +171,7 @@ def plain(engine: Engine) -> set[Key]:
 
 def test_what_that_version_kept_in_plain_is_secret_after_the_next_up(engine: Engine) -> None:
     holders = {one for one in held() if one[0] == "aws:ec2/launchTemplate:LaunchTemplate"}
-    holders.add(operation("GroupNote", "legacy-worker-groups"))
+    holders.add(operation("GroupNote", "main-copied-workers"))
     assert len(holders) == 13
     # Operations that were given the whole note aren't any more, so they run anew and leave nothing of it.
     rerun = {operation("AutoscalerHold", "legacy-autoscaler")}

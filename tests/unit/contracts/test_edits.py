@@ -112,7 +112,7 @@ WANTED = [
     (
         "members.0.group",
         "master-x.pet",
-        {"api-targets", "legacy-member-groups", "main-members-guard", "swap-a", "gate-before", "gate-after"},
+        {"api-targets", "main-members-guard", "swap-a", "gate-before", "gate-after"},
     ),
     ("ingress.namespace", "elsewhere", {"ingress-policy"}),
     ("ingress.externalTrafficPolicy", "Cluster", {"ingress-policy"}),
@@ -121,7 +121,6 @@ WANTED = [
         "pools.0.group",
         "nodes-x.pet",
         {
-            "legacy-worker-groups",
             "legacy-autoscaler",
             "main-workers-guard",
             "main-taint",
