@@ -126,7 +126,7 @@ def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberR
     return workers, MemberRollInputs(
         cluster=c.cluster,
         connection=connection,
-        timeout_seconds=c.limits.swap_seconds,
+        timeout_seconds=c.limits.swap_seconds * len(c.members),
         side=name,
         members=tuple(rolled),
         client_port=c.etcd.client_port,

@@ -162,7 +162,9 @@ class MemberRoller:
 
         def looked() -> str:
             with self._etcd(machines) as etcd:
-                self.log(f"preflight: {preflight(etcd, ours=lambda _: False, log=self.log)}")
+                # Once each: a member that was replaced a moment ago has begun to measure anew.
+                seen = preflight(etcd, ours=lambda _: False, log=self.log, observations=1)
+                self.log(f"preflight: {seen}")
                 member = Addresses(machines).at(etcd.members(), own.ip)
                 if member is None:
                     raise Permanent(f"no member of etcd is at {own.ip}, the machine of {one.name}")
