@@ -37,7 +37,9 @@ def lived_on(settings: Settings) -> str | None:
 def due(settings: Settings, clients: Clients, context: Context) -> list[str]:
     """What a roll would replace now, and what the configuration will change; a sentence each. Only reads."""
     workers, members = inputs_of(settings, clients)
-    found = told(*roll.roller_of(workers, None, context).due())
+    there = workers.model_copy(update={"groups": tuple(one for one in workers.groups if one.template)})
+    found = [f"{one.group}: a new group, for pool {one.pool}" for one in workers.groups if not one.template]
+    found += told(*roll.roller_of(there, None, context).due())
     found += [
         f"{one.group}: {one.name}'s machine is of another version, and is replaced"
         for one in member_roll.roller_of(members, context).due()

@@ -14,6 +14,8 @@ from migration.settings import Settings
 from migration.stages import STAGES
 from tests.samples import configuration, settings
 from tests.unit.test_worker_operations import World, group
+from tests.unit.workers.test_roll import OLD
+from tests.unit.workers.test_roll import World as Rolled
 
 IMAGE = "ami-0123456789abcdef0"
 
@@ -69,6 +71,29 @@ def test_nothing_is_rolled_while_something_is_under_way(
 def test_while_a_side_is_left_it_is_refused_with_when(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Permanent, match=r"at stage 5 \(traffic-new\) a side is being left"):
         rolling.inputs_of(settings(5), clients(None, monkeypatch))
+
+
+def test_a_group_that_is_not_made_yet_is_said_to_be_new_and_the_one_it_follows_to_leave(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = Rolled({})
+    world.made("nodes-m5-a.pet-main", "m5-a", OLD, [OLD])
+    for zone in "bc":
+        world.made(f"nodes-m5-{zone}.pet-main", f"m5-{zone}", OLD, [OLD])
+    for name in "abc":
+        world.made(f"master-{name}.pet-main", "", OLD, [OLD])
+        world.described[f"master-{name}.pet-main"]["Tags"] = []
+    balancer = SimpleNamespace(target_groups=("arn",))
+    whole = SimpleNamespace(vpc_id="vpc", ingress=balancer, api=balancer, api_instances="arn")
+    monkeypatch.setattr(rolling.sides, "find", lambda *_: whole)
+    keys = with_keys(8, pools={"m5-a": {"group": "nodes-m5-a.pet"}})
+    asked = clients(None, monkeypatch, world)
+    context = world.context()
+    assert rolling.due(keys, asked, context) == [
+        "nodes-m5-a.pet: a new group, for pool m5-a",
+        "nodes-m5-a.pet-main isn't wanted any more: 1 nodes are drained, then it is deleted",
+    ]
+    assert world.unchanged()
 
 
 def test_what_a_key_will_change_is_said_by_group_before_the_up(monkeypatch: pytest.MonkeyPatch) -> None:
