@@ -171,7 +171,9 @@ class ManagedMembers(Component):
 
     def _roll(self, after: Sequence[pulumi.Resource]) -> MemberRoll:
         c, new = self._scope.settings.configuration, self._new
-        common, instances = self._scope.common(c.limits.swap_seconds), self._balancers.api_instances
+        instances = self._balancers.api_instances
+        # Each member as long as a swap.
+        common = self._scope.common(c.limits.swap_seconds * len(c.members))
         assert instances is not None
         inputs = pulumi.Output.all(
             templates=pulumi.Output.all(*(one.id for one in self._templates)),

@@ -37,12 +37,14 @@ def lived_on(settings: Settings) -> str | None:
 def due(settings: Settings, clients: Clients, context: Context) -> list[str]:
     """What a roll would replace now, and what the configuration will change; a sentence each. Only reads."""
     workers, members = inputs_of(settings, clients)
-    found = told(*roll.roller_of(workers, None, context).due())
+    there = workers.model_copy(update={"groups": tuple(one for one in workers.groups if one.template)})
+    found = [f"{one.group}: a new group, for pool {one.pool}" for one in workers.groups if not one.template]
+    found += told(*roll.roller_of(there, None, context).due())
     found += [
         f"{one.group}: {one.name}'s machine is of another version, and is replaced"
         for one in member_roll.roller_of(members, context).due()
     ]
-    return [*_changing(settings, clients), *found]
+    return [*changing(settings, clients), *found]
 
 
 def run(settings: Settings, clients: Clients, owner: str, log: Log) -> None:
@@ -126,7 +128,7 @@ def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberR
     return workers, MemberRollInputs(
         cluster=c.cluster,
         connection=connection,
-        timeout_seconds=c.limits.swap_seconds,
+        timeout_seconds=c.limits.swap_seconds * len(c.members),
         side=name,
         members=tuple(rolled),
         client_port=c.etcd.client_port,
@@ -136,7 +138,7 @@ def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberR
     )
 
 
-def _changing(settings: Settings, clients: Clients) -> Iterator[str]:
+def changing(settings: Settings, clients: Clients) -> Iterator[str]:
     """Groups whose templates the next `up` changes by a key, as far as keys say something else than the templates."""
     c, name = settings.configuration, lived_on(settings)
     side = c.sides[name] if name is not None else None
@@ -151,4 +153,6 @@ def _changing(settings: Settings, clients: Clients) -> Iterator[str]:
         then = wanted_template(now, keys[group], f"migration:sides.{name}")
         if then != now:
             names = [key for key in type(now).model_fields if getattr(now, key) != getattr(then, key)]
-            yield f"{group}: {len(seen['Instances'])} machines are replaced, for another {', '.join(names)}"
+            count = len(seen["Instances"])
+            many = f"{count} machine{' is' if count == 1 else 's are'} replaced"
+            yield f"{group}: {many}, for another {', '.join(names)}"

@@ -24,6 +24,14 @@ def register(aws: Aws, group: str, address: str, port: int) -> None:
         raise Retryable(f"{address} can't be registered: {error}") from error
 
 
+def register_instance(aws: Aws, group: str, instance: str, port: int) -> None:
+    """Add an instance to a target group of instances; raises `Retryable` while AWS doesn't take it."""
+    try:
+        aws.elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": instance, "Port": port}])
+    except ClientError as error:
+        raise Retryable(f"{instance} can't be registered: {error}") from error
+
+
 def _target(aws: Aws, group: str, address: str, port: int) -> TargetDescriptionTypeDef:
     """Addresses outside the target group's VPC are registered in zone `all` (RegisterTargets, TargetDescription)."""
     vpc = aws.target_groups([group])[0]["VpcId"]

@@ -239,10 +239,14 @@ class MemberRollInputs(Inputs):
 
 
 class MemberRollNote(Contract):
-    """What is kept on a member's group while its machine is replaced, as a tag: the ids of both."""
+    """What is kept on a member's group while its machine is replaced, as a tag: the ids of both.
+
+    `added`: whether the group adds what it launches to its balancer by itself, as before.
+    """
 
     member: str
     machine: str
+    added: bool = True
 
 
 class MemberRollResult(Result):

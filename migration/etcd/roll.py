@@ -25,6 +25,7 @@ from migration.etcd.api_server import verify_api_server
 from migration.etcd.match import Addresses, told
 from migration.etcd.preflight import endpoint, healthy_voters, preflight, quorum
 from migration.runtime.deadline import Deadline, Permanent, Retryable
+from migration.workers.hold import suspended
 from migration.workers.roll import refuse_other_version, standing
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NOTE_TAG = "migration:member-roll"
+ADDING = "AddToLoadBalancer"
 SNAPSHOTS = "/var/lib/etcd/snapshots"
 """On another member's volume: nothing of etcd's data passes through the operator's machine."""
 
@@ -104,6 +106,9 @@ class MemberRoller:
         new = self._until(lambda: self._new(one, note), f"a new machine in {one.group}")
         self._until(lambda: self._back(one, note, new), f"{one.name} to be back in etcd on {new.ip}")
         self._serve(one, new)
+        if note.added:
+            self.alive()
+            self.aws.autoscaling.resume_processes(AutoScalingGroupName=one.group, ScalingProcesses=[ADDING])
         self.alive()
         self.aws.autoscaling.delete_tags(Tags=[_tag(one.group)])
         self.log(f"{one.name} runs on {new.id} ({new.ip}), all {len(self.members)} vote")
@@ -162,7 +167,9 @@ class MemberRoller:
 
         def looked() -> str:
             with self._etcd(machines) as etcd:
-                self.log(f"preflight: {preflight(etcd, ours=lambda _: False, log=self.log)}")
+                # Once each: a member that was replaced a moment ago has begun to measure anew.
+                seen = preflight(etcd, ours=lambda _: False, log=self.log, observations=1)
+                self.log(f"preflight: {seen}")
                 member = Addresses(machines).at(etcd.members(), own.ip)
                 if member is None:
                     raise Permanent(f"no member of etcd is at {own.ip}, the machine of {one.name}")
@@ -174,7 +181,10 @@ class MemberRoller:
                 self.log(f"snapshot: {self.snapshot}")
                 return member.id
 
-        note = MemberRollNote(member=self._until(looked, "etcd to be healthy"), machine=own.id)
+        described = self.aws.groups([one.group])[one.group]
+        note = MemberRollNote(
+            member=self._until(looked, "etcd to be healthy"), machine=own.id, added=ADDING not in suspended(described)
+        )
         self.alive()
         self.aws.autoscaling.create_or_update_tags(Tags=[{**_tag(one.group), "Value": note.model_dump_json()}])
         return note
@@ -228,6 +238,9 @@ class MemberRoller:
                 return bool(self._others(etcd, note.member))
 
         self._until_true(enough, "the other members to vote")
+        # A listening API server passes a balancer's check before it answers: the next machine is added once it does.
+        self.alive()
+        self.aws.autoscaling.suspend_processes(AutoScalingGroupName=one.group, ScalingProcesses=[ADDING])
         self.alive()
         if old.lifecycle:
             self.aws.autoscaling.terminate_instance_in_auto_scaling_group(
@@ -259,6 +272,9 @@ class MemberRoller:
         if new.ip not in known:
             self.alive()
             target_groups.register(self.aws, self.addresses_group, new.ip, self.api_port)
+        if new.id not in {target.id for target in self.aws.target_health(self.instances_group)}:
+            self.alive()
+            target_groups.register_instance(self.aws, self.instances_group, new.id, self.api_port)
         self._until_true(lambda: target_groups.healthy(self.aws, self.instances_group, new.id), what)
 
     def _until(self, attempt: Callable[[], T | None], what: str) -> T:

@@ -100,7 +100,8 @@ class _Observer:
         swapping = row.control_plane.on_new and not row.finished
         named = (left.names, row.names) != (Names.FOUND, Names.FOUND)
         drains = row.moving_pods or (row.drained and not left.drained)
-        names = Look(self._names) if named else None
+        # Where the migration is over names move no more.
+        names = Look(self._names) if named and not (self._settled and row.finished) else None
         workers, nodes = (Look(self._workers), Look(self._nodes)) if moving else (None, None)
         pods_left = Look(self._pods) if drains else None
         copied = self._copied()

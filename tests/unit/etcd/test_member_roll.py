@@ -32,6 +32,8 @@ class World:
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
     listed_at: dict[str, str] = field(default_factory=dict)
     stopped: set[str] = field(default_factory=set)
+    not_adding: set[str] = field(default_factory=set)
+    registered: set[str] = field(default_factory=set)
     leader: str = "1"
     learner: bool = False
     events: list[str] = field(default_factory=list)
@@ -89,7 +91,8 @@ class World:
         return [one for one in self.machines.values() if one.group in names]
 
     def target_health(self, arn: str) -> list[Target]:
-        running = [one.id for one in self.machines.values()]
+        first = {f"i-{name}-10.0.0.{number}" for number, name in enumerate(NAMES, 1)}
+        running = [one.id for one in self.machines.values() if one.id in first | self.registered]
         return [Target(id=one, port=6443, zone="z", state="healthy") for one in running]
 
     @property
@@ -106,12 +109,25 @@ class World:
             assert not ShouldDecrementDesiredCapacity
             name = InstanceId.split("-")[1]
             assert self.stopped >= {InstanceId}, "etcd still runs there"
+            assert f"g-{InstanceId.split('-')[1]}" in self.not_adding, "it would serve before it is ready"
             assert len(self.machines) == len(NAMES), "never two at a time"
             del self.machines[name]
             self.events.append(f"end {InstanceId}")
 
+        def suspend(*, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
+            assert ScalingProcesses == ["AddToLoadBalancer"]
+            self.not_adding.add(AutoScalingGroupName)
+
+        def resume(*, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
+            assert ScalingProcesses == ["AddToLoadBalancer"]
+            self.not_adding.discard(AutoScalingGroupName)
+
         return SimpleNamespace(
-            create_or_update_tags=tag, delete_tags=untag, terminate_instance_in_auto_scaling_group=terminate
+            create_or_update_tags=tag,
+            delete_tags=untag,
+            terminate_instance_in_auto_scaling_group=terminate,
+            suspend_processes=suspend,
+            resume_processes=resume,
         )
 
     # etcd, and how it is reached
@@ -196,6 +212,12 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roll.ApiHandover, "stop_old", stop)
     monkeypatch.setattr(machine, "shell", shell)
     monkeypatch.setattr(roll, "verify_api_server", ready)
+    def register(aws: Any, group: str, instance: str, port: int) -> None:
+        assert f"api ready {instance.split('-')[2]}" in aws.events, "it serves before it is ready"
+        aws.registered.add(instance)
+        aws.events.append(f"serve {instance}")
+
+    monkeypatch.setattr(roll.target_groups, "register_instance", register)
     monkeypatch.setattr(
         roll.target_groups, "register", lambda aws, group, ip, port: aws.events.append(f"register {ip}")
     )
@@ -214,6 +236,7 @@ def test_members_are_replaced_one_after_the_other_in_the_order_that_keeps_the_ot
         "end i-a-10.0.0.1",
         "api ready 10.0.1.11",
         "register 10.0.1.11",
+        "serve i-a-10.0.1.11",
         "forget g-a",
     ]
     assert {world.versions[one.id] for one in world.machines.values()} == {"2"}
@@ -289,6 +312,7 @@ def test_killed_before_any_change_it_goes_on_and_each_machine_ends_once() -> Non
         ended = [event for event in world.events if event.startswith("end")]
         assert sorted(ended) == ["end i-a-10.0.0.1", "end i-b-10.0.0.2", "end i-c-10.0.0.3"], survived
         assert not any(world.tags.values()), survived
+        assert world.not_adding == set(), survived
 
 
 def test_a_group_that_is_not_there_is_named() -> None:
