@@ -144,7 +144,12 @@ class NewMembers(Component):
         c, old = self._scope.settings.configuration, self._old
         common = self._scope.common(c.limits.swap_seconds)
         [member] = [one for one in c.members if one.name == pair.old.name]
-        volume = {**c.tags, "Name": f"{c.cluster}-control-plane-{old.name}", "KubernetesCluster": c.cluster}
+        volume = {
+            **c.tags,
+            "Name": f"{c.cluster}-control-plane-{old.name}",
+            "KubernetesCluster": c.cluster,
+            f"kubernetes.io/cluster/{c.cluster}": "owned",
+        }
         place = ReturnPlace.of(self._scope.settings, member, volume)
         inputs = pulumi.Output.all(
             old=pulumi.Output.all(*old.balancer("api").target_groups), new=self._balancers.api_members.arn
