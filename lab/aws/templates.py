@@ -98,7 +98,8 @@ def numbered_once(_original: Any, template: LaunchTemplate, data: dict[str, Any]
 
     Source: API reference, DeleteLaunchTemplateVersions and CreateLaunchTemplateVersion.
     """
-    number = int(getattr(template, "lab_last_version", 0)) + 1
+    here = [version.number for version in template.versions]
+    number = max([int(getattr(template, "lab_last_version", 0)), *here]) + 1
     template.lab_last_version = number  # type: ignore[attr-defined]
     version = LaunchTemplateVersion(template, number, data, description)
     template.versions.append(version)
