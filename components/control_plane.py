@@ -207,7 +207,12 @@ class ManagedMembers(Component):
     ) -> MemberSwap:
         c = self._scope.settings.configuration
         common = self._scope.common(c.limits.swap_seconds)
-        volume = {**c.tags, "Name": f"{c.cluster}-control-plane-{old.name}", "KubernetesCluster": c.cluster}
+        volume = {
+            **c.tags,
+            "Name": f"{c.cluster}-control-plane-{old.name}",
+            "KubernetesCluster": c.cluster,
+            f"kubernetes.io/cluster/{c.cluster}": "owned",
+        }
         place = ReturnPlace.of(self._scope.settings, member, volume)
         inputs = pulumi.Output.all(
             old=pulumi.Output.all(*old.balancer("api").target_groups), new=self._balancers.api_members.arn

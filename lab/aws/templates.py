@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.ec2.exceptions import InvalidLaunchTemplateVersionNotFound
 from moto.ec2.models import EC2Backend
-from moto.ec2.models.launch_templates import LaunchTemplate
+from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
 from moto.ec2.responses.launch_templates import LaunchTemplates
 from moto.ec2.utils import parse_user_data
 
@@ -89,3 +90,70 @@ def describe_versions(original: Any, backend: EC2Backend, **wanted: Any) -> Any:
 
 # moto keeps the tags of the day it was created.
 define(LaunchTemplate, "tags", property(lambda self: self.get_tags(), lambda _self, _value: None))
+
+
+@instead(LaunchTemplate, "create_version")
+def numbered_once(_original: Any, template: LaunchTemplate, data: dict[str, Any], description: str) -> Any:
+    """A version's number is never given again, also after the version was deleted (moto counts what is there).
+
+    Source: API reference, DeleteLaunchTemplateVersions and CreateLaunchTemplateVersion.
+    """
+    here = [version.number for version in template.versions]
+    number = max([int(getattr(template, "lab_last_version", 0)), *here]) + 1
+    template.lab_last_version = number  # type: ignore[attr-defined]
+    version = LaunchTemplateVersion(template, number, data, description)
+    template.versions.append(version)
+    return version
+
+
+@instead(LaunchTemplate, "get_version")
+def by_number(original: Any, template: LaunchTemplate, num: Any) -> Any:
+    """A version by its number (moto: by its place among those that are there)."""
+    wanted = str(num).lower()
+    if wanted == "$latest":
+        return original(template, num)
+    number = template.default_version_number if wanted == "$default" else int(num)
+    found = next((version for version in template.versions if version.number == number), None)
+    if found is None:
+        raise InvalidLaunchTemplateVersionNotFound(template_id=template.id, version=num)
+    return found
+
+
+@instead(LaunchTemplate, "default_version")
+def default_by_number(_original: Any, template: LaunchTemplate) -> Any:
+    """The default version, wherever it stands among those that are there."""
+    return template.get_version("$Default")
+
+
+def delete_versions(response: LaunchTemplates) -> ActionResult:
+    """DeleteLaunchTemplateVersions, which moto doesn't know; the default version can't be deleted.
+
+    Source: API reference, DeleteLaunchTemplateVersions.
+    """
+    response.error_on_dryrun()
+    backend: EC2Backend = response.ec2_backend
+    name, template_id = response._get_param("LaunchTemplateName"), response._get_param("LaunchTemplateId")
+    template = backend.get_launch_template_by_name(name) if name else backend.get_launch_template(template_id)
+    done: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    for word in response._get_param("Versions", []):
+        said = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "VersionNumber": int(word)}
+        found = next((version for version in template.versions if version.number == int(word)), None)
+        if found is None:
+            code, why = "launchTemplateVersionDoesNotExist", f"version {word} doesn't exist"
+        elif template.is_default(found):
+            code, why = "unexpectedError", f"version {word} is the default version"
+        else:
+            template.versions.remove(found)
+            done.append(said)
+            continue
+        failed.append({**said, "ResponseError": {"Code": code, "Message": why}})
+    return ActionResult(
+        {
+            "SuccessfullyDeletedLaunchTemplateVersions": done,
+            "UnsuccessfullyDeletedLaunchTemplateVersions": failed,
+        }
+    )
+
+
+define(LaunchTemplates, "delete_launch_template_versions", delete_versions)

@@ -173,7 +173,9 @@ def forget(
         )
     if made is not None:
         alive()
-        aws.ec2.delete_launch_template_versions(LaunchTemplateId=template, Versions=[made])
+        answer = aws.ec2.delete_launch_template_versions(LaunchTemplateId=template, Versions=[made])
+        if listed(answer, "UnsuccessfullyDeletedLaunchTemplateVersions"):
+            log(f"version {made} of {template} stays: somebody has made it the default; it launches nothing here")
     alive()
     aws.autoscaling.delete_tags(Tags=[machine.group_tag(group, RETURN_TAG)])
 

@@ -117,7 +117,11 @@ def test_within_7_members_go_on_in_order_and_back_in_the_reverse() -> None:
             "kubernetes.default.svc.cluster.local",
             "172.20.0.1",
         ],
-        "tags": {"Name": "pet-control-plane-legacy", "KubernetesCluster": "pet"},
+        "tags": {
+            "Name": "pet-control-plane-legacy",
+            "KubernetesCluster": "pet",
+            "kubernetes.io/cluster/pet": "owned",
+        },
     }
 
 

@@ -141,6 +141,16 @@ def test_many_templates_are_listed_page_by_page_with_their_current_tags(aws: Any
     version = aws.ec2.describe_launch_template_versions(LaunchTemplateId=ids[0], Versions=["$Default"])
     data = version["LaunchTemplateVersions"][0]["LaunchTemplateData"]
     assert (data["UserData"], data["InstanceType"]) == ("eA==", "m5.large")
+    aws.ec2.create_launch_template_version(LaunchTemplateId=ids[0], LaunchTemplateData={"InstanceType": "m5.large"})
+    gone = aws.ec2.delete_launch_template_versions(LaunchTemplateId=ids[0], Versions=["3", "2", "9"])
+    assert [one["VersionNumber"] for one in gone["SuccessfullyDeletedLaunchTemplateVersions"]] == [3]
+    assert [one["VersionNumber"] for one in gone["UnsuccessfullyDeletedLaunchTemplateVersions"]] == [2, 9]
+    made = aws.ec2.create_launch_template_version(
+        LaunchTemplateId=ids[0], LaunchTemplateData={"InstanceType": "m5.large"}
+    )
+    assert made["LaunchTemplateVersion"]["VersionNumber"] == 4
+    latest = aws.ec2.describe_launch_template_versions(LaunchTemplateId=ids[0], Versions=["$Latest", "4"])
+    assert {one["VersionNumber"] for one in latest["LaunchTemplateVersions"]} == {4}
     aws.ec2.delete_launch_template(LaunchTemplateId=ids[0])
 
 
