@@ -7,6 +7,9 @@ which refuses what differs from the program. Operations are told what they gave 
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -23,16 +26,25 @@ from migration.runtime.deadline import Permanent
 from providers.operation import OperationResource
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recovery:
-    """Import everything that `known` leads to. A preview names all that is found and all that isn't."""
+    """Import everything that `known` leads to. A preview names all that is found and all that isn't, and then fails."""
 
     known: Known
+    amiss: int = 0
 
     def begin(self) -> None:
         """From now on nothing that is registered is made, and no operation runs."""
         OperationResource.rebuilt = self.known.result
         pulumi.runtime.register_resource_transform(self._found)
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        # An error that is logged fails no preview, and one that is raised would be the only one that is named.
+        if self.amiss:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
 
     async def _found(self, args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
         if not args.custom or not imported(args.type_):
@@ -44,6 +56,7 @@ class Recovery:
             if not preview:
                 # The engine would make it.
                 raise
+            self.amiss += 1
             pulumi.log.error(str(error))
             return None
         if preview:
