@@ -1,8 +1,9 @@
 """A lost state built anew by an `up` of the program itself: what exists is imported, and nothing is made or run.
 
 The program knows every resource with its parent, its provider and its inputs; what it doesn't know is which objects
-those are. So each registration is told the id of its object (`migration.recover.places`), and the engine imports it,
-which refuses what differs from the program. Operations are told what they gave back (`migration.recover.results`).
+those are. So each registration is told the id of its object (`migration.recover.places`), and the engine imports it.
+What differs from the program it would change, which a preview shows (`migration.recover.pulumi`). Operations are told
+what they gave back (`migration.recover.results`).
 """
 
 from __future__ import annotations

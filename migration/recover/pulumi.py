@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from migration.runtime.deadline import Permanent
 
 # Seconds a command may take: an import reads each object once.
 LIMIT = 600
-_DIFFERS = "inputs to import do not match the existing resource"
+# How a preview sums up what an up would do beside making and importing: the engine updates what it has imported and
+# finds different.
+_DIFFERS = re.compile(r"^ +\S+ \d+ to (?:update|replace|delete)$", re.MULTILINE)
 # How much of what a failed command said is passed on.
 _LAST_LINES = 12
 
@@ -117,9 +120,11 @@ class Pulumi:
             raise Permanent("pulumi isn't found on PATH") from error
         if engine.returncode:
             raise Permanent(failed)
-        # A preview only warns of what an import will refuse.
-        if what == "look" and _DIFFERS in said:
-            raise Permanent("something differs from what the program says, as said above; nothing was written")
+        if what == "look" and _DIFFERS.search(said):
+            raise Permanent(
+                "something isn't as the program says, and would be changed (~ above): put it right first; nothing was "
+                "written"
+            )
 
 
 def project_folder(start: Path) -> Path:
