@@ -21,7 +21,7 @@ from migration.runtime.deadline import Permanent
 LIMIT = 600
 # How a preview sums up what an up would do beside making and importing: the engine updates what it has imported and
 # finds different.
-_DIFFERS = re.compile(r"^ +\S+ \d+ to (?:update|replace|delete)$", re.MULTILINE)
+_DIFFERS = re.compile(r"^ +[~+-]+ ?\d+ to (?:update|replace|delete)$", re.MULTILINE)
 # How much of what a failed command said is passed on.
 _LAST_LINES = 12
 
