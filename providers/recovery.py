@@ -75,7 +75,7 @@ class Recovery:
 
     def _id(self, args: pulumi.ResourceTransformArgs) -> str:
         inputs = _plain(args.props)
-        resource = Resource(urn=f"urn:pulumi:::::::{args.name}", type=args.type_, inputs=inputs)
+        resource = Resource(urn=f"urn:pulumi:s::p::{args.type_}::{args.name}", type=args.type_, inputs=inputs)
         if _any_unknown(inputs):
             raise Permanent(f"{resource} ({args.type_}) can't be looked for before what it belongs to is found")
         return locate(self.known.aws, resource)
