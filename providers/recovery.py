@@ -1,12 +1,16 @@
 """A lost state built anew by an `up` of the program itself: what exists is imported, and nothing is made or run.
 
 The program knows every resource with its parent, its provider and its inputs; what it doesn't know is which objects
-those are. So each registration is told the id of its object (`migration.recover.places`), and the engine imports it,
-which refuses what differs from the program. Operations are told what they gave back (`migration.recover.results`).
+those are. So each registration is told the id of its object (`migration.recover.places`), and the engine imports it.
+What differs from the program it would change, which a preview shows (`migration.recover.pulumi`). Operations are told
+what they gave back (`migration.recover.results`).
 """
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -23,16 +27,25 @@ from migration.runtime.deadline import Permanent
 from providers.operation import OperationResource
 
 
-@dataclass(frozen=True)
+@dataclass
 class Recovery:
-    """Import everything that `known` leads to. A preview names all that is found and all that isn't."""
+    """Import everything that `known` leads to. A preview names all that is found and all that isn't, and then fails."""
 
     known: Known
+    amiss: int = 0
 
     def begin(self) -> None:
         """From now on nothing that is registered is made, and no operation runs."""
         OperationResource.rebuilt = self.known.result
         pulumi.runtime.register_resource_transform(self._found)
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        # An error that is logged fails no preview, and one that is raised would be the only one that is named.
+        if self.amiss:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
 
     async def _found(self, args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
         if not args.custom or not imported(args.type_):
@@ -44,6 +57,7 @@ class Recovery:
             if not preview:
                 # The engine would make it.
                 raise
+            self.amiss += 1
             pulumi.log.error(str(error))
             return None
         if preview:
@@ -61,7 +75,7 @@ class Recovery:
 
     def _id(self, args: pulumi.ResourceTransformArgs) -> str:
         inputs = _plain(args.props)
-        resource = Resource(urn=f"urn:pulumi:::::::{args.name}", type=args.type_, inputs=inputs)
+        resource = Resource(urn=f"urn:pulumi:s::p::{args.type_}::{args.name}", type=args.type_, inputs=inputs)
         if _any_unknown(inputs):
             raise Permanent(f"{resource} ({args.type_}) can't be looked for before what it belongs to is found")
         return locate(self.known.aws, resource)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from migration.runtime.deadline import Permanent
 
 # Seconds a command may take: an import reads each object once.
 LIMIT = 600
-# Seconds the program may take: it looks for each object, and the engine reads it.
-PROGRAM_LIMIT = 3600
+# How a preview sums up what an up would do beside making and importing: the engine updates what it has imported and
+# finds different.
+_DIFFERS = re.compile(r"^ +[~+-]+ ?\d+ to (?:update|replace|delete)$", re.MULTILINE)
 # How much of what a failed command said is passed on.
 _LAST_LINES = 12
 
@@ -99,16 +101,30 @@ class Pulumi:
         """The program's preview or up, with what the engine says for all to see. Raises `Permanent` where it fails."""
         arguments, failed = _PROGRAM[what]
         command = ["pulumi", *arguments, "--stack", self.stack, "--non-interactive", "--color", "never"]
+        said = ""
         try:
-            done = subprocess.run(
-                command, cwd=self.folder, env={**os.environ, **environment}, timeout=PROGRAM_LIMIT, check=False
-            )
+            with subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as engine:
+                assert engine.stdout is not None
+                for line in engine.stdout:
+                    print(line, end="", flush=True)
+                    said += line
         except FileNotFoundError as error:
             raise Permanent("pulumi isn't found on PATH") from error
-        except subprocess.TimeoutExpired as error:
-            raise Permanent(f"pulumi {arguments[0]} took longer than {PROGRAM_LIMIT} s; run this again") from error
-        if done.returncode:
+        if engine.returncode:
             raise Permanent(failed)
+        if what == "look" and _DIFFERS.search(said):
+            raise Permanent(
+                "something isn't as the program says, and would be changed (~ above): put it right first; nothing was "
+                "written"
+            )
 
 
 def project_folder(start: Path) -> Path:

@@ -32,27 +32,39 @@ def test_a_refresh_changes_nothing_and_a_lost_state_is_built_anew(stack: Whole) 
     # Safe twice.
     assert "so it isn't lost" in stack.recover("--state-lost", ok=False)
     stack.up(4)
-    missing_and_twice(stack)
+    refused(stack)
 
 
-def missing_and_twice(stack: Whole) -> None:
-    """All that isn't found, and all that is there twice, is named, and nothing is written."""
+def refused(stack: Whole) -> None:
+    """What differs, what is there twice and what isn't there are named, and nothing is written."""
     ec2 = client(stack, "ec2")
     held, was = resources(stack), record(stack)
-    [endpoint] = [one["id"] for one in held.values() if one["type"] == "aws:ec2/vpcEndpoint:VpcEndpoint"]
-    second = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
-    tags = [
-        {"Key": key, "Value": value}
-        for key, value in {"migration:cluster": "pet", "migration:side": "main", "migration:role": "vpc"}.items()
-    ]
-    ec2.create_tags(Resources=[second], Tags=tags)
-    ec2.delete_vpc_endpoints(VpcEndpointIds=[endpoint])
+
+    def one(kind: str) -> str:
+        return next(one["id"] for one in held.values() if one["type"] == kind)
+
+    def fails() -> str:
+        said = stack.recover("--state-lost", ok=False)
+        assert "nothing was written" in said
+        assert resources(stack) == {}
+        assert record(stack) == was
+        return said
+
     stack.lose_state()
-    said = stack.recover("--state-lost", ok=False)
+    subnet = one("aws:ec2/subnet:Subnet")
+    ec2.create_tags(Resources=[subnet], Tags=[{"Key": "edited", "Value": "by hand"}])
+    said = fails()
+    assert "main-private-eu-central-1a update [diff: ~tags]" in said
+    assert "something isn't as the program says, and would be changed" in said
+    assert "edited" in [tag["Key"] for tag in ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["Tags"]]
+    ec2.delete_tags(Resources=[subnet], Tags=[{"Key": "edited"}])
+
+    second = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    marks = {"migration:cluster": "pet", "migration:side": "main", "migration:role": "vpc"}
+    ec2.create_tags(Resources=[second], Tags=[{"Key": key, "Value": value} for key, value in marks.items()])
+    said = fails()
     assert "Vpc main-vpc (aws:ec2/vpc:Vpc) is there 2 times" in said and second in said
-    assert "not everything was found, as said above; nothing was written" in said
-    assert resources(stack) == {}
     ec2.delete_vpc(VpcId=second)
-    said = stack.recover("--state-lost", ok=False)
-    assert "VpcEndpoint main-s3 (aws:ec2/vpcEndpoint:VpcEndpoint) isn't there" in said
-    assert record(stack) == was
+
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[one("aws:ec2/vpcEndpoint:VpcEndpoint")])
+    assert "VpcEndpoint main-s3 (aws:ec2/vpcEndpoint:VpcEndpoint) isn't there" in fails()

@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
+from moto.route53.models import route53_backends
 
 from lab.addresses import REGION
 from lab.environment import LAB_PASSPHRASE
@@ -82,8 +83,12 @@ def side_of_stage_5(client: Callable[[str], Any]) -> None:
         elb.create_load_balancer(Name=f"pet-{role}-main", Type="network", Scheme="internal", Subnets=[subnet])
     data = {"ImageId": "ami-12c6146b", "InstanceType": "m5.large"}
     template = ec2.create_launch_template(LaunchTemplateName="any", LaunchTemplateData=data)["LaunchTemplate"]
-    pools = yaml.safe_load((KEPT / "Pulumi.stage-5.yaml").read_text())["config"]["migration:pools"]
-    for pool in pools:
+    configuration = yaml.safe_load((KEPT / "Pulumi.stage-5.yaml").read_text())["config"]
+    made = client("route53").create_hosted_zone(Name="pet.lab.internal", CallerReference="upgrade")["HostedZone"]["Id"]
+    # No request gives a zone an id, and the state has one.
+    [zones] = [one.zones for account in route53_backends.values() for one in account.values() if one.zones]
+    zones[configuration["migration:traffic"]["zoneId"]] = zones.pop(made.rpartition("/")[2])
+    for pool in configuration["migration:pools"]:
         scaling.create_auto_scaling_group(
             AutoScalingGroupName=f"{pool['group']}-main",
             MinSize=0,

@@ -23,6 +23,7 @@ from migration.plan.reading import NotReading, ReadingAws, ReadingKubernetes
 from migration.plan.text import LINES, seconds
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings.model import Access
+from migration.stages import admission
 from migration.stages.moves import IllegalMove
 from tests.samples import KUBECONFIG, settings
 from tests.unit.plan.world import (
@@ -58,8 +59,7 @@ def quiet_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every check holds, unless a test says otherwise: what each looks at has tests of its own."""
     for name in gates.CHECKS:
         monkeypatch.setitem(gates.CHECKS, name, lambda question, live: "as it should be")
-    # So has whether the record is believed.
-    monkeypatch.setattr("migration.stages.admission.refuse_contradiction", lambda *_: None)
+    monkeypatch.setattr(admission, "refuse_contradiction", lambda record, settings, aws: None)
 
 
 def world(stage: int) -> World:

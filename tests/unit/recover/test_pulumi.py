@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from migration.recover.pulumi import Pulumi, project_folder, project_name, selected_stack
+from migration.recover.pulumi import Program, Pulumi, project_folder, project_name, selected_stack
 from migration.runtime.deadline import Permanent
 
 # Says what it was asked, as JSON, with what came on its standard input.
@@ -93,3 +93,35 @@ def test_a_project_without_a_name_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "Pulumi.yaml").write_text(text)
     with pytest.raises(Permanent, match="has no name of a project"):
         project_name(tmp_path)
+
+
+def test_the_program_is_run_for_all_to_see(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    engine = pulumi(folder, 'echo "of $WHOSE"; echo "    = 95 to import"')
+    whats: tuple[Program, ...] = ("look", "import", "check")
+    for what in whats:
+        engine.run_program(what, {"WHOSE": "mine"})
+    assert asked(folder) == [
+        f"preview --stack eu.stage-2{END}",
+        f"up --yes --skip-preview --stack eu.stage-2{END}",
+        f"preview --diff --expect-no-changes --stack eu.stage-2{END}",
+    ]
+    assert capfd.readouterr().out.count("of mine\n    = 95 to import\n") == 3
+
+
+@pytest.mark.parametrize("would", ["~ 1 to update", "+-2 to replace", "- 3 to delete"])
+def test_a_preview_that_would_change_what_is_there_is_refused(folder: Path, would: str) -> None:
+    engine = pulumi(folder, f'echo "Resources:"; echo "    {would}"; echo "    = 95 to import"')
+    with pytest.raises(Permanent, match="something isn't as the program says, and would be changed"):
+        engine.run_program("look", {})
+
+
+def test_a_program_that_fails_says_what_is_so_then(folder: Path) -> None:
+    engine = pulumi(folder, "echo why; exit 1")
+    words: dict[Program, str] = {
+        "look": "nothing was written",
+        "import": "run this again",
+        "check": "some of it isn't what the program says",
+    }
+    for what, said in words.items():
+        with pytest.raises(Permanent, match=said):
+            engine.run_program(what, {})
