@@ -212,6 +212,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roll.ApiHandover, "stop_old", stop)
     monkeypatch.setattr(machine, "shell", shell)
     monkeypatch.setattr(roll, "verify_api_server", ready)
+
     def register(aws: Any, group: str, instance: str, port: int) -> None:
         assert f"api ready {instance.split('-')[2]}" in aws.events, "it serves before it is ready"
         aws.registered.add(instance)
