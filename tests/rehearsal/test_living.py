@@ -1,0 +1,29 @@
+"""What the proof may say of a roll of members, and what it may not."""
+
+from __future__ import annotations
+
+import pytest
+
+from rehearsal.living import ROLLED, is_meant
+
+AWAY = f"etcd was down to 2 healthy voters at 2026-11-26T02:28:25.04Z ({ROLLED}); it had 3 at stage 0."
+LONG = f"etcd's voter master-b-main was unhealthy for 11.5 s from 2026-11-26T02:29:11Z on ({ROLLED}) (limit 10 s)."
+
+
+@pytest.mark.parametrize("reason", [AWAY, LONG])
+def test_one_member_away_while_it_is_replaced_is_meant(reason: str) -> None:
+    assert is_meant(reason, 3)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        AWAY.replace("down to 2", "down to 1"),
+        AWAY.replace(ROLLED, "an image for a pool"),
+        LONG.replace(ROLLED, "stage 7"),
+        f"api_fresh from connected: 50 of 5268 requests failed ({ROLLED}: 50) between 1 and 2",
+        f"No write was acknowledged for 6.4 s ({ROLLED})",
+    ],
+)
+def test_anything_else_is_not(reason: str) -> None:
+    assert not is_meant(reason, 3)
