@@ -60,7 +60,7 @@ from rehearsal.proven import Proven
 from rehearsal.rows import commit_of, read_rows, write_rows
 from rehearsal.strikes import Family, Kind, Moment, Progress, choose, hit_of, living
 from rehearsal.watch import Watch
-from rehearsal.work import Counter, done_between
+from rehearsal.work import Counter, Work, done_between, granted
 from rehearsal.world import Comparison, different, sort_out
 
 WAYS, SHORT_WAYS = (swapped().number, LAST), (harmless().number,)
@@ -227,9 +227,9 @@ class Round(Proven):
     fresh: bool
     until: float | None = None
     seen: dict[str, Undisturbed] = field(default_factory=dict[str, Undisturbed])
-    accepted: int | None = None
     kills: int = 0
     _ends: dict[str, EndRow] = field(default_factory=dict[str, EndRow])
+    _done: list[Work] = field(default_factory=list[Work])
     _began: float = field(default_factory=time.time)
     _counter: Counter = field(init=False)
 
@@ -254,7 +254,7 @@ class Round(Proven):
             probes=probes,
             writes=writes,
             evictions=evictions,
-            accepted=self.accepted,
+            accepted=granted(self._done),
             ok=report.ok,
             reasons=report.reasons,
             doubts=report.doubts,
@@ -263,8 +263,6 @@ class Round(Proven):
 
     def _there_and_back(self, watch: Watch) -> None:
         self._counter = Counter(self.addresses, self._kubeconfig, self.environment)
-        first = self._counter.now()
-        self.accepted = done_between(first, first).evictions
         self.rest(watch, IDLE_S)
         self.move(0, watch, preview=False, again=False)
         for stage, _ in moves(self.top):
@@ -272,10 +270,10 @@ class Round(Proven):
             if _over(self.until):
                 self.detail("the time is up: the round ends here")
                 return
+            before = self._counter.now()
             self.move(stage, watch, preview=False, again=self.number > 0)
             self._end(watch)
-            accepted = done_between(first, self._counter.now()).evictions
-            self.accepted = self.accepted if accepted is None else accepted
+            self._done.append(done_between(before, self._counter.now()))
 
     def _look(self) -> None:
         self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
@@ -283,7 +281,7 @@ class Round(Proven):
     def _wrong(self) -> list[str]:
         if self.errors:
             return []
-        return twice_evicted(self.accepted, sum(self.summary.evictions.values()))
+        return twice_evicted(granted(self._done), sum(self.summary.evictions.values()))
 
     @property
     def _kubeconfig(self) -> Path:

@@ -69,7 +69,7 @@ class EndRow(Fact):
 class RoundRow(Fact):
     """A round's end: what the proof says of it. `top`: its last stage.
 
-    `accepted`: evictions that API servers granted, over all pods, as long as no server came or went.
+    `accepted`: evictions that API servers granted, over all pods and all stages at which no server came or went.
     """
 
     row: Literal["round"] = "round"

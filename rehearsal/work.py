@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,15 @@ def done_between(before: Counted, after: Counted) -> Work:
         if any(after.evictions[server] < count for server, count in before.evictions.items()):
             evictions = None  # one began anew
     return Work(calls={name: count for name, count in calls.items() if count}, evictions=evictions)
+
+
+def granted(parts: Iterable[Work]) -> int | None:
+    """Evictions over several stretches of time, but for those in which an API server came or went; None: none is known.
+
+    Of those nobody knows. Where members are swapped nothing is drained.
+    """
+    known = [part.evictions for part in parts if part.evictions is not None]
+    return sum(known) if known else None
 
 
 def accepted_evictions(metrics: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehearsal.work import Counted, Work, accepted_evictions, done_between
+from rehearsal.work import Counted, Work, accepted_evictions, done_between, granted
 
 METRICS = """\
 # TYPE apiserver_request_total counter
@@ -37,3 +37,12 @@ def test_evictions_are_not_known_where_an_api_server_came_went_or_began_anew() -
     assert done_between(before, counted({}, a=12, b=2, c=0)).evictions is None
     assert done_between(before, counted({}, a=1, b=2)).evictions is None
     assert done_between(counted({}), counted({})).evictions is None
+
+
+def test_stages_at_which_members_changed_leave_the_others_evictions_known() -> None:
+    def work(evictions: int | None) -> Work:
+        return Work(calls={}, evictions=evictions)
+
+    assert granted([work(227), work(None), work(231)]) == 458
+    assert granted([work(None)]) is None
+    assert granted([]) is None
