@@ -9,7 +9,7 @@ VENV := .venv/bin
 # Ten minutes, so a command of its own.
 LOST := tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse back again crash living lab lab-down sabotage test test-back test-crash test-lost lint doctor clean
+.PHONY: help setup rehearse back again crash living lab lab-down sabotage test test-back test-again test-crash test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,9 @@ test: setup ## everything CI runs: checkers, unit and lab tests side by side, th
 
 test-back: lint ## one turn there and back, in its short form
 	@$(VENV)/python -m pytest tests/rehearsal/test_back.py $(PYTEST_ARGS)
+
+test-again: lint ## two migrations in a row and what comes after, in their short form; some twenty minutes
+	@$(VENV)/python -m pytest tests/rehearsal/test_again.py $(PYTEST_ARGS)
 
 test-crash: lint ## strikes of each kind, in their short form
 	@$(VENV)/python -m pytest tests/rehearsal/test_crash.py $(PYTEST_ARGS)

@@ -15,6 +15,7 @@ WORKERS = 4
 # Commands of their own (`make help`), for the time they take.
 LONG = (
     "tests/lab/plugins/test_state_lost_everywhere.py",
+    "tests/rehearsal/test_again.py",
     "tests/rehearsal/test_crash.py",
 )
 PYTEST = (sys.executable, "-m", "pytest")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from migration.settings import Settings
+from migration.settings import ConfigurationError, Settings
 from migration.stages import STAGES
 from tests.samples import ZONES, configuration, settings
 from tests.transitions.recorder import Declared, Key, declare
@@ -158,3 +158,20 @@ def test_a_range_that_is_left_may_come_again() -> None:
     }
     found = declare(settings(1, sides=sides, **{"from": "main", "to": "next"}, retire=[], keep=[]))
     assert found[("Vpc", "next-vpc")].inputs["cidrBlock"] == "10.0.0.0/16"
+
+
+def test_a_third_side_overlaps_none_that_is_described() -> None:
+    made = {
+        name: {"kind": "managed", "cidr": cidr, "suffix": f"-{name}", "zones": list(ZONES)}
+        for name, cidr in (("main", CIDRS["main"]), ("next", CIDRS["main"]))
+    }
+    keys: dict[str, Any] = {"from": "main", "to": "next", "retire": [], "keep": []}
+    with pytest.raises(ConfigurationError) as refused:
+        settings(0, sides=made, **keys)
+    [problem] = refused.value.problems
+    assert "overlaps migration:sides.main.cidr" in str(problem)
+    assert "out of migration:sides" not in str(problem), "the cluster lives there"
+    # The one that was left is still described: whether it is in the way, only an operator knows.
+    made["next"]["cidr"] = "10.0.128.0/17"
+    with pytest.raises(ConfigurationError, match=r"overlaps migration:sides\.legacy\.cidr.*take legacy out"):
+        settings(0, sides={**made, "legacy": configuration()["sides"]["legacy"]}, **keys)

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
+from migration.contracts.gates import BalancerRef
 from migration.contracts.record import Record
 from migration.settings import Settings
 from migration.sides import Side
 from migration.stages import admission, stage
 from migration.stages.fixed import Fixed, fixed_at
 from migration.stages.moves import IllegalMove
-from tests.samples import configuration, settings
+from tests.samples import ZONES, configuration, settings
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, reached: int, fixed: Fixed | None = None) -> None:
@@ -139,3 +140,41 @@ def test_sides_that_can_not_be_moved_between_are_refused_before_the_record_is_wr
     back = settings(0, **{"from": "main", "to": "legacy"})
     with pytest.raises(IllegalMove, match="migration:to is legacy, a side that was found"):
         admission.admit(back, "migration/default")
+
+
+def leaving(stage_number: int) -> Settings:
+    made = {"kind": "managed", "cidr": "10.2.0.0/16", "suffix": "-next", "zones": list(ZONES)}
+    sides = {"main": configuration()["sides"]["main"], "next": made}
+    return settings(stage_number, sides=sides, **{"from": "main", "to": "next"}, retire=[], keep=[])
+
+
+def with_side(monkeypatch: pytest.MonkeyPatch, side: Side) -> None:
+    monkeypatch.setattr(admission, "find", lambda aws, cluster, ref: side)
+
+
+WHOLE = Side(
+    name="main",
+    suffix="-main",
+    cidr="10.1.0.0/16",
+    vpc_id="vpc-main",
+    ingress=BalancerRef(arn="arn:i", dns_name="i.elb", target_groups=()),
+    api=BalancerRef(arn="arn:a", dns_name="a.elb", target_groups=()),
+)
+
+
+def test_another_migration_begins_at_0_and_what_the_last_one_fixed_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, 8, fixed_at(settings(8, cluster="other").configuration, stage(8)))
+    with_side(monkeypatch, WHOLE)
+    assert admission.admit(leaving(0), "migration/default").target == 0
+    with pytest.raises(IllegalMove, match=r"begins at 0\. Next legal: stage 0"):
+        admission.admit(leaving(1), "migration/default")
+
+
+@pytest.mark.parametrize(
+    ("side", "what"), [(replace(WHOLE, vpc_id=None), "its VPC"), (replace(WHOLE, api=None), "one of its balancers")]
+)
+def test_a_side_that_is_not_there_is_not_moved_from(monkeypatch: pytest.MonkeyPatch, side: Side, what: str) -> None:
+    recorded(monkeypatch, 8)
+    with_side(monkeypatch, side)
+    with pytest.raises(IllegalMove, match=f"{what} isn't there: nothing can be moved from it"):
+        admission.admit(leaving(0), "migration/default")

@@ -91,6 +91,9 @@ def test_from_eight_exchanged_sides_begin_again_at_zero() -> None:
         move(8, 1, from_side="main", to_side="next")
     with pytest.raises(IllegalMove, match="from main, at 0"):
         move(8, 0, from_side="other", to_side="next")
+    # Begun and not through yet: what the last one moved may still be on its way.
+    with pytest.raises(IllegalMove, match=r"record says legacy/main at stage 8.*Next legal: stage 8"):
+        move(7, 0, tried=8, from_side="main", to_side="next")
 
 
 def test_before_stage_1_the_side_to_move_to_may_still_be_called_otherwise() -> None:

@@ -23,12 +23,17 @@ def are_disjoint(c: Configuration) -> Iterator[Problem]:
     named += [("migration:podCidr", c.pod_cidr), ("migration:serviceCidr", c.service_cidr)]
     named += [(f"migration:connectedNetworks[{n.name}].cidr", n.cidr) for n in c.connected_networks]
     old = f"migration:sides.{c.from_}.cidr"
+    # A VPC that stands empty after an earlier migration is in nobody's way; whether it is empty, the operator knows.
+    left = {f"migration:sides.{name}.cidr": name for name in c.sides if name not in (c.from_, c.to)}
     for (key, cidr), (other_key, other) in combinations(named, 2):
         # The old VPC may collide with a connected network: that collision is what is being left behind.
         if old in (key, other_key) and "connectedNetworks" in key + other_key:
             continue
         if IPv4Network(cidr).overlaps(IPv4Network(other)):
-            yield Problem(other_key, other, f"overlaps {key} {cidr}; choose a range that overlaps no other network")
+            remedy = f"overlaps {key} {cidr}; choose a range that overlaps no other network"
+            for side in sorted({key, other_key} & left.keys()):
+                remedy += f", or take {left[side]} out of migration:sides if the cluster has left it"
+            yield Problem(other_key, other, remedy)
 
 
 def are_told_apart(c: Configuration) -> Iterator[Problem]:

@@ -117,3 +117,8 @@ def test_a_machine_that_is_no_control_plane_is_refused_by_what_it_lacks() -> Non
 def test_user_data_of_another_kind_is_refused() -> None:
     with pytest.raises(Permanent, match="isn't a #cloud-config"):
         clone_user_data(original("#!/bin/sh\necho hello\n"), NEW)
+
+
+def test_a_machine_made_from_a_clone_is_the_one_made_from_the_first() -> None:
+    following = replace(NEW, member="master-a-next", ticket_parameter="/pet/t2")
+    assert clone_user_data(clone_user_data(original(), NEW), following) == clone_user_data(original(), following)
