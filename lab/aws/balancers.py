@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 from moto.elbv2.exceptions import DuplicateListenerError
-from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer
+from moto.elbv2.models import ELBv2Backend, FakeLoadBalancer, FakeTargetGroup
 
 from lab.aws.hooks import Refused, instead, rule
 from lab.aws.world import WORLD
 
 API = "Elastic Load Balancing API reference, "
+UNHEALTHY_TERMINATION = "target_health_state.unhealthy.connection_termination.enabled"
 NLB_ZONE_ID = "Z3F0SRJ5LGBH90"
 ALB_ZONE_ID = "Z215JYRZR1TBD5"
 """The hosted zones of balancers' names in eu-central-1 (AWS general reference, ELB endpoints)."""
@@ -87,6 +88,18 @@ def balancer_group_of_another_vpc(backend: ELBv2Backend, arguments: dict[str, An
         group = backend.ec2_backend.get_security_group_from_id(group_id)
         if group is None or group.vpc_id != vpc:
             raise Refused("InvalidConfigurationRequest", "One or more security groups are invalid")
+
+
+@instead(ELBv2Backend, "create_target_group")
+def create_target_group(original: Any, backend: ELBv2Backend, *arguments: Any, **named: Any) -> FakeTargetGroup:
+    """CreateTargetGroup: what a network balancer does with flows of unhealthy targets is said from the start.
+
+    Source: NLB user guide, Edit target group attributes (TCP and TLS; the default is `true`).
+    """
+    group: FakeTargetGroup = original(backend, *arguments, **named)
+    if group.protocol in ("TCP", "TLS"):
+        group.attributes.setdefault(UNHEALTHY_TERMINATION, "true")
+    return group
 
 
 @instead(ELBv2Backend, "create_load_balancer")

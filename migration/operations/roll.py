@@ -7,8 +7,8 @@ from typing import Literal
 
 from migration.clients.documents import Document
 from migration.contracts.workers import DrainInputs, RollInputs, RollResult
+from migration.drain.emptying import empty, room
 from migration.drain.executor import Tally
-from migration.operations.drain import empty, room
 from migration.runtime.context import Context
 from migration.workers.roll import Roller, told
 

@@ -178,3 +178,13 @@ def test_a_target_group_in_use_is_not_deleted(aws: Any, old: Any) -> None:
         aws.elb.delete_target_group(TargetGroupArn=targets)
     aws.elb.delete_load_balancer(LoadBalancerArn=balancer["LoadBalancerArn"])
     aws.elb.delete_target_group(TargetGroupArn=targets)
+
+
+@pytest.mark.parametrize(("protocol", "said"), [("TCP", ["true"]), ("HTTP", [])])
+def test_a_target_group_says_from_the_start_what_becomes_of_flows_of_unhealthy_targets(
+    aws: Any, old: Any, protocol: str, said: list[str]
+) -> None:
+    arn = old.new_targets("ingress", Protocol=protocol)
+    key = "target_health_state.unhealthy.connection_termination.enabled"
+    attributes = aws.elb.describe_target_group_attributes(TargetGroupArn=arn)["Attributes"]
+    assert [one["Value"] for one in attributes if one["Key"] == key] == said

@@ -110,7 +110,7 @@ def test_metrics_are_picked_on_the_machine() -> None:
     assert aws.asked == [("i-b", ["10.0.0.2", 2379, "GET", "/metrics", None, 1, "etcd_a"])]
 
 
-@pytest.mark.parametrize("path", ["cluster/member/add", "cluster/member/remove", "maintenance/transfer-leadership"])
+@pytest.mark.parametrize("path", ["cluster/member/add", "cluster/member/remove", "cluster/member/promote"])
 def test_no_change_travels_over_ssm(path: str) -> None:
     aws = Machines()
     with pytest.raises(Permanent, match=f"{path} changes etcd"):

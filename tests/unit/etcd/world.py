@@ -263,10 +263,11 @@ class World:
         }
         return {"LaunchTemplateVersion": {"VersionNumber": number}}
 
-    def delete_launch_template_versions(self, Versions: list[str], **_: Any) -> None:
+    def delete_launch_template_versions(self, Versions: list[str], **_: Any) -> dict[str, Any]:
         self.event("delete version")
         for version in Versions:
             del self.versions[version]
+        return {"UnsuccessfullyDeletedLaunchTemplateVersions": []}
 
     def register_targets(self, TargetGroupArn: str, Targets: list[dict[str, Any]]) -> None:
         self.event("register" if TargetGroupArn == "new" else f"register {TargetGroupArn}")

@@ -1,0 +1,134 @@
+"""Emptying some nodes of a tier of pods: looked at first, then cordoned and drained under every budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from migration.clients.documents import Document, mapping
+from migration.clients.kubernetes import NODES, SERVICES
+from migration.contracts.workers import DrainInputs
+from migration.drain.bound import Bound, lower_bound
+from migration.drain.cluster import Cluster
+from migration.drain.executor import Drainer, Pace, Tally
+from migration.drain.nodes import Change, change_nodes, cordoned, name_of
+from migration.drain.plan import Rules, plan_drain
+from migration.drain.room import room_for
+from migration.runtime.context import Context
+from migration.runtime.deadline import Permanent
+from migration.workers.fleet import some_pods
+
+
+def empty(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> tuple[Tally, Bound]:
+    """Cordon these nodes and drain them of the tier; what was done, and the least that it takes.
+
+    Raises `Permanent` before anything is changed where there is no room, afterwards naming every blocked pod.
+    """
+    cluster, rules = _cluster(nodes, context), rules_of(inputs, context)
+    bound = _look_first(cluster, rules, inputs, context)
+    cordon(nodes, cordoned, "cordoned and tainted", context)
+    return _drain(cluster, rules, inputs, context), bound
+
+
+def room(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> Bound:
+    """Only look whether what is on these nodes finds room elsewhere; raises `Permanent` where it doesn't."""
+    return _look_first(_cluster(nodes, context), rules_of(inputs, context), inputs, context)
+
+
+def _cluster(nodes: Sequence[Document], context: Context) -> Cluster:
+    return Cluster(context.clients.kubernetes, frozenset(map(name_of, nodes)), context.deadline.clock)
+
+
+def cordon(nodes: Sequence[Document], change: Change, what: str, context: Context) -> None:
+    """Change the nodes, and say of how many that was new; `what` is the word for it."""
+    api = context.clients.kubernetes
+    changed = change_nodes(api, nodes, change, alive=context.alive, deadline=context.deadline)
+    if changed:
+        context.log(f"{changed} of {len(nodes)} nodes {what}")
+
+
+def _look_first(cluster: Cluster, rules: Rules, inputs: DrainInputs, context: Context) -> Bound:
+    """Refuse where no pod is seen or those that move find no room; say what stays and the least it takes."""
+    view = cluster.exact()
+    some_pods(view.pods)
+    plan = plan_drain(view, rules)
+    moved = [pod for lane in plan.lanes for pod in (*lane.free, *lane.pods)]
+    moved += [pod for restart in plan.restarts for pod in restart.pods]
+    verdict = room_for(view, moved, context.clients.kubernetes.list(NODES))
+    if verdict.refusal and inputs.rules.require_room:
+        raise Permanent(
+            f"there is no room for the {len(moved)} pods to move: {verdict.refusal}; add nodes to the new side, or set "
+            f"migration:drain.requireRoom to false if an autoscaler adds them (a moved pod without a node stops the "
+            f"drain then)"
+        )
+    if warned := verdict.refusal or verdict.warning:
+        context.log(f"warning: nodes without a taint may not hold the pods to move: {warned}")
+    ended = sum(1 for pod in view.pods if pod.finished and pod.node in view.nodes and not pod.stays)
+    if ended and rules.finished == "leave":
+        context.log(f"{ended} ended pods stay on the nodes; their logs go with them")
+    if plan.ending:
+        context.log(f"{len(plan.ending)} pods run to completion and are waited for (drain.jobs)")
+    bound = lower_bound(view, rules, per_second=float(inputs.rules.max_evictions_per_second))
+    context.log(bound.sentence)
+    return bound
+
+
+def rules_of(inputs: DrainInputs, context: Context) -> Rules:
+    """The drain's rules; without a selector of its own the ingress Service's says which pods are ingress pods."""
+    rules = inputs.rules
+    selector, namespace = dict(rules.ingress_selector), rules.ingress_namespace
+    if inputs.tier == "ingress" and not selector:
+        service = context.clients.kubernetes.find(SERVICES, rules.ingress_service, namespace)
+        selector = dict(mapping(service or {}, "spec", "selector"))
+        if not selector:
+            raise Permanent(
+                f"the ingress pods can't be told: Service {namespace}/{rules.ingress_service} is missing or has no "
+                f"selector; set migration:drain.ingressSelector"
+            )
+    return Rules(
+        tier=inputs.tier,
+        ingress_namespace=namespace,
+        ingress_selector=selector,
+        unprotected=rules.unprotected_max_unavailable,
+        empty_dir=rules.empty_dir,
+        bare_pods=rules.bare_pods,
+        jobs=rules.jobs,
+        finished=rules.finished_pods,
+        host_path=rules.host_path,
+        local_volumes=rules.local_volumes,
+    )
+
+
+def _drain(cluster: Cluster, rules: Rules, inputs: DrainInputs, context: Context) -> Tally:
+    pace = Pace(
+        per_second=float(inputs.rules.max_evictions_per_second),
+        rescan=inputs.rules.rescan_seconds,
+        stall=inputs.rules.stall_seconds,
+        pending=inputs.rules.pending_seconds,
+        unplaced=inputs.rules.max_unplaced_pods,
+    )
+    cluster.start()
+    try:
+        with ThreadPoolExecutor(inputs.rules.concurrency, thread_name_prefix="evict") as pool:
+            drainer = Drainer(
+                cluster,
+                rules,
+                pool,
+                off=inputs.vpc_id,
+                pace=pace,
+                deadline=context.deadline,
+                alive=context.alive,
+                log=context.log,
+            )
+            blocked = drainer.run()
+    finally:
+        cluster.close()
+    tally = drainer.tally
+    if blocked:
+        listed = "\n".join(f"  - {item}" for item in blocked)
+        raise Permanent(
+            f"{tally.evictions} pods were evicted, {len(blocked)} can't be moved; resolve these and run the same up "
+            f"again:\n{listed}"
+        )
+    context.log(f"done: {tally.evictions} evicted, {tally.restarts} rolling restarts, {tally.rejected} refusals (429)")
+    return tally
