@@ -191,7 +191,9 @@ def test_what_that_version_kept_in_plain_is_secret_after_the_next_up(engine: Eng
     assert plain(engine) == holders | rerun
     # Nothing of the others changes. The rest of the up would need the lab that is gone.
     only = ("**migration:GroupNote::*", "**LaunchTemplate::*", "**Migration::migration")
-    said = engine.run("up", "--yes", "--skip-preview", "-s", "stage-5", *(f"--target={one}" for one in only))
+    # What isn't targeted goes on depending on the note by its old name, which a whole up would mend.
+    unchecked = "--disable-integrity-checking"
+    said = engine.run("up", "--yes", "--skip-preview", unchecked, "-s", "stage-5", *(f"--target={one}" for one in only))
     assert "+ 1 created" in said
     assert "updated" not in said
     assert plain(engine) == rerun
