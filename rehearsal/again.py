@@ -38,6 +38,8 @@ class MigrationRow(Fact):
     ok: bool
     commit: str
     reasons: tuple[str, ...]
+    meant: tuple[str, ...] = ()
+    """Sentences of the proof that must be so, of what was changed afterwards."""
     doubts: tuple[str, ...] = ()
     begin: str
     seconds: float
@@ -135,11 +137,14 @@ def row_of(rehearsal: Rehearsal, report: Report, commit: str, began: float) -> M
     """What a migration adds up to."""
     cells = [*report.idle.values(), *report.probes.values()]
     living = rehearsal.living if isinstance(rehearsal, After) else None
+    meant = tuple(filter(rehearsal.meant, report.reasons)) if isinstance(rehearsal, After) else ()
+    wrong = tuple(reason for reason in report.reasons if reason not in meant)
     return MigrationRow(
         migration=name_of(rehearsal.road),
-        ok=report.ok,
+        ok=not wrong,
         commit=commit,
-        reasons=report.reasons,
+        reasons=wrong,
+        meant=meant,
         doubts=report.doubts,
         begin=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         seconds=report.seconds,

@@ -235,6 +235,10 @@ class After(Rehearsal):
 
     living: Living | None = None
 
+    def meant(self, reason: str) -> bool:
+        """Whether a sentence of the proof must be so: each member is away once while its machine is replaced."""
+        return is_meant(reason, len(self.living.configuration["members"]) if self.living else 0)
+
     def then(self, watch: Watch) -> None:
         """What may be changed of a cluster that has moved."""
         self.living = Living(driver=self, watch=watch, stage=LAST, side=self.road.new)
@@ -247,13 +251,12 @@ def run(say: Say) -> int:
 
     after = After(last=LAST, title="after", whole=False, say=say)
     report = after.go()
-    voters = len(after.living.configuration["members"]) if after.living else 0
-    wrong = [reason for reason in report.reasons if not is_meant(reason, voters)]
+    wrong = [reason for reason in report.reasons if not after.meant(reason)]
     row = LivingRow(
         ok=not wrong,
         commit=commit_of(REPOSITORY),
         reasons=tuple(wrong),
-        meant=tuple(reason for reason in report.reasons if is_meant(reason, voters)),
+        meant=tuple(filter(after.meant, report.reasons)),
         seconds=round(time.monotonic() - after.began, 1),
         changes=tuple(after.living.rows) if after.living else (),
     )
