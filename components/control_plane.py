@@ -26,8 +26,9 @@ from migration.contracts.members import (
 )
 from migration.contracts.workers import Group, GroupNoteInputs, GroupNoteResult
 from migration.etcd.userdata import NEW_VOLUME, MemberIdentity, clone_user_data
-from migration.names import api_names, member_name, physical_name, ticket_parameter
+from migration.names import api_names, member_name, ticket_parameter
 from migration.runtime.deadline import Permanent
+from migration.settings.groups import member_group
 from migration.settings.model import ManagedSide, Member
 from migration.workers.wanted import wanted_template
 from providers.operations import GroupNote, MemberGuard, MemberRoll, MemberSwap
@@ -78,13 +79,13 @@ class ManagedMembers(Component):
         settings, common, view = self._scope.settings, self._scope.common(), self._new
         c = settings.configuration
         # On a side that is settled nothing is copied any more: what is known of its groups' origins stays known.
-        suffix = c.sides[old.name].suffix if old is not None else ""
+        origin = c.sides[old.name] if old is not None else None
         note = GroupNote(
             f"{view.name}-copied-members",
             GroupNoteInputs(
                 **common,
                 side=old.name if old is not None else view.name,
-                groups={member.name: physical_name(member.group, "", suffix) for member in members},
+                groups={one.name: member_group(origin, one) if origin else one.group for one in members},
             ),
             self.at_once(once=f"{old.name}-member-groups" if old is not None else None),
         )
@@ -107,7 +108,7 @@ class ManagedMembers(Component):
         assert new.control_plane_group is not None and instances is not None
         c = self._scope.settings.configuration
         name = member_name(member.name, new.suffix)
-        group_name = physical_name(member.group, "", new.suffix)
+        group_name = member_group(self._side, member)
         logical = f"{new.name}-member-{member.name}"
         # `migration:member` is how the machine finds the volume that is its own.
         tags = self._scope.tags(new.name, "control-plane", **{"migration:member": name})
@@ -187,7 +188,7 @@ class ManagedMembers(Component):
                 members=tuple(
                     RolledMember(
                         name=member_name(member.name, new.suffix),
-                        group=physical_name(member.group, "", new.suffix),
+                        group=member_group(self._side, member),
                         template=template,
                         version=str(int(version)),
                     )

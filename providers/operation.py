@@ -44,10 +44,6 @@ T = TypeVar("T")
 _HOST = host()
 
 
-def _always() -> None:
-    """An operation without lease and engine may always go on."""
-
-
 class OperationProvider(ResourceProvider, Generic[I, R]):
     """Runs one operation of `migration.operations`, named by `operation`, under a lease where it is long."""
 
@@ -145,7 +141,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         from migration.clients import Clients
         from migration.clients.kubernetes import ApiFailure
         from migration.runtime.context import Context
-        from migration.runtime.deadline import Deadline, Permanent, Retryable
+        from migration.runtime.deadline import Deadline, Permanent, Retryable, always
         from migration.runtime.lease import held
         from migration.stages.identity import verify_cluster
 
@@ -158,7 +154,8 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
 
         try:
             with ExitStack() as stack:
-                alive: Callable[[], None] = _always
+                # Without lease and engine.
+                alive: Callable[[], None] = always
                 if _HOST is not None:
                     stack.enter_context(_HOST.working())
                     alive = _HOST.check

@@ -14,14 +14,14 @@ from typing import Any
 
 import yaml
 
-from lab import interrupt, up
+from lab import interrupt
 from lab.environment import REPOSITORY, make_folders
 from migration.stages import LAST
 from proof.model import Report
 from rehearsal.back import Probes, StageRow, Writes, stage_row
 from rehearsal.driver import Say
 from rehearsal.living import After, ChangeRow
-from rehearsal.rows import commit_of, write_rows
+from rehearsal.rows import commit_of, conclude, write_rows
 from rehearsal.run import IDLE_S, Rehearsal
 from rehearsal.watch import Road
 from rehearsal.world import Fact
@@ -110,27 +110,19 @@ def run(say: Say, *, short: bool = False) -> int:
     def done(rehearsal: Rehearsal) -> bool:
         interrupt.check()
         began = time.time()
-        report = rehearsal.go()
-        rows.append(row_of(rehearsal, report, commit, began))
+        row = row_of(rehearsal, rehearsal.go(), commit, began)
+        rows.append(row)
         write_rows(path, rows)
-        say(f"{name_of(rehearsal.road)}: {'ok' if report.ok else 'NOT OK'} after {report.seconds:.0f} s")
-        for reason in report.reasons:
+        say(f"{row.migration}: {'ok' if row.ok else 'NOT OK'} after {row.seconds:.0f} s")
+        for reason in row.reasons:
             say(f"   not ok: {reason}")
         return not rehearsal.errors
 
     first = Rehearsal(last=LAST, say=say, title="again-1", whole=not short, idle_s=rest, road=ROADS[0])
     if done(first):
         done(Second(last=LAST, say=say, title="again-2", whole=not short, idle_s=rest, road=ROADS[1], first=first))
-    wrong = verdict(rows)
     say("")
-    for sentence in wrong:
-        say(f"not ok: {sentence}")
-    say(f"{'NOT OK' if wrong else 'ok'}: {path}")
-    if wrong:
-        say("the lab still runs; `make lab-down` ends it")
-    else:
-        up.down(say)
-    return 1 if wrong else 0
+    return conclude(say, verdict(rows), path)
 
 
 def row_of(rehearsal: Rehearsal, report: Report, commit: str, began: float) -> MigrationRow:

@@ -27,7 +27,7 @@ from rehearsal.incidents import RESTARTED_AT, Incidents, Team
 from rehearsal.leftovers import orphaned_processes, running_instances
 from rehearsal.proven import Proven
 from rehearsal.recording import world_now
-from rehearsal.rows import commit_of, read_rows, write_rows
+from rehearsal.rows import commit_of, conclude, read_rows, write_rows
 from rehearsal.watch import Watch
 from rehearsal.world import Comparison, Fact, Meant, World, blanks, compare, differences
 
@@ -164,14 +164,7 @@ def run(say: Say, turns: Sequence[TurnAt], *, again: bool = False, short: bool =
         raise
     wrong = verdict(rows, turns, commit)
     say("")
-    for sentence in wrong:
-        say(f"not ok: {sentence}")
-    say(f"{'NOT OK' if wrong else 'ok'}: {path}")
-    if wrong and ran:
-        say("the last turn's lab still runs; `make lab-down` ends it")
-    elif ran:
-        up.down(say)
-    return 1 if wrong else 0
+    return conclude(say, wrong, path, ran=ran)
 
 
 def _tell(say: Say, row: TurnRow) -> None:

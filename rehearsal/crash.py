@@ -57,7 +57,7 @@ from rehearsal.engine import Command, EngineError, Outcome
 from rehearsal.leftovers import orphaned_processes, running_instances
 from rehearsal.plain import plain
 from rehearsal.proven import Proven
-from rehearsal.rows import commit_of, read_rows, write_rows
+from rehearsal.rows import commit_of, conclude, read_rows, write_rows
 from rehearsal.strikes import Family, Kind, Moment, Progress, choose, hit_of, living
 from rehearsal.watch import Watch
 from rehearsal.work import Counter, Work, done_between, granted
@@ -125,14 +125,7 @@ def run(
     for kind in Kind:
         hits = sum(isinstance(row, KillRow) and row.kind is kind for row in of(rows, seed, program))
         say(f"{kind.value}: {hits}")
-    for sentence in wrong:
-        say(f"not ok: {sentence}")
-    say(f"{'NOT OK' if wrong else 'ok'}: {path}")
-    if wrong and ran:
-        say("the lab still runs; `make lab-down` ends it")
-    elif ran:
-        up.down(say)
-    return 1 if wrong else 0
+    return conclude(say, wrong, path, ran=ran)
 
 
 @dataclass(kw_only=True)

@@ -23,6 +23,7 @@ from migration.drain.nodes import AVOIDED, instance_of, ready
 from migration.names import physical_name
 from migration.stages import LAST
 from migration.workers.roll import TAG, standing
+from proof.config import write_atomically
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import Driver, RehearsalError, Say
 from rehearsal.rows import commit_of
@@ -278,6 +279,4 @@ def is_meant(reason: str, voters: int) -> bool:
 
 def write(path: Path, row: LivingRow) -> None:
     """The row as JSON, whole or not at all."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(row.model_dump(mode="json"), indent=1) + "\n")
-    fresh.replace(path)
+    write_atomically(path, json.dumps(row.model_dump(mode="json"), indent=1) + "\n")

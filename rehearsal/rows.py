@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from lab import up
 from proof.config import write_atomically
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -32,6 +33,18 @@ def write_rows(path: Path, rows: Sequence[BaseModel]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps([row.model_dump(mode="json") for row in rows], indent=1, ensure_ascii=False)
     write_atomically(path, text + "\n")
+
+
+def conclude(say: Callable[[str], None], wrong: Sequence[str], path: Path, *, ran: bool = True) -> int:
+    """Tell what a long run came to, and the exit status. Its lab, if one `ran`, ends where all is well."""
+    for sentence in wrong:
+        say(f"not ok: {sentence}")
+    say(f"{'NOT OK' if wrong else 'ok'}: {path}")
+    if wrong and ran:
+        say("the lab still runs; `make lab-down` ends it")
+    elif ran:
+        up.down(say)
+    return 1 if wrong else 0
 
 
 def commit_of(repository: Path, *paths: str) -> str:

@@ -13,9 +13,8 @@ from pydantic import Field
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.contracts.members import EtcdAccess, MemberPair, OldMember, member_pairs
 from migration.dns.wanted import weights_at
-from migration.names import physical_name
 from migration.settings import Settings
-from migration.settings.groups import pool_group
+from migration.settings.groups import member_group, pool_group
 from migration.settings.model import AcceptedFlows, Name, ReferencedSide, Retired
 from migration.stages.table import Stage, stage
 
@@ -73,7 +72,7 @@ def worker_groups(s: Settings, side: str) -> tuple[str, ...]:
 def member_groups(s: Settings, side: str) -> tuple[str, ...]:
     """Names of a side's member groups, member by member."""
     c = s.configuration
-    return tuple(physical_name(member.group, "", c.sides[side].suffix) for member in c.members)
+    return tuple(member_group(c.sides[side], member) for member in c.members)
 
 
 def ended_groups(s: Settings) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, Wanted
-from migration.names import api_names, member_name, physical_name
+from migration.names import api_names, member_name
 from migration.settings import Settings
+from migration.settings.groups import member_group
 from migration.settings.model import Access, Etcd, Member, ReferencedSide
 
 
@@ -43,10 +44,10 @@ def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
         MemberPair(
             old=OldMember(
                 name=member_name(member.name, before),
-                group=physical_name(member.group, "", before),
+                group=member_group(settings.old, member),
                 address=member.address if found else None,
             ),
-            new=NewMember(name=member_name(member.name, after), group=physical_name(member.group, "", after)),
+            new=NewMember(name=member_name(member.name, after), group=member_group(settings.new, member)),
         )
         for member in settings.configuration.members
     )

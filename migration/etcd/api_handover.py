@@ -98,8 +98,4 @@ class ApiHandover:
         return True
 
     def _until_true(self, condition: Callable[[], bool], what: str) -> None:
-        def watched() -> bool:
-            self.alive()
-            return condition()
-
-        self.deadline.until_true(watched, what)
+        self.deadline.until_true(condition, what, alive=self.alive)

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 from migration.clients.aws import Aws, described, error_code
 from migration.clients.documents import Document, listed, mapping
 from migration.contracts.members import ReturnNote, ReturnPlace
+from migration.discover.tags import tags_of
 from migration.etcd import machine
 from migration.etcd.userdata import NEW_VOLUME, MemberIdentity, clone_user_data
 from migration.runtime.deadline import Deadline, Permanent
@@ -133,7 +134,7 @@ class Returning:
         # Its volume may be attached only to a machine that carries the cluster's tag (`components.access`).
         others = [one for one in listed(data, "TagSpecifications") if one.get("ResourceType") != "instance"]
         own = [one for one in listed(data, "TagSpecifications") if one.get("ResourceType") == "instance"]
-        tags = {tag["Key"]: tag["Value"] for one in own for tag in listed(one, "Tags")}
+        tags = {key: value for one in own for key, value in tags_of(one).items()}
         instance = {
             "ResourceType": "instance",
             "Tags": _tag_list({**tags, CLUSTER_TAG: self.identity.cluster}),
@@ -182,7 +183,7 @@ def forget(
 
 def _volumes(aws: Aws, cluster: str, member: str) -> list[Document]:
     """Those that the member's boot would take for its own."""
-    return [one for one in returned_volumes(aws, cluster) if _tags(one).get(MEMBER_TAG) == member]
+    return [one for one in returned_volumes(aws, cluster) if tags_of(one).get(MEMBER_TAG) == member]
 
 
 def _release_volumes(
@@ -194,7 +195,7 @@ def _release_volumes(
     but: str | None = None,
 ) -> None:
     for volume in _volumes(aws, cluster, member):
-        if _tags(volume)[RETURN_TAG] != but:
+        if tags_of(volume)[RETURN_TAG] != but:
             alive()
             aws.ec2.delete_tags(Resources=[volume["VolumeId"]], Tags=[{"Key": MEMBER_TAG}])
             log(f"volume {volume['VolumeId']} is no member's any more; it stays until the clean-up")
@@ -244,10 +245,6 @@ def _template(group: Document, name: str) -> Document:
             f"configuration): a member can't come back into it; give it a launch template and run the same up again"
         )
     return found
-
-
-def _tags(thing: Document) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in listed(thing, "Tags")}
 
 
 def _tag_list(tags: dict[str, str]) -> list[TagTypeDef]:

@@ -278,18 +278,10 @@ class MemberRoller:
         self._until_true(lambda: target_groups.healthy(self.aws, self.instances_group, new.id), what)
 
     def _until(self, attempt: Callable[[], T | None], what: str) -> T:
-        def watched() -> T | None:
-            self.alive()
-            return attempt()
-
-        return self.deadline.until(watched, what)
+        return self.deadline.until(attempt, what, alive=self.alive)
 
     def _until_true(self, condition: Callable[[], bool], what: str) -> None:
-        def watched() -> bool:
-            self.alive()
-            return condition()
-
-        self.deadline.until_true(watched, what)
+        self.deadline.until_true(condition, what, alive=self.alive)
 
 
 def _tag(group: str) -> TagTypeDef:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from migration.clients.aws import Aws, described
 from migration.clients.documents import Document, listed, mapping
+from migration.discover.tags import tags_of
 from migration.handover.hcl import Block, Expression, written
 from migration.names import balancer_name, plain
 from migration.runtime.deadline import Permanent
@@ -105,7 +106,7 @@ def _referred(item: object, known: Mapping[str, Expression]) -> object:
 
 
 def _tags(item: Document, key: str = "Tags") -> dict[str, str]:
-    found = {tag["Key"]: tag["Value"] for tag in listed(item, key)}
+    found = tags_of(item, key)
     return {name: value for name, value in sorted(found.items()) if not name.startswith("aws:")}
 
 

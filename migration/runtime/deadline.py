@@ -22,6 +22,10 @@ class OutOfTime(Permanent):
     """The deadline passed; the message names what was waited for and what was last seen."""
 
 
+def always() -> None:
+    """What may always go on."""
+
+
 @dataclass
 class Deadline:
     """A point in time after which no new attempt begins. Seconds of a monotonic clock."""
@@ -43,15 +47,19 @@ class Deadline:
         """Sleep, but not beyond the deadline."""
         self.sleeper(min(seconds, self.remaining))
 
-    def until(self, attempt: Callable[[], T | None], what: str, pause: float = 0.5) -> T:
+    def until(
+        self, attempt: Callable[[], T | None], what: str, pause: float = 0.5, alive: Callable[[], None] = always
+    ) -> T:
         """The first result of `attempt` that is not None; `Retryable` counts as none.
 
+        `alive` is asked before each attempt, and raises what ends the wait.
         Raises `OutOfTime` with `what` and the last reason when the deadline passes first, and `TypeError` for a
         bool, whose False would pass for a result: `until_true` takes those.
         """
         reason = ""
         while True:
             try:
+                alive()
                 result = attempt()
                 if isinstance(result, bool):
                     raise TypeError(f"the attempt for {what} gave {result}; conditions are waited for by until_true")
@@ -63,6 +71,8 @@ class Deadline:
                 raise OutOfTime(f"gave up after {self.seconds:g} s waiting for {what}{reason}; run the same up again")
             self.sleep(pause)
 
-    def until_true(self, condition: Callable[[], bool], what: str, pause: float = 0.5) -> None:
+    def until_true(
+        self, condition: Callable[[], bool], what: str, pause: float = 0.5, alive: Callable[[], None] = always
+    ) -> None:
         """Return once `condition` is true; False and `Retryable` mean: not yet. Raises as `until` does."""
-        self.until(lambda: "true" if condition() else None, what, pause)
+        self.until(lambda: "true" if condition() else None, what, pause, alive)

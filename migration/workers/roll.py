@@ -19,6 +19,7 @@ from migration.clients.aws import Aws, described
 from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import PODS
 from migration.contracts.workers import RolledGroup, RollNote
+from migration.discover.tags import tags_of
 from migration.drain.executor import Tally
 from migration.drain.model import pod_from
 from migration.drain.nodes import (
@@ -111,7 +112,7 @@ def standing(aws: Aws, group: Document) -> Standing:
         own = mapping(one, "LaunchTemplate")
         is_fresh = bool(template) and (own.get("LaunchTemplateId"), str(own.get("Version"))) == (template, version)
         (fresh if is_fresh else stale).append(one["InstanceId"])
-    tags = {tag["Key"]: tag["Value"] for tag in listed(group, "Tags")}
+    tags = tags_of(group)
     return Standing(
         name=group["AutoScalingGroupName"],
         pool=tags.get("pool", ""),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +15,6 @@ from rehearsal.rows import read_rows
 
 # What the way forward shows is asked first: without it there is no second one to look at.
 pytestmark = [pytest.mark.rehearsal(after_forward=True), pytest.mark.timeout(2400)]
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Path]:
-    """The folder of the rehearsal's lab: its path is short enough for sockets. What runs in it is ended."""
-    directory = Path(os.environ.get("LAB_DIR") or REPOSITORY / ".lab").resolve()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAB_DIR", str(directory))
-        yield directory
-        subprocess.run([sys.executable, "-m", "lab", "down"], cwd=REPOSITORY, check=False)
 
 
 @pytest.fixture(scope="module")

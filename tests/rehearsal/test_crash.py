@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,16 +17,6 @@ from rehearsal.strikes import Kind
 # What the way forward and back shows undisturbed is asked first.
 pytestmark = [pytest.mark.rehearsal(after_forward=True), pytest.mark.timeout(900)]
 SEED = 1
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Path]:
-    """The folder of the rehearsal's lab: its path is short enough for sockets. What runs in it is ended."""
-    directory = Path(os.environ.get("LAB_DIR") or REPOSITORY / ".lab").resolve()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LAB_DIR", str(directory))
-        yield directory
-        subprocess.run([sys.executable, "-m", "lab", "down"], cwd=REPOSITORY, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +17,6 @@ from proof.verdict import MAX_DOWN_S
 from tests.lab.plugins.leaks import files, leaks
 
 pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(2700)]
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A lab directory whose path is short enough for sockets; everything in it is ended afterwards."""
-    directory = Path(os.environ.get("LAB_DIR") or REPOSITORY / ".lab").resolve()
-    before = os.environ.get("LAB_DIR")
-    os.environ["LAB_DIR"] = str(directory)
-    yield directory
-    subprocess.run([sys.executable, "-m", "lab", "down"], cwd=REPOSITORY, check=False)
-    if before is None:
-        del os.environ["LAB_DIR"]
 
 
 @pytest.fixture(scope="module")

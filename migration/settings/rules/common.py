@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from migration.names import physical_name
-from migration.settings.groups import pool_group
+from migration.settings.groups import member_group, pool_group
 from migration.settings.model import Configuration, ManagedSide, Member, Pool
 
 
@@ -35,6 +34,6 @@ def side_made_next(c: Configuration) -> ManagedSide | None:
 def new_groups(c: Configuration, side: ManagedSide) -> dict[str, str]:
     """What the groups of a side are called, with the key that each name comes from."""
     return {
-        pool_group(side, one) if isinstance(one, Pool) else physical_name(one.group, "", side.suffix): f"{key}.group"
+        pool_group(side, one) if isinstance(one, Pool) else member_group(side, one): f"{key}.group"
         for key, one in machines(c)
     }

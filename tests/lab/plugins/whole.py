@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lab.addresses import REGION, LabAddresses
+from lab.addresses import REGION
 from lab.legacy.__main__ import build
 from lab.legacy.cloud import Cloud
 from lab.settings import LabSettings
@@ -26,6 +26,7 @@ from migration.discover.run import discover
 from migration.discover.write import write
 from tests.lab.plugins.cluster import kubeconfig, pair
 from tests.lab.plugins.driving import Engine, bare_engine, environment
+from tests.legacy import SERVICE, OnPort
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ("Pulumi.yaml", "__main__.py", "components", "migration", "providers", ".venv")
@@ -53,27 +54,6 @@ SITE = """
 import migration.operations
 migration.operations.__path__.insert(0, {folder!r})
 """
-
-SERVICE: dict[str, Any] = {
-    "metadata": {"namespace": "ingress", "name": "ingress"},
-    "spec": {
-        "type": "NodePort",
-        "externalTrafficPolicy": "Local",
-        "selector": {"app": "ingress"},
-        "ports": [{"port": 80, "nodePort": 30080}],
-    },
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnPort(LabAddresses):
-    """A lab's addresses, but for the AWS that this process serves."""
-
-    url: str
-
-    @property
-    def aws_url(self) -> str:
-        return self.url
 
 
 class Services:

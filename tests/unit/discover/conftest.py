@@ -19,27 +19,7 @@ from migration.clients.aws import Aws
 from migration.clients.kubernetes import Kind
 from migration.discover.options import DiscoveryOptions
 from migration.discover.run import discover
-
-SERVICE: dict[str, Any] = {
-    "metadata": {"namespace": "ingress", "name": "ingress"},
-    "spec": {
-        "type": "NodePort",
-        "externalTrafficPolicy": "Local",
-        "selector": {"app": "ingress"},
-        "ports": [{"port": 80, "nodePort": 30080}],
-    },
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnPort(LabAddresses):
-    """A lab's addresses, but for the AWS that this process serves."""
-
-    url: str
-
-    @property
-    def aws_url(self) -> str:
-        return self.url
+from tests.legacy import SERVICE, OnPort
 
 
 class FakeKubernetes:

@@ -1,0 +1,23 @@
+"""What tests with a lab of their own share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.environment import REPOSITORY
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Path]:
+    """The folder of the rehearsal's lab: its path is short enough for sockets. What runs in it is ended."""
+    directory = Path(os.environ.get("LAB_DIR") or REPOSITORY / ".lab").resolve()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_DIR", str(directory))
+        yield directory
+        subprocess.run([sys.executable, "-m", "lab", "down"], cwd=REPOSITORY, check=False)
