@@ -2,8 +2,9 @@
 
 Kubernetes' clients speak HTTP/2 to the API. It matters for the proof: a server that ends an idle HTTP/1.1 connection
 races the client's next request, and nobody can tell whether that request was begun. Here GOAWAY and REFUSED_STREAM
-say so (RFC 9113 §6.8, §8.7). Frames and header compression are hyperframe's and hpack's; h2 on top of them takes a
-GOAWAY for the end of all streams, also of those the server still answers.
+say so (RFC 9113 §6.8, §8.7), and 503 with Retry-After (RFC 9110 §10.2.3). Frames and header compression are
+hyperframe's and hpack's; h2 on top of them takes a GOAWAY for the end of all streams, also of those the server still
+answers.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEAD = 9
 _MAX_FRAME = 16 * 1024
 _REFUSED_STREAM = 7
+_UNAVAILABLE = 503
 
 
 def request_fields(authority: str, path: str, token: str | None = None) -> tuple[tuple[str, str], ...]:
@@ -141,6 +143,13 @@ class Http2Connection(Connection):
             return
         status = int(fields.get(b":status", self._status))  # trailers have none
         if status < 200:
+            return
+        if status == _UNAVAILABLE and b"retry-after" in fields:
+            # An API server that shuts down has stopped to handle requests some milliseconds before it sends GOAWAY
+            # (`WithWaitGroup` in k8s.io/apiserver), and says so; Kubernetes' clients ask again then (`withRetry` in
+            # client-go). Asked again on a new connection the same answer is a failure.
+            self.ended = True
+            self._fail(NotProcessed("the server asked to try again elsewhere (503 with Retry-After)"))
             return
         self._status = status
         if self._block_ends_stream:

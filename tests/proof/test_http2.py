@@ -42,6 +42,9 @@ class Server(asyncio.Protocol):
                 if event.stream_id == 5 and self._world.left_at is None:
                     self._world.left_at = self._world.memory.settled
                     self._world.leave(self, event.stream_id)
+                elif self._world.left_at is not None and self._world.next_leaves:
+                    self._world.next_leaves = False
+                    self._world.leave(self, event.stream_id)
                 else:
                     self.answer(event.stream_id)
         self.flush()
@@ -65,6 +68,8 @@ class World:
     leave: Callable[[Server, int], None]
     left_at: int | None = None
     """How many requests had been settled when the server left."""
+    next_leaves: bool = False
+    """The first request after that one meets the same."""
     answered: int = 0
     memory: Memory = field(default_factory=Memory)
 
@@ -108,6 +113,12 @@ def says_unavailable(server: Server, stream: int) -> None:
     server.h2.send_headers(stream, [(":status", "503")], end_stream=True)
 
 
+def shuts_down(server: Server, stream: int) -> None:
+    """As an API server does between its last handled request and its GOAWAY."""
+    server.h2.send_headers(stream, [(":status", "503"), ("retry-after", "1")])
+    server.h2.send_data(stream, b"apiserver is shutting down", end_stream=True)
+
+
 def talks_nonsense(server: Server, stream: int) -> None:
     server.transport.write(b"\xff" * 64)
 
@@ -117,11 +128,11 @@ def pings(server: Server, stream: int) -> None:
     server.answer(stream)
 
 
-def probed(folder: Path, leave: Callable[[Server, int], None]) -> World:
+def probed(folder: Path, leave: Callable[[Server, int], None], *, next_leaves: bool = False) -> World:
     """Some requests of one kept connection against a server that leaves in this way."""
 
     async def main() -> World:
-        world = World(leave)
+        world = World(leave, next_leaves=next_leaves)
         ca, tls = certificates(folder, NAME)
         tls.set_alpn_protocols(["h2"])
         server = await asyncio.get_running_loop().create_server(lambda: Server(world), "127.0.0.1", 0, ssl=tls)
@@ -156,6 +167,7 @@ def test_a_connection_is_kept_over_answers_of_several_frames(tmp_path: Path, lea
         goes_away_between_requests,
         goes_away_before_the_request,
         goes_away_but_answers_what_it_began,
+        shuts_down,
     ],
 )
 def test_a_server_that_says_it_goes_away_is_left_and_counted_apart(tmp_path: Path, leave: Callable[..., None]) -> None:
@@ -167,6 +179,12 @@ def test_a_server_that_says_it_goes_away_is_left_and_counted_apart(tmp_path: Pat
 def test_a_refused_stream_was_never_begun(tmp_path: Path) -> None:
     world = probed(tmp_path, refuses_the_stream)
     assert (world.memory.failures, world.memory.reopenings) == ([], 1)
+
+
+def test_who_is_sent_elsewhere_by_every_server_has_no_answer(tmp_path: Path) -> None:
+    failures = probed(tmp_path, shuts_down, next_leaves=True).memory.failures
+    assert len(failures) == 1
+    assert (failures[0].phase, "on a new connection as well" in failures[0].detail) == ("answer", True)
 
 
 @pytest.mark.parametrize(
