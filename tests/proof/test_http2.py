@@ -19,7 +19,7 @@ from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame
 from proof.config import Target
 from proof.prober import address_of
 from tests.proof.servers import DnsServer, certificates
-from tests.proof.test_probes import NAME, Memory, cell_for, until
+from tests.proof.test_probes import NAME, PERIOD, Memory, cell_for, until
 
 
 class Server(asyncio.Protocol):
@@ -141,7 +141,8 @@ def probed(folder: Path, leave: Callable[[Server, int], None], *, next_leaves: b
         kept.set_alpn_protocols(["h2", "http/1.1"])
         port = server.sockets[0].getsockname()[1]
         address = address_of(Target(url=f"https://{NAME}:{port}/livez"), plain, kept)
-        cell = cell_for(address, dns, world.memory, "api_kept")
+        # Long enough for an answer of several frames: while one is awaited, others open connections beside it.
+        cell = cell_for(address, dns, world.memory, "api_kept", period=5 * PERIOD)
         cell.start(asyncio.get_running_loop().time())
         await until(lambda: world.left_at is not None and len(world.memory.ok) >= world.left_at + 8)
         cell.stop()

@@ -81,7 +81,14 @@ async def world(handler: Handler | None = None) -> AsyncIterator[tuple[HttpServe
         dns.stop()
 
 
-def cell_for(address: Address, dns: DnsServer, recorder: Memory, kind: Kind, timeout: float = PATIENT) -> Cell:
+def cell_for(
+    address: Address,
+    dns: DnsServer,
+    recorder: Memory,
+    kind: Kind,
+    timeout: float = PATIENT,
+    period: float = PERIOD,
+) -> Cell:
     place = Place(name="old", source_address="127.10.0.10", resolver=dns.address)
     return Cell(
         place=place,
@@ -90,9 +97,9 @@ def cell_for(address: Address, dns: DnsServer, recorder: Memory, kind: Kind, tim
         resolver=stub(dns, place.source_address),
         recorder=recorder,
         lateness=Lateness(),
-        period_s=PERIOD,
+        period_s=period,
         timeout_s=timeout,
-        max_late_s=PERIOD,
+        max_late_s=period,
     )
 
 
