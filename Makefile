@@ -52,7 +52,7 @@ test: setup ## everything CI runs: checkers, unit and lab tests side by side, th
 test-back: lint ## one turn there and back, in its short form
 	@$(VENV)/python -m pytest tests/rehearsal/test_back.py $(PYTEST_ARGS)
 
-test-again: lint ## two migrations in a row and what comes after, in their short form; some twenty minutes
+test-again: lint ## the next migration to stage 3, after the rehearsal if its lab still stands, else after one
 	@$(VENV)/python -m pytest tests/rehearsal/test_again.py $(PYTEST_ARGS)
 
 test-crash: lint ## strikes of each kind, in their short form

@@ -52,7 +52,7 @@ class Scope:
         c = self.settings.configuration
         return {
             "cluster": c.cluster,
-            "connection": Connection(region=self.settings.region, kubeconfig=c.kubeconfig),
+            "connection": Connection.of(self.settings),
             "timeout_seconds": timeout_seconds or c.limits.gate_seconds,
         }
 

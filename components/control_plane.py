@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.base import Args, Component, refusing, tag_list
-from components.launch_templates import copied_template
+from components.launch_templates import copied_template, with_versions
 from components.load_balancers import SideLoadBalancers
 from components.side_view import SideView
 from components.workers import SCALED_ELSEWHERE
@@ -21,7 +21,6 @@ from migration.contracts.members import (
     MemberRollInputs,
     MemberSwapInputs,
     ReturnPlace,
-    RolledMember,
     member_pairs,
 )
 from migration.contracts.workers import Group, GroupNoteInputs, GroupNoteResult
@@ -171,37 +170,24 @@ class ManagedMembers(Component):
         )
 
     def _roll(self, after: Sequence[pulumi.Resource]) -> MemberRoll:
-        c, new = self._scope.settings.configuration, self._new
+        settings, side, allowed = self._scope.settings, self._new.name, self._scope.settled
         instances = self._balancers.api_instances
-        # Each member as long as a swap.
-        common = self._scope.common(c.limits.swap_seconds * len(c.members))
         assert instances is not None
         inputs = pulumi.Output.all(
-            templates=pulumi.Output.all(*(one.id for one in self._templates)),
-            versions=pulumi.Output.all(*(one.latest_version for one in self._templates)),
+            templates=with_versions(self._templates),
             instances=instances.arn,
             addresses=self._balancers.api_members.arn,
         ).apply(
-            lambda known: MemberRollInputs(
-                **common,
-                side=new.name,
-                members=tuple(
-                    RolledMember(
-                        name=member_name(member.name, new.suffix),
-                        group=member_group(self._side, member),
-                        template=template,
-                        version=str(int(version)),
-                    )
-                    for member, template, version in zip(c.members, known["templates"], known["versions"], strict=True)
-                ),
-                client_port=c.etcd.client_port,
-                api_port=c.api.port,
+            lambda known: MemberRollInputs.of(
+                settings,
+                side,
+                templates=known["templates"],
                 instances_group=known["instances"],
                 addresses_group=known["addresses"],
-                allowed=self._scope.settled,
+                allowed=allowed,
             )
         )
-        return MemberRoll(f"{new.name}-member-roll", inputs, self.child(after=after))
+        return MemberRoll(f"{side}-member-roll", inputs, self.child(after=after))
 
     def _swap(
         self, pair: MemberPair, member: Member, old: SideView, *, moved: bool, after: Sequence[pulumi.Resource]

@@ -6,7 +6,7 @@ looked up again. What a copy makes stricter stands in `migration.workers.copies`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_aws as aws
@@ -100,3 +100,10 @@ def copied_template(
         tags=dict(tags),
         opts=opts,
     )
+
+
+def with_versions(templates: Sequence[aws.ec2.LaunchTemplate]) -> pulumi.Output[list[tuple[str, str]]]:
+    """Each template's id and latest version."""
+    pairs = [pulumi.Output.all(one.id, one.latest_version) for one in templates]
+    # The engine's numbers come as floating ones.
+    return pulumi.Output.all(*pairs).apply(lambda known: [(found, str(int(version))) for found, version in known])

@@ -13,19 +13,17 @@ import pulumi
 import pulumi_aws as aws
 
 from components.base import Args, Component, refusing, tag_list
-from components.launch_templates import copied_template
+from components.launch_templates import copied_template, with_versions
 from components.side_view import SideView
 from migration.contracts.gates import ended_groups, worker_groups
 from migration.contracts.workers import (
     AutoscalerHoldInputs,
     GroupNoteInputs,
     GroupNoteResult,
-    RolledGroup,
     RollInputs,
     Size,
     WorkerGuardInputs,
     WorkerScaleInputs,
-    drain_rules,
 )
 from migration.settings.groups import pool_group
 from migration.settings.model import ManagedSide, Pool
@@ -83,7 +81,7 @@ class ManagedWorkers(Component):
         guarded: Sequence[pulumi.Resource] = groups
         if args.old is not None and settings.stage.finished:
             # The old groups are gone, and so is what was held, tainted and drained; new versions are rolled out.
-            guarded = [self._roll(side, view, templates, groups)]
+            guarded = [self._roll(view, templates, groups)]
         elif args.old is not None:
             sizes = note.outcome.apply(
                 refusing(
@@ -101,39 +99,24 @@ class ManagedWorkers(Component):
 
     def _roll(
         self,
-        side: ManagedSide,
         new: SideView,
         templates: Sequence[aws.ec2.LaunchTemplate],
         groups: Sequence[pulumi.Resource],
     ) -> Roll:
         """After the groups have their versions, and before the guard lets one go that isn't wanted any more."""
-        c = self._scope.settings.configuration
-        common = self._scope.common(c.drain.timeout_seconds)
+        settings, allowed = self._scope.settings, self._scope.settled
         inputs = pulumi.Output.all(
             vpc=new.vpc_id,
             targets=pulumi.Output.all(*new.balancer("ingress").target_groups),
-            templates=pulumi.Output.all(*(one.id for one in templates)),
-            versions=pulumi.Output.all(*(one.latest_version for one in templates)),
+            templates=with_versions(templates),
         ).apply(
-            lambda known: RollInputs(
-                **common,
-                side=new.name,
-                groups=tuple(
-                    RolledGroup(
-                        pool=pool.name,
-                        group=pool_group(side, pool),
-                        template=template,
-                        version=str(int(version)),
-                        retiring=side.pool(pool.name).retiring,
-                    )
-                    for pool, template, version in zip(c.pools, known["templates"], known["versions"], strict=True)
-                ),
-                surge=c.limits.roll_surge,
-                target_groups=tuple(known["targets"]),
+            lambda known: RollInputs.of(
+                settings,
+                new.name,
+                templates=known["templates"],
+                target_groups=known["targets"],
                 vpc_id=known["vpc"],
-                rules=drain_rules(c),
-                join_seconds=c.limits.join_seconds,
-                allowed=self._scope.settled,
+                allowed=allowed,
             )
         )
         return Roll(f"{new.name}-roll", inputs, self.child(after=groups))

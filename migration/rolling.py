@@ -7,11 +7,9 @@ from contextlib import ExitStack
 
 from migration import sides
 from migration.clients import Clients
-from migration.contracts.base import Connection
 from migration.contracts.gates import SideRef, member_groups
-from migration.contracts.members import MemberRollInputs, RolledMember
-from migration.contracts.workers import RolledGroup, RollInputs, drain_rules
-from migration.names import member_name
+from migration.contracts.members import MemberRollInputs
+from migration.contracts.workers import RollInputs
 from migration.operations import member_roll, roll
 from migration.runtime.context import Context, Log
 from migration.runtime.deadline import Deadline, Permanent
@@ -94,45 +92,24 @@ def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberR
     seen = sides.find(aws, c.cluster, SideRef.of(settings, name))
     if seen.vpc_id is None or seen.ingress is None or seen.api is None or seen.api_instances is None:
         raise Permanent(f"side {name} isn't there as a whole (VPC, both balancers, their target groups): run pulumi up")
-    members = dict(zip(c.members, member_groups(settings, name), strict=True))
-    described = aws.groups([*(pool_group(side, pool) for pool in c.pools), *members.values()])
+    pools, members = [pool_group(side, pool) for pool in c.pools], member_groups(settings, name)
+    described = aws.groups([*pools, *members])
 
     def version(group: str) -> tuple[str, str]:
         # One that isn't there yet is missed by whoever looks at it.
         return versions_of(aws, described[group]) if group in described else ("", "")
 
-    groups: list[RolledGroup] = []
-    for pool in c.pools:
-        group = pool_group(side, pool)
-        template, number = version(group)
-        retiring = side.pool(pool.name).retiring
-        groups.append(RolledGroup(pool=pool.name, group=group, template=template, version=number, retiring=retiring))
-    rolled: list[RolledMember] = []
-    for member, group in members.items():
-        template, number = version(group)
-        own = member_name(member.name, side.suffix)
-        rolled.append(RolledMember(name=own, group=group, template=template, version=number))
-    connection = Connection(region=settings.region, kubeconfig=c.kubeconfig)
-    workers = RollInputs(
-        cluster=c.cluster,
-        connection=connection,
-        timeout_seconds=c.drain.timeout_seconds,
-        side=name,
-        groups=tuple(groups),
-        surge=c.limits.roll_surge,
+    workers = RollInputs.of(
+        settings,
+        name,
+        templates=[version(group) for group in pools],
         target_groups=seen.ingress.target_groups,
         vpc_id=seen.vpc_id,
-        rules=drain_rules(c),
-        join_seconds=c.limits.join_seconds,
     )
-    return workers, MemberRollInputs(
-        cluster=c.cluster,
-        connection=connection,
-        timeout_seconds=c.limits.swap_seconds * len(c.members),
-        side=name,
-        members=tuple(rolled),
-        client_port=c.etcd.client_port,
-        api_port=c.api.port,
+    return workers, MemberRollInputs.of(
+        settings,
+        name,
+        templates=[version(group) for group in members],
         instances_group=seen.api_instances,
         addresses_group=seen.api.target_groups[0],
     )

@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     )
     again = commands.add_parser("again", help="two migrations in a row on one lab, then an image and a pool changed")
     again.add_argument(
-        "--short", action="store_true", help="no previews, second ups only at the end; a file of its own"
+        "--short",
+        action="store_true",
+        help="the second only to stage 3, on the lab that a rehearsal has left at 8; a file of its own",
     )
     crash = commands.add_parser("crash", help="kill engine and hosts and stop AWS while it goes forward and back")
     crash.add_argument("--seed", type=int, default=os.environ.get("SEED") or "1", help="chooses the moments")

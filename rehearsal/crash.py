@@ -23,8 +23,8 @@ from lab.addresses import REGION
 from lab.environment import REPOSITORY, make_folders
 from migration.recover.leftovers import orphaned
 from migration.recover.state import parse
-from migration.stages import LAST
-from migration.stages.table import harmless, swapped
+from migration.stages import LAST, STAGES
+from migration.stages.table import swapped
 from proof.config import write_atomically
 from proof.model import Direction, Report
 from rehearsal.back import at_rest, figures, given_time, recorded
@@ -63,9 +63,9 @@ from rehearsal.watch import Watch
 from rehearsal.work import Counter, Work, done_between, granted
 from rehearsal.world import Comparison, different, sort_out
 
-WAYS, SHORT_WAYS = (swapped().number, LAST), (harmless().number,)
-"""The last stages of the rounds: of those that come back, and of those for the stages beyond. In the short form only as
-far as nothing is lost with the new side."""
+WAYS, SHORT_WAYS = (swapped().number, LAST), (STAGES[1].number,)
+"""The last stages of the rounds: of those that come back, and of those for the stages beyond. In the short form only
+the network comes and goes."""
 FILE, SHORT_FILE = "crash.json", "crash-short.json"
 UNDISTURBED = "crash-undisturbed-{}.json"
 """By the last stage of the round."""
@@ -107,7 +107,9 @@ def run(
             say(f"   not ok: {reason}")
 
     campaigns = [
-        Campaign(say=say, seed=seed, program=program, top=top, wanted=wanted, rows=rows, note=note, until=until)
+        Campaign(
+            say=say, seed=seed, program=program, top=top, wanted=wanted, rows=rows, note=note, until=until, short=short
+        )
         for top, wanted in wanted_to.items()
     ]
     try:
@@ -140,6 +142,8 @@ class Campaign:
     rows: list[Row]
     note: Callable[[Told], None]
     until: float | None
+    short: bool = False
+    """A lab that stands at 0 is gone on with: bringing up another takes as long as a round."""
     ran: bool = False
     wrong: list[str] = field(default_factory=list[str])
 
@@ -192,6 +196,7 @@ class Campaign:
             had=done(self.rows, self.seed, self.program),
             note=self.note,
             fresh=fresh,
+            reuse=self.short,
             until=self.until,
         )
 
@@ -218,6 +223,7 @@ class Round(Proven):
     had: dict[tuple[int, str], int]
     note: Callable[[Told], None]
     fresh: bool
+    reuse: bool = False
     until: float | None = None
     seen: dict[str, Undisturbed] = field(default_factory=dict[str, Undisturbed])
     kills: int = 0
@@ -230,8 +236,13 @@ class Round(Proven):
         """Do it."""
         way = f"to {self.top}" + " and back" * comes_back(self.top)
         self.say(f"round {self.number}: {'with strikes' if self.number else 'undisturbed'}, {way}")
-        prepare = self.fresh_lab if self.fresh else self.same_lab
-        return self.prove(f"crash-{self.number}", prepare, self._there_and_back, self._look, self._wrong)
+        return self.prove(f"crash-{self.number}", self._prepare, self._there_and_back, self._look, self._wrong)
+
+    def _prepare(self) -> None:
+        if not self.fresh:
+            self.same_lab()
+        elif not (self.reuse and self.lab_at(0)):
+            self.fresh_lab()
 
     def judged(self, report: Report) -> RoundRow:
         """The round's row."""

@@ -25,7 +25,7 @@ from migration.runtime.deadline import Permanent, Retryable
 from migration.stages import STAGES
 from proof.model import Gate, Stage
 from rehearsal.engine import Engine, EngineError, Outcome
-from rehearsal.stack import StackError, lab_with_stack
+from rehearsal.stack import StackError, lab_with_stack, standing_at
 from rehearsal.watch import Road, Watch, WatchError
 
 Say = Callable[[str], None]
@@ -82,6 +82,14 @@ class Driver:
         if up.down(self.detail, purge=True) or lab_with_stack(self.detail, self.program):
             raise RehearsalError("the lab did not come up: see above")
         self.same_lab()
+
+    def lab_at(self, stage: int) -> bool:
+        """Go on with the lab that runs, if its stack stands at `stage`; False where it doesn't. Raises `StackError`."""
+        if standing_at(self.program) != stage:
+            return False
+        self.say(f"going on with the lab in {self.directory}, which stands at stage {stage}")
+        self.same_lab()
+        return True
 
     def same_lab(self) -> None:
         """Go on with the lab that runs, and its stack."""

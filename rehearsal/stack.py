@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import boto3
 
-from lab import up
+from lab import processes, up
 from lab.addresses import LabAddresses, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.settings import LabSettings
@@ -79,6 +81,23 @@ def lab_with_stack(say: Say, program: Path = REPOSITORY) -> int:
     prepare(program, environment, from_environment(), LabSettings.load(directory), say)
     say(NEXT)
     return 0
+
+
+def standing_at(program: Path = REPOSITORY) -> int | None:
+    """The stage that the running lab's stack stands at by its name; None where no lab runs, or it has no stack.
+
+    Raises `StackError`.
+    """
+    directory, addresses = make_folders(), from_environment()
+    running = all(
+        processes.find(directory, one.name) is not None and up.is_ready(one, addresses, directory)
+        for one in up.SERVICES
+    )
+    if not running:
+        return None
+    found = json.loads(_run(["pulumi", "stack", "ls", "--json", "--non-interactive"], program, child_environment()))
+    stages = [re.fullmatch(r"stage-(\d+)", stack["name"]) for stack in found]
+    return int(stages[0][1]) if len(stages) == 1 and stages[0] else None
 
 
 def prepare(

@@ -13,11 +13,7 @@ from lab.environment import REPOSITORY
 WORKERS = 4
 """Twice the cores of the smallest machine: half the time goes into waiting for etcd, the engine and machines."""
 # Commands of their own (`make help`), for the time they take.
-LONG = (
-    "tests/lab/plugins/test_state_lost_everywhere.py",
-    "tests/rehearsal/test_again.py",
-    "tests/rehearsal/test_crash.py",
-)
+LONG = ("tests/lab/plugins/test_state_lost_everywhere.py",)
 PYTEST = (sys.executable, "-m", "pytest")
 INTERRUPTED = 130
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 
+from migration.settings import Settings
 from migration.settings.model import Model
 
 T = TypeVar("T")
@@ -41,6 +42,11 @@ class Connection(Contract):
 
     region: str
     kubeconfig: str | None = Field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Connection:
+        """What the configuration says."""
+        return cls(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
 
 
 class Inputs(Contract):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, Wanted
+from migration.contracts.base import Connection, Contract, Inputs, Manner, Result, Undoing, Wanted
 from migration.names import api_names, member_name
 from migration.settings import Settings
 from migration.settings.groups import member_group
@@ -227,6 +228,42 @@ class MemberRollInputs(Inputs):
     instances_group: Manner[str]
     addresses_group: Manner[str]
     allowed: Manner[bool] = True
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        side: str,
+        *,
+        templates: Sequence[tuple[str, str]],
+        instances_group: str,
+        addresses_group: str,
+        allowed: bool = True,
+    ) -> MemberRollInputs:
+        """What the configuration says of a side of this program's. `templates`: each member's, with the version."""
+        c = settings.configuration
+        made = c.sides[side]
+        return cls(
+            cluster=c.cluster,
+            connection=Connection.of(settings),
+            # Each member as long as a swap.
+            timeout_seconds=c.limits.swap_seconds * len(c.members),
+            side=side,
+            members=tuple(
+                RolledMember(
+                    name=member_name(member.name, made.suffix),
+                    group=member_group(made, member),
+                    template=template,
+                    version=version,
+                )
+                for member, (template, version) in zip(c.members, templates, strict=True)
+            ),
+            client_port=c.etcd.client_port,
+            api_port=c.api.port,
+            instances_group=instances_group,
+            addresses_group=addresses_group,
+            allowed=allowed,
+        )
 
     @property
     def label(self) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted
-from migration.settings.model import Configuration
+from migration.contracts.base import Connection, Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted
+from migration.settings import Settings
+from migration.settings.groups import pool_group
+from migration.settings.model import Configuration, ManagedSide
 
 # Seconds; for inputs that an earlier version wrote into a stack's state.
 JOIN_SECONDS = 120
@@ -404,6 +407,44 @@ class RollInputs(Inputs):
     rules: Manner[DrainRules]
     join_seconds: Manner[int] = JOIN_SECONDS
     allowed: Manner[bool] = True
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        side: str,
+        *,
+        templates: Sequence[tuple[str, str]],
+        target_groups: Sequence[str],
+        vpc_id: str,
+        allowed: bool = True,
+    ) -> RollInputs:
+        """What the configuration says of a side of this program's. `templates`: each pool's, with the version."""
+        c = settings.configuration
+        made = c.sides[side]
+        assert isinstance(made, ManagedSide)
+        return cls(
+            cluster=c.cluster,
+            connection=Connection.of(settings),
+            timeout_seconds=c.drain.timeout_seconds,
+            side=side,
+            groups=tuple(
+                RolledGroup(
+                    pool=pool.name,
+                    group=pool_group(made, pool),
+                    template=template,
+                    version=version,
+                    retiring=made.pool(pool.name).retiring,
+                )
+                for pool, (template, version) in zip(c.pools, templates, strict=True)
+            ),
+            surge=c.limits.roll_surge,
+            target_groups=tuple(target_groups),
+            vpc_id=vpc_id,
+            rules=drain_rules(c),
+            join_seconds=c.limits.join_seconds,
+            allowed=allowed,
+        )
 
     @property
     def label(self) -> str:

@@ -13,9 +13,12 @@ import pytest
 from lab.environment import REPOSITORY
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab() -> Iterator[Path]:
-    """The folder of the rehearsal's lab: its path is short enough for sockets. What runs in it is ended."""
+    """The folder of the rehearsals' lab: its path is short enough for sockets. What runs in it is ended at last.
+
+    What one of them leaves running, the next may go on with.
+    """
     directory = Path(os.environ.get("LAB_DIR") or REPOSITORY / ".lab").resolve()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_DIR", str(directory))

@@ -133,17 +133,3 @@ def test_bad_input_is_one_message_before_anything_registers(report: dict[str, An
     assert seen.returncode != 0
     assert "migration:stage is '9': is not a stage; give a whole number from 0 to 8" in said
     assert "Traceback" not in said
-
-
-def test_lab_down_leaves_nothing_listening_and_no_process(report: dict[str, Any], lab: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "lab", "down"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    from lab.addresses import from_environment
-    from lab.doctor import port_holder
-    from lab.processes import of_lab
-
-    assert of_lab(lab) == []
-    addresses = from_environment()
-    assert [port for port in range(addresses.port(1), addresses.port(12)) if port_holder(port)] == []
