@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.environment import REPOSITORY
-from tests.__main__ import INTERRUPTED, PARTS, Part, main, run, summary
+from tests.__main__ import INTERRUPTED, LONG, PARTS, PURE, Part, main, run, summary
 
 PASSES = Part("first", (sys.executable, "-c", ""))
 FAILS = Part("second", (sys.executable, "-c", "raise SystemExit(4)"))
@@ -64,6 +64,13 @@ slow = it.Part("slow", (sys.executable, "-c", {SLOW_TO_END!r}, {str(first)!r}))
 it.PARTS = (slow, it.Part("after", ("touch", {str(second)!r})))
 sys.exit(it.main())
 """
+    interrupted(program)
+    assert first.exists()
+    assert not second.exists()
+
+
+def interrupted(program: str) -> None:
+    """Run it, press Ctrl-C once it has started."""
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -74,10 +81,48 @@ sys.exit(it.main())
         os.killpg(process.pid, signal.SIGINT)
         assert said.read().endswith("interrupted\n")
     assert process.wait() == INTERRUPTED
-    assert first.exists()
-    assert not second.exists()
+
+
+SEEN = """
+import time
+time.sleep(3)
+try:
+    print("started", flush=True)
+    time.sleep(100)
+except KeyboardInterrupt:
+    pass
+"""
+
+
+def test_what_runs_beside_a_part_is_told_after_it_and_its_failure_counts(capfd: pytest.CaptureFixture[str]) -> None:
+    quiet = Part("quiet", (sys.executable, "-c", "print('heard'); raise SystemExit(3)"))
+    seen = Part("seen", (sys.executable, "-c", "import time; time.sleep(1); print('seen')"), beside=quiet)
+    outcomes = run((seen, PASSES))
+    assert [(one.part.name, one.status) for one in outcomes] == [("seen", 0), ("quiet", 3), ("first", 0)]
+    assert summary(outcomes)[1] == 1
+    said = [line for line in capfd.readouterr().out.splitlines() if line]
+    assert said == ["=== seen ===", "seen", "=== quiet, beside it ===", "heard", "=== first ==="]
+
+
+def test_after_ctrl_c_what_runs_beside_ends_too(tmp_path: Path) -> None:
+    ended = tmp_path / "ended"
+    program = f"""
+import sys
+import tests.__main__ as it
+
+quiet = it.Part("quiet", (sys.executable, "-c", {SLOW_TO_END!r}, {str(ended)!r}))
+it.PARTS = (it.Part("seen", (sys.executable, "-c", {SEEN!r}), beside=quiet),)
+sys.exit(it.main())
+"""
+    interrupted(program)
+    assert ended.exists()
 
 
 def test_every_test_is_in_one_part() -> None:
-    chosen = {part.name: part.command[part.command.index("-m", 3) + 1] for part in PARTS if "pytest" in part.command}
-    assert chosen == {"tests": "not rehearsal", "rehearsal": "rehearsal"}
+    every = [one for part in PARTS for one in (part, part.beside) if one is not None and "pytest" in one.command]
+    chosen = {part.name: part.command[part.command.index("-m", 3) + 1] for part in every}
+    assert chosen == {"tests": "not rehearsal", "rehearsal": "rehearsal", "pure tests": "not rehearsal"}
+    commands = {part.name: part.command for part in every}
+    left_out = {word.removeprefix("--ignore=") for word in commands["tests"] if word.startswith("--ignore=")}
+    assert left_out == {*LONG, *PURE}
+    assert [word for word in commands["pure tests"] if word.startswith("tests/")] == list(PURE)
