@@ -1,7 +1,7 @@
 """What happens to a cluster while it stands between two stages: teams roll out, one grows, a machine is lost.
 
-Chosen so that no budget is broken by it: a rollout that takes down more pods than its budget allows, or a machine that
-takes too many along, would be named by the proof, and be nobody's fault but this file's.
+Chosen so that no budget and no connection is broken by it: a rollout that takes down more pods than its budget allows,
+or a machine that takes too many along, would be named by the proof, and be nobody's fault but this file's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import boto3
 
-from migration.clients.kubernetes import BUDGETS, DEPLOYMENTS, NODES, PODS, STATEFUL_SETS, Kubernetes
+from migration.clients.kubernetes import BUDGETS, DEPLOYMENTS, NODES, PODS, SERVICES, STATEFUL_SETS, Kubernetes
 from rehearsal.driver import RehearsalError
 from rehearsal.world import Fact
 
@@ -98,15 +98,31 @@ def of_deployment(deployment: Item, budgets: Sequence[Item]) -> list[Item]:
     return [budget for budget in budgets if selects(budget, deployment["metadata"]["namespace"], labels)]
 
 
-def half(deployments: Sequence[Item], budgets: Sequence[Item], turn: int) -> list[str]:
-    """Half of the Deployments, of those that may be restarted without breaking a budget: by turns the first and the
-    last of them. Raises `RehearsalError` where there are too few.
+def behind_local(deployment: Item, services: Sequence[Item]) -> bool:
+    """Whether balancers reach its pods only on their own nodes (`externalTrafficPolicy: Local`).
+
+    Then a restart of it resets connections in any cluster whose balancers check the node port itself: a node whose last
+    pod has gone is a healthy target until the next checks. Seen on the lab at rest, at stage 0.
+    """
+    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
+    return any(
+        service["spec"].get("externalTrafficPolicy") == "Local"
+        and service["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+        and (service["spec"].get("selector") or {}).items() <= labels.items()
+        for service in services
+    )
+
+
+def half(deployments: Sequence[Item], budgets: Sequence[Item], services: Sequence[Item], turn: int) -> list[str]:
+    """Half of the Deployments, of those that may be restarted without breaking a budget or a connection: by turns the
+    first and the last of them. Raises `RehearsalError` where there are too few.
     """
     wanted = math.ceil(len(deployments) / 2)
     free = sorted(
         key(one)
         for one in deployments
         if all(unavailable(one) <= allowed(budget) for budget in of_deployment(one, budgets))
+        and not behind_local(one, services)
     )
     if len(free) < wanted:
         raise RehearsalError(f"only {len(free)} of {len(deployments)} Deployments can be restarted under their budgets")
@@ -190,7 +206,7 @@ class Team:
         """Everything, one after the other, each until the cluster has settled. Raises `RehearsalError`."""
         self._settle("before anything is done")
         deployments, budgets = self.kubernetes.list(DEPLOYMENTS), self.kubernetes.list(BUDGETS)
-        restarted = half(deployments, budgets, turn)
+        restarted = half(deployments, budgets, self.kubernetes.list(SERVICES), turn)
         stateful = sorted(key(one) for one in self.kubernetes.list(STATEFUL_SETS))
         if not stateful:
             raise RehearsalError("there is no StatefulSet to restart")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lab.workload import objects
-from migration.clients.kubernetes import BUDGETS, DEPLOYMENTS, NODES, PODS, STATEFUL_SETS, Kind
+from migration.clients.kubernetes import BUDGETS, DEPLOYMENTS, NODES, PODS, SERVICES, STATEFUL_SETS, Kind
 from rehearsal import incidents
 from rehearsal.driver import RehearsalError
 from rehearsal.incidents import (
@@ -75,20 +75,32 @@ def test_half_of_them_are_restarted_and_none_whose_rollout_would_break_its_budge
     every = [deployment(name) for name in "abcdef"]
     budgets = [budget("b", 0), budget("c", 1), budget("d", 3)]
     # A rollout of four takes down one.
-    assert half(every, budgets, turn=3) == ["shop/a", "shop/c", "shop/d"]
-    assert half(every, budgets, turn=4) == ["shop/d", "shop/e", "shop/f"]
-    assert half([*every, deployment("g")], budgets, turn=3) == ["shop/a", "shop/c", "shop/d", "shop/e"]
+    assert half(every, budgets, [], turn=3) == ["shop/a", "shop/c", "shop/d"]
+    assert half(every, budgets, [], turn=4) == ["shop/d", "shop/e", "shop/f"]
+    assert half([*every, deployment("g")], budgets, [], turn=3) == ["shop/a", "shop/c", "shop/d", "shop/e"]
 
 
 def test_too_few_that_may_be_restarted_are_said_rather_than_fewer_restarted() -> None:
     every = [deployment(name) for name in "abc"]
     with pytest.raises(RehearsalError, match="only 1 of 3 Deployments"):
-        half(every, [budget("a", 0), budget("b", 0)], turn=3)
+        half(every, [budget("a", 0), budget("b", 0)], [], turn=3)
+
+
+def test_what_a_balancer_reaches_on_its_own_nodes_only_is_not_restarted() -> None:
+    every = [deployment(name) for name in "ab"]
+    local = objects.service("a", "shop", 80, 8080, type="NodePort", externalTrafficPolicy="Local")
+    assert half(every, [], [local], turn=3) == ["shop/b"]
+    for other in (
+        objects.service("a", "billing", 80, 8080, type="NodePort", externalTrafficPolicy="Local"),
+        objects.service("a", "shop", 80, 8080, type="NodePort", externalTrafficPolicy="Cluster"),
+        objects.service("c", "shop", 80, 8080, type="NodePort", externalTrafficPolicy="Local"),
+    ):
+        assert half(every, [], [other], turn=3) == ["shop/a"]
 
 
 def test_a_budget_of_another_namespace_or_application_is_not_asked() -> None:
     every = [deployment("a")]
-    assert half(every, [budget("a", 0, namespace="billing"), budget("other", 0)], turn=3) == ["shop/a"]
+    assert half(every, [budget("a", 0, namespace="billing"), budget("other", 0)], [], turn=3) == ["shop/a"]
 
 
 def test_the_largest_that_is_not_restarted_grows_by_a_quarter() -> None:
@@ -168,6 +180,7 @@ class FakeCluster:
             BUDGETS: [budget("a", 1), budget("b", 2)],
             NODES: [self.node("old", "i-old"), self.node("new", "i-new")],
             PODS: [pod("a", "old"), pod("b", "new")],
+            SERVICES: [],
         }
         self.stuck = False
 
