@@ -21,6 +21,8 @@ MARKS = (MARK, "LAB_INSTANCE", "LAB_MACHINE_IP")
 """One of these, beside `LAB_DIR`, tells a process of the lab (machines' processes get the latter two)."""
 
 KILL_WAIT_S = 5.0
+EXEC_S = 0.05
+"""A process shows no environment for a moment while it becomes another program (execve)."""
 
 
 def run_folder(directory: Path) -> Path:
@@ -136,10 +138,20 @@ def of_lab(directory: Path) -> list[Identity]:
             continue
         # Gone meanwhile, or somebody else's: neither is ours to end.
         with contextlib.suppress(OSError):
-            if belongs(Path(entry.path, "environ").read_bytes(), directory):
+            if belongs(_environ(Path(entry.path)), directory):
                 identity = Identity.of(int(entry.name))
                 if identity is not None:
                     found.append(identity)
+    return found
+
+
+def _environ(process: Path) -> bytes:
+    """A process's environment. Raises `OSError` for one of another user, of the kernel's own, or that has ended."""
+    end = time.monotonic() + EXEC_S
+    while not (found := (process / "environ").read_bytes()) and time.monotonic() < end:
+        # The kernel's threads and the dead have no program, and end here.
+        os.readlink(process / "exe")
+        time.sleep(0.001)
     return found
 
 

@@ -51,7 +51,9 @@ def refused(stack: Whole) -> None:
         return said
 
     stack.lose_state()
-    subnet = next(one["id"] for one in held.values() if one["urn"].endswith("::main-private-eu-central-1a"))
+    subnet = next(
+        one["id"] for urn, one in held.items() if urn.endswith("aws:ec2/subnet:Subnet::main-private-eu-central-1a")
+    )
     ec2.create_tags(Resources=[subnet], Tags=[{"Key": "edited", "Value": "by hand"}])
     said = fails()
     assert "main-private-eu-central-1a update [diff: ~tags]" in said
