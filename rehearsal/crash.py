@@ -193,6 +193,7 @@ class Campaign:
             top=self.top,
             basis=basis,
             left=self._left(),
+            each=max(self.wanted.values()),
             had=done(self.rows, self.seed, self.program),
             note=self.note,
             fresh=fresh,
@@ -220,6 +221,8 @@ class Round(Proven):
     top: int
     basis: Basis
     left: Wanted
+    each: int
+    """How many strikes a move is due in all."""
     had: dict[tuple[int, str], int]
     note: Callable[[Told], None]
     fresh: bool
@@ -390,7 +393,7 @@ class Struck:
         one, number = self.round, self.round.had.get(self.move, 0) + self.made
         remaining = max(self.steps - self._past, 4)
         place = moves(one.top).index(self.move)
-        return choose(one.seed, place, number, one.number, remaining, due - self.made)
+        return choose(one.seed, place, number, one.number, remaining, due - self.made, one.each)
 
     def _checked(self, outcome: Outcome) -> Outcome:
         if self._recovered and PENDING in outcome.log.read_text():

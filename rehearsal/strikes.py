@@ -53,19 +53,21 @@ class Moment:
         return f"step {self.step} of this up" + (f", {self.delay:.1f} s later" if self.delay else "")
 
 
-def choose(seed: int, place: int, number: int, attempt: int, remaining: int, left: int) -> Moment:
+def choose(seed: int, place: int, number: int, attempt: int, remaining: int, left: int, each: int = 1) -> Moment:
     """The `number`-th strike (from 0) in the round's `place`-th move, in its `attempt`-th try.
 
-    `remaining`: steps that this `up` has probably before it; `left`: strikes still to come in it, this one counted.
-    Kinds follow each other within a move and from move to move, so that each gets its share of both. Pure.
+    `remaining`: steps that this `up` has probably before it; `left`: strikes still to come in it, this one counted;
+    `each`: how many each move is due. Kinds follow each other within a move and from move to move, so that each gets
+    its share of both. AWS's is the last of the four: an `up` often outlives it, and can't be struck any more. Pure.
     """
-    kinds = list(Kind)
+    kinds = [kind for kind in Kind if kind is not Kind.AWS]
     random.Random(seed).shuffle(kinds)
+    kinds.append(Kind.AWS)
     dice = random.Random(f"{seed}/{place}/{number}/{attempt}")
     # Evenly over what remains, were all strikes made in this one `up`.
     step = dice.randint(1, max(1, 2 * remaining // (left + 1)))
     delay = round(dice.uniform(0, LATEST_S), 1) if dice.random() < 0.5 else 0.0
-    return Moment(kind=kinds[(place + number) % len(kinds)], step=step, delay=delay, at_once=dice.random() < 0.5)
+    return Moment(kind=kinds[(place * each + number) % len(kinds)], step=step, delay=delay, at_once=dice.random() < 0.5)
 
 
 @dataclass(frozen=True, kw_only=True)

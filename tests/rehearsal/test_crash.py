@@ -51,8 +51,11 @@ def test_every_end_is_the_undisturbed_one_for_the_same_work(rows: list[KillRow |
 
 
 def test_the_proof_saw_nothing_of_it(rows: list[KillRow | EndRow | RoundRow]) -> None:
-    [judged] = [row for row in rows if isinstance(row, RoundRow)]
-    assert judged.reasons == ()
-    assert judged.probes.due > 0
-    assert judged.writes.acknowledged > 0
-    assert (judged.probes.failed, judged.writes.lost) == (0, 0)
+    # A strike that hits nothing is tried again in another round.
+    rounds = [row for row in rows if isinstance(row, RoundRow)]
+    assert rounds != []
+    for judged in rounds:
+        assert judged.reasons == ()
+        assert judged.probes.due > 0
+        assert judged.writes.acknowledged > 0
+        assert (judged.probes.failed, judged.writes.lost) == (0, 0)

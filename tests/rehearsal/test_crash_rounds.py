@@ -79,6 +79,7 @@ class Case:
         self.round: Any = SimpleNamespace(
             engine=self.engine,
             left={(1, "forward"): 1},
+            each=1,
             had={},
             seed=1,
             identity="c0ffee",

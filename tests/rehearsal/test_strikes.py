@@ -29,6 +29,10 @@ def test_every_kind_gets_its_share_within_a_move_and_over_the_moves() -> None:
         kinds = Counter(choose(1, place, number, 1, 80, 20 - number).kind for number in range(20))
         assert kinds == dict.fromkeys(Kind, 5)
     assert Counter(choose(1, place, 0, 1, 80, 1).kind for place in range(4)) == dict.fromkeys(Kind, 1)
+    for seed in range(20):
+        two_each = [choose(seed, place, number, 1, 80, 2, each=2).kind for place in range(2) for number in range(2)]
+        assert Counter(two_each) == dict.fromkeys(Kind, 1)
+        assert two_each[-1] is Kind.AWS, "an up that outlives it can't be struck any more"
     assert len({choose(seed, 0, 0, 1, 80, 1).kind for seed in range(20)}) > 1
 
 
