@@ -88,6 +88,12 @@ def _names(world: World) -> dict[str, str]:
     for id_, gateway in world.gateways.items():
         of = " ".join(names.get(vpc, vpc) for vpc in gateway.vpcs)
         call(id_, f"{gateway.kind} {gateway.tags.get('Name', '')} of {of}")
+    for table in world.route_tables.values():
+        for destination, target in table.routes.items():
+            # The provider's ranges: another lab's AWS has another id for them.
+            if destination.startswith("pl-") and destination not in names:
+                through = world.gateways.get(target.partition(" ")[0])
+                call(destination, f"prefix list of {through.kind if through else 'nobody'}")
     for id_, template in world.templates.items():
         call(id_, f"template {template.name}")
     for id_, volume in world.volumes.items():

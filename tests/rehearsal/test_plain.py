@@ -116,3 +116,19 @@ def test_a_parameter_too_many_shows_and_what_it_says_does_not() -> None:
 def test_anything_that_is_another_way_shows_by_its_name() -> None:
     after = made(2, templates={"lt-2": {"name": "nodes-main", "default": 1, "latest": 2, "tags": SIDE}})
     assert told(made(1), after) == ["templates / template nodes-main / latest: was 1, is 2"]
+
+
+@pytest.mark.parametrize("state", ["", " active"])
+def test_the_providers_prefix_list_is_called_by_what_leads_there(state: str) -> None:
+    def routed(number: int) -> World:
+        gateway = {"kind": "endpoint of s3", "vpcs": [f"vpc-{number}"], "tags": {}}
+        table = {
+            "vpc": f"vpc-{number}",
+            "routes": {f"pl-{number}": f"vpce-{number}{state}"},
+            "subnets": [f"subnet-{number}"],
+            "tags": {},
+        }
+        return made(number, gateways={f"vpce-{number}": gateway}, route_tables={f"rtb-{number}": table})
+
+    assert plain(routed(1)) == plain(routed(2))
+    assert "pl-1" not in str(plain(routed(1)))
