@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import pulumi
 import pulumi_aws as aws
 
 from components.begun import Awaited
-from migration.contracts.base import Connection
+from migration.contracts.base import Common, common
 from migration.runtime.deadline import Permanent
 from migration.settings import Settings
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-
-class Common(TypedDict):
-    """What every operation's inputs have."""
-
-    cluster: str
-    connection: Connection
-    timeout_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +41,7 @@ class Scope:
 
     def common(self, timeout_seconds: int | None = None) -> Common:
         """What every operation is given; it may take as long as a gate where nothing else is said (seconds)."""
-        c = self.settings.configuration
-        return {
-            "cluster": c.cluster,
-            "connection": Connection.of(self.settings),
-            "timeout_seconds": timeout_seconds or c.limits.gate_seconds,
-        }
+        return common(self.settings, timeout_seconds or self.settings.configuration.limits.gate_seconds)
 
     def tags(self, side: str, role: str, **extra: str) -> dict[str, str]:
         """Tags of one object of a side. `migration:` tags are how later stages and gates find it again."""

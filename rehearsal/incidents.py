@@ -92,9 +92,14 @@ def allowed(budget: Item) -> int:
     return int((budget.get("status") or {}).get("disruptionsAllowed") or 0)
 
 
+def labels_of(deployment: Item) -> Mapping[str, str]:
+    """Those that its pods get."""
+    return deployment["spec"]["template"]["metadata"].get("labels") or {}
+
+
 def of_deployment(deployment: Item, budgets: Sequence[Item]) -> list[Item]:
     """The budgets of its pods."""
-    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
+    labels = labels_of(deployment)
     return [budget for budget in budgets if selects(budget, deployment["metadata"]["namespace"], labels)]
 
 
@@ -104,7 +109,7 @@ def behind_local(deployment: Item, services: Sequence[Item]) -> bool:
     Then a restart of it resets connections in any cluster whose balancers check the node port itself: a node whose last
     pod has gone is a healthy target until the next checks. Seen on the lab at rest, at stage 0.
     """
-    labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
+    labels = labels_of(deployment)
     return any(
         service["spec"].get("externalTrafficPolicy") == "Local"
         and service["metadata"]["namespace"] == deployment["metadata"]["namespace"]

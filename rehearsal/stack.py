@@ -95,8 +95,7 @@ def standing_at(program: Path = REPOSITORY) -> int | None:
     )
     if not running:
         return None
-    found = json.loads(_run(["pulumi", "stack", "ls", "--json", "--non-interactive"], program, child_environment()))
-    stages = [re.fullmatch(r"stage-(\d+)", stack["name"]) for stack in found]
+    stages = [re.fullmatch(r"stage-(\d+)", name) for name in _stacks(program, child_environment())]
     return int(stages[0][1]) if len(stages) == 1 and stages[0] else None
 
 
@@ -107,7 +106,7 @@ def prepare(
 
     Raises `StackError`.
     """
-    if _run(["pulumi", "stack", "ls", "--json", "--non-interactive"], program, environment).strip() not in ("", "[]"):
+    if _stacks(program, environment):
         return
     # Of a lab that is gone: stacks are renamed from stage to stage, so there may be any one.
     for stale in (program / "stacks").glob("Pulumi.stage-*.yaml"):
@@ -115,6 +114,12 @@ def prepare(
     for line in _run([sys.executable, *discovery(addresses, settings)], program, environment).splitlines():
         say(line)
     _run(["pulumi", "stack", "init", FIRST, "--non-interactive"], program, environment)
+
+
+def _stacks(program: Path, environment: Mapping[str, str]) -> list[str]:
+    """The names of the lab's stacks."""
+    told = _run(["pulumi", "stack", "ls", "--json", "--non-interactive"], program, environment)
+    return [stack["name"] for stack in json.loads(told.strip() or "[]")]
 
 
 def _run(command: list[str], program: Path, environment: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, TypedDict, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr
 
@@ -47,6 +47,23 @@ class Connection(Contract):
     def of(cls, settings: Settings) -> Connection:
         """What the configuration says."""
         return cls(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
+
+
+class Common(TypedDict):
+    """What every operation's inputs have."""
+
+    cluster: str
+    connection: Connection
+    timeout_seconds: int
+
+
+def common(settings: Settings, timeout_seconds: int) -> Common:
+    """The same, from the configuration; it may take so long (seconds)."""
+    return {
+        "cluster": settings.configuration.cluster,
+        "connection": Connection.of(settings),
+        "timeout_seconds": timeout_seconds,
+    }
 
 
 class Inputs(Contract):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from migration.contracts.base import Connection, Contract, Inputs, Manner, Result, Undoing, Wanted
+from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, Wanted, common
 from migration.names import api_names, member_name
 from migration.settings import Settings
 from migration.settings.groups import member_group
@@ -244,10 +244,8 @@ class MemberRollInputs(Inputs):
         c = settings.configuration
         made = c.sides[side]
         return cls(
-            cluster=c.cluster,
-            connection=Connection.of(settings),
             # Each member as long as a swap.
-            timeout_seconds=c.limits.swap_seconds * len(c.members),
+            **common(settings, c.limits.swap_seconds * len(c.members)),
             side=side,
             members=tuple(
                 RolledMember(

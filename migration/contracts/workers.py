@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from migration.contracts.base import Connection, Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted
+from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted, common
 from migration.settings import Settings
 from migration.settings.groups import pool_group
 from migration.settings.model import Configuration, ManagedSide
@@ -424,9 +424,7 @@ class RollInputs(Inputs):
         made = c.sides[side]
         assert isinstance(made, ManagedSide)
         return cls(
-            cluster=c.cluster,
-            connection=Connection.of(settings),
-            timeout_seconds=c.drain.timeout_seconds,
+            **common(settings, c.drain.timeout_seconds),
             side=side,
             groups=tuple(
                 RolledGroup(
