@@ -10,11 +10,14 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.machines import cloudinit, mounts
+from lab.addresses import private_dns_name
+from lab.machines import cloudinit, crictl, mounts
+from lab.machines.kubelet import StaticPods
+from lab.machines.manifests import FOLDER, KubeletOptions, ManifestError, Where, kubelet_options
 from lab.machines.place import Place
 from lab.machines.processes import Identity, Ledger, spawn
 from lab.machines.reroot import reroot_path, reroot_script, script_of
@@ -52,7 +55,9 @@ class Machine:
     enabled: set[str] = field(default_factory=set)
     masked: set[str] = field(default_factory=set)
     kubelet: bool = False
-    """Whether its kubelet runs, that is: whether it is to have a Node."""
+    """Whether its kubelet runs."""
+    pods: StaticPods | None = None
+    """What its kubelet runs by itself; None where it has no folder of manifests."""
     stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -140,6 +145,8 @@ class Machine:
         """Answers one of the commands a machine's scripts find first on their PATH (place.SHIMS)."""
         if program == "systemctl":
             return await self._systemctl(arguments)
+        if program == "crictl":
+            return Answer(*await crictl.call(arguments, self.pods))
         code, text = mounts.call(program, arguments, self.place, self.instance)
         return Answer(code, *((text, "") if code == 0 else ("", text)))
 
@@ -175,7 +182,7 @@ class Machine:
         for name in names:
             try:
                 code = max(code, await self._act(verb, actions[verb], name))
-            except (FileNotFoundError, UnitError) as error:
+            except (FileNotFoundError, UnitError, ManifestError) as error:
                 return Answer(5, "", f"{name}: {error}\n")
         self._remember()
         return Answer(code)
@@ -201,16 +208,15 @@ class Machine:
             return 0  # a lab lives shorter than any timer's day
         unit = self._unit(name)
         if Path(unit.start[0].split()[0]).name == KUBELET:
-            self.kubelet = True
-            self.kubelets.register(self.instance, self._flags(unit))
+            self._kubelet(unit)
             return 0
         service = self.services.get(name)
         if service is None or not service.active:
-            service = self._service(unit)
+            service = self.services[name] = self._service(unit)
         return await service.start()
 
     def _service(self, unit: Unit) -> Service:
-        service = Service(
+        return Service(
             unit,
             self.place.host(self.instance),
             self.place.environment(self.instance),
@@ -218,8 +224,6 @@ class Machine:
             self.place.tool,
             self.booting,
         )
-        self.services[unit.name] = service
-        return service
 
     def _unit(self, name: str) -> Unit:
         return parse_unit(name, self._file(name).read_text())
@@ -231,6 +235,33 @@ class Machine:
                 return path
         raise FileNotFoundError("no such unit")
 
+    def _kubelet(self, unit: Unit) -> None:
+        """Starts the kubelet's stand-ins: who makes the Node, and who follows the folder of static pods."""
+        flags = self._flags(unit)
+        options = self._options(flags)
+        self.kubelet = True
+        if options.register:
+            self.kubelets.register(self.instance, flags)
+        if options.manifests is None:
+            self.pods = None
+            return
+        folder = Path(options.manifests)
+        if self.pods is None or self.pods.manifests != folder:
+            node = flags.get("hostname-override") or private_dns_name(self.instance["private_ip"])
+            where = Where(root=self.root, scratch=self.folder / "containers", ip=self.instance["private_ip"], node=node)
+            self.pods = StaticPods(self.id, folder, where, self.ledger, self._service)
+
+    def _options(self, flags: Mapping[str, str]) -> KubeletOptions:
+        """Raises FileNotFoundError where the kubelet's configuration isn't there: the real one doesn't start then."""
+        path = flags.get("config")
+        options = kubelet_options(flags, Path(path).read_text() if path else None)
+        if options.manifests is None:
+            usual = reroot_path(FOLDER, self.root)
+            return replace(options, manifests=str(usual)) if usual.is_dir() else options
+        if not options.manifests.startswith(f"{self.root}/"):
+            return replace(options, manifests=str(reroot_path(options.manifests, self.root)))
+        return options
+
     def _flags(self, unit: Unit) -> dict[str, str]:
         """The kubelet's command line, as flags (what registers the Node reads them)."""
         environment: dict[str, str] = {}
@@ -238,8 +269,7 @@ class Machine:
             if Path(path).exists():
                 environment.update(parse_environment(Path(path).read_text()))
         environment.update(unit.environment)
-        words = command(unit.start[0], environment)[1:]
-        return {key.lstrip("-"): value for key, _, value in (word.partition("=") for word in words)}
+        return flags_of(command(unit.start[0], environment)[1:])
 
     def _word(self, verb: str, name: str) -> str:
         if verb == "is-enabled":
@@ -279,22 +309,29 @@ class Machine:
             return
         self.enabled, self.masked, self.kubelet = set(state["enabled"]), set(state["masked"]), state["kubelet"]
         for name in state["wanted"]:
-            service = self._service(self._unit(name))
+            service = self.services[name] = self._service(self._unit(name))
             if await service.adopt():
                 continue
             if service.unit.restarts(1):
                 service.resume()
         if self.kubelet:
-            self.kubelets.register(self.instance, self._flags(self._unit(f"{KUBELET}.service")))
+            self._kubelet(self._unit(f"{KUBELET}.service"))
+
+    def running(self) -> dict[str, Service]:
+        """Its services and its static pods' containers."""
+        return {**self.services, **(self.pods.services if self.pods is not None else {})}
 
     async def tick(self) -> None:
         for service in list(self.services.values()):
             await service.tick()
+        if self.kubelet and self.pods is not None:
+            await self.pods.tick()
 
     async def stop(self, limit_s: float) -> None:
         """Ends everything on the machine; whatever a script left behind, too."""
         self.stopping = True
-        await asyncio.gather(*(service.stop(limit_s) for service in self.services.values()))
+        pods = [self.pods.stop(limit_s)] if self.pods is not None else []
+        await asyncio.gather(*(service.stop(limit_s) for service in self.services.values()), *pods)
         for identity in self.ledger.running().values():
             identity.send(signal.SIGKILL)
         self.kubelet = False
@@ -302,6 +339,17 @@ class Machine:
 
 def _full(name: str) -> str:
     return name if "." in name else f"{name}.service"
+
+
+def flags_of(words: Sequence[str]) -> dict[str, str]:
+    """A command line's flags: `--key=value`, `--key value`, and `--key` alone, which is true."""
+    found: dict[str, str] = {}
+    for position, word in enumerate(words):
+        if word.startswith("-"):
+            key, separator, value = word.lstrip("-").partition("=")
+            following = words[position + 1] if position + 1 < len(words) else "-"
+            found[key] = value if separator else "true" if following.startswith("-") else following
+    return found
 
 
 def _plain_systemctl(item: str | tuple[str, ...]) -> list[str] | None:

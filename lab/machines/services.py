@@ -183,6 +183,11 @@ class Service:
         else:
             self.state = "inactive" if code == 0 else "failed"
 
+    async def end(self) -> None:
+        """Ends the process and nothing else: whoever watches the service sees that it has ended."""
+        if self.identity is not None:
+            await ended(self.identity, self._child, min(self.unit.stop_s, MAX_STOP_S))
+
     async def stop(self, limit_s: float | None = None) -> None:
         """`systemctl stop`: TERM, and KILL after the unit's time (or `limit_s`); returns when it is gone."""
         async with self._lock:
