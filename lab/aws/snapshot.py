@@ -110,6 +110,7 @@ def _volumes(world: World) -> list[dict[str, Any]]:
             "tags": tags_of(world, volume.id),
             "attached_to": volume.attachment.instance.id if volume.attachment else None,
             "device": volume.attachment.device if volume.attachment else None,
+            "attachment": volume.attachment.status if volume.attachment else None,
         }
         for volume in world.ec2.volumes.values()
     ]

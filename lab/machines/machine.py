@@ -9,6 +9,7 @@ import logging
 import shlex
 import signal
 import sys
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +60,9 @@ class Machine:
     pods: StaticPods | None = None
     """What its kubelet runs by itself; None where it has no folder of manifests."""
     stopping: bool = False
+    told: frozenset[str] = frozenset()
+    """The volumes that EC2 knows to be mounted here."""
+    untold: bool = False
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.folder)
@@ -117,6 +121,27 @@ class Machine:
             stream.write(reroot_script(file.content, self.root, sys.executable))
         path.chmod(file.mode)
 
+    async def tell_mounts(self) -> None:
+        """Tells EC2 which volumes are in use here, if it hasn't been told: those aren't let go of by a mere detach."""
+        now = frozenset(mounts.mounted(self.place, self.instance).values())
+        if now == self.told:
+            return
+        report = {"instance": self.id, "volumes": sorted(now)}
+        try:
+            await asyncio.to_thread(_post, f"{self.place.addresses.aws_url}/_backplane/mounts", report)
+            self.told, self.untold = now, False
+        except OSError as error:
+            self.untold = True
+            log.warning("%s: mounts not reported: %s", self.id, error)
+
+    async def attached(self, instance: dict[str, Any]) -> None:
+        """Takes over what EC2 says of the instance now."""
+        self.instance = instance
+        lost = mounts.tear_off(self.place, instance, self.ledger.running().values())
+        if lost:
+            log.warning("%s: %s torn off while mounted", self.id, ", ".join(lost))
+        await self.tell_mounts()
+
     async def shell(self, name: str, text: str, output: Path | None = None, limit_s: float | None = None) -> int:
         """Runs a shell script in the machine. Its exit status; 124 if it was ended for taking longer."""
         script = self.folder / f"{name}.sh"
@@ -147,7 +172,11 @@ class Machine:
             return await self._systemctl(arguments)
         if program == "crictl":
             return Answer(*await crictl.call(arguments, self.pods))
-        code, text = mounts.call(program, arguments, self.place, self.instance)
+        processes = self.ledger.running().values()
+        code, text = mounts.call(program, arguments, self.place, self.instance, processes)
+        if program in ("mount", "umount") and code == 0:
+            # Before the caller goes on: it may ask EC2 for the volume next.
+            await self.tell_mounts()
         return Answer(code, *((text, "") if code == 0 else ("", text)))
 
     async def _systemctl(self, arguments: Sequence[str]) -> Answer:
@@ -322,6 +351,8 @@ class Machine:
         return {**self.services, **(self.pods.services if self.pods is not None else {})}
 
     async def tick(self) -> None:
+        if self.untold:
+            await self.tell_mounts()
         for service in list(self.services.values()):
             await service.tick()
         if self.kubelet and self.pods is not None:
@@ -339,6 +370,13 @@ class Machine:
 
 def _full(name: str) -> str:
     return name if "." in name else f"{name}.service"
+
+
+def _post(url: str, body: Any) -> None:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    # No proxy: this is loopback's.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5):
+        pass
 
 
 def flags_of(words: Sequence[str]) -> dict[str, str]:

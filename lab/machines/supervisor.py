@@ -110,7 +110,9 @@ class Supervisor:
         self.states = {instance["id"]: instance["state"] for instance in state["instances"]}
         for instance in state["instances"]:
             known = self.machines.get(instance["id"])
-            if known is not None:
+            if known is not None and instance["state"] in RUNS and instance["volumes"] != known.instance["volumes"]:
+                self._start(known.attached(instance))
+            elif known is not None:
                 known.instance = instance
             elif instance["state"] in RUNS and instance["id"] not in self.ending:
                 self._begin(instance)
