@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lab.addresses import private_dns_name
-from lab.machines import cloudinit, crictl, mounts
+from lab.machines import cloudinit, crictl, images, kubeadm, mounts
 from lab.machines.kubelet import StaticPods
 from lab.machines.manifests import FOLDER, KubeletOptions, ManifestError, Where, kubelet_options
 from lab.machines.place import Place
@@ -63,6 +63,7 @@ class Machine:
     told: frozenset[str] = frozenset()
     """The volumes that EC2 knows to be mounted here."""
     untold: bool = False
+    _kubeadm: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.folder)
@@ -101,17 +102,27 @@ class Machine:
         except cloudinit.CloudConfigError as error:
             log.error("%s: user data refused: %s", self.id, error)
             return
-        for file in config.files:
+        image = images.find(self.instance.get("image_name") or "")
+        # What the image brings is there before cloud-init runs.
+        for file in (*image.files, *config.files):
             self._write(file)
+        await self._user_data(config)
+        for unit in image.enabled:
+            answer = await self.call("systemctl", ("enable", "--now", unit))
+            if answer.code:
+                log.error("%s: %s of the image: %s", self.id, unit, answer.stderr)
+
+    async def _user_data(self, config: cloudinit.CloudConfig) -> None:
         plain = [_plain_systemctl(item) for item in config.commands]
-        if all(words is not None for words in plain):
+        if config.script is None and all(words is not None for words in plain):
             # A worker's whole boot; 200 of them needn't start 400 programs for it.
             for words in plain:
                 answer = await self.call("systemctl", (words or [])[1:])
                 if answer.code:
                     log.error("%s: %s: %s", self.id, words, answer.stderr)
             return
-        code = await self.shell(CLOUD_INIT, script_of(config.commands))
+        text = config.script if config.script is not None else script_of(config.commands)
+        code = await self.shell(CLOUD_INIT, text)
         log.log(logging.WARNING if code else logging.INFO, "%s: cloud-init ended with %s", self.id, code)
 
     def _write(self, file: cloudinit.File) -> None:
@@ -172,6 +183,9 @@ class Machine:
             return await self._systemctl(arguments)
         if program == "crictl":
             return Answer(*await crictl.call(arguments, self.pods))
+        if program == "kubeadm":
+            async with self._kubeadm:
+                return Answer(*await kubeadm.call(arguments, self.place, self.instance))
         processes = self.ledger.running().values()
         code, text = mounts.call(program, arguments, self.place, self.instance, processes)
         if program in ("mount", "umount") and code == 0:

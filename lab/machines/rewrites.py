@@ -18,6 +18,10 @@ KUBELET = "kubelet"
 """Isn't started: a KWOK node stands for it (nodes.py)."""
 
 
+class RewriteError(OSError):
+    """A command line that can't be made to run here."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Host:
     """The machine a command line is rewritten for."""
@@ -104,6 +108,23 @@ def rewrite(argv: Sequence[str], host: Host, tool: Callable[[str], Path]) -> lis
         new = entry.value(old, host)
         words[position : position + width] = [] if new is None else [f"--{entry.flag}={new}"]
     return [str(tool(program)), *words]
+
+
+def rewrite_environment(argv: Sequence[str], environment: dict[str, str], host: Host) -> dict[str, str]:
+    """The same changes to etcd's variables: it takes every flag as `ETCD_FLAG`, too, and refuses both at once.
+
+    Raises RewriteError for a configuration file, of which it reads all else instead.
+    """
+    if Path(argv[0]).name != "etcd":
+        return environment
+    if "ETCD_CONFIG_FILE" in environment or _find(argv, "config-file")[2]:
+        raise RewriteError("etcd's --config-file isn't understood by the lab: flags and variables are")
+    changed = dict(environment)
+    for entry in (e for e in TABLE if e.program == "etcd"):
+        variable = "ETCD_" + entry.flag.upper().replace("-", "_")
+        if variable in changed:
+            changed[variable] = entry.value(changed[variable], host) or ""
+    return changed
 
 
 def _find(words: Sequence[str], flag: str) -> tuple[str | None, int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lab.machines.processes import Identity, Ledger, spawn
-from lab.machines.rewrites import TOOLS, Host, rewrite
+from lab.machines.rewrites import TOOLS, Host, rewrite, rewrite_environment
 from lab.machines.units import Unit, command, parse_environment
 from lab.toolchain.errors import MissingTool
 
@@ -145,6 +145,7 @@ class Service:
                     raise
         environment.update(self.unit.environment)
         argv = rewrite(command(line, environment), self.host, self.tool)
+        environment = rewrite_environment(argv, environment, self.host)
         if Path(argv[0]).name in TOOLS:
             environment["PWD"] = str(self.host.folder)
         return argv, environment
