@@ -14,9 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import dns.exception
+import dns.message
+import dns.query
+import dns.rdatatype
 import yaml
 
-from lab.addresses import alias
+from lab.addresses import LOOPBACK, alias
 from lab.machines import mounts
 from lab.machines.place import Place
 from lab.machines.processes import Ledger, spawn
@@ -94,6 +98,7 @@ async def call(arguments: Sequence[str], place: Place, instance: Mapping[str, An
             words.append("--config=/run/kubeadm-configuration.yaml")
     except (OSError, ValueError, MissingTool) as error:
         return 1, "", f"kubeadm: {error}\n"
+    await asyncio.to_thread(_name_the_api, place, instance)
     # A mounted folder leads out of the root: kubeadm, which only asks whether it is there, finds an empty one.
     for volume in mounts.mounted(place, instance).values():
         (root / str(place.volume(volume)).lstrip("/")).mkdir(parents=True, exist_ok=True)
@@ -112,6 +117,21 @@ def _translate(file: Path, old: str, new: str) -> None:
         temporary.write_text(after)
         temporary.chmod(file.stat().st_mode & 0o777)
         temporary.replace(file)
+
+
+def _name_the_api(place: Place, instance: Mapping[str, Any]) -> None:
+    """Tells kubeadm where the API's name leads from here: no resolver of this lab can be at this host's port 53."""
+    name = place.settings.api_name
+    query = dns.message.make_query(name, dns.rdatatype.A)
+    port, own = place.addresses.dns_port, instance["private_ip"]
+    try:
+        answer = dns.query.udp(query, LOOPBACK, port=port, source=own, timeout=2, ignore_unexpected=True)
+    except (dns.exception.DNSException, OSError):
+        return  # no network yet: a phase that needs the API says so itself
+    found = [str(item) for records in answer.answer if records.rdtype == dns.rdatatype.A for item in records]
+    hosts = place.root(instance["id"]) / "etc/hosts"
+    hosts.parent.mkdir(parents=True, exist_ok=True)
+    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for address in found))
 
 
 async def _run(argv: list[str], place: Place, instance: Mapping[str, Any]) -> tuple[int, str]:

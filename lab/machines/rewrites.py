@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lab.addresses import ETCD_CLIENT_PORT, HIDDEN_OFFSET, LOOPBACK, alias, hidden_port
+from lab.addresses import LOOPBACK, alias, hidden_port
 
 EGRESS_FILE = "egress.yaml"
 TOOLS = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"})
@@ -49,7 +49,7 @@ def _listen(urls: str | None, host: Host) -> str | None:
     hidden: list[str] = []
     for url in urls.split(","):
         parts = urlsplit(url)
-        rewritten = f"{parts.scheme}://{host.ip}:{(parts.port or 0) % HIDDEN_OFFSET + HIDDEN_OFFSET}"
+        rewritten = f"{parts.scheme}://{host.ip}:{hidden_port(parts.port or 0)}"
         if rewritten not in hidden:
             hidden.append(rewritten)
     return ",".join(hidden)
@@ -58,8 +58,14 @@ def _listen(urls: str | None, host: Host) -> str | None:
 def _own_etcd(urls: str | None, host: Host) -> str | None:
     if urls is None:
         return None
-    local = {f"https://{name}:{ETCD_CLIENT_PORT}" for name in (LOOPBACK, "localhost")}
-    return ",".join(f"https://{host.ip}:{hidden_port(ETCD_CLIENT_PORT)}" if u in local else u for u in urls.split(","))
+    return ",".join(_own(url, host) for url in urls.split(","))
+
+
+def _own(url: str, host: Host) -> str:
+    parts = urlsplit(url)
+    if parts.hostname not in (LOOPBACK, "localhost") or parts.port is None:
+        return url
+    return f"{parts.scheme}://{host.ip}:{hidden_port(parts.port)}"
 
 
 def _hidden(port: str | None, host: Host) -> str:
