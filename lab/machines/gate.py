@@ -92,9 +92,10 @@ async def ready(ip: str, identity: Identity, limit_s: float) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # The question is whether it serves, on its own address, not who it is.
     deadline = time.monotonic() + limit_s
-    url = f"https://{ip}:{_port(identity.pid)}/readyz"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         while identity.alive and time.monotonic() < deadline:
+            # Asked each time: a process that has only just become the program has no command line yet.
+            url = f"https://{ip}:{_port(identity.pid)}/readyz"
             try:
                 async with session.get(url, ssl=context) as answer:
                     if answer.status in (200, 401, 403):
