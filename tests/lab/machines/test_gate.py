@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+import time
 
-from lab.machines.gate import Gate
+from lab.machines.gate import Gate, _port
 
 
 def test_everything_starts_together_while_no_api_server_serves() -> None:
@@ -63,3 +67,15 @@ def test_a_program_that_could_not_start_gives_its_turn_away() -> None:
         third.cancel()
 
     asyncio.run(run())
+
+
+def test_an_api_server_is_asked_at_the_port_of_its_command_line() -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(60)", "--secure-port=18443"]
+    with subprocess.Popen(command) as child:
+        try:
+            deadline = time.monotonic() + 10
+            while _port(child.pid) != 18443:
+                assert time.monotonic() < deadline
+        finally:
+            child.kill()
+    assert _port(os.getpid()) == 16443

@@ -14,7 +14,7 @@ import pytest
 
 from lab.network.callers import Callers, machine_ip
 from lab.network.fabric import Pair
-from tests.lab.network.world import OPERATOR, World, greeting, network, rule, server
+from tests.lab.network.world import OPERATOR, QUICK, World, greeting, network, rule, server
 
 ONE, TWO, FAR = "127.17.1.4", "127.17.2.4", "127.37.1.4"
 
@@ -34,6 +34,17 @@ def test_a_bound_caller_arrives_at_the_hidden_port_from_its_own_address() -> Non
     async def scenario() -> None:
         async with network(machines()), server(TWO, 12379):
             assert await greeting(TWO, 2379, source=ONE) == f"{TWO} {ONE}"
+
+    run(scenario())
+
+
+def test_another_layouts_ports_are_forwarded_in_place_of_the_usual_ones() -> None:
+    async def scenario() -> None:
+        custom = QUICK.model_copy(update={"layout": "custom"})
+        async with network(machines(), custom), server(TWO, 22379):
+            assert await greeting(TWO, 12379, source=ONE) == f"{TWO} {ONE}"
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection(TWO, 2379, local_addr=(ONE, 0))
 
     run(scenario())
 

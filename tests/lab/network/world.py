@@ -236,7 +236,12 @@ class Net:
 async def network(world: World, settings: LabSettings = QUICK) -> AsyncIterator[Net]:
     loop = asyncio.get_running_loop()
     callers = Callers(OPERATOR)
-    fabric = Fabric(loop, callers, drop_after_s=settings.refuse_after_s)
+    fabric = Fabric(
+        loop,
+        callers,
+        drop_after_s=settings.refuse_after_s,
+        forwarded=settings.control_plane.forwarded_ports,
+    )
     listeners = Listeners(loop)
     balancers = Balancers(fabric, listeners, settings)
     net = Net(world, fabric, listeners, balancers, Resolver(balancer_addresses=balancers.addresses_in_dns))
