@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
 
 from lab.addresses import lab_dir
+from lab.layouts import BUILT, LAYOUTS, Layout
 
 FILE = "lab.json"
 
 
 class SettingsError(ValueError):
-    """`lab.json` can't be used; the message names file, key, value and what is expected."""
+    """`lab.json` or `LAB_LAYOUT` can't be used; the message names file, key, value and what is expected."""
 
 
 class LabSettings(BaseModel):
@@ -30,6 +35,8 @@ class LabSettings(BaseModel):
     record_ttl_s: NonNegativeInt = 5
     """As the legacy tooling left it."""
     profile: str = "small"
+    layout: str = "cloud-config"
+    """The form of the first cluster's control plane (`lab/layouts.py`)."""
 
     health_interval_s: NonNegativeFloat = 0.5
     healthy_threshold: NonNegativeInt = 2
@@ -55,17 +62,54 @@ class LabSettings(BaseModel):
     )
     """What counts as private where AWS or the product asks for it: RFC 1918, 100.64.0.0/10 and, here, loopback."""
 
+    @field_validator("layout")
     @classmethod
-    def load(cls, directory: Path | None = None) -> LabSettings:
+    def _known_layout(cls, value: str) -> str:
+        if value not in LAYOUTS:
+            raise ValueError(f"must be one of {', '.join(LAYOUTS)}")
+        return value
+
+    @property
+    def control_plane(self) -> Layout:
+        return LAYOUTS[self.layout]
+
+    @classmethod
+    def load(cls, directory: Path | None = None, environ: Mapping[str, str] | None = None) -> LabSettings:
         """The settings of the lab in `directory` (default `$LAB_DIR`); the defaults where the file is missing.
 
-        Raises SettingsError for what isn't JSON, an unknown key, or a value that can't be: every error at once.
+        `LAB_LAYOUT` comes before the file's layout. A cluster that is there keeps its own: another one asked for is
+        an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises SettingsError, every error of
+        the file at once.
         """
-        path = (directory or lab_dir()) / FILE
+        directory = directory or lab_dir()
+        path = directory / FILE
         try:
-            return cls.model_validate_json(path.read_text())
+            settings = cls.model_validate_json(path.read_text())
         except FileNotFoundError:
-            return cls()
+            settings = cls()
         except ValidationError as error:
             found = [f"{'.'.join(map(str, e['loc'])) or 'file'}={e['input']!r}: {e['msg']}" for e in error.errors()]
             raise SettingsError(f"{path}: " + "; ".join(found)) from error
+        asked = (os.environ if environ is None else environ).get("LAB_LAYOUT") or None
+        if asked is not None and asked not in LAYOUTS:
+            raise SettingsError(f"LAB_LAYOUT={asked!r}: must be one of {', '.join(LAYOUTS)}")
+        built = _built(directory)
+        if built is not None and asked not in (None, built):
+            raise SettingsError(
+                f"LAB_LAYOUT={asked!r}: the lab in {directory} has a cluster of layout {built}: take it down first "
+                "(python3 -m lab down --purge), or set LAB_DIR to another folder"
+            )
+        layout = built or asked
+        return settings if layout is None else settings.model_copy(update={"layout": layout})
+
+    def note_layout(self, directory: Path) -> None:
+        """Keeps the layout for as long as the cluster is there, whatever later commands are told."""
+        (directory / BUILT).write_text(json.dumps(self.layout) + "\n")
+
+
+def _built(directory: Path) -> str | None:
+    try:
+        found: Any = json.loads((directory / BUILT).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if found in LAYOUTS else None

@@ -18,6 +18,7 @@ from lab import interrupt, processes, toolchain
 from lab.addresses import LabAddresses, from_environment, lab_dir
 from lab.doctor import port_holder
 from lab.environment import REPOSITORY, child_environment, make_folders
+from lab.layouts import BUILT
 from lab.machines.processes import Identity
 from lab.toolchain.building import duration
 from lab.toolchain.errors import MissingTool
@@ -32,7 +33,7 @@ MACHINES_END_S = 40.0
 PROGRESS_EVERY_S = 15.0
 POLL_S = 0.2
 
-OF_ONE_AWS = ("machines", "volumes", "shims", "kubeconfig", "pulumi/state")
+OF_ONE_AWS = ("machines", "volumes", "shims", "kubeconfig", "pulumi/state", BUILT)
 """What stands for an AWS that is gone once its process is: AWS's state is in memory only."""
 
 
@@ -212,6 +213,13 @@ def _up(directory: Path, say: Say, *, empty: bool) -> None:
     environment = child_environment()
     if processes.find(directory, "aws") is None:
         forget_world(directory, say)
+    from lab.settings import LabSettings  # `down` needs nothing installed
+
+    settings = LabSettings.load(directory)
+    toolchain.ensure(say, settings.control_plane.tools)
+    settings.note_layout(directory)
+    if settings.layout != LabSettings().layout:
+        say(f"layout of the control plane: {settings.layout}")
     for service in SERVICES:
         ensure_service(service, addresses, directory, environment, say)
     interrupt.check()

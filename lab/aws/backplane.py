@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from lab.aws.snapshot import snapshot
+from lab.aws.volumes import finish_detaching
 from lab.aws.world import World
 
 MAX_WAIT_S = 20.0
@@ -57,6 +58,9 @@ class Backplane:
             sent = json.loads(environ["wsgi.input"].read(length) or b"{}")
             if path == "/target-health":
                 self.report_health(sent)
+                return b"{}"
+            if path == "/mounts":
+                self.report_mounts(sent["instance"], sent["volumes"])
                 return b"{}"
             if found := re.fullmatch(r"/commands/([^/]+)", path):
                 self.report_command(found[1], sent)
@@ -123,6 +127,16 @@ class Backplane:
                 StandardOutputContent=str(report.get("stdout", ""))[:24_000],
                 StandardErrorContent=str(report.get("stderr", ""))[:8_000],
             )
+
+    def report_mounts(self, instance: str, volumes: list[str]) -> None:
+        """Which volumes this instance has mounted; those it has let go of, and was to, are detached now."""
+        with self.world.lock:
+            for volume, holder in list(self.world.mounted.items()):
+                if holder == instance and volume not in volumes:
+                    del self.world.mounted[volume]
+                    finish_detaching(self.world.ec2, volume)
+            self.world.mounted.update(dict.fromkeys(volumes, instance))
+            self.world.bump()
 
     def fail_instance(self, instance_id: str) -> None:
         """The host died: the instance is terminated without anybody's call."""

@@ -87,6 +87,7 @@ def _instances(world: World) -> list[dict[str, Any]]:
                     "type": instance.instance_type,
                     "market": "spot" if instance.lifecycle == "spot" else "on-demand",
                     "image": instance.image_id,
+                    "image_name": image.name if (image := world.ec2.amis.get(instance.image_id)) else None,
                     "security_groups": sorted(g.id for g in instance.nics[0].group_set) if instance.nics else [],
                     "tags": tags_of(world, instance.id),
                     "asg": groups.get(instance.id),
@@ -110,6 +111,7 @@ def _volumes(world: World) -> list[dict[str, Any]]:
             "tags": tags_of(world, volume.id),
             "attached_to": volume.attachment.instance.id if volume.attachment else None,
             "device": volume.attachment.device if volume.attachment else None,
+            "attachment": volume.attachment.status if volume.attachment else None,
         }
         for volume in world.ec2.volumes.values()
     ]

@@ -53,6 +53,8 @@ class World:
         """Instance id → SSM commands it hasn't fetched yet."""
         self.invocations: dict[tuple[str, str], dict[str, Any]] = {}
         """(command id, instance id) → GetCommandInvocation's answer."""
+        self.mounted: dict[str, str] = {}
+        """Volume id → the instance that has it mounted, as its machine reported."""
         self.changes: dict[str, dict[str, Any]] = {}
         """Route 53 change id → {"submitted": epoch, "comment"}."""
         self.calls: Counter[tuple[str, str]] = Counter()

@@ -9,7 +9,7 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.addresses import LabAddresses, from_environment, lab_dir
-from lab.legacy import access, balancing, groups, network, pki
+from lab.legacy import access, balancing, groups, launching, network, pki
 from lab.legacy.cloud import Cloud
 from lab.settings import LabSettings, SettingsError
 
@@ -21,18 +21,19 @@ def build(addresses: LabAddresses, settings: LabSettings, directory: Path) -> No
     cloud = Cloud(addresses)
     _secrets(cloud, settings, directory)
     made = network.build(cloud, settings.cluster)
-    rights = access.build(cloud, settings.cluster, made)
+    rights = access.build(cloud, settings.cluster, made, settings.control_plane)
     balancers = balancing.build(cloud, settings, made)
     groups.build(cloud, settings, made, rights, balancers)
 
 
 def _secrets(cloud: Cloud, settings: LabSettings, directory: Path) -> None:
     cluster = settings.cluster
-    names = [f"/{cluster}/pki/ca.crt", f"/{cluster}/pki/ca.key"]
+    keys = settings.control_plane.keys
+    names = [f"/{cluster}/{keys}/ca.crt", f"/{cluster}/{keys}/ca.key"]
     found = {p["Name"]: p["Value"] for p in cloud.ssm.get_parameters(Names=names, WithDecryption=True)["Parameters"]}
     new = len(found) < len(names)
     if new:
-        found = pki.make(cluster)
+        found = pki.make(cluster, keys)
         # The CA's key last: a build that was cut short here begins again.
         for name in sorted(found, key=lambda name: name == names[1]):
             cloud.ssm.put_parameter(Name=name, Value=found[name], Type="SecureString", Overwrite=True)
@@ -51,7 +52,7 @@ def main() -> int:
     try:
         directory = lab_dir()
         build(from_environment(), LabSettings.load(directory), directory)
-    except (SettingsError, ValueError, BotoCoreError, ClientError, groups.Incomplete) as error:
+    except (SettingsError, ValueError, BotoCoreError, ClientError, launching.Incomplete) as error:
         print(f"lab.legacy: {error}", file=sys.stderr)
         return 1
     print(f"legacy cluster declared in {time.monotonic() - started:.1f} s", flush=True)

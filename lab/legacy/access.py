@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.addresses import ACCOUNT_ID, REGION
+from lab.layouts import MASTER, Layout
 from lab.legacy.cloud import Cloud, once, pairs, specification
 from lab.legacy.network import Network
 from lab.legacy.plan import tags
@@ -25,13 +26,19 @@ class Access:
     control_plane_profile: str
     nodes_profile: str
     """Instance profile names."""
+    etcd: str
+    etcd_profile: str
+    """Of the machines that etcd runs on: the control plane's, where these are the same machines."""
 
 
-def build(cloud: Cloud, cluster: str, network: Network) -> Access:
-    control_plane_profile = _profile(cloud, f"masters.{cluster}", cluster, _control_plane_policy(cluster))
+def build(cloud: Cloud, cluster: str, network: Network, layout: Layout) -> Access:
+    statements = _control_plane_policy(cluster, layout.keys)
+    control_plane_profile = _profile(cloud, f"masters.{cluster}", cluster, statements)
     nodes_profile = _profile(cloud, f"nodes.{cluster}", cluster, _nodes_policy(cluster))
     control_plane = _group(cloud, network.vpc, f"masters.{cluster}", "control plane", cluster)
     nodes = _group(cloud, network.vpc, f"nodes.{cluster}", "workers", cluster)
+    client, peer, api = layout.forwarded_ports
+    apart = layout.etcd_role != MASTER
     vpc, corp = cloud.addresses.legacy_cidr, cloud.addresses.corp_cidr
     _allow(
         cloud,
@@ -46,17 +53,29 @@ def build(cloud: Cloud, cluster: str, network: Network) -> Access:
         cloud,
         control_plane,
         [
-            _from_groups("tcp", 2379, 2380, control_plane, "etcd clients and peers"),
-            _from_groups("tcp", 6443, 6443, control_plane, "API among members"),
-            _from_groups("tcp", 6443, 6443, nodes, "API from workers"),
-            _from_cidrs(6443, 6443, [vpc, corp], "API, from its load balancer and the office"),
+            *([] if apart else [_from_groups("tcp", client, peer, control_plane, "etcd clients and peers")]),
+            _from_groups("tcp", api, api, control_plane, "API among members"),
+            _from_groups("tcp", api, api, nodes, "API from workers"),
+            _from_cidrs(api, api, [vpc, corp], "API, from its load balancer and the office"),
         ],
     )
+    etcd, etcd_profile = control_plane, control_plane_profile
+    if apart:
+        etcd_profile = _profile(cloud, f"etcd.{cluster}", cluster, statements)
+        etcd = _group(cloud, network.vpc, f"etcd.{cluster}", "etcd", cluster)
+        _allow(
+            cloud,
+            etcd,
+            [
+                _from_groups("tcp", client, peer, etcd, "etcd clients and peers"),
+                _from_groups("tcp", client, client, control_plane, "etcd's clients, the API servers"),
+            ],
+        )
     _others(cloud, network)
-    return Access(control_plane, nodes, control_plane_profile, nodes_profile)
+    return Access(control_plane, nodes, control_plane_profile, nodes_profile, etcd, etcd_profile)
 
 
-def _control_plane_policy(cluster: str) -> list[dict[str, Any]]:
+def _control_plane_policy(cluster: str, keys: str) -> list[dict[str, Any]]:
     parameters = f"arn:aws:ssm:{REGION}:{ACCOUNT_ID}:parameter/{cluster}"
     return [
         {"Effect": "Allow", "Action": ["ec2:DescribeInstances", "ec2:DescribeVolumes"], "Resource": "*"},
@@ -69,7 +88,7 @@ def _control_plane_policy(cluster: str) -> list[dict[str, Any]]:
         {
             "Effect": "Allow",
             "Action": ["ssm:GetParameter", "ssm:GetParameters"],
-            "Resource": [f"{parameters}/pki/*", f"{parameters}/etcd/*", f"{parameters}/members/*"],
+            "Resource": [f"{parameters}/{keys}/*", f"{parameters}/etcd/*", f"{parameters}/members/*"],
         },
     ]
 

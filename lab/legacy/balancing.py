@@ -27,7 +27,9 @@ def build(cloud: Cloud, settings: LabSettings, network: Network) -> Balancing:
     ingress_targets, ingress_dns = _balancer(
         cloud, f"ingress-{cluster}", cluster, network, INGRESS_PORT, INGRESS_NODE_PORT
     )
-    api_targets, api_dns = _balancer(cloud, f"api-{cluster}", cluster, network, API_PORT, API_PORT)
+    api_targets, api_dns = _balancer(
+        cloud, f"api-{cluster}", cluster, network, API_PORT, settings.control_plane.api_port
+    )
     balancing = Balancing(ingress_targets, api_targets, ingress_dns, api_dns)
     _zone(cloud, settings, network, balancing)
     return balancing

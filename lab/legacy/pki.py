@@ -90,8 +90,8 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
     ).decode()
 
 
-def make(cluster: str) -> dict[str, str]:
-    """Everything secret of a new cluster, by SSM parameter name."""
+def make(cluster: str, keys: str = "pki") -> dict[str, str]:
+    """Everything secret of a new cluster, by SSM parameter name. `keys` is the path of what machines read."""
     ca, etcd, proxy = (Authority.make(f"{cluster}-{name}") for name in ("ca", "etcd-ca", "front-proxy-ca"))
     accounts = ec.generate_private_key(ec.SECP256R1())
     public = (
@@ -101,15 +101,15 @@ def make(cluster: str) -> dict[str, str]:
     )
     operator, operator_key = etcd.issue(f"{cluster}-operator")
     return {
-        f"/{cluster}/pki/ca.crt": ca.pem,
-        f"/{cluster}/pki/ca.key": key_pem(ca.key),
-        f"/{cluster}/pki/etcd-ca.crt": etcd.pem,
-        f"/{cluster}/pki/etcd-ca.key": key_pem(etcd.key),
-        f"/{cluster}/pki/front-proxy-ca.crt": proxy.pem,
-        f"/{cluster}/pki/front-proxy-ca.key": key_pem(proxy.key),
-        f"/{cluster}/pki/sa.key": key_pem(accounts),
-        f"/{cluster}/pki/sa.pub": public,
-        f"/{cluster}/pki/encryption.yaml": encryption(secrets.token_bytes(32)),
+        f"/{cluster}/{keys}/ca.crt": ca.pem,
+        f"/{cluster}/{keys}/ca.key": key_pem(ca.key),
+        f"/{cluster}/{keys}/etcd-ca.crt": etcd.pem,
+        f"/{cluster}/{keys}/etcd-ca.key": key_pem(etcd.key),
+        f"/{cluster}/{keys}/front-proxy-ca.crt": proxy.pem,
+        f"/{cluster}/{keys}/front-proxy-ca.key": key_pem(proxy.key),
+        f"/{cluster}/{keys}/sa.key": key_pem(accounts),
+        f"/{cluster}/{keys}/sa.pub": public,
+        f"/{cluster}/{keys}/encryption.yaml": encryption(secrets.token_bytes(32)),
         f"/{cluster}/operator/etcd/ca.crt": etcd.pem,
         f"/{cluster}/operator/etcd/client.crt": operator,
         f"/{cluster}/operator/etcd/client.key": operator_key,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -70,13 +71,14 @@ async def _script(machine: Machine, command: dict[str, Any]) -> dict[str, Any]:
     return {
         "status": "Success" if code == 0 else "TimedOut" if code == 124 else "Failed",
         "code": code,
-        "stdout": _text(out),
-        "stderr": _text(err),
+        "stdout": _text(out, machine),
+        "stderr": _text(err, machine),
     }
 
 
-def _text(path: Any) -> str:
+def _text(path: Path, machine: Machine) -> str:
+    """What a command wrote, with the machine's paths as the machine has them: nobody out there knows this host's."""
     try:
-        return path.read_text(errors="replace")
+        return path.read_text(errors="replace").replace(f"{machine.root}/", "/")
     except FileNotFoundError:
         return ""

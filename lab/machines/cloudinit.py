@@ -1,7 +1,9 @@
-"""The part of cloud-init that the lab's machines understand: `write_files` and `runcmd`. Pure.
+"""The part of cloud-init that the lab's machines understand: `write_files` and `runcmd`, and scripts. Pure.
 
-Format: https://cloudinit.readthedocs.io/en/latest/reference/modules.html (Write Files, Runcmd).
+Formats: https://cloudinit.readthedocs.io/en/latest/reference/modules.html (Write Files, Runcmd),
+https://cloudinit.readthedocs.io/en/latest/explanation/format.html (user data script).
 Anything else in the document is refused by name: a key ignored here would be a machine that only works in the lab.
+User data that is an environment file is nothing to cloud-init; the image it was rendered for reads it by itself.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import gzip
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +39,8 @@ class File:
 class CloudConfig:
     files: tuple[File, ...] = ()
     commands: tuple[str | tuple[str, ...], ...] = ()
+    script: str | None = None
+    """User data that is a script as a whole."""
 
 
 def parse(user_data: bytes) -> CloudConfig:
@@ -45,8 +50,14 @@ def parse(user_data: bytes) -> CloudConfig:
     text = user_data.decode()
     if not text.strip():
         return CloudConfig()
+    if text.startswith("#!"):
+        return CloudConfig(script=text)
+    if is_environment(text):
+        return CloudConfig()
     if not text.startswith("#cloud-config"):
-        raise CloudConfigError(f"user data starts with {text[:20]!r}: only #cloud-config is understood")
+        raise CloudConfigError(
+            f"user data starts with {text[:20]!r}: #cloud-config, a script (#!) and an environment file are understood"
+        )
     document = yaml.safe_load(text) or {}
     if not isinstance(document, dict):
         raise CloudConfigError("a #cloud-config must be a mapping")
@@ -67,6 +78,17 @@ def parse(user_data: bytes) -> CloudConfig:
     if errors:
         raise CloudConfigError("; ".join(errors))
     return CloudConfig(files=tuple(files), commands=tuple(commands))
+
+
+def is_environment(text: str) -> bool:
+    """Whether the text is `NAME=value` lines and comments, and nothing else."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    named = [line for line in lines if re.match(r"(export )?[A-Za-z_]\w*=", line)]
+    return (
+        bool(named)
+        and not text.startswith("#cloud-config")
+        and all(line in named or line.lstrip().startswith("#") for line in lines)
+    )
 
 
 def _file(entry: Any) -> File:

@@ -28,7 +28,8 @@ def obtain(place: Place, server: str, path: Path) -> None:
 
 
 def _authority(place: Place) -> pki.Authority:
-    names = [f"/{place.settings.cluster}/pki/{part}" for part in ("ca.crt", "ca.key")]
+    keys = f"/{place.settings.cluster}/{place.settings.control_plane.keys}"
+    names = [f"{keys}/{part}" for part in ("ca.crt", "ca.key")]
     answer = Cloud(place.addresses).ssm.get_parameters(Names=names, WithDecryption=True)
     found = {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
     if len(found) < len(names):

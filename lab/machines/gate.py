@@ -11,6 +11,7 @@ import logging
 import ssl
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 
@@ -75,13 +76,23 @@ class Gate:
         identity.renice(NICE)
 
 
+def _port(pid: int) -> int:
+    """Where the API server listens, as its command line says: another layout's machines have another port."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        words = []
+    told = next((word.partition("=")[2] for word in words if word.startswith("--secure-port=")), "")
+    return int(told) if told.isdecimal() else hidden_port(API_PORT)
+
+
 async def ready(ip: str, identity: Identity, limit_s: float) -> bool:
     """Whether the API server on this machine says it is ready before the limit; False as soon as it has ended."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # The question is whether it serves, on its own address, not who it is.
     deadline = time.monotonic() + limit_s
-    url = f"https://{ip}:{hidden_port(API_PORT)}/readyz"
+    url = f"https://{ip}:{_port(identity.pid)}/readyz"
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session:
         while identity.alive and time.monotonic() < deadline:
             try:

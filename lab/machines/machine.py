@@ -9,12 +9,16 @@ import logging
 import shlex
 import signal
 import sys
+import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.machines import cloudinit, mounts
+from lab.addresses import private_dns_name
+from lab.machines import cloudinit, crictl, images, kubeadm, mounts
+from lab.machines.kubelet import StaticPods
+from lab.machines.manifests import FOLDER, KubeletOptions, ManifestError, Where, kubelet_options
 from lab.machines.place import Place
 from lab.machines.processes import Identity, Ledger, spawn
 from lab.machines.reroot import reroot_path, reroot_script, script_of
@@ -52,8 +56,14 @@ class Machine:
     enabled: set[str] = field(default_factory=set)
     masked: set[str] = field(default_factory=set)
     kubelet: bool = False
-    """Whether its kubelet runs, that is: whether it is to have a Node."""
+    """Whether its kubelet runs."""
+    pods: StaticPods | None = None
+    """What its kubelet runs by itself; None where it has no folder of manifests."""
     stopping: bool = False
+    told: frozenset[str] = frozenset()
+    """The volumes that EC2 knows to be mounted here."""
+    untold: bool = False
+    _kubeadm: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.folder)
@@ -92,17 +102,27 @@ class Machine:
         except cloudinit.CloudConfigError as error:
             log.error("%s: user data refused: %s", self.id, error)
             return
-        for file in config.files:
+        image = images.find(self.instance.get("image_name") or "")
+        # What the image brings is there before cloud-init runs.
+        for file in (*image.files, *config.files):
             self._write(file)
+        await self._user_data(config)
+        for unit in image.enabled:
+            answer = await self.call("systemctl", ("enable", "--now", unit))
+            if answer.code:
+                log.error("%s: %s of the image: %s", self.id, unit, answer.stderr)
+
+    async def _user_data(self, config: cloudinit.CloudConfig) -> None:
         plain = [_plain_systemctl(item) for item in config.commands]
-        if all(words is not None for words in plain):
+        if config.script is None and all(words is not None for words in plain):
             # A worker's whole boot; 200 of them needn't start 400 programs for it.
             for words in plain:
                 answer = await self.call("systemctl", (words or [])[1:])
                 if answer.code:
                     log.error("%s: %s: %s", self.id, words, answer.stderr)
             return
-        code = await self.shell(CLOUD_INIT, script_of(config.commands))
+        text = config.script if config.script is not None else script_of(config.commands)
+        code = await self.shell(CLOUD_INIT, text)
         log.log(logging.WARNING if code else logging.INFO, "%s: cloud-init ended with %s", self.id, code)
 
     def _write(self, file: cloudinit.File) -> None:
@@ -111,6 +131,27 @@ class Machine:
         with path.open("a" if file.append else "w") as stream:
             stream.write(reroot_script(file.content, self.root, sys.executable))
         path.chmod(file.mode)
+
+    async def tell_mounts(self) -> None:
+        """Tells EC2 which volumes are in use here, if it hasn't been told: those aren't let go of by a mere detach."""
+        now = frozenset(mounts.mounted(self.place, self.instance).values())
+        if now == self.told:
+            return
+        report = {"instance": self.id, "volumes": sorted(now)}
+        try:
+            await asyncio.to_thread(_post, f"{self.place.addresses.aws_url}/_backplane/mounts", report)
+            self.told, self.untold = now, False
+        except OSError as error:
+            self.untold = True
+            log.warning("%s: mounts not reported: %s", self.id, error)
+
+    async def attached(self, instance: dict[str, Any]) -> None:
+        """Takes over what EC2 says of the instance now."""
+        self.instance = instance
+        lost = mounts.tear_off(self.place, instance, self.ledger.running().values())
+        if lost:
+            log.warning("%s: %s torn off while mounted", self.id, ", ".join(lost))
+        await self.tell_mounts()
 
     async def shell(self, name: str, text: str, output: Path | None = None, limit_s: float | None = None) -> int:
         """Runs a shell script in the machine. Its exit status; 124 if it was ended for taking longer."""
@@ -140,7 +181,16 @@ class Machine:
         """Answers one of the commands a machine's scripts find first on their PATH (place.SHIMS)."""
         if program == "systemctl":
             return await self._systemctl(arguments)
-        code, text = mounts.call(program, arguments, self.place, self.instance)
+        if program == "crictl":
+            return Answer(*await crictl.call(arguments, self.pods))
+        if program == "kubeadm":
+            async with self._kubeadm:
+                return Answer(*await kubeadm.call(arguments, self.place, self.instance))
+        processes = self.ledger.running().values()
+        code, text = mounts.call(program, arguments, self.place, self.instance, processes)
+        if program in ("mount", "umount") and code == 0:
+            # Before the caller goes on: it may ask EC2 for the volume next.
+            await self.tell_mounts()
         return Answer(code, *((text, "") if code == 0 else ("", text)))
 
     async def _systemctl(self, arguments: Sequence[str]) -> Answer:
@@ -175,7 +225,7 @@ class Machine:
         for name in names:
             try:
                 code = max(code, await self._act(verb, actions[verb], name))
-            except (FileNotFoundError, UnitError) as error:
+            except (FileNotFoundError, UnitError, ManifestError) as error:
                 return Answer(5, "", f"{name}: {error}\n")
         self._remember()
         return Answer(code)
@@ -201,16 +251,15 @@ class Machine:
             return 0  # a lab lives shorter than any timer's day
         unit = self._unit(name)
         if Path(unit.start[0].split()[0]).name == KUBELET:
-            self.kubelet = True
-            self.kubelets.register(self.instance, self._flags(unit))
+            self._kubelet(unit)
             return 0
         service = self.services.get(name)
         if service is None or not service.active:
-            service = self._service(unit)
+            service = self.services[name] = self._service(unit)
         return await service.start()
 
     def _service(self, unit: Unit) -> Service:
-        service = Service(
+        return Service(
             unit,
             self.place.host(self.instance),
             self.place.environment(self.instance),
@@ -218,8 +267,6 @@ class Machine:
             self.place.tool,
             self.booting,
         )
-        self.services[unit.name] = service
-        return service
 
     def _unit(self, name: str) -> Unit:
         return parse_unit(name, self._file(name).read_text())
@@ -231,6 +278,33 @@ class Machine:
                 return path
         raise FileNotFoundError("no such unit")
 
+    def _kubelet(self, unit: Unit) -> None:
+        """Starts the kubelet's stand-ins: who makes the Node, and who follows the folder of static pods."""
+        flags = self._flags(unit)
+        options = self._options(flags)
+        self.kubelet = True
+        if options.register:
+            self.kubelets.register(self.instance, flags)
+        if options.manifests is None:
+            self.pods = None
+            return
+        folder = Path(options.manifests)
+        if self.pods is None or self.pods.manifests != folder:
+            node = flags.get("hostname-override") or private_dns_name(self.instance["private_ip"])
+            where = Where(root=self.root, scratch=self.folder / "containers", ip=self.instance["private_ip"], node=node)
+            self.pods = StaticPods(self.id, folder, where, self.ledger, self._service)
+
+    def _options(self, flags: Mapping[str, str]) -> KubeletOptions:
+        """Raises FileNotFoundError where the kubelet's configuration isn't there: the real one doesn't start then."""
+        path = flags.get("config")
+        options = kubelet_options(flags, Path(path).read_text() if path else None)
+        if options.manifests is None:
+            usual = reroot_path(FOLDER, self.root)
+            return replace(options, manifests=str(usual)) if usual.is_dir() else options
+        if not options.manifests.startswith(f"{self.root}/"):
+            return replace(options, manifests=str(reroot_path(options.manifests, self.root)))
+        return options
+
     def _flags(self, unit: Unit) -> dict[str, str]:
         """The kubelet's command line, as flags (what registers the Node reads them)."""
         environment: dict[str, str] = {}
@@ -238,8 +312,7 @@ class Machine:
             if Path(path).exists():
                 environment.update(parse_environment(Path(path).read_text()))
         environment.update(unit.environment)
-        words = command(unit.start[0], environment)[1:]
-        return {key.lstrip("-"): value for key, _, value in (word.partition("=") for word in words)}
+        return flags_of(command(unit.start[0], environment)[1:])
 
     def _word(self, verb: str, name: str) -> str:
         if verb == "is-enabled":
@@ -279,22 +352,31 @@ class Machine:
             return
         self.enabled, self.masked, self.kubelet = set(state["enabled"]), set(state["masked"]), state["kubelet"]
         for name in state["wanted"]:
-            service = self._service(self._unit(name))
+            service = self.services[name] = self._service(self._unit(name))
             if await service.adopt():
                 continue
             if service.unit.restarts(1):
                 service.resume()
         if self.kubelet:
-            self.kubelets.register(self.instance, self._flags(self._unit(f"{KUBELET}.service")))
+            self._kubelet(self._unit(f"{KUBELET}.service"))
+
+    def running(self) -> dict[str, Service]:
+        """Its services and its static pods' containers."""
+        return {**self.services, **(self.pods.services if self.pods is not None else {})}
 
     async def tick(self) -> None:
+        if self.untold:
+            await self.tell_mounts()
         for service in list(self.services.values()):
             await service.tick()
+        if self.kubelet and self.pods is not None:
+            await self.pods.tick()
 
     async def stop(self, limit_s: float) -> None:
         """Ends everything on the machine; whatever a script left behind, too."""
         self.stopping = True
-        await asyncio.gather(*(service.stop(limit_s) for service in self.services.values()))
+        pods = [self.pods.stop(limit_s)] if self.pods is not None else []
+        await asyncio.gather(*(service.stop(limit_s) for service in self.services.values()), *pods)
         for identity in self.ledger.running().values():
             identity.send(signal.SIGKILL)
         self.kubelet = False
@@ -302,6 +384,24 @@ class Machine:
 
 def _full(name: str) -> str:
     return name if "." in name else f"{name}.service"
+
+
+def _post(url: str, body: Any) -> None:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    # No proxy: this is loopback's.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5):
+        pass
+
+
+def flags_of(words: Sequence[str]) -> dict[str, str]:
+    """A command line's flags: `--key=value`, `--key value`, and `--key` alone, which is true."""
+    found: dict[str, str] = {}
+    for position, word in enumerate(words):
+        if word.startswith("-"):
+            key, separator, value = word.lstrip("-").partition("=")
+            following = words[position + 1] if position + 1 < len(words) else "-"
+            found[key] = value if separator else "true" if following.startswith("-") else following
+    return found
 
 
 def _plain_systemctl(item: str | tuple[str, ...]) -> list[str] | None:

@@ -13,7 +13,7 @@ from lab.addresses import LabAddresses
 from lab.machines.rewrites import Host
 from lab.settings import LabSettings
 
-SHIMS = ("systemctl", "mkfs.ext4", "mkfs", "mount", "umount", "blkid", "mountpoint", "cmp")
+SHIMS = ("systemctl", "mkfs.ext4", "mkfs", "mount", "umount", "blkid", "mountpoint", "cmp", "crictl", "kubeadm")
 """What a machine's scripts call and the supervisor answers (shim.py)."""
 
 

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lab.addresses import ETCD_CLIENT_PORT, HIDDEN_OFFSET, LOOPBACK, alias, hidden_port
+from lab.addresses import LOOPBACK, alias, hidden_port
 
 EGRESS_FILE = "egress.yaml"
 TOOLS = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"})
 KUBELET = "kubelet"
 """Isn't started: a KWOK node stands for it (nodes.py)."""
+
+
+class RewriteError(OSError):
+    """A command line that can't be made to run here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ def _listen(urls: str | None, host: Host) -> str | None:
     hidden: list[str] = []
     for url in urls.split(","):
         parts = urlsplit(url)
-        rewritten = f"{parts.scheme}://{host.ip}:{(parts.port or 0) % HIDDEN_OFFSET + HIDDEN_OFFSET}"
+        rewritten = f"{parts.scheme}://{host.ip}:{hidden_port(parts.port or 0)}"
         if rewritten not in hidden:
             hidden.append(rewritten)
     return ",".join(hidden)
@@ -54,8 +58,14 @@ def _listen(urls: str | None, host: Host) -> str | None:
 def _own_etcd(urls: str | None, host: Host) -> str | None:
     if urls is None:
         return None
-    local = {f"https://{name}:{ETCD_CLIENT_PORT}" for name in (LOOPBACK, "localhost")}
-    return ",".join(f"https://{host.ip}:{hidden_port(ETCD_CLIENT_PORT)}" if u in local else u for u in urls.split(","))
+    return ",".join(_own(url, host) for url in urls.split(","))
+
+
+def _own(url: str, host: Host) -> str:
+    parts = urlsplit(url)
+    if parts.hostname not in (LOOPBACK, "localhost") or parts.port is None:
+        return url
+    return f"{parts.scheme}://{host.ip}:{hidden_port(parts.port)}"
 
 
 def _hidden(port: str | None, host: Host) -> str:
@@ -104,6 +114,23 @@ def rewrite(argv: Sequence[str], host: Host, tool: Callable[[str], Path]) -> lis
         new = entry.value(old, host)
         words[position : position + width] = [] if new is None else [f"--{entry.flag}={new}"]
     return [str(tool(program)), *words]
+
+
+def rewrite_environment(argv: Sequence[str], environment: dict[str, str], host: Host) -> dict[str, str]:
+    """The same changes to etcd's variables: it takes every flag as `ETCD_FLAG`, too, and refuses both at once.
+
+    Raises RewriteError for a configuration file, of which it reads all else instead.
+    """
+    if Path(argv[0]).name != "etcd":
+        return environment
+    if "ETCD_CONFIG_FILE" in environment or _find(argv, "config-file")[2]:
+        raise RewriteError("etcd's --config-file isn't understood by the lab: flags and variables are")
+    changed = dict(environment)
+    for entry in (e for e in TABLE if e.program == "etcd"):
+        variable = "ETCD_" + entry.flag.upper().replace("-", "_")
+        if variable in changed:
+            changed[variable] = entry.value(changed[variable], host) or ""
+    return changed
 
 
 def _find(words: Sequence[str], flag: str) -> tuple[str | None, int, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lab.machines.processes import Identity, Ledger, spawn
-from lab.machines.rewrites import TOOLS, Host, rewrite
+from lab.machines.rewrites import TOOLS, Host, rewrite, rewrite_environment
 from lab.machines.units import Unit, command, parse_environment
 from lab.toolchain.errors import MissingTool
 
@@ -145,6 +145,7 @@ class Service:
                     raise
         environment.update(self.unit.environment)
         argv = rewrite(command(line, environment), self.host, self.tool)
+        environment = rewrite_environment(argv, environment, self.host)
         if Path(argv[0]).name in TOOLS:
             environment["PWD"] = str(self.host.folder)
         return argv, environment
@@ -182,6 +183,11 @@ class Service:
             log.info("%s %s ended with %s, restarts", self.host.instance, self.name, code)
         else:
             self.state = "inactive" if code == 0 else "failed"
+
+    async def end(self) -> None:
+        """Ends the process and nothing else: whoever watches the service sees that it has ended."""
+        if self.identity is not None:
+            await ended(self.identity, self._child, min(self.unit.stop_s, MAX_STOP_S))
 
     async def stop(self, limit_s: float | None = None) -> None:
         """`systemctl stop`: TERM, and KILL after the unit's time (or `limit_s`); returns when it is gone."""

@@ -110,7 +110,9 @@ class Supervisor:
         self.states = {instance["id"]: instance["state"] for instance in state["instances"]}
         for instance in state["instances"]:
             known = self.machines.get(instance["id"])
-            if known is not None:
+            if known is not None and instance["state"] in RUNS and instance["volumes"] != known.instance["volumes"]:
+                self._start(known.attached(instance))
+            elif known is not None:
                 known.instance = instance
             elif instance["state"] in RUNS and instance["id"] not in self.ending:
                 self._begin(instance)
@@ -130,7 +132,7 @@ class Supervisor:
         await machine.boot()
         assert self._session is not None
         # A worker here is a Node and nothing else: there is nobody on it to run a command.
-        if machine.services or not machine.kubelet:
+        if machine.services or machine.pods is not None or not machine.kubelet:
             await agent.serve(machine, self._session)
 
     async def _terminate(self, machine: Machine) -> None:
@@ -237,8 +239,9 @@ class Supervisor:
                     "booted": (machine.folder / "booted").exists(),
                     "services": {
                         name: {"state": s.state, "pid": s.identity.pid if s.identity else None, "restarts": s.restarts}
-                        for name, s in machine.services.items()
+                        for name, s in machine.running().items()
                     },
+                    **({"manifests": machine.pods.status()} if machine.pods is not None else {}),
                 }
                 for machine in self.machines.values()
             },

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
+_VARIABLE = re.compile(r"\$\$|\$\{(\w+)\}|\$(\w+)")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)?")
 _SECONDS = {"ms": 0.001, None: 1.0, "s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
@@ -96,14 +96,21 @@ def parse_environment(text: str) -> dict[str, str]:
 
 
 def command(line: str, environment: Mapping[str, str]) -> list[str]:
-    """An `ExecStart` line as arguments. `${V}` is replaced within its word; a word `$V` is split at white space."""
+    """An `ExecStart` line as arguments. `${V}` is replaced within its word; a word `$V` is split at white space.
+
+    `$$` is a dollar sign.
+    """
     words: list[str] = []
     for word in shlex.split(line.lstrip("-@:+!"), posix=True):
         if word.startswith("$") and re.fullmatch(r"\$\w+", word):
             words += environment.get(word[1:], "").split()
         else:
-            words.append(_VARIABLE.sub(lambda v: environment.get(v.group(1) or v.group(2), ""), word))
+            words.append(_VARIABLE.sub(lambda v: _value(v, environment), word))
     return words
+
+
+def _value(found: re.Match[str], environment: Mapping[str, str]) -> str:
+    return "$" if found.group(0) == "$$" else environment.get(found.group(1) or found.group(2), "")
 
 
 def duration(text: str) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from lab.addresses import ACCOUNT_ID
+from lab.addresses import ACCOUNT_ID, private_dns_name
 from lab.machines.machine import Machine
 
 TOKEN = "X-aws-ec2-metadata-token"
@@ -39,6 +39,7 @@ def metadata(instance: Mapping[str, Any]) -> dict[str, str]:
     }
     items = {
         "meta-data/instance-id": instance["id"],
+        "meta-data/local-hostname": instance.get("private_dns") or private_dns_name(instance["private_ip"]),
         "meta-data/local-ipv4": instance["private_ip"],
         "meta-data/instance-type": instance["type"],
         "meta-data/ami-id": instance["image"],

@@ -67,6 +67,7 @@ class Fabric:
         *,
         drop_after_s: float,
         state: State | None = None,
+        forwarded: tuple[int, ...] = FORWARDED_PORTS,
     ) -> None:
         self._loop = loop
         self.callers = callers
@@ -75,6 +76,8 @@ class Fabric:
         self.carriers: list[Carrier] = [self.flows]
         self.chooser: Chooser | None = None
         self.pairs: dict[frozenset[str], Pair] = {}
+        self.forwarded = forwarded
+        """Ports of machines behind which their processes listen hidden."""
         self._drop_after_s = drop_after_s
         self.dropped_total = 0
         self.refused_total = 0
@@ -101,7 +104,7 @@ class Fabric:
         delay_s = self._delay_s(from_ip, to_ip)
         choice = self.chooser.choose(to_ip, port, from_ip) if self.chooser else None
         if choice is None:
-            real = hidden_port(port) if port in FORWARDED_PORTS else port
+            real = hidden_port(port) if port in self.forwarded else port
             return Plan(from_ip, to_ip, real, (Hop(from_ip, to_ip, port),), delay_s)
         onward = self.plan(choice.source, choice.host, choice.port)
         leg = replace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from lab.addresses import FORWARDED_PORTS
 from lab.network.fabric import Fabric
 from lab.network.listeners import Handler, Listeners, Place
 from lab.network.state import State
@@ -17,6 +16,6 @@ def sync(listeners: Listeners, fabric: Fabric, state: State) -> None:
         (instance.ip, port): fabric.accept
         for instance in state.instances.values()
         if instance.alive and instance.ip
-        for port in FORWARDED_PORTS
+        for port in fabric.forwarded
     }
     listeners.sync(OWNER, wanted)

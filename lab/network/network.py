@@ -40,7 +40,12 @@ class Network:
         self.settings = settings
         self.lab_dir = lab_dir
         self.callers = Callers(addresses.operator_ip)
-        self.fabric = Fabric(loop, self.callers, drop_after_s=settings.refuse_after_s)
+        self.fabric = Fabric(
+            loop,
+            self.callers,
+            drop_after_s=settings.refuse_after_s,
+            forwarded=settings.control_plane.forwarded_ports,
+        )
         self.listeners = Listeners(loop)
         self.balancers = Balancers(self.fabric, self.listeners, settings)
         corp = cidr(addresses.corp_cidr)

@@ -244,6 +244,76 @@ def test_a_volume_outlives_its_instance_and_moves_on(aws: Any, old: Any) -> None
     aws.ec2.delete_volume(VolumeId=volume)
 
 
+def seen(aws: Any, volume: str) -> tuple[str, list[str]]:
+    """A volume's state, and its attachments'."""
+    found = aws.ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]
+    return found["State"], [attachment["State"] for attachment in found["Attachments"]]
+
+
+def test_a_mounted_volume_is_let_go_of_once_it_is_unmounted_and_goes_nowhere_before(aws: Any, old: Any) -> None:
+    volume, first, second = new_volume(aws), old.new_instance(), old.new_instance()
+    aws.ec2.attach_volume(VolumeId=volume, InstanceId=first, Device="/dev/sdf")
+    aws.post("/mounts", {"instance": first, "volumes": [volume]})
+    for _ in range(2):
+        assert aws.ec2.detach_volume(VolumeId=volume)["State"] == "detaching"
+    assert seen(aws, volume) == ("in-use", ["detaching"])
+    with pytest.raises(ClientError, match="VolumeInUse"):
+        aws.ec2.attach_volume(VolumeId=volume, InstanceId=second, Device="/dev/sdf")
+    aws.post("/mounts", {"instance": second, "volumes": []})
+    assert seen(aws, volume) == ("in-use", ["detaching"])
+    aws.post("/mounts", {"instance": first, "volumes": []})
+    assert seen(aws, volume) == ("available", [])
+    aws.ec2.attach_volume(VolumeId=volume, InstanceId=second, Device="/dev/sdf")
+
+
+def test_a_volume_that_is_only_unmounted_stays_attached(aws: Any, old: Any) -> None:
+    volume, first = new_volume(aws), old.new_instance()
+    aws.ec2.attach_volume(VolumeId=volume, InstanceId=first, Device="/dev/sdf")
+    aws.post("/mounts", {"instance": first, "volumes": [volume]})
+    aws.post("/mounts", {"instance": first, "volumes": []})
+    assert seen(aws, volume) == ("in-use", ["attached"])
+    aws.ec2.detach_volume(VolumeId=volume)
+    assert seen(aws, volume) == ("available", [])
+
+
+def test_force_tears_a_mounted_volume_off(aws: Any, old: Any) -> None:
+    volume, first = new_volume(aws), old.new_instance()
+    aws.ec2.attach_volume(VolumeId=volume, InstanceId=first, Device="/dev/sdf")
+    aws.post("/mounts", {"instance": first, "volumes": [volume]})
+    aws.ec2.detach_volume(VolumeId=volume, Force=True)
+    assert seen(aws, volume) == ("available", [])
+
+
+def test_an_instances_end_ends_its_mounts(aws: Any, old: Any) -> None:
+    volume, first, second = new_volume(aws), old.new_instance(), old.new_instance()
+    aws.ec2.attach_volume(VolumeId=volume, InstanceId=first, Device="/dev/sdf")
+    aws.post("/mounts", {"instance": first, "volumes": [volume]})
+    aws.ec2.terminate_instances(InstanceIds=[first])
+    aws.ec2.attach_volume(VolumeId=volume, InstanceId=second, Device="/dev/sdf")
+
+
+def test_a_volume_is_not_detached_from_an_instance_that_does_not_have_it(aws: Any, old: Any, refuses: Any) -> None:
+    volume, first, second = new_volume(aws), old.new_instance(), old.new_instance()
+    aws.ec2.attach_volume(VolumeId=volume, InstanceId=first, Device="/dev/sdf")
+    refuses(
+        "IncorrectState",
+        "detached_from_another_instance",
+        lambda: aws.ec2.detach_volume(VolumeId=volume, InstanceId=second),
+    )
+
+
+def test_an_instance_takes_a_bounded_number_of_volumes(aws: Any, old: Any, refuses: Any) -> None:
+    instance = old.new_instance()
+    for number in range(26):  # beside the root volume and the interface
+        aws.ec2.attach_volume(VolumeId=new_volume(aws), InstanceId=instance, Device=f"/dev/xvdb{chr(97 + number)}")
+    last = new_volume(aws)
+    refuses(
+        "AttachmentLimitExceeded",
+        "no_room_for_another_volume",
+        lambda: aws.ec2.attach_volume(VolumeId=last, InstanceId=instance, Device="/dev/xvdca"),
+    )
+
+
 def test_a_subnet_with_an_interface_is_not_deleted(aws: Any, old: Any, refuses: Any) -> None:
     old.new_instance()
     refuses("DependencyViolation", "subnet_in_use", lambda: aws.ec2.delete_subnet(SubnetId=old.subnets[0]))

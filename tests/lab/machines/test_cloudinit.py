@@ -49,7 +49,7 @@ def test_an_unquoted_octal_permission_means_the_same_as_a_quoted_one() -> None:
 @pytest.mark.parametrize(
     ("document", "named"),
     [
-        (b"#!/bin/sh\necho", "#!/bin/sh"),
+        (b"Content-Type: multipart/mixed", "Content-Type"),
         (b"#cloud-config\nusers: [x]\n", "users"),
         (b"#cloud-config\nwrite_files: [{path: etc/a}]\n", r"write_files\[0\]"),
         (b"#cloud-config\nwrite_files: [{path: /a, encoding: rot13}]\n", "rot13"),
@@ -64,3 +64,8 @@ def test_what_the_lab_does_not_understand_is_refused_by_name(document: bytes, na
 def test_every_error_is_named_at_once() -> None:
     with pytest.raises(CloudConfigError, match=r"users.*groups"):
         parse(b"#cloud-config\nusers: []\ngroups: []\n")
+
+
+def test_a_script_as_a_whole_is_run_as_it_is() -> None:
+    assert parse(b"#!/bin/bash\nset -e\n").script == "#!/bin/bash\nset -e\n"
+    assert parse(b"#cloud-config\nruncmd: [a]\n").script is None

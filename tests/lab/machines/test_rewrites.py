@@ -2,7 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lab.machines.rewrites import TABLE, TOOLS, Host, egress_configuration, rewrite
+import pytest
+
+from lab.machines.rewrites import (
+    TABLE,
+    TOOLS,
+    Host,
+    RewriteError,
+    egress_configuration,
+    rewrite,
+    rewrite_environment,
+)
 
 HOST = Host(ip="127.10.1.4", instance="i-1", folder=Path("/lab/i-1"), connect_socket=Path("/lab/run/c.sock"))
 
@@ -28,6 +38,21 @@ def test_etcd_listens_on_hidden_ports_of_its_own_address_and_advertises_the_publ
         "--listen-peer-urls=https://127.10.1.4:12380",
         "--advertise-client-urls=https://127.10.1.4:2379",
     ]
+
+
+def test_etcd_takes_the_same_from_its_variables() -> None:
+    given = {"ETCD_LISTEN_CLIENT_URLS": "https://0.0.0.0:2379", "ETCD_NAME": "a", "PATH": "/bin"}
+    assert rewrite_environment(["/tools/etcd"], given, HOST) == {
+        **given,
+        "ETCD_LISTEN_CLIENT_URLS": "https://127.10.1.4:12379",
+    }
+    assert rewrite_environment(["/tools/kube-apiserver"], given, HOST) == given
+
+
+def test_a_configuration_file_of_etcds_is_refused_and_not_run_on_public_ports() -> None:
+    for argv, variables in ((["etcd", "--config-file=/x"], {}), (["etcd"], {"ETCD_CONFIG_FILE": "/x"})):
+        with pytest.raises(RewriteError, match="config-file"):
+            rewrite_environment(argv, variables, HOST)
 
 
 def test_the_api_server_is_hidden_aliased_and_dials_pods_through_the_network() -> None:
