@@ -7,7 +7,6 @@ member's volume moves, its etcd is away.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from migration.stages.table import swapped
 from proof.model import Report
 from rehearsal.back import Probes, StageRow, Writes, stage_row
 from rehearsal.driver import RehearsalError, Say
+from rehearsal.meant import one_away
 from rehearsal.rows import commit_of, conclude, read_rows, write_rows
 from rehearsal.run import Rehearsal
 from rehearsal.world import Fact
@@ -29,7 +29,6 @@ from rehearsal.world import Fact
 FILE = "layouts.json"
 Strategy = Literal["learner", "volume"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-_AWAY = re.compile(r"^etcd was down to (?P<left>\d+) healthy voters |^etcd's voter \S+ was unhealthy for ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +99,7 @@ class FormRehearsal(Rehearsal):
 
 def is_meant(reason: str, form: Form, voters: int | None) -> bool:
     """Whether the proof only says that one member was away while its volume moved. Pure."""
-    away = _AWAY.match(reason)
-    if form.etcd != "volume" or away is None or f"(stage {swapped().number})" not in reason:
-        return False
-    return away["left"] is None or (voters is not None and int(away["left"]) == voters - 1)
+    return form.etcd == "volume" and voters is not None and one_away(reason, voters, f"stage {swapped().number}")
 
 
 def row_of(rehearsal: FormRehearsal, report: Report, commit: str, began: float) -> LayoutRow:
