@@ -9,7 +9,7 @@ VENV := .venv/bin
 # Ten minutes, so a command of its own.
 LOST := tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse back again crash living lab lab-down sabotage test test-back test-again test-crash test-lost lint doctor clean
+.PHONY: help setup rehearse layouts back again crash living lab lab-down sabotage test test-back test-again test-crash test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,8 +17,11 @@ help: ## this list
 setup: ## virtual environment, pinned packages, tools (built once, kept in a cache)
 	@$(PYTHON) -m lab setup
 
-rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report
+rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report (LAYOUT=kubeadm, ETCD=volume)
 	@$(VENV)/python -m rehearsal rehearse
+
+layouts: setup ## the whole migration for every layout of the control plane, each by learner and by volume
+	@$(VENV)/python -m rehearsal layouts
 
 back: setup ## go forward to stages 3 to 6 and 7 (one member moved) in turn, back to 0 from each, and compare the world with what it was
 	@$(VENV)/python -m rehearsal back

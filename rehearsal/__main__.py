@@ -7,9 +7,11 @@ import os
 import sys
 
 from lab import interrupt
+from lab.layouts import LAYOUTS
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import RehearsalError
-from rehearsal.run import Rehearsal, parse_stages
+from rehearsal.layouts import STRATEGIES, Form, FormRehearsal
+from rehearsal.run import parse_stages
 from rehearsal.stack import StackError, lab_with_stack
 from rehearsal.watch import WatchError
 
@@ -26,6 +28,17 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="the lab with its legacy cluster, and the stack that discovery writes for it")
     rehearse = commands.add_parser("rehearse", help="the whole migration on a fresh lab, with a report")
     rehearse.add_argument("--stages", default=os.environ.get("STAGES", ""), help="0..n stops after stage n")
+    rehearse.add_argument(
+        "--layout", choices=tuple(LAYOUTS), default=os.environ.get("LAYOUT") or Form.layout, help="of its control plane"
+    )
+    rehearse.add_argument(
+        "--etcd", choices=STRATEGIES, default=os.environ.get("ETCD") or Form.etcd, help="how a member's data moves"
+    )
+    layouts = commands.add_parser("layouts", help="the whole migration for every layout, each with both ways for data")
+    layouts.add_argument(
+        "--forms", default=os.environ.get("FORMS", ""), help="only these: kubeadm/volume,custom/learner"
+    )
+    layouts.add_argument("--again", action="store_true", help="also those that were ok with this very program")
     back = commands.add_parser("back", help="forward to a stage and back to 0, once for each, and the world as it was")
     back.add_argument(
         "--turns", default=os.environ.get("TURNS", ""), help="stages to turn round at, with commas between"
@@ -64,7 +77,11 @@ def main(argv: list[str] | None = None) -> int:
             case "up":
                 return lab_with_stack(say)
             case "rehearse":
-                return _rehearse(parse_stages(options.stages))
+                return _rehearse(parse_stages(options.stages), Form(layout=options.layout, etcd=options.etcd))
+            case "layouts":
+                from rehearsal import layouts
+
+                return layouts.run(say, layouts.parse_forms(options.forms), again=options.again)
             case "living":
                 from rehearsal import living
 
@@ -100,8 +117,8 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _rehearse(last: int) -> int:
-    rehearsal = Rehearsal(last=last, say=say)
+def _rehearse(last: int, form: Form) -> int:
+    rehearsal = FormRehearsal(last=last, say=say, form=form)
     report = rehearsal.go()
     say("")
     for reason in report.reasons:

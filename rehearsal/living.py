@@ -26,6 +26,7 @@ from migration.workers.roll import TAG, standing
 from proof.config import write_atomically
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import Driver, RehearsalError, Say
+from rehearsal.meant import one_away
 from rehearsal.rows import commit_of
 from rehearsal.run import Rehearsal
 from rehearsal.watch import Watch
@@ -238,7 +239,7 @@ class After(Rehearsal):
 
     def meant(self, reason: str) -> bool:
         """Whether a sentence of the proof must be so: each member is away once while its machine is replaced."""
-        return is_meant(reason, len(self.living.configuration["members"]) if self.living else 0)
+        return one_away(reason, len(self.living.configuration["members"]) if self.living else 0, ROLLED)
 
     def then(self, watch: Watch) -> None:
         """What may be changed of a cluster that has moved."""
@@ -269,12 +270,6 @@ def run(say: Say) -> int:
     told = {0: "ok", EXIT_DOUBTED: "NOT TO BE BELIEVED"}.get(status, "NOT OK")
     say(f"{told} after {row.seconds:.0f} s: {path}")
     return status
-
-
-def is_meant(reason: str, voters: int) -> bool:
-    """Whether the proof only says that one member of so many was away while its machine was replaced."""
-    away = (f"etcd was down to {voters - 1} healthy voters at ", "etcd's voter ")
-    return f"({ROLLED})" in reason and reason.startswith(away)
 
 
 def write(path: Path, row: LivingRow) -> None:

@@ -17,8 +17,9 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab import processes
-from lab.addresses import ETCD_CLIENT_PORT, LabAddresses, alias
+from lab.addresses import LabAddresses, alias
 from lab.environment import REPOSITORY
+from lab.layouts import MASTER, Layout
 from lab.settings import LabSettings
 from proof import marks
 from proof.config import change_place, write_atomically
@@ -59,7 +60,7 @@ class Watch:
         """Write the configuration, start the process, wait until it probes; raises `WatchError`."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text(json.dumps(self._configuration(), indent=1))
-        self._follower = _Members(self.config, self._editing, self._directory, self._settings.cluster)
+        self._follower = _Members(self.config, self._editing, self._directory, self._settings)
         self._follower.once()
         processes.start(
             NAME,
@@ -162,11 +163,14 @@ class Watch:
         }
 
 
-def running_members(ec2: Any) -> list[str]:
-    """Addresses of the control plane's running machines, the newest last. Raises what boto3 raises."""
+def running_members(ec2: Any, role: str = MASTER) -> list[str]:
+    """Addresses of the running machines with this role's tag, the newest last: API servers', where none is said.
+
+    Raises what boto3 raises.
+    """
     states: list[Any] = [
         {"Name": "instance-state-name", "Values": ["running"]},
-        {"Name": "tag:k8s.io/role/master", "Values": ["1"]},
+        {"Name": f"tag:{role}", "Values": ["1"]},
     ]
     found = [
         (instance["LaunchTime"], instance["PrivateIpAddress"])
@@ -182,10 +186,11 @@ class _Members(threading.Thread):
     The sampler speaks from a member's own address, as a check on the machine itself would.
     """
 
-    def __init__(self, config: Path, editing: threading.Lock, directory: Path, cluster: str) -> None:
+    def __init__(self, config: Path, editing: threading.Lock, directory: Path, settings: LabSettings) -> None:
         super().__init__(daemon=True, name="members")
         self._editing = editing
-        self._config, self._cluster, self._over = config, cluster, threading.Event()
+        self._config, self._cluster, self._over = config, settings.cluster, threading.Event()
+        self._layout: Layout = settings.control_plane
         self._ec2: Any = boto3.client("ec2")
         self._files = self._certificates(directory / "run" / "etcd-client")
         self._last: list[str] = []
@@ -203,13 +208,13 @@ class _Members(threading.Thread):
 
     def once(self) -> None:
         """Look at the running members; rewrite the section when they changed."""
-        addresses = running_members(self._ec2)
+        addresses = running_members(self._ec2, self._layout.etcd_role)
         if not addresses or addresses == self._last:
             return
         with self._editing:
             config = json.loads(self._config.read_text())
             config["etcd"] = {
-                "endpoints": [f"https://{address}:{ETCD_CLIENT_PORT}" for address in addresses],
+                "endpoints": [f"https://{address}:{self._layout.etcd_client_port}" for address in addresses],
                 # The newest: old members leave first.
                 "source_address": addresses[-1],
                 **self._files,

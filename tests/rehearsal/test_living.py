@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.living import ROLLED, is_meant
+from rehearsal.living import ROLLED
+from rehearsal.meant import one_away
 
 AWAY = f"etcd was down to 2 healthy voters at 2026-11-26T02:28:25.04Z ({ROLLED}); it had 3 at stage 0."
 LONG = f"etcd's voter master-b-main was unhealthy for 11.5 s from 2026-11-26T02:29:11Z on ({ROLLED}) (limit 10 s)."
@@ -12,7 +13,7 @@ LONG = f"etcd's voter master-b-main was unhealthy for 11.5 s from 2026-11-26T02:
 
 @pytest.mark.parametrize("reason", [AWAY, LONG])
 def test_one_member_away_while_it_is_replaced_is_meant(reason: str) -> None:
-    assert is_meant(reason, 3)
+    assert one_away(reason, 3, ROLLED)
 
 
 @pytest.mark.parametrize(
@@ -26,4 +27,4 @@ def test_one_member_away_while_it_is_replaced_is_meant(reason: str) -> None:
     ],
 )
 def test_anything_else_is_not(reason: str) -> None:
-    assert not is_meant(reason, 3)
+    assert not one_away(reason, 3, ROLLED)

@@ -1,0 +1,66 @@
+"""Forms of control planes without a lab: which there are, what may be meant, what their rows add up to."""
+
+from __future__ import annotations
+
+import pytest
+
+from lab.layouts import LAYOUTS
+from rehearsal.back import Probes, Writes
+from rehearsal.layouts import FORMS, Form, LayoutRow, is_meant, parse_forms, verdict
+
+COMMIT = "c0ffee"
+AWAY = "etcd was down to 2 healthy voters at 2026-11-26T02:28:25.04Z (stage 7); it had 3 at stage 0."
+
+
+def row(form: Form, *reasons: str, commit: str = COMMIT) -> LayoutRow:
+    return LayoutRow(
+        layout=form.layout,
+        etcd=form.etcd,
+        ok=not reasons,
+        commit=commit,
+        reasons=reasons,
+        meant=(),
+        doubts=(),
+        begin="2025-01-01T00:00:00Z",
+        seconds=1.0,
+        stages=(),
+        probes=Probes(due=1),
+        writes=Writes(acknowledged=1),
+        voters=3,
+        least_voters=3,
+        report="r.html",
+    )
+
+
+def test_every_layout_of_the_lab_comes_with_both_strategies() -> None:
+    assert len(FORMS) == len(set(FORMS)) == 2 * len(LAYOUTS) == 8
+
+
+def test_all_must_be_there_ok_and_of_this_program() -> None:
+    every = [row(form) for form in FORMS]
+    assert verdict(every, FORMS, COMMIT) == []
+    assert verdict(every[1:], FORMS, COMMIT) == [f"{FORMS[0]}: not run with this program"]
+    assert verdict([row(FORMS[0], "a probe failed"), *every[1:]], FORMS, COMMIT) == [f"{FORMS[0]}: a probe failed"]
+    assert len(verdict(every, FORMS, "another")) == len(verdict([], FORMS, COMMIT)) == 8
+    # Where git can't tell what is run, nothing counts.
+    assert len(verdict([row(form, commit="") for form in FORMS], FORMS, "")) == 8
+
+
+def test_one_voter_away_is_meant_where_its_volume_moves_and_nowhere_else() -> None:
+    volume, learner = Form(etcd="volume"), Form(etcd="learner")
+    assert is_meant(AWAY, volume, 3)
+    assert not is_meant(AWAY, learner, 3)
+    assert not is_meant(AWAY, volume, 5)
+    assert not is_meant(AWAY, volume, None)
+    assert not is_meant(AWAY.replace("stage 7", "stage 6"), volume, 3)
+    assert not is_meant("No write was acknowledged for 6.4 s (stage 7)", volume, 3)
+
+
+def test_forms_are_chosen_by_name_and_a_wrong_one_is_told_with_those_there_are() -> None:
+    assert parse_forms("") == FORMS
+    assert parse_forms("kubeadm/volume,custom/learner") == (
+        Form(layout="kubeadm", etcd="volume"),
+        Form(layout="custom", etcd="learner"),
+    )
+    with pytest.raises(ValueError, match=r"FORMS='kops/volume': kops/volume is none of cloud-config/learner, "):
+        parse_forms("kops/volume")
