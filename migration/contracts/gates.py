@@ -435,7 +435,7 @@ class EtcdPreflight(Contract):
         """From the settings."""
         c = s.configuration
         return cls(
-            etcd=EtcdAccess.of(c.etcd),
+            etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
             members=member_pairs(s),
@@ -457,7 +457,7 @@ class MembersAllNew(Contract):
         """From the settings."""
         c = s.configuration
         return cls(
-            etcd=EtcdAccess.of(c.etcd),
+            etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
             new=SideRef.of(s, c.to),
@@ -479,7 +479,7 @@ class MembersAllOld(Contract):
         """From the settings."""
         c = s.configuration
         return cls(
-            etcd=EtcdAccess.of(c.etcd),
+            etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
             new=SideRef.of(s, c.to),
