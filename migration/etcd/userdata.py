@@ -183,7 +183,7 @@ def refuse_other_units(seen: Found, units: Units | None) -> None:
 
 def other_units(seen: Found, units: Units | None) -> list[str]:
     """Units that the configuration calls otherwise than the user data, as sentences."""
-    said = units.model_dump(by_alias=True) if units is not None else {}
+    said = found.unit_names(units) if units is not None else {}
     return [
         f"migration:controlPlane.units.{key} is {said[key]!r}, the user data has {seen.unit(role)!r}"
         for role, key in found.KEYS.items()

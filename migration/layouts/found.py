@@ -16,6 +16,7 @@ import msgspec
 from migration.clients.documents import Document, listed
 from migration.discover import cloud_config
 from migration.layouts.units import ROLES, Unit, read_units, units_of_role
+from migration.settings.model import Units
 
 IDENTITY = "/etc/kubernetes/member.json"
 ENVIRONMENT = "/etc/kubernetes/member.env"
@@ -25,6 +26,17 @@ ETC = "/etc/kubernetes"
 ETCD, API, MANAGER, SCHEDULER = ROLES
 KEYS = {ETCD: "etcd", API: "apiServer", MANAGER: "controllerManager", SCHEDULER: "scheduler"}
 """Role to key of `migration:controlPlane.units`."""
+
+
+def unit_names(units: Units) -> dict[str, str]:
+    """The configured names by key, as `KEYS` has them."""
+    return {
+        "etcd": units.etcd,
+        "apiServer": units.api_server,
+        "controllerManager": units.controller_manager,
+        "scheduler": units.scheduler,
+    }
+
 
 # What the boot writes, by the name it has for it, and the flags that say where that is read.
 _READ_BY: dict[str, tuple[tuple[str, str], ...]] = {

@@ -15,7 +15,7 @@ LAYOUTS: Mapping[LayoutName, Layout] = {one.name: one for one in (CloudConfig(),
 """In the order in which discovery asks. A further adapter is one more here."""
 
 # Fits any cluster, so it is nobody's answer to which one this is: only an operator's.
-_ONLY_WHEN_SAID: frozenset[LayoutName] = frozenset({"custom"})
+ONLY_WHEN_SAID: frozenset[LayoutName] = frozenset({"custom"})
 
 
 def layout_of(name: LayoutName) -> Layout:
@@ -42,7 +42,7 @@ def recognise(evidence: Evidence, said: LayoutName | None = None) -> Recognition
                 f"{_unseen([seen])}; docs/control-plane.md says by what it is known"
             )
         return seen
-    every = [one.recognise(evidence) for name, one in LAYOUTS.items() if name not in _ONLY_WHEN_SAID]
+    every = [one.recognise(evidence) for name, one in LAYOUTS.items() if name not in ONLY_WHEN_SAID]
     fitting = [one for one in every if one.members and not one.against] or [one for one in every if one.members]
     if len(fitting) > 1:
         ways = "; ".join(f"{one.layout}: {', '.join(one.because)}" for one in fitting)
