@@ -15,6 +15,7 @@ import yaml
 
 from migration.clients.documents import Document, listed
 
+
 def document(user_data: str) -> Document:
     """The cloud-config as data; empty for user data of another kind (a shell script)."""
     if not user_data.startswith("#cloud-config"):

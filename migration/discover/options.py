@@ -12,8 +12,9 @@ from migration.settings.model import AcceptedFlows, LayoutName
 class DiscoveryOptions:
     """None or empty means: find out, or take the default. `ingress_service` is ``namespace/name``.
 
-    `accepted_flows`: by ``ingress`` or ``api``, flows that are known to stay on the old balancer. `ask_machines`: whether
-    members' machines are asked what runs on them, by a command that only reads. `log` is told how things are known.
+    `accepted_flows`: by ``ingress`` or ``api``, flows that are known to stay on the old balancer. `ask_machines`:
+    whether members' machines are asked what runs on them, by a command that only reads. `log` is told how one
+    knows.
     """
 
     cluster: str

@@ -131,8 +131,8 @@ class Returning:
         data = mapping(before or {}, "LaunchTemplateData")
         if before is None:
             raise Permanent(
-                f"version {note.version} of {self.group}'s launch template is gone: there is nothing to make a returning "
-                f"member's machine from"
+                f"version {note.version} of {self.group}'s launch template is gone: there is nothing to make a "
+                f"returning member's machine from"
             )
         machine_wanted = NewMachine(
             original=data.get("UserData"),

@@ -51,6 +51,8 @@ from migration.runtime.engine import Orphaned
 
 T = TypeVar("T")
 
+_USUAL_FORM, _USUAL_PLACES = MemberForm(), OnMachine.of(USUAL_FILES)
+
 
 @dataclass(kw_only=True)
 class Swap:
@@ -80,8 +82,8 @@ class Swap:
     deadline: Deadline
     log: Callable[[str], None]
     alive: Callable[[], None]
-    form: MemberForm = MemberForm()
-    on_machine: OnMachine = OnMachine.of(USUAL_FILES)
+    form: MemberForm = _USUAL_FORM
+    on_machine: OnMachine = _USUAL_PLACES
     scheme: str = "https"
     observations: int = 1
     """How often each pair's round trip must have been measured; the gate before stage 7 demands more, and what a new
@@ -468,7 +470,8 @@ class Swap:
         )
         url = self._client_url(self._machine.ip)
         self._until_true(
-            lambda: refuse_other_member(self._cluster, url, self._own(), self.new.name), f"{self.new.name}'s etcd at {url}"
+            lambda: refuse_other_member(self._cluster, url, self._own(), self.new.name),
+            f"{self.new.name}'s etcd at {url}",
         )
 
     def _promoted(self) -> None:

@@ -2,7 +2,7 @@
 
 Image, units and flags (encryption at rest by reference, admission, authorization) stay byte for byte, so the new
 member runs what the old one ran. What differs is who it is, and that its etcd waits for a join ticket. What units, files
-and folders are called is read from the units (`migration.layouts.found`); the boot is told what isn't as usual. Pure.
+and folders are called is read from the units (`migration.layouts.found`); the boot is told what differs. Pure.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from migration.layouts import found, pki
 from migration.layouts.contract import MAX_BYTES, MemberIdentity
 from migration.layouts.found import IDENTITY, Found
 from migration.layouts.texts import plain_text
-from migration.layouts.units import ROLES as UNITS
+from migration.layouts.units import ROLES
 from migration.runtime.deadline import Permanent
 from migration.settings.model import Pki, Units
 
+UNITS = ROLES
 BOOT = "/usr/local/bin/member-boot"
 # The tag of a volume that this program made: the only kind that a member's boot may format, and only while blank.
 NEW_VOLUME = "migration:new-volume"

@@ -43,9 +43,7 @@ def control_plane_form(q: ControlPlaneForm, live: Live) -> str:
         )
         try:
             layout.user_data(
-                NewMachine(
-                    original=original, identity=identity, units=q.form.units, pki=q.form.pki, template=template
-                )
+                NewMachine(original=original, identity=identity, units=q.form.units, pki=q.form.pki, template=template)
             )
         except Permanent as reason:
             # What was told already is the reason of this, too.

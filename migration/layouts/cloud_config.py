@@ -1,4 +1,4 @@
-"""The layout `cloud-config`: each member is one machine, its programs are systemd units that its user data writes. Pure."""
+"""The layout `cloud-config`: each member is one machine; its user data writes its programs' systemd units. Pure."""
 
 from __future__ import annotations
 

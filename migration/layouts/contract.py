@@ -45,8 +45,8 @@ class NewMachine:
 
     original: str | None
     identity: MemberIdentity
-    units: Units = Units()
-    pki: Pki = Pki()
+    units: Units = field(default_factory=Units)
+    pki: Pki = field(default_factory=Pki)
     template: str | None = None
 
 

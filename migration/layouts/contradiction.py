@@ -27,7 +27,7 @@ def contradictions(evidence: Evidence, layout: LayoutName, units: Units, files: 
     if layout not in ONLY_WHEN_SAID:
         missed = sorted(every - set(said.members))
         seen = "; ".join(f"{one.layout}: {', '.join(one.because)}" for one in others)
-        silent = f" ({'; '.join(said.unseen)})" if said.unseen else ""
+        silent = f" ({'; '.join(said.unseen)})" if said.unseen and not said.members else ""
         if missed and seen:
             told.append(
                 f"{_KEY}.layout is {layout!r}, and the user data shows another form ({seen}); set it to "

@@ -50,8 +50,8 @@ def recognise(evidence: Evidence, said: LayoutName | None = None) -> Recognition
     if not fitting:
         raise Permanent(
             f"no group of the cluster starts etcd and kube-apiserver in a way that an adapter knows "
-            f"({', '.join(one.layout for one in every)}){_unseen(every)}: its control plane isn't one that this program "
-            f"can clone; with user data of your own it can be moved: --layout custom (docs/control-plane.md)"
+            f"({', '.join(one.layout for one in every)}){_unseen(every)}: its control plane isn't one that this "
+            f"program can clone; with user data of your own it can be moved: --layout custom (docs/control-plane.md)"
         )
     return fitting[0]
 
@@ -68,4 +68,6 @@ def template_text(path: str | None) -> str | None:
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise Permanent(f"migration:controlPlane.userDataFile {path} can't be read: {error}; correct the path") from error
+        raise Permanent(
+            f"migration:controlPlane.userDataFile {path} can't be read: {error}; correct the path"
+        ) from error

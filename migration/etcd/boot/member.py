@@ -177,7 +177,7 @@ def subject_name(text: str) -> x509.GeneralName:
 
 
 def held(ssm: Any, name: str) -> str:
-    """A file of the cluster's PKI from where the identity says, by this machine's role; waited for until it is there."""
+    """A file of the cluster's PKI from where the identity says, by this machine's role; waited for until it's there."""
     source = HELD.get("source", "ssm")
     where = f"{HELD.get('prefix', '/' + IDENTITY['cluster'] + '/pki')}/{name}"
 
@@ -185,13 +185,14 @@ def held(ssm: Any, name: str) -> str:
         if source == "ssm":
             return parameter(ssm, where)
         service = "s3" if source == "s3" else "secretsmanager"
-        client: Any = boto3.client(service, region_name=IDENTITY["region"])
+        made: Any = boto3
+        client = made.client(service, region_name=IDENTITY["region"])
         try:
             if source == "s3":
                 return client.get_object(Bucket=HELD["bucket"], Key=where)["Body"].read().decode()
             return client.get_secret_value(SecretId=where)["SecretString"]
         except ClientError as error:
-            if error.response["Error"]["Code"] not in ("NoSuchKey", "ResourceNotFoundException"):
+            if error.response.get("Error", {}).get("Code") not in ("NoSuchKey", "ResourceNotFoundException"):
                 raise
             return None
 

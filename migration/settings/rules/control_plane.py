@@ -24,7 +24,9 @@ def has_its_keys(c: Configuration) -> Iterator[Problem]:
     for role, unit in units:
         others = [other for other, name in units if name == unit and other != role]
         if others and role < others[0]:
-            remedy = f"is also migration:controlPlane.units.{others[0]}: they are stopped apart; name each one's own unit"
+            remedy = (
+                f"is also migration:controlPlane.units.{others[0]}: they are stopped apart; name each one's own unit"
+            )
             yield Problem(f"{_KEY}.units.{role}", unit, remedy)
 
 

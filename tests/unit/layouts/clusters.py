@@ -41,7 +41,8 @@ OTHER_API = """[Service]
 EnvironmentFile=/run/etcd/joining.env
 ExecStart=/opt/bin/kube-apiserver --secure-port=8443 --advertise-address=${NODE_IP} --etcd-servers=${ETCD_SERVERS} \\
   --etcd-cafile=/etc/pki/etcd/ca.pem --etcd-certfile=/etc/pki/k8s/etcd.pem --etcd-keyfile=/etc/pki/k8s/etcd-key.pem \\
-  --client-ca-file=/etc/pki/k8s/ca.pem --tls-cert-file=/etc/pki/k8s/api.pem --tls-private-key-file=/etc/pki/k8s/api-key.pem \\
+  --client-ca-file=/etc/pki/k8s/ca.pem --tls-cert-file=/etc/pki/k8s/api.pem \\
+  --tls-private-key-file=/etc/pki/k8s/api-key.pem \\
   --service-account-key-file=/etc/pki/k8s/sa-key.pem --service-account-signing-key-file=/etc/pki/k8s/sa-key.pem \\
   --encryption-provider-config=/etc/pki/k8s/at-rest.yaml
 """
@@ -91,8 +92,10 @@ def files_of(user_data: str) -> dict[str, str]:
     return {file.path: file.content for file in cloudinit.parse(base64.b64decode(user_data)).files}
 
 
-def group(name: str, user_data: str = "", running: tuple[str, ...] | None = None, **tags: str) -> GroupSeen:
-    return GroupSeen(name=name, tags=tags, user_data=user_data, running=running)
+def group(
+    name: str, user_data: str = "", running: tuple[str, ...] | None = None, tags: dict[str, str] | None = None
+) -> GroupSeen:
+    return GroupSeen(name=name, tags=tags or {}, user_data=user_data, running=running)
 
 
 def evidence(*groups: GroupSeen) -> Evidence:

@@ -232,9 +232,7 @@ def test_what_runs_may_contradict_the_user_data() -> None:
 
 def test_members_that_call_things_differently_are_against_one_set_of_names() -> None:
     renamed = without(other_files(), "etcd-member") | {f"{UNITS}/etcd.service": OTHER_ETCD}
-    seen = CLOUD_CONFIG.recognise(
-        evidence(group("a", cloud_config(other_files())), group("b", cloud_config(renamed)))
-    )
+    seen = CLOUD_CONFIG.recognise(evidence(group("a", cloud_config(other_files())), group("b", cloud_config(renamed))))
     assert [sentence.split(":")[0] for sentence in seen.against] == ["b calls its units or files otherwise than a"]
 
 

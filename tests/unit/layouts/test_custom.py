@@ -110,12 +110,12 @@ def test_members_are_known_by_tags_alone() -> None:
     kops, mine = {"k8s.io/role/control-plane": "1"}, {"sigs.k8s.io/cluster-api-provider-aws/role": "control-plane"}
     others = {"k8s.io/role/node": "1"}, {"sigs.k8s.io/cluster-api-provider-aws/role": "node"}
     seen = CUSTOM.recognise(
-        evidence(*(group(name, **tags) for name, tags in zip("abcd", (kops, mine, *others), strict=True)))
+        evidence(*(group(name, tags=tags) for name, tags in zip("abcd", (kops, mine, *others), strict=True)))
     )
     assert seen.members == ("a", "b")
     assert seen.because[0] == "a has the tag k8s.io/role/control-plane=1"
     assert "migration:controlPlane.units" in seen.unseen[0]
-    assert CUSTOM.recognise(evidence(group("w", **others[0]))).members == ()
+    assert CUSTOM.recognise(evidence(group("w", tags=others[0]))).members == ()
 
 
 def test_its_commands_are_for_the_units_that_the_configuration_names() -> None:

@@ -51,7 +51,7 @@ def test_the_one_that_fits_is_the_answer() -> None:
 
 
 def test_custom_is_nobodys_answer_but_an_operators() -> None:
-    tagged = evidence(group("m", "#!/bin/sh\n", **TAGGED))
+    tagged = evidence(group("m", "#!/bin/sh\n", tags=TAGGED))
     with pytest.raises(Permanent, match=r"starts etcd and kube-apiserver .* --layout custom"):
         recognise(tagged)
     assert recognise(tagged, "custom").members == ("m",)
@@ -61,7 +61,9 @@ def test_custom_is_nobodys_answer_but_an_operators() -> None:
 
 def test_a_cluster_that_several_know_is_refused_and_an_operator_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "LAYOUTS", {**LAYOUTS, "kubeadm": Twin()})
-    with pytest.raises(Permanent, match=r"looks like several layouts \(cloud-config: .*; kubeadm: it looks like mine\)"):
+    with pytest.raises(
+        Permanent, match=r"looks like several layouts \(cloud-config: .*; kubeadm: it looks like mine\)"
+    ):
         recognise(evidence(MEMBER))
     assert recognise(evidence(MEMBER), "cloud-config").layout == "cloud-config"
 
@@ -95,8 +97,8 @@ def test_custom_contradicts_no_form_but_the_old_machines_units_are_still_stopped
 def test_a_form_that_nothing_shows_is_told_with_the_groups() -> None:
     told = contradictions(evidence(group("a", "#!/bin/sh\n"), group("b")), "cloud-config", Units(), MemberFiles())
     assert told[0].startswith(
-        "migration:controlPlane.layout is 'cloud-config', and nothing in the user data of a, b shows it (b have no user "
-        "data that is text)"
+        "migration:controlPlane.layout is 'cloud-config', and nothing in the user data of a, b shows it "
+        "(b have no user data that is text)"
     )
 
 
@@ -109,5 +111,6 @@ def test_another_form_that_shows_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_of_what_runs_only_lines_that_tell_a_form_are_kept() -> None:
-    output = "/sbin/init\n /opt/bin/etcd --name a \n/usr/sbin/sshd\n/opt/bin/etcd --name a\n/etc/kubernetes/manifests/x.yaml\n"
+    output = "/sbin/init\n /opt/bin/etcd --name a \n/usr/sbin/sshd\n/opt/bin/etcd --name a\n"
+    output += "/etc/kubernetes/manifests/x.yaml\n"
     assert lines(output) == ("/opt/bin/etcd --name a", "/etc/kubernetes/manifests/x.yaml")
