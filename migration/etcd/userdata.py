@@ -1,8 +1,8 @@
 """The user data of a new control-plane member: the old member's, with its boot and its identity replaced.
 
 Image, units and flags (encryption at rest by reference, admission, authorization) stay byte for byte, so the new
-member runs what the old one ran. What differs is who it is, and that its etcd waits for a join ticket. What units, files
-and folders are called is read from the units (`migration.layouts.found`); the boot is told what differs. Pure.
+member runs what the old one ran. What differs is who it is, and that its etcd waits for a join ticket. What units,
+files and folders are called comes from the units (`migration.layouts.found`); the boot is told what differs. Pure.
 """
 
 from __future__ import annotations

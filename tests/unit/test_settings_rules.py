@@ -524,8 +524,8 @@ REFUSED: list[tuple[str, Change, str]] = [
     (
         "custom without a file",
         lambda c: c.update(controlPlane={"layout": "custom"}),
-        "migration:controlPlane.userDataFile is None: is missing: the layout custom is made from it; name a file of the "
-        "project (docs/control-plane.md)",
+        "migration:controlPlane.userDataFile is None: is missing: the layout custom is made from it; name a file of "
+        "the project (docs/control-plane.md)",
     ),
     (
         "one unit for two programs",
