@@ -16,6 +16,7 @@ from components.workers import SCALED_ELSEWHERE
 from migration.contracts.gates import member_groups
 from migration.contracts.members import (
     EtcdAccess,
+    MemberForm,
     MemberGuardInputs,
     MemberPair,
     MemberRollInputs,
@@ -24,9 +25,10 @@ from migration.contracts.members import (
     member_pairs,
 )
 from migration.contracts.workers import Group, GroupNoteInputs, GroupNoteResult
-from migration.etcd.userdata import NEW_VOLUME, MemberIdentity, clone_user_data
+from migration.etcd.userdata import NEW_VOLUME
+from migration.layouts.contract import MemberIdentity, NewMachine
+from migration.layouts.registry import layout_of, template_text
 from migration.names import api_names, member_name, ticket_parameter
-from migration.runtime.deadline import Permanent
 from migration.settings.groups import member_group
 from migration.settings.model import ManagedSide, Member
 from migration.workers.wanted import wanted_template
@@ -96,7 +98,7 @@ class ManagedMembers(Component):
                 **common,
                 groups=member_groups(settings, view.name),
                 old_groups=member_groups(settings, c.from_ if old is not None else c.to),
-                etcd=EtcdAccess.of(c.etcd),
+                etcd=EtcdAccess.of(c),
             ),
             self.child(after=groups),
         )
@@ -133,10 +135,18 @@ class ManagedMembers(Component):
             api_names=api_names(c.api.name, c.service_cidr),
         )
 
+        form = c.control_plane
+
         def user_data(group: Group) -> str:
-            if group.template.user_data is None:
-                raise Permanent(f"the launch template of {group.group} has no user data to make a new member's from")
-            return clone_user_data(group.template.user_data.get_secret_value(), facts)
+            original = group.template.user_data
+            machine = NewMachine(
+                original=original.get_secret_value() if original is not None else None,
+                identity=facts,
+                units=form.units,
+                pki=form.pki,
+                template=template_text(form.user_data_file),
+            )
+            return layout_of(form.layout).user_data(machine)
 
         keys, where = self._side.member(member.name), f"migration:sides.{new.name}.members"
 
@@ -211,13 +221,14 @@ class ManagedMembers(Component):
                 new=pair.new,
                 members=member_pairs(self._scope.settings),
                 ticket_parameter=ticket_parameter(c.cluster, pair.new.name),
-                etcd=EtcdAccess.of(c.etcd),
+                etcd=EtcdAccess.of(c),
                 peer_port=c.etcd.peer_port,
                 snapshots=c.etcd.snapshots,
                 api_port=c.api.port,
                 old_api_target_groups=tuple(groups["old"]),
                 new_api_target_group=groups["new"],
                 place=place,
+                form=MemberForm.of(c.control_plane),
                 returning=self._scope.returning,
             )
         )

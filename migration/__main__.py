@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -14,7 +15,7 @@ from migration.clients import Clients
 from migration.discover.options import DiscoveryOptions
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
-from migration.settings.model import AcceptedFlows
+from migration.settings.model import AcceptedFlows, LayoutName
 from migration.stages.moves import IllegalMove
 from migration.stages.table import LAST
 
@@ -67,6 +68,9 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add("--ingress-service", metavar="NAMESPACE/NAME", help="where several Services have the node port")
     add("--zone", metavar="ID|NAME", help="the hosted zone, where several lead to the balancers")
     add("--etcd-certificates", metavar="PREFIX", help="SSM prefix of ca.crt, client.crt, client.key")
+    add("--layout", choices=list(get_args(LayoutName)), help="the control plane's form (default: as it is recognised)")
+    add("--user-data-file", metavar="FILE", help="with --layout custom: your own user data of a new member")
+    add("--ask-machines", action="store_true", help="ask the members' machines what runs there, through SSM")
     add("--kubeconfig", metavar="FILE", help="default: KUBECONFIG")
     add("--nat", choices=["none", "per-zone"], default="none", help="the new VPC's way to the internet")
     add("--ttl", type=int, metavar="SECONDS", help="TTL of the records from stage 2 on")
@@ -209,6 +213,10 @@ def _discover(args: argparse.Namespace) -> None:
         accepted_flows=dict(args.accept_flows),
         limits=dict(args.limit),
         tags=dict(args.tag),
+        layout=args.layout,
+        user_data_file=args.user_data_file,
+        ask_machines=args.ask_machines,
+        log=print,
     )
     found = discover(Clients(region=region, kubeconfig=args.kubeconfig), options)
     path = args.output or STACKS / f"Pulumi.{args.stack}.yaml"

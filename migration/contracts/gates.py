@@ -11,11 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
-from migration.contracts.members import EtcdAccess, MemberPair, OldMember, member_pairs
+from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, member_pairs
 from migration.dns.wanted import weights_at
 from migration.settings import Settings
 from migration.settings.groups import member_group, pool_group
-from migration.settings.model import AcceptedFlows, Name, ReferencedSide, Retired
+from migration.settings.model import AcceptedFlows, MemberFiles, Name, ReferencedSide, Retired
 from migration.stages.table import Stage, stage
 
 
@@ -105,6 +105,31 @@ class Permissions(Contract):
             new_groups=(*worker_groups(s, c.to), *member_groups(s, c.to)),
             zone_id=c.traffic.zone_id,
             control_plane_role=c.control_plane_role,
+        )
+
+
+class ControlPlaneForm(Contract):
+    """Is the control plane's form as configured, and could each new member's user data be made from it?"""
+
+    check: Literal["control-plane-form"] = "control-plane-form"
+    groups: tuple[str, ...]
+    form: MemberForm
+    files: MemberFiles
+    api_port: int
+    client_port: int
+    peer_port: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            groups=member_groups(s, c.from_),
+            form=MemberForm.of(c.control_plane),
+            files=c.control_plane.files,
+            api_port=c.api.port,
+            client_port=c.etcd.client_port,
+            peer_port=c.etcd.peer_port,
         )
 
 
@@ -435,7 +460,7 @@ class EtcdPreflight(Contract):
         """From the settings."""
         c = s.configuration
         return cls(
-            etcd=EtcdAccess.of(c.etcd),
+            etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
             members=member_pairs(s),
@@ -457,7 +482,7 @@ class MembersAllNew(Contract):
         """From the settings."""
         c = s.configuration
         return cls(
-            etcd=EtcdAccess.of(c.etcd),
+            etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
             new=SideRef.of(s, c.to),
@@ -479,7 +504,7 @@ class MembersAllOld(Contract):
         """From the settings."""
         c = s.configuration
         return cls(
-            etcd=EtcdAccess.of(c.etcd),
+            etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
             new=SideRef.of(s, c.to),
@@ -541,6 +566,7 @@ class RetiredAndKept(Contract):
 
 Question = (
     Permissions
+    | ControlPlaneForm
     | ClusterHealthy
     | NetworksDisjoint
     | ReachableBothWays

@@ -9,7 +9,17 @@ from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, 
 from migration.names import api_names, member_name
 from migration.settings import Settings
 from migration.settings.groups import member_group
-from migration.settings.model import Access, Etcd, Member, ReferencedSide
+from migration.settings.model import (
+    Access,
+    Configuration,
+    ControlPlane,
+    LayoutName,
+    Member,
+    MemberFiles,
+    Pki,
+    ReferencedSide,
+    Units,
+)
 
 
 class OldMember(Contract):
@@ -80,21 +90,64 @@ class ReturnPlace(Contract):
         )
 
 
+class OnMachine(Contract):
+    """With what etcd is asked on a member's machine: paths there, of its CA and of a client's certificate and key."""
+
+    ca: str
+    certificate: str
+    key: str
+
+    @classmethod
+    def of(cls, files: MemberFiles) -> OnMachine:
+        """What the configuration says."""
+        return cls(ca=files.etcd_ca, certificate=files.etcd_certificate, key=files.etcd_key)
+
+
+USUAL_FILES = MemberFiles()
+"""For inputs that an earlier version wrote into a stack's state: it knew no others."""
+
+
 class EtcdAccess(Contract):
     """How etcd is reached: directly or through the members' machines, with which certificate, on which port."""
 
     access: Manner[Access]
     certificates: Manner[str]
     client_port: Wanted[int]
+    on_machine: Manner[OnMachine] = OnMachine.of(USUAL_FILES)
 
     @classmethod
-    def of(cls, etcd: Etcd) -> EtcdAccess:
+    def of(cls, c: Configuration) -> EtcdAccess:
         """What the configuration says."""
         return cls(
-            access=etcd.access,
-            certificates=etcd.certificates,
-            client_port=etcd.client_port,
+            access=c.etcd.access,
+            certificates=c.etcd.certificates,
+            client_port=c.etcd.client_port,
+            on_machine=OnMachine.of(c.control_plane.files),
         )
+
+
+class Services(Contract):
+    """The control plane's form as far as its programs are started and stopped: the adapter, and its units' names."""
+
+    layout: LayoutName = "cloud-config"
+    units: Units = Units()
+
+    @classmethod
+    def of(cls, form: ControlPlane) -> Services:
+        """What the configuration says."""
+        return cls(layout=form.layout, units=form.units)
+
+
+class MemberForm(Services):
+    """The control plane's form, as far as members are made: with the operator's own file, and where keys are kept."""
+
+    user_data_file: str | None = None
+    pki: Pki = Pki()
+
+    @classmethod
+    def of(cls, form: ControlPlane) -> MemberForm:
+        """What the configuration says."""
+        return cls(layout=form.layout, units=form.units, user_data_file=form.user_data_file, pki=form.pki)
 
 
 class MemberSwapInputs(Undoing):
@@ -102,7 +155,7 @@ class MemberSwapInputs(Undoing):
 
     `members` are all of them, this one too: etcd's list is matched as a whole. `ticket_parameter` is the SSM parameter
     its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs. `place` is what
-    its way back needs, and missing only in states of earlier versions, which knew none.
+    its way back needs, and missing only in states of earlier versions, which knew none; they knew one `form`, too.
     """
 
     shown: ClassVar[str] = "member"
@@ -119,6 +172,7 @@ class MemberSwapInputs(Undoing):
     old_api_target_groups: Wanted[tuple[str, ...]]
     new_api_target_group: Wanted[str]
     place: Manner[ReturnPlace | None] = None
+    form: Manner[MemberForm] = MemberForm()
 
     @property
     def takes_back(self) -> bool:
@@ -216,7 +270,7 @@ class MemberRollInputs(Inputs):
 
     `client_port` is etcd's, asked through Systems Manager: it isn't open to operators any more.
     `target_groups` are ARNs: of the API's instances, which the groups feed, and by address. `allowed`: whether this is
-    the time; otherwise it only looks and says what it would replace.
+    the time; otherwise it only looks and says what it would replace. `snapshots` is a folder on the members' machines.
     """
 
     shown: ClassVar[str] = "members"
@@ -228,6 +282,9 @@ class MemberRollInputs(Inputs):
     instances_group: Manner[str]
     addresses_group: Manner[str]
     allowed: Manner[bool] = True
+    services: Manner[Services] = Services()
+    on_machine: Manner[OnMachine] = OnMachine.of(USUAL_FILES)
+    snapshots: Manner[str] = USUAL_FILES.snapshots
 
     @classmethod
     def of(
@@ -261,6 +318,9 @@ class MemberRollInputs(Inputs):
             instances_group=instances_group,
             addresses_group=addresses_group,
             allowed=allowed,
+            services=Services.of(c.control_plane),
+            on_machine=OnMachine.of(c.control_plane.files),
+            snapshots=c.control_plane.files.snapshots,
         )
 
     @property

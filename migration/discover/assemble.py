@@ -11,6 +11,8 @@ from migration.discover import cloud_config, groups, network, ownership, traffic
 from migration.discover.inventory import Group, Inventory
 from migration.discover.options import DiscoveryOptions
 from migration.discover.tags import tags_of
+from migration.layouts.contract import Recognition
+from migration.layouts.found import read as read_units_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     zones = network.zones(inventory)
     retire, keep = ownership.split(inventory)
     old = side_name(inventory, options)
-    units = members[0].template.user_data
+    form, units = groups.control_plane_of(inventory), read_units_of(members[0].template.user_data)
     found: dict[str, Any] = {
         "cluster": inventory.cluster,
         "from": old,
@@ -93,9 +95,10 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "etcd": {
             "access": "direct",
             "certificates": options.etcd_certificates or f"/{inventory.cluster}/operator/etcd",
-            "clientPort": cloud_config.port_of(units, "listen-client-urls", 2379),
-            "peerPort": cloud_config.port_of(units, "listen-peer-urls", 2380),
+            "clientPort": units.port("etcd", "listen-client-urls") or 2379,
+            "peerPort": units.port("etcd", "listen-peer-urls") or 2380,
         },
+        "controlPlane": _form(form, options),
         "drain": {"ingressSelector": dict(service["spec"].get("selector") or {})},
         "limits": _limits(inventory, ingress["targetGroups"][0], options),
         "retire": retire,
@@ -106,6 +109,18 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     if options.tags:
         found["tags"] = dict(options.tags)
     return found
+
+
+def _form(form: Recognition, options: DiscoveryOptions) -> dict[str, Any]:
+    """`controlPlane` as it was recognised; how, and what couldn't be seen, is said."""
+    for sentence in form.because:
+        options.log(f"control plane {form.layout}: {sentence}")
+    for sentence in form.unseen:
+        options.log(f"control plane {form.layout}: not seen: {sentence}")
+    for sentence in form.against:
+        options.log(f"control plane {form.layout}: must be put right before stage 0: {sentence}")
+    own_file = {"userDataFile": options.user_data_file} if options.user_data_file else {}
+    return {"layout": form.layout, **own_file, **form.keys}
 
 
 def _api_name(records: Sequence[Mapping[str, Any]]) -> str:

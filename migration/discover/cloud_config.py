@@ -15,8 +15,6 @@ import yaml
 
 from migration.clients.documents import Document, listed
 
-UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
-
 
 def document(user_data: str) -> Document:
     """The cloud-config as data; empty for user data of another kind (a shell script)."""
@@ -53,17 +51,6 @@ def files(user_data: str) -> dict[str, str]:
     return {entry["path"]: content(entry) for entry in found if "path" in entry}
 
 
-def unit_path(unit: str) -> str:
-    """Where systemd looks for a unit an administrator wrote."""
-    return f"/etc/systemd/system/{unit}.service"
-
-
-def runs_control_plane(user_data: str) -> bool:
-    """Whether these are the machines of a member: they have etcd's and the API server's units."""
-    written = files(user_data)
-    return all(unit_path(unit) in written for unit in ("etcd", "kube-apiserver"))
-
-
 def flag(user_data: str, name: str) -> str | None:
     """The value of a command-line flag (``--name=value`` or ``--name value``) in any file; None if there is none."""
     pattern = re.compile(rf"--{re.escape(name)}[=\s]+[\"']?([^\s\"'\\]+)")
@@ -72,16 +59,6 @@ def flag(user_data: str, name: str) -> str | None:
         if found and "$" not in found[1]:
             return found[1]
     return None
-
-
-def port_of(user_data: str, name: str, default: int) -> int:
-    """The port of the first URL in a flag whose host may be a variable: ``https://${IP}:2379,…`` → 2379."""
-    pattern = re.compile(rf"--{re.escape(name)}[=\s]+\S*?:(\d+)(?=[,\s\\/]|$)")
-    for text in files(user_data).values():
-        found = pattern.search(text)
-        if found:
-            return int(found[1])
-    return default
 
 
 def json_objects(user_data: str) -> Iterator[Document]:

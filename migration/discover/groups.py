@@ -10,19 +10,35 @@ from migration.clients.documents import Document, listed
 from migration.discover import cloud_config
 from migration.discover.inventory import Group, Inventory, profile_of
 from migration.discover.tags import belongs_to, tags_of
+from migration.layouts.contract import Evidence, GroupSeen, Recognition
+from migration.layouts.registry import recognise
 from migration.runtime.deadline import Permanent
+
+
+def evidence_of(inventory: Inventory) -> Evidence:
+    """What an adapter is shown of the cluster."""
+    return Evidence(groups=tuple(_seen(inventory, group) for group in inventory.groups))
+
+
+def _seen(inventory: Inventory, group: Group) -> GroupSeen:
+    asked = [inventory.running[one["InstanceId"]] for one in group.instances if one["InstanceId"] in inventory.running]
+    return GroupSeen(
+        name=group.name,
+        tags=group.tags,
+        user_data=group.template.user_data,
+        running=tuple(line for lines in asked for line in lines) if asked else None,
+    )
+
+
+def control_plane_of(inventory: Inventory) -> Recognition:
+    """The control plane's form, with its members; raises `Permanent` if none is recognised, or several are."""
+    return recognise(evidence_of(inventory), inventory.layout)
 
 
 def members_of(inventory: Inventory) -> list[Group]:
     """The control plane's groups; raises `Permanent` if there are none."""
-    found = [group for group in inventory.groups if cloud_config.runs_control_plane(group.template.user_data)]
-    if not found:
-        raise Permanent(
-            f"no group of cluster {inventory.cluster!r} starts etcd and kube-apiserver from its user data "
-            f"({', '.join(cloud_config.unit_path(unit) for unit in cloud_config.UNITS)}): its control plane isn't "
-            f"one that this program can clone"
-        )
-    return found
+    names = control_plane_of(inventory).members
+    return [group for group in inventory.groups if group.name in names]
 
 
 def workers_of(inventory: Inventory) -> list[Group]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
 from migration.discover.tags import belongs_to, clusters_of, tags_of
+from migration.layouts.texts import plain_text
 from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent
+from migration.settings.model import LayoutName
 
 if TYPE_CHECKING:
     from mypy_boto3_route53.literals import VPCRegionType
@@ -30,11 +31,8 @@ class Template:
 
     @property
     def user_data(self) -> str:
-        """The user data as text; what isn't text (a compressed archive) reads as empty."""
-        try:
-            return base64.b64decode(self.data.get("UserData", "")).decode()
-        except ValueError:
-            return ""
+        """The user data as text, unpacked; what isn't text reads as empty."""
+        return plain_text(self.data.get("UserData"))
 
     @property
     def security_groups(self) -> tuple[str, ...]:
@@ -100,6 +98,9 @@ class Inventory:
     zones: tuple[tuple[str, str, tuple[Document, ...]], ...]  # zone id, name, records
     roles: Mapping[str, str]  # instance profile (name or ARN) to role name
     others: tuple[Other, ...] = ()
+    layout: LayoutName | None = None  # the control plane's, as an operator says; None: to be recognised
+    running: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """By instance id, lines of what runs there; only machines that were asked."""
 
     def templates(self) -> tuple[Template, ...]:
         """The groups' launch templates, each once."""

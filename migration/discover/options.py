@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from migration.settings.model import AcceptedFlows
+from migration.settings.model import AcceptedFlows, LayoutName
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiscoveryOptions:
     """None or empty means: find out, or take the default. `ingress_service` is ``namespace/name``.
 
-    `accepted_flows`: by ``ingress`` or ``api``, flows that are known to stay on the old balancer.
+    `accepted_flows`: by ``ingress`` or ``api``, flows that are known to stay on the old balancer. `ask_machines`:
+    whether members' machines are asked what runs on them, by a command that only reads. `log` is told how one
+    knows.
     """
 
     cluster: str
@@ -33,3 +35,7 @@ class DiscoveryOptions:
     accepted_flows: Mapping[str, AcceptedFlows] = field(default_factory=dict[str, AcceptedFlows])
     limits: Mapping[str, int] = field(default_factory=dict[str, int])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
+    layout: LayoutName | None = None
+    user_data_file: str | None = None
+    ask_machines: bool = False
+    log: Callable[[str], None] = lambda _: None

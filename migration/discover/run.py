@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from migration.clients import Clients
@@ -9,12 +10,19 @@ from migration.discover import cluster_api, inventory
 from migration.discover.assemble import ClusterAnswers, configuration, control_plane_flag
 from migration.discover.groups import members_of
 from migration.discover.options import DiscoveryOptions
+from migration.layouts.running import what_runs
+
+# For each machine: a command through Systems Manager takes a second or two, and a machine may be gone.
+ASKING_SECONDS = 60.0
 
 
 def discover(clients: Clients, options: DiscoveryOptions) -> dict[str, Any]:
     """The configuration of the cluster; raises `Permanent` (or the clients' errors) with a sentence."""
-    found = inventory.read(clients.aws, options.cluster, options.vpc)
+    found = replace(inventory.read(clients.aws, options.cluster, options.vpc), layout=options.layout)
     members = members_of(found)
+    if options.ask_machines:
+        machines = [one["InstanceId"] for group in members for one in group.instances]
+        found = replace(found, running=what_runs(clients.aws, machines, ASKING_SECONDS, options.log))
     kubernetes = clients.kubernetes
     services = cluster_api.services(kubernetes)
     pods = options.pod_cidr or control_plane_flag(members, "cluster-cidr")

@@ -14,15 +14,13 @@ from migration.etcd import machine
 from migration.etcd.api_server import verify_api_server
 from migration.runtime.deadline import Deadline, Retryable
 
-SERVERS = "kube-scheduler kube-controller-manager kube-apiserver"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ApiHandover:
     """From `old`, which is or was last at `old_address`, to the member called `new`.
 
     `new_group` is the target group, by address, of the new side's balancer, `old_groups` those, by instance, of the
-    old side's. Waits ask `alive` at each look.
+    old side's. `stop_servers` is what stops its servers on its machine. Waits ask `alive` at each look.
     """
 
     old: OldMember
@@ -31,6 +29,7 @@ class ApiHandover:
     port: int
     old_groups: list[str]
     new_group: str
+    stop_servers: str
     aws: Aws
     kubernetes: Kubernetes
     deadline: Deadline
@@ -79,7 +78,7 @@ class ApiHandover:
             return
         if leaving:
             self.log(f"{self.old.name} drained from the API's balancers")
-        machine.shell(self.aws, old_machine.id, f"systemctl disable --now {SERVERS}", self.deadline, self.alive)
+        machine.shell(self.aws, old_machine.id, self.stop_servers, self.deadline, self.alive)
         self.log(f"{self.old.name}'s API server stopped")
         self._until_true(
             lambda: self._endpoint_lost(here, serving()), f"the kubernetes endpoints to lose {', '.join(sorted(here))}"

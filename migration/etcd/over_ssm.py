@@ -1,7 +1,7 @@
 """etcd asked on a member's own machine through Systems Manager, where its client port isn't open to the operator.
 
 For the few questions of a gate: each is a command and takes a second or more. The machine's own client certificate
-is used, at kubeadm's path; nothing secret travels.
+is used, where the configuration says that it lies; nothing secret travels.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from migration.clients.etcd import READS, STATUS, TRANSFER
+from migration.contracts.members import USUAL_FILES, OnMachine
 from migration.etcd.machine import shell
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
 # handshake, is the round trip. A command's output ends at 24,000 characters, so metrics are picked there.
 _SCRIPT = """
 import http.client, json, ssl, sys, time
-trust = ssl.create_default_context(cafile="/etc/kubernetes/pki/etcd/ca.crt")
-pair = "/etc/kubernetes/pki/apiserver-etcd-client"
-host, port, method, path, body, times, lines = json.loads(sys.argv[1])
+ca, certificate, key, host, port, method, path, body, times, lines = json.loads(sys.argv[1])
 try:
-    trust.load_cert_chain(pair + ".crt", pair + ".key")
+    trust = ssl.create_default_context(cafile=ca)
+    trust.load_cert_chain(certificate, key)
     connection = http.client.HTTPSConnection(host, port, context=trust, timeout=8)
     took = []
     for _ in range(times):
@@ -49,10 +49,9 @@ except OSError as error:
 # Streams a snapshot into a file on the machine and compares the hash that etcd put at its end; the newest are kept.
 _SNAPSHOT = """
 import base64, glob, hashlib, http.client, json, os, ssl, sys
-host, port, path, kept = json.loads(sys.argv[1])
-trust = ssl.create_default_context(cafile="/etc/kubernetes/pki/etcd/ca.crt")
-pair = "/etc/kubernetes/pki/apiserver-etcd-client"
-trust.load_cert_chain(pair + ".crt", pair + ".key")
+ca, certificate, key, host, port, path, kept = json.loads(sys.argv[1])
+trust = ssl.create_default_context(cafile=ca)
+trust.load_cert_chain(certificate, key)
 connection = http.client.HTTPSConnection(host, port, context=trust, timeout=60)
 connection.request("POST", "/v3/maintenance/snapshot", body="{}")
 answer = connection.getresponse()
@@ -75,6 +74,7 @@ for old in sorted(glob.glob(os.path.dirname(path) + "/*.db"), key=os.path.getmti
     os.unlink(old)
 print(f"{size} bytes, SHA-256 {digest.hexdigest()}")
 """
+_USUAL = OnMachine.of(USUAL_FILES)
 # How many snapshots stay on a machine.
 KEPT = 3
 # Requests on one connection for a round trip.
@@ -100,10 +100,22 @@ class _Answer(msgspec.Struct):
 
 
 class OverSsm:
-    """The `Transport` through machines: `machines` is instance id by address. Takes reading calls, and hands over."""
+    """The `Transport` through machines: `machines` is instance id by address. Takes reading calls, and hands over.
 
-    def __init__(self, aws: Aws, machines: Mapping[str, str], *, deadline: Deadline, alive: Callable[[], None]) -> None:
+    `files` is what etcd is asked with there.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        machines: Mapping[str, str],
+        *,
+        deadline: Deadline,
+        alive: Callable[[], None],
+        files: OnMachine = _USUAL,
+    ) -> None:
         self._aws = aws
+        self._shown = [files.ca, files.certificate, files.key]
         self._machines = dict(machines)
         self._deadline = deadline
         self._alive = alive
@@ -134,7 +146,7 @@ class OverSsm:
         Its size in bytes and its SHA-256, as a sentence. Raises `Retryable` where it can't be had, or is torn.
         """
         url = urlsplit(endpoint)
-        question = json.dumps([url.hostname, url.port, path, KEPT])
+        question = json.dumps([*self._shown, url.hostname, url.port, path, KEPT])
         command = f"python3 - {shlex.quote(question)} <<'END'{_SNAPSHOT}END"
         try:
             return shell(self._aws, machine, command, self._deadline, self._alive).strip().splitlines()[-1]
@@ -151,7 +163,8 @@ class OverSsm:
 
     def _ask(self, machine: str, endpoint: str, asked: _Request) -> _Answer:
         url = urlsplit(endpoint)
-        question = json.dumps([url.hostname, url.port, asked.method, asked.path, asked.body, asked.times, asked.lines])
+        wanted = [url.hostname, url.port, asked.method, asked.path, asked.body, asked.times, asked.lines]
+        question = json.dumps([*self._shown, *wanted])
         command = f"python3 - {shlex.quote(question)} <<'END'{_SCRIPT}END"
         try:
             said = shell(self._aws, machine, command, self._deadline, self._alive)

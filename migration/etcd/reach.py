@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from migration.clients.etcd import Direct, Etcd, client_trust
+from migration.contracts.members import OnMachine
 from migration.etcd.over_ssm import OverSsm
 from migration.runtime.deadline import Deadline, Retryable
 from migration.settings.model import Access
@@ -31,6 +32,7 @@ def reach(
     access: Access,
     client_port: int,
     certificates: str,
+    on_machine: OnMachine,
     deadline: Deadline,
     alive: Callable[[], None],
 ) -> Etcd:
@@ -52,4 +54,5 @@ def reach(
             etcd.close()
         else:
             return etcd
-    return Etcd(endpoints, OverSsm(aws, {one.ip: one.id for one in running}, deadline=deadline, alive=alive))
+    machines = {one.ip: one.id for one in running}
+    return Etcd(endpoints, OverSsm(aws, machines, deadline=deadline, alive=alive, files=on_machine))

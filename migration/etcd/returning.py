@@ -17,10 +17,12 @@ from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws, described, error_code
 from migration.clients.documents import Document, listed, mapping
-from migration.contracts.members import ReturnNote, ReturnPlace
+from migration.contracts.members import MemberForm, ReturnNote, ReturnPlace
 from migration.discover.tags import tags_of
 from migration.etcd import machine
-from migration.etcd.userdata import NEW_VOLUME, MemberIdentity, clone_user_data
+from migration.etcd.userdata import NEW_VOLUME
+from migration.layouts.contract import MemberIdentity, NewMachine
+from migration.layouts.registry import layout_of, template_text
 from migration.runtime.deadline import Deadline, Permanent
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class Returning:
 
     group: str
     identity: MemberIdentity
+    form: MemberForm
     place: ReturnPlace
     aws: Aws
     deadline: Deadline
@@ -126,11 +129,18 @@ class Returning:
         """The group's own version with a new member's user data; its number."""
         before = next(iter(_versions(self.aws, template, [note.version])), None)
         data = mapping(before or {}, "LaunchTemplateData")
-        if not data.get("UserData"):
+        if before is None:
             raise Permanent(
-                f"version {note.version} of {self.group}'s launch template has no user data to make a returning "
-                f"member's from"
+                f"version {note.version} of {self.group}'s launch template is gone: there is nothing to make a "
+                f"returning member's machine from"
             )
+        machine_wanted = NewMachine(
+            original=data.get("UserData"),
+            identity=self.identity,
+            units=self.form.units,
+            pki=self.form.pki,
+            template=template_text(self.form.user_data_file),
+        )
         # Its volume may be attached only to a machine that carries the cluster's tag (`components.access`).
         others = [one for one in listed(data, "TagSpecifications") if one.get("ResourceType") != "instance"]
         own = [one for one in listed(data, "TagSpecifications") if one.get("ResourceType") == "instance"]
@@ -140,13 +150,13 @@ class Returning:
             "Tags": _tag_list({**tags, CLUSTER_TAG: self.identity.cluster}),
         }
         changed: Any = {
-            "UserData": clone_user_data(data["UserData"], self.identity),
+            "UserData": layout_of(self.form.layout).user_data(machine_wanted),
             "TagSpecifications": [*others, instance],
         }
         self.alive()
         made = self.aws.ec2.create_launch_template_version(
             LaunchTemplateId=template,
-            SourceVersion=str((before or {})["VersionNumber"]),
+            SourceVersion=str(before["VersionNumber"]),
             VersionDescription=_description(note),
             LaunchTemplateData=changed,
         )

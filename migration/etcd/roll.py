@@ -24,6 +24,7 @@ from migration.etcd.api_handover import ApiHandover
 from migration.etcd.api_server import verify_api_server
 from migration.etcd.match import Addresses, told
 from migration.etcd.preflight import endpoint, healthy_voters, preflight, quorum
+from migration.layouts.contract import Commands
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.workers.hold import suspended
 from migration.workers.roll import refuse_other_version, standing
@@ -35,8 +36,6 @@ T = TypeVar("T")
 
 NOTE_TAG = "migration:member-roll"
 ADDING = "AddToLoadBalancer"
-SNAPSHOTS = "/var/lib/etcd/snapshots"
-"""On another member's volume: nothing of etcd's data passes through the operator's machine."""
 
 
 class Reach(Protocol):
@@ -53,7 +52,10 @@ class Reach(Protocol):
 
 @dataclass(kw_only=True)
 class MemberRoller:
-    """One roll of a side's members. Target groups are ARNs; `addresses_group` is the one by address."""
+    """One roll of a side's members. Target groups are ARNs; `addresses_group` is the one by address.
+
+    `snapshots` is a folder on the members' volumes: nothing of etcd's data passes through the operator's machine.
+    """
 
     cluster: str
     members: Sequence[RolledMember]
@@ -63,6 +65,8 @@ class MemberRoller:
     aws: Aws
     kubernetes: Kubernetes
     reach: Reach
+    commands: Commands
+    snapshots: str
     deadline: Deadline
     log: Callable[[str], None]
     alive: Callable[[], None]
@@ -175,7 +179,7 @@ class MemberRoller:
                     raise Permanent(f"no member of etcd is at {own.ip}, the machine of {one.name}")
                 others = self._others(etcd, member.id)
                 keeper = next(item for item in machines if item.id != own.id)
-                path = f"{SNAPSHOTS}/before-{one.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
+                path = f"{self.snapshots}/before-{one.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
                 kept = self.reach.keep_snapshot(keeper, endpoint(others[0]), path)
                 self.snapshot = f"{kept}, in {path} on {keeper.id}"
                 self.log(f"snapshot: {self.snapshot}")
@@ -212,6 +216,7 @@ class MemberRoller:
             port=self.api_port,
             old_groups=[self.instances_group],
             new_group=self.addresses_group,
+            stop_servers=self.commands.stop_servers,
             aws=self.aws,
             kubernetes=self.kubernetes,
             deadline=self.deadline,
@@ -225,7 +230,7 @@ class MemberRoller:
             f"{one.name} stops: {rest} of {len(self.members)} vote until its new machine is up; "
             f"{rest - quorum(len(self.members))} more may fail meanwhile"
         )
-        machine.shell(self.aws, old.id, "systemctl disable --now etcd", self.deadline, self.alive)
+        machine.shell(self.aws, old.id, self.commands.stop_etcd, self.deadline, self.alive)
 
     def _end(self, one: RolledMember, note: MemberRollNote) -> None:
         """The machine ends once the others are seen to vote without it; its group launches the next."""

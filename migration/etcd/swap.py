@@ -23,28 +23,35 @@ from migration.clients.documents import mapping
 from migration.clients.etcd import Etcd, Member
 from migration.clients.kubernetes import Kubernetes
 from migration.contracts.members import (
+    USUAL_FILES,
+    MemberForm,
     MemberPair,
     MemberSwapResult,
     NewMember,
     OldMember,
+    OnMachine,
     ReturnPlace,
     SnapshotTaken,
     SwapNote,
 )
 from migration.etcd import machine
-from migration.etcd.api_handover import SERVERS, ApiHandover
+from migration.etcd.api_handover import ApiHandover
 from migration.etcd.machine import Kept
 from migration.etcd.match import Addresses, seats, told
 from migration.etcd.over_ssm import OverSsm
 from migration.etcd.preflight import endpoint, healthy_voters, near, preflight
 from migration.etcd.returning import Returning, forget
 from migration.etcd.returning import note_of as return_note_of
-from migration.etcd.userdata import MemberIdentity
 from migration.etcd.where import address_of, observed
+from migration.layouts.contract import Commands, MemberIdentity
+from migration.layouts.ready import refuse_other_member
+from migration.layouts.registry import layout_of
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.runtime.engine import Orphaned
 
 T = TypeVar("T")
+
+_USUAL_FORM, _USUAL_PLACES = MemberForm(), OnMachine.of(USUAL_FILES)
 
 
 @dataclass(kw_only=True)
@@ -75,6 +82,8 @@ class Swap:
     deadline: Deadline
     log: Callable[[str], None]
     alive: Callable[[], None]
+    form: MemberForm = _USUAL_FORM
+    on_machine: OnMachine = _USUAL_PLACES
     scheme: str = "https"
     observations: int = 1
     """How often each pair's round trip must have been measured; the gate before stage 7 demands more, and what a new
@@ -332,12 +341,18 @@ class Swap:
                 peer_port=self.peer_port,
                 api_names=self.place.api_names,
             ),
+            form=self.form,
             place=self.place,
             aws=self.aws,
             deadline=self.deadline,
             log=self.log,
             alive=self.alive,
         )
+
+    @property
+    def _commands(self) -> Commands:
+        """How etcd and the servers are started and stopped on the members' machines."""
+        return layout_of(self.form.layout).commands(self.form.units)
 
     def _new_machine(self) -> Instance:
         def found() -> Instance | None:
@@ -382,7 +397,8 @@ class Swap:
 
     def _near_the_others(self) -> bool:
         """Round trips from the new machine, over the peering, before it is anybody's peer."""
-        there = OverSsm(self.aws, {self._machine.ip: self._machine.id}, deadline=self.deadline, alive=self.alive)
+        machines = {self._machine.ip: self._machine.id}
+        there = OverSsm(self.aws, machines, deadline=self.deadline, alive=self.alive, files=self.on_machine)
         voters = [member for member in self._cluster.members() if not member.learner]
         seen = {voter.name: there.round_trip(self._machine.id, endpoint(voter)) for voter in voters}
         for name, seconds in seen.items():
@@ -414,7 +430,7 @@ class Swap:
                 self._until_true(
                     lambda: self._find(self._machine.ip) is not None,
                     f"{self.new.name}, which votes at {', '.join(member.peer_urls)}, to write its machine's address "
-                    f"{self._machine.ip} into etcd's list (journalctl -u member-boot there says why it doesn't; by "
+                    f"{self._machine.ip} into etcd's list ({self._commands.logs} there says why it doesn't; by "
                     f"hand: etcdctl member update {int(member.id):x} --peer-urls={self._peer_url})",
                 )
                 continue
@@ -447,7 +463,16 @@ class Swap:
         self.log(f"wrote {self.new.name}'s join ticket")
 
     def _started(self) -> None:
-        self._until_true(lambda: bool(self._own().name), f"{self.new.name}'s etcd to start")
+        """It is listed by its name, and what answers on its machine is that very member: `migration.layouts.ready`."""
+        self._until_true(
+            lambda: bool(self._own().name),
+            f"{self.new.name}'s etcd to start ({self._commands.logs} on {self._machine.id} says why it doesn't)",
+        )
+        url = self._client_url(self._machine.ip)
+        self._until_true(
+            lambda: refuse_other_member(self._cluster, url, self._own(), self.new.name),
+            f"{self.new.name}'s etcd at {url}",
+        )
 
     def _promoted(self) -> None:
         def voter() -> bool:
@@ -477,6 +502,7 @@ class Swap:
             port=self.api_port,
             old_groups=self.old_api_groups,
             new_group=self.new_api_group,
+            stop_servers=self._commands.stop_servers,
             aws=self.aws,
             kubernetes=self.kubernetes,
             deadline=self.deadline,
@@ -488,8 +514,9 @@ class Swap:
         """The new API server answers for the cluster's name before the old one stops doing so."""
         if self._voted and not self._api().ready(self._machine.ip):
             # Stopped when the swap went the other way. One that boots starts its servers itself, at every boot.
-            how = "start" if not self.back or return_note_of(self.aws, self._home) else "enable --now"
-            machine.shell(self.aws, self._machine.id, f"systemctl {how} {SERVERS}", self.deadline, self.alive)
+            once = not self.back or return_note_of(self.aws, self._home)
+            start = self._commands.start_servers if once else self._commands.enable_servers
+            machine.shell(self.aws, self._machine.id, start, self.deadline, self.alive)
         self._api().serve(self._machine.ip, self._machine.id if self.back else None)
 
     def _leadership(self) -> None:
@@ -540,7 +567,7 @@ class Swap:
         old_machine = machine.running(self.aws, self.old.group)
         self._must_not_be_listed(old_machine)
         if old_machine is not None:
-            machine.shell(self.aws, old_machine.id, "systemctl disable --now etcd", self.deadline, self.alive)
+            machine.shell(self.aws, old_machine.id, self._commands.stop_etcd, self.deadline, self.alive)
         machine.scale_to_zero(self.aws, self.old.group, self.deadline, self.alive)
         self.log(f"{self.old.name}'s machine is gone; its volume stays")
 

@@ -37,6 +37,7 @@ def ask(q: EtcdPreflight | MembersAllNew | MembersAllOld, live: Live, question: 
         access=q.etcd.access,
         client_port=q.etcd.client_port,
         certificates=q.etcd.certificates,
+        on_machine=q.etcd.on_machine,
         deadline=live.context.deadline,
         alive=live.context.alive,
     ) as client:

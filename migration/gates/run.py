@@ -7,7 +7,7 @@ from typing import Any
 
 from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import CheckResult, Question
-from migration.gates import balancers, cleanup, cluster, members, names, network, permissions, quiet, workloads
+from migration.gates import balancers, cleanup, cluster, form, members, names, network, permissions, quiet, workloads
 from migration.gates.live import Live
 from migration.runtime.deadline import OutOfTime, Permanent, Retryable
 
@@ -19,6 +19,7 @@ Check = Callable[[Any, Live], str]
 
 CHECKS: Mapping[str, Check] = {
     "permissions": permissions.permissions,
+    "control-plane-form": form.control_plane_form,
     "cluster-healthy": cluster.healthy,
     "networks-disjoint": network.disjoint,
     "reachable-both-ways": network.reachable,

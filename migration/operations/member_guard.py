@@ -39,6 +39,7 @@ def _refuse_voters(groups: Sequence[str], inputs: MemberGuardInputs, context: Co
             access=inputs.etcd.access,
             client_port=inputs.etcd.client_port,
             certificates=inputs.etcd.certificates,
+            on_machine=inputs.etcd.on_machine,
             deadline=context.deadline,
             alive=context.alive,
         ) as etcd:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from migration.clients.aws import Instance
 from migration.clients.etcd import Etcd
-from migration.contracts.members import MemberRollInputs, MemberRollResult
+from migration.contracts.members import MemberRollInputs, MemberRollResult, OnMachine
 from migration.etcd.over_ssm import OverSsm
 from migration.etcd.roll import MemberRoller
+from migration.layouts.registry import layout_of
 from migration.runtime.context import Context
 
 
@@ -19,6 +20,7 @@ class _OnMachines:
 
     context: Context
     client_port: int
+    files: OnMachine
 
     def etcd(self, machines: Sequence[Instance]) -> Etcd:
         endpoints = [f"https://{one.ip}:{self.client_port}" for one in machines]
@@ -29,7 +31,8 @@ class _OnMachines:
 
     def _transport(self, machines: Sequence[Instance]) -> OverSsm:
         known = {one.ip: one.id for one in machines}
-        return OverSsm(self.context.clients.aws, known, deadline=self.context.deadline, alive=self.context.alive)
+        context = self.context
+        return OverSsm(context.clients.aws, known, deadline=context.deadline, alive=context.alive, files=self.files)
 
 
 def run(inputs: MemberRollInputs, previous: MemberRollResult | None, context: Context) -> MemberRollResult:
@@ -56,7 +59,9 @@ def roller_of(inputs: MemberRollInputs, context: Context) -> MemberRoller:
         addresses_group=inputs.addresses_group,
         aws=context.clients.aws,
         kubernetes=context.clients.kubernetes,
-        reach=_OnMachines(context, inputs.client_port),
+        reach=_OnMachines(context, inputs.client_port, inputs.on_machine),
+        commands=layout_of(inputs.services.layout).commands(inputs.services.units),
+        snapshots=inputs.snapshots,
         deadline=context.deadline,
         log=context.log,
         alive=context.alive,

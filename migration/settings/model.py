@@ -38,6 +38,19 @@ def _share(value: str) -> str:
     return value
 
 
+def _unit(value: str) -> str:
+    # Names go into commands on the members' machines. Characters: systemd.unit(5).
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9:_.@-]*", value):
+        raise ValueError("isn't the name of a systemd unit: letters, digits and :_.@- only")
+    return value.removesuffix(".service")
+
+
+def _path(value: str) -> str:
+    if not re.fullmatch(r"(/[\w.@:+-]+)+", value):
+        raise ValueError("isn't the whole path of a file on a machine: from / on, without spaces and quotes")
+    return value
+
+
 Cidr = Annotated[str, AfterValidator(_cidr)]
 Address = Annotated[str, AfterValidator(_address)]
 Percent = Annotated[int, Field(ge=1, le=99)]
@@ -310,6 +323,54 @@ class Etcd(Model):
     peer_port: Annotated[int, Field(ge=1, le=65535)] = 2380
 
 
+UnitName = Annotated[str, AfterValidator(_unit)]
+MachinePath = Annotated[str, AfterValidator(_path)]
+LayoutName = Literal["cloud-config", "separate-etcd", "kubeadm", "custom"]
+PkiSource = Literal["ssm", "secrets-manager", "s3", "kubeadm", "image"]
+
+
+class Units(Model):
+    """The systemd units of a member's machine, without ``.service``."""
+
+    etcd: UnitName = "etcd"
+    api_server: UnitName = "kube-apiserver"
+    controller_manager: UnitName = "kube-controller-manager"
+    scheduler: UnitName = "kube-scheduler"
+
+
+class MemberFiles(Model):
+    """Where things lie on a member's machine: what etcd is asked with there, and a folder for snapshots."""
+
+    etcd_ca: MachinePath = "/etc/kubernetes/pki/etcd/ca.crt"
+    etcd_certificate: MachinePath = "/etc/kubernetes/pki/apiserver-etcd-client.crt"
+    etcd_key: MachinePath = "/etc/kubernetes/pki/apiserver-etcd-client.key"
+    snapshots: MachinePath = "/var/lib/etcd/snapshots"
+
+
+class Pki(Model):
+    """Where a new member's machine finds the cluster's CAs and keys; they never pass through this program.
+
+    `prefix` is what the names of parameters, secrets or objects begin with, `bucket` S3's.
+    """
+
+    source: PkiSource = "ssm"
+    prefix: str | None = None
+    bucket: str | None = None
+
+
+class ControlPlane(Model):
+    """The form of the control plane: which adapter of `migration.layouts` knows it, and what things are called in it.
+
+    `user_data_file` is the operator's own user data, a file of the project (`custom`).
+    """
+
+    layout: LayoutName = "cloud-config"
+    user_data_file: str | None = None
+    units: Units = Units()
+    files: MemberFiles = MemberFiles()
+    pki: Pki = Pki()
+
+
 class Api(Model):
     """The Kubernetes API: its name and port."""
 
@@ -442,6 +503,7 @@ class Configuration(Model):
     ingress: Ingress
     api: Api
     etcd: Etcd
+    control_plane: ControlPlane = ControlPlane()
     kubeconfig: str | None = None
     control_plane_moved: Annotated[int, Field(ge=0)] | None = None
     retain_peering: bool = False

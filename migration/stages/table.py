@@ -151,7 +151,7 @@ def _row(
 # Columns: network, shared, workers, traffic, workloads, control plane (O = OLD, B = BOTH, N = NEW); the gates, by the
 # names of `migration.gates.CHECKS`, that must hold before and after the stage's changes; then the rest by name.
 STAGES: tuple[Stage, ...] = (
-    _row(0, "baseline",      "O O O O O O", "permissions", "cluster-healthy",
+    _row(0, "baseline",      "O O O O O O", "permissions control-plane-form", "cluster-healthy",
          names=Names.FOUND, back=Back.CLOSED,
          moves="nothing: the record begins",
          undo="there is nothing to undo"),

@@ -516,6 +516,64 @@ REFUSED: list[tuple[str, Change, str]] = [
         "out until stage 8 is reached",
     ),
     (
+        "an own file for a layout that takes none",
+        lambda c: c.update(controlPlane={"userDataFile": "own.sh"}),
+        "migration:controlPlane.userDataFile is 'own.sh': is for the layout custom, and migration:controlPlane.layout "
+        "is 'cloud-config'; set that to custom, or remove this",
+    ),
+    (
+        "custom without a file",
+        lambda c: c.update(controlPlane={"layout": "custom"}),
+        "migration:controlPlane.userDataFile is None: is missing: the layout custom is made from it; name a file of "
+        "the project (docs/control-plane.md)",
+    ),
+    (
+        "one unit for two programs",
+        lambda c: c.update(controlPlane={"units": {"etcd": "kube-apiserver.service"}}),
+        "migration:controlPlane.units.apiServer is 'kube-apiserver': is also migration:controlPlane.units.etcd: they "
+        "are stopped apart; name each one's own unit",
+    ),
+    (
+        "a unit that is a command",
+        lambda c: c.update(controlPlane={"units": {"etcd": "etcd; reboot"}}),
+        "migration:controlPlane.units.etcd is 'etcd; reboot': isn't the name of a systemd unit: letters, digits and "
+        ":_.@- only; correct it",
+    ),
+    (
+        "a file that is no whole path",
+        lambda c: c.update(controlPlane={"files": {"etcdCa": "pki/ca.crt"}}),
+        "migration:controlPlane.files.etcdCa is 'pki/ca.crt': isn't the whole path of a file on a machine: from / on, "
+        "without spaces and quotes; correct it",
+    ),
+    (
+        "S3 without a bucket",
+        lambda c: c.update(controlPlane={"pki": {"source": "s3"}}),
+        "migration:controlPlane.pki.bucket is None: is missing: source s3 needs the name of a bucket; set it",
+    ),
+    (
+        "a bucket that nobody looks into",
+        lambda c: c.update(controlPlane={"pki": {"bucket": "keys"}}),
+        "migration:controlPlane.pki.bucket is 'keys': is for source s3, and migration:controlPlane.pki.source is "
+        "'ssm'; set that to s3, or remove this",
+    ),
+    (
+        "a prefix in an image",
+        lambda c: c.update(controlPlane={"pki": {"source": "image", "prefix": "/x"}}),
+        "migration:controlPlane.pki.prefix is '/x': says nothing where migration:controlPlane.pki.source is 'image'; "
+        "remove it",
+    ),
+    (
+        "kubeadm's upload for another form",
+        lambda c: c.update(controlPlane={"pki": {"source": "kubeadm"}}),
+        "migration:controlPlane.pki.source is 'kubeadm': is kubeadm's own upload, and migration:controlPlane.layout is "
+        "'cloud-config'; use ssm, secrets-manager, s3 or image",
+    ),
+    (
+        "a prefix that names nothing",
+        lambda c: c.update(controlPlane={"pki": {"prefix": "/"}}),
+        "migration:controlPlane.pki.prefix is '/': names nothing; give what the names begin with, like /pet/pki",
+    ),
+    (
         "user data that EC2 doesn't take",
         lambda c: pools(c, {"m5-a": {"userData": "x" * 16385}}),
         "migration:sides.main.pools.m5-a.userData is '16385 bytes': is longer than EC2 takes, 16384; shorten it",
@@ -648,6 +706,12 @@ ALLOWED: list[tuple[str, Change]] = [
     ("all pods at once", lambda c: c.update(drain={"unprotectedMaxUnavailable": "100%"})),
     ("a dotted cluster", lambda c: c.update(cluster="pet.k8s.example.com")),
     ("tags that nobody goes by", lambda c: c.update(tags={"name": "x", "Owner": "y", "migration": "z"})),
+    ("an own file", lambda c: c.update(controlPlane={"layout": "custom", "userDataFile": "own.sh"})),
+    (
+        "kubeadm's upload with kubeadm",
+        lambda c: c.update(controlPlane={"layout": "kubeadm", "pki": {"source": "kubeadm"}}),
+    ),
+    ("keys in a bucket", lambda c: c.update(controlPlane={"pki": {"source": "s3", "bucket": "keys", "prefix": "/a"}})),
     ("a network without a VPC here", lambda c: c["connectedNetworks"].append(network())),
 ]
 

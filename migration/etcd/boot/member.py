@@ -31,19 +31,28 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-IDENTITY: dict[str, Any] = json.loads(pathlib.Path("/etc/kubernetes/member.json").read_text())
+IDENTITY: dict[str, Any] = json.loads(
+    pathlib.Path(os.environ.get("MEMBER_IDENTITY", "/etc/kubernetes/member.json")).read_text()
+)
 PORTS: dict[str, int] = IDENTITY["ports"]
+# Everything below is as the identity says; what it leaves out is where kubeadm has it.
+PATHS: dict[str, str] = IDENTITY.get("paths", {})
+UNITS: dict[str, str] = IDENTITY.get("units", {})
+HELD: dict[str, str] = IDENTITY.get("pki", {})
+ENVIRONMENT = pathlib.Path(PATHS.get("environment", "/etc/kubernetes/member.env"))
 ETC = pathlib.Path("/etc/kubernetes")
-PKI = ETC / "pki"
-ETCD = pathlib.Path("/var/lib/etcd")
-JOINED = ETCD / "membership"  # whose data lies beside it: an id of etcd's
-PEERS = ETCD / "peers"  # addresses of the members at the time it joined
-DEVICE = "/dev/xvdf"
+PKI = pathlib.Path(PATHS.get("pki", "/etc/kubernetes/pki"))
+VOLUME = pathlib.Path(PATHS.get("mount", "/var/lib/etcd"))
+DATA = pathlib.Path(PATHS.get("data", "/var/lib/etcd/data"))
+JOINED = VOLUME / "membership"  # whose data is on the volume: an id of etcd's
+PEERS = VOLUME / "peers"  # addresses of the members at the time it joined
+DEVICE = PATHS.get("device", "/dev/xvdf")
 NEW_VOLUME = "migration:new-volume"  # the tag of a volume that was made for this member, and may be formatted
 BLANK_BYTES = 1 << 20  # no file system, partition table or RAID begins further in
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
 SERVERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 CLIENTS = ("controller-manager", "scheduler")
+CLIENT = "apiserver-etcd-client"  # what etcd is asked with; renewed last
 YEAR = timedelta(days=365)
 T = TypeVar("T")
 
@@ -89,6 +98,18 @@ def parameter(ssm: Any, name: str) -> str | None:
         return None
 
 
+def unit(role: str) -> str:
+    """What the systemd unit of a program is called here."""
+    return UNITS.get(role, role)
+
+
+def places(name: str) -> list[pathlib.Path]:
+    """Where a file is read here, first the one that counts; none for what the user data brings itself."""
+    if name in IDENTITY.get("files", {}):
+        return [pathlib.Path(one) for one in IDENTITY["files"][name]]
+    return [(ETC if name == "encryption.yaml" or name.endswith(".kubeconfig") else PKI) / name]
+
+
 def put(path: pathlib.Path, content: str | bytes, mode: int = 0o600) -> None:
     """Whole or not at all, never readable by others for a moment."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -124,9 +145,9 @@ def own_volume(ec2: Any, instance: str) -> None:
         return volumes[0] if where == [instance] and volumes[0]["State"] == "in-use" else None
 
     def mounted() -> bool:
-        if subprocess.run(["mountpoint", "-q", str(ETCD)]).returncode == 0:
+        if subprocess.run(["mountpoint", "-q", str(VOLUME)]).returncode == 0:
             return True
-        if subprocess.run(["mount", DEVICE, str(ETCD)]).returncode == 0:
+        if subprocess.run(["mount", DEVICE, str(VOLUME)]).returncode == 0:
             return True
         if not new:
             log(f"{DEVICE} can't be mounted, and its volume has no tag {NEW_VOLUME}=true: it isn't formatted")
@@ -137,15 +158,15 @@ def own_volume(ec2: Any, instance: str) -> None:
         else:
             log(f"{DEVICE} is new and blank: formatting it")
             subprocess.run(["mkfs.ext4", "-q", DEVICE], check=False)
-            return subprocess.run(["mount", DEVICE, str(ETCD)]).returncode == 0
+            return subprocess.run(["mount", DEVICE, str(VOLUME)]).returncode == 0
         time.sleep(3)
         return False
 
     volume = wait_for("the volume", attached)
     new = {"Key": NEW_VOLUME, "Value": "true"} in volume.get("Tags", [])
-    ETCD.mkdir(parents=True, exist_ok=True)
+    VOLUME.mkdir(parents=True, exist_ok=True)
     wait_for("the mount", mounted)
-    (ETCD / "data").mkdir(mode=0o700, exist_ok=True)
+    DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def subject_name(text: str) -> x509.GeneralName:
@@ -155,17 +176,38 @@ def subject_name(text: str) -> x509.GeneralName:
         return x509.DNSName(text)
 
 
+def held(ssm: Any, name: str) -> str:
+    """A file of the cluster's PKI from where the identity says, by this machine's role; waited for until it's there."""
+    source = HELD.get("source", "ssm")
+    where = f"{HELD.get('prefix', '/' + IDENTITY['cluster'] + '/pki')}/{name}"
+
+    def found() -> str | None:
+        if source == "ssm":
+            return parameter(ssm, where)
+        service = "s3" if source == "s3" else "secretsmanager"
+        made: Any = boto3
+        client = made.client(service, region_name=IDENTITY["region"])
+        try:
+            if source == "s3":
+                return client.get_object(Bucket=HELD["bucket"], Key=where)["Body"].read().decode()
+            return client.get_secret_value(SecretId=where)["SecretString"]
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in ("NoSuchKey", "ResourceNotFoundException"):
+                raise
+            return None
+
+    return wait_for(f"{where} in {source}", found)
+
+
 class Authority:
     """One of the cluster's CAs. Its key is read for this boot only and is never written to this machine."""
 
     def __init__(self, ssm: Any, name: str) -> None:
-        prefix = f"/{IDENTITY['cluster']}/pki/{name}"
-        self.pem = wait_for(f"{prefix}.crt", lambda: parameter(ssm, f"{prefix}.crt"))
+        self.pem = held(ssm, f"{name}.crt")
         self._certificate = x509.load_pem_x509_certificate(self.pem.encode())
-        key = wait_for(f"{prefix}.key", lambda: parameter(ssm, f"{prefix}.key"))
-        loaded = serialization.load_pem_private_key(key.encode(), password=None)
+        loaded = serialization.load_pem_private_key(held(ssm, f"{name}.key").encode(), password=None)
         if not isinstance(loaded, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
-            sys.exit(f"{prefix}.key is neither an EC nor an RSA key")
+            sys.exit(f"{name}.key is neither an EC nor an RSA key")
         self._key = loaded
 
     def certify(
@@ -220,6 +262,11 @@ def old_key(path: pathlib.Path) -> Any:
 
 def make_pki(ssm: Any, address: str) -> None:
     """Keys are made here and stay here; what is there already is left alone, so a restart changes no certificate."""
+    if HELD.get("source") == "image":
+        for name in (CLIENT, "etcd/server", "apiserver"):
+            path = places(f"{name}.crt")[0]
+            wait_for(f"{path}, which the image brings", path.exists)
+        return
     done = PKI / "complete"
     if not done.exists():
         issue(ssm, address)
@@ -231,12 +278,22 @@ def issue(ssm: Any, address: str, before_last: Callable[[], None] = lambda: None
     cluster, etcd, proxy = Authority(ssm, "ca"), Authority(ssm, "etcd-ca"), Authority(ssm, "front-proxy-ca")
     own = [address, "127.0.0.1", "localhost"]
     member, api = IDENTITY["member"], [*IDENTITY["api_names"], *own]
+    written = set[pathlib.Path]()
+
+    def write(name: str, content: str | bytes, mode: int = 0o600) -> None:
+        # One file may be read as two things (etcd's own certificate as its peers'): what comes first serves both.
+        for path in places(name):
+            if path not in written:
+                put(path, content, mode)
+                written.add(path)
 
     def pair(path: str, authority: Authority, name: str, **how: Any) -> None:
-        file = PKI / f"{path}.key"
+        file = places(f"{path}.key")[0]
+        if file in written:
+            return
         certificate, key = authority.certify(name, key=old_key(file), **how)
-        put(file, key)
-        put(PKI / f"{path}.crt", certificate, 0o644)
+        write(f"{path}.key", key)
+        write(f"{path}.crt", certificate, 0o644)
 
     pair("apiserver", cluster, "kube-apiserver", names=api, server=True)
     pair("apiserver-kubelet-client", cluster, "kube-apiserver-kubelet-client", group="system:masters")
@@ -245,17 +302,16 @@ def issue(ssm: Any, address: str, before_last: Callable[[], None] = lambda: None
     pair("etcd/server", etcd, member, names=own, server=True)
     pair("etcd/peer", etcd, member, names=[address], server=True)
     for name, authority in (("ca", cluster), ("etcd/ca", etcd), ("front-proxy-ca", proxy)):
-        put(PKI / f"{name}.crt", authority.pem, 0o644)
-    for target, source in ((PKI / "sa.key", "sa.key"), (PKI / "sa.pub", "sa.pub"),
-                           (ETC / "encryption.yaml", "encryption.yaml")):  # fmt: skip
-        name = f"/{IDENTITY['cluster']}/pki/{source}"
-        put(target, wait_for(name, lambda name=name: parameter(ssm, name)))
+        write(f"{name}.crt", authority.pem, 0o644)
+    for name in ("sa.key", "sa.pub", "encryption.yaml"):
+        if places(name):
+            write(name, held(ssm, name))
     for name in CLIENTS:
         certificate, key = cluster.certify(f"system:kube-{name}")
-        put(ETC / f"{name}.kubeconfig", kubeconfig(address, cluster.pem.encode(), certificate, key))
+        write(f"{name}.kubeconfig", kubeconfig(address, cluster.pem.encode(), certificate, key))
     before_last()
     # By its end a renewal tells whether all of this was done.
-    pair("apiserver-etcd-client", etcd, "kube-apiserver-etcd-client")
+    pair(CLIENT, etcd, "kube-apiserver-etcd-client")
 
 
 def due(certificate: x509.Certificate, now: datetime) -> bool:
@@ -273,17 +329,20 @@ def renew(ssm: Any, address: str) -> None:
     server within a minute for serving, five for its clients), so neither is restarted. The controller manager and the
     scheduler don't: they are, one after the other; another member's takes over meanwhile.
     """
+    if HELD.get("source") == "image":
+        log("the image brings this member's certificates, and renews them")
+        return
     if not (PKI / "complete").exists():
         log("this member has no certificates yet")
         return
-    certificate = x509.load_pem_x509_certificate((PKI / "apiserver-etcd-client.crt").read_bytes())
+    certificate = x509.load_pem_x509_certificate(places(f"{CLIENT}.crt")[0].read_bytes())
     if not due(certificate, datetime.now(timezone.utc)):  # noqa: UP017 - as above
         log(f"certificates are good until {life(certificate)[1]:%Y-%m-%d}")
         return
 
     def restart() -> None:
         for name in CLIENTS:
-            subprocess.run(["systemctl", "try-restart", f"kube-{name}"], check=True)
+            subprocess.run(["systemctl", "try-restart", unit(f"kube-{name}")], check=True)
             time.sleep(30)
 
     issue(ssm, address, restart)
@@ -306,8 +365,8 @@ def kubeconfig(address: str, authority: bytes, certificate: bytes, key: bytes) -
 
 def ask_etcd(address: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
     """One call of etcd's JSON gateway; raises OSError or ValueError where it isn't answered."""
-    trust = ssl.create_default_context(cafile=str(PKI / "etcd/ca.crt"))
-    trust.load_cert_chain(str(PKI / "apiserver-etcd-client.crt"), str(PKI / "apiserver-etcd-client.key"))
+    trust = ssl.create_default_context(cafile=str(places("etcd/ca.crt")[0]))
+    trust.load_cert_chain(str(places(f"{CLIENT}.crt")[0]), str(places(f"{CLIENT}.key")[0]))
     url = f"https://{address}:{PORTS['clients']}/v3/{path}"
     ask = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
     with urllib.request.urlopen(ask, timeout=3, context=trust) as answer:
@@ -340,7 +399,7 @@ def heal(ec2: Any, address: str) -> None:
     Only for a voter: etcd may forget that a member is a learner when it is updated (etcd issue 21694), and a swap adds
     a learner anew.
     """
-    if not JOINED.exists() or not (ETCD / "data" / "member").exists():
+    if not JOINED.exists() or not (DATA / "member").exists():
         return
     joined, url = JOINED.read_text(), f"https://{address}:{PORTS['peers']}"
 
@@ -379,13 +438,15 @@ def set_aside(wanted: dict[str, str] | None) -> None:
     Which membership it is of stands beside it. Without that, or without a ticket that says, it is taken as ours.
     """
     member = (wanted or {}).get("member_id")
-    if not member or not JOINED.exists() or not (ETCD / "data" / "member").exists():
+    if not member or not JOINED.exists() or not (DATA / "member").exists():
         return
     joined = JOINED.read_text()
     if joined != member:
         log(f"the data of membership {joined} goes aside, this is {member}")
-        (ETCD / "data").rename(ETCD / f"data.{joined}")
-        (ETCD / "data").mkdir(mode=0o700)
+        # A volume that is mounted at the directory itself can't be moved: then what is in it is.
+        moved = DATA / "member" if DATA == VOLUME else DATA
+        moved.rename(moved.with_name(f"{moved.name}.{joined}"))
+        DATA.mkdir(mode=0o700, exist_ok=True)
 
 
 def join(ssm: Any, address: str) -> str:
@@ -402,7 +463,7 @@ def join(ssm: Any, address: str) -> str:
     }
     found = wait_for("the tickets", lambda: (ticket(ssm),))[0]
     set_aside(found)
-    if not (ETCD / "data" / "member").exists():
+    if not (DATA / "member").exists():
         if found is None:
             found = wait_for(f"the join ticket {IDENTITY['ticket_parameter']}", lambda: ticket(ssm))
         settings["ETCD_INITIAL_CLUSTER"] = found["initial_cluster"]
@@ -410,9 +471,10 @@ def join(ssm: Any, address: str) -> str:
         put(JOINED, found.get("member_id", ""))
         urls = [part.partition("=")[2] for part in found["initial_cluster"].split(",")]
         put(PEERS, json.dumps([urlsplit(url).hostname for url in urls]))
-    put(ETC / "member.env", "".join(f"{key}={value}\n" for key, value in settings.items()), 0o644)
+    settings.update({name: settings[meaning] for name, meaning in IDENTITY.get("variables", {}).items()})
+    put(ENVIRONMENT, "".join(f"{key}={value}\n" for key, value in settings.items()), 0o644)
     subprocess.run(["systemctl", "daemon-reload"], check=True)
-    subprocess.run(["systemctl", "start", "etcd"], check=True)
+    subprocess.run(["systemctl", "start", unit("etcd")], check=True)
     return JOINED.read_text() if JOINED.exists() else ""
 
 
@@ -422,7 +484,7 @@ def vote(ssm: Any, address: str) -> None:
     while not votes(address):
         found = ticket(ssm) or {}
         if membership and found.get("member_id") and found["member_id"] != membership:
-            subprocess.run(["systemctl", "stop", "etcd"], check=True)
+            subprocess.run(["systemctl", "stop", unit("etcd")], check=True)
             membership = join(ssm, address)
         time.sleep(0.5)
 
@@ -439,7 +501,7 @@ def main() -> None:
     heal(ec2, address)
     vote(ssm, address)
     for name in SERVERS:
-        subprocess.run(["systemctl", "start", name], check=True)
+        subprocess.run(["systemctl", "start", unit(name)], check=True)
     log(f"{IDENTITY['member']} serves on {address}")
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration
-from migration.settings.rules import living, machines, names, networks, retirement, sides, traffic, zones
+from migration.settings.rules import control_plane, living, machines, names, networks, retirement, sides, traffic, zones
 
 Rule = Callable[[Configuration], Iterator[Problem]]
 
@@ -25,6 +25,8 @@ _RULES: tuple[Rule, ...] = (
     machines.are_there,
     machines.are_told_apart,
     machines.members_have_addresses,
+    control_plane.has_its_keys,
+    control_plane.pki_can_be_found,
     names.cluster_is_legal,
     names.fit,
     names.are_nobodys_yet,

@@ -15,8 +15,11 @@ import migration
 from migration.contracts.base import Contract, Inputs, Manner, Result, Role, Wanted, role_of
 from migration.contracts.gates import QUESTIONS, GateInputs
 from migration.contracts.record import StageRecordInputs
+from migration.etcd.over_ssm import OverSsm
 from migration.gates import CHECKS
 from migration.gates.run import run_checks
+from migration.layouts.pki import SOURCES
+from migration.layouts.registry import LAYOUTS
 from migration.runtime.context import Context
 from migration.settings.model import Configuration
 from providers import operations
@@ -34,6 +37,14 @@ OPERATIONS = {
         if isinstance(resource, type) and issubclass(resource, OperationResource) and resource is not OperationResource
     )
 }
+
+# Adapters of the control plane's form, and the places of its keys, are looked up by name; a roll's way to etcd stands
+# behind a protocol.
+BY_NAME = [
+    (OverSsm.__init__, OverSsm),
+    *((vars(type(one))[name], type(one)) for one in LAYOUTS.values() for name in ("commands", "user_data")),
+    *((vars(type(one))["told"], type(one)) for one in SOURCES.values()),
+]
 
 
 # What says by being there, or by changing, that an operation has to run: nothing reads it inside of one.
@@ -65,7 +76,7 @@ def test_every_field_of_an_operations_inputs_is_read_by_it(inputs: type[Inputs])
     # What guards reads when it is to be deleted.
     if release := vars(importlib.import_module(OPERATIONS[inputs].__module__)).get("release"):
         roots.append((release, None))
-    found = reads((OPERATIONS[inputs], None), *roots, *ADAPTER) | WHETHER
+    found = reads((OPERATIONS[inputs], None), *roots, *BY_NAME, *ADAPTER) | WHETHER
     assert list(unread(inputs, found, words(inputs))) == []
 
 
@@ -81,7 +92,7 @@ def test_a_field_that_is_only_told_may_be_manner_and_never_wanted() -> None:
         f"{inputs.__name__}.{name}"
         for inputs, run in OPERATIONS.items()
         for name in inputs.model_fields
-        if not holds(reads((run, None), *ADAPTER), inputs, name) and holds(words(inputs), inputs, name)
+        if not holds(reads((run, None), *BY_NAME, *ADAPTER), inputs, name) and holds(words(inputs), inputs, name)
     ]
     assert only_told == [
         "GroupNoteInputs.side",

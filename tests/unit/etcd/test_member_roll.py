@@ -15,7 +15,9 @@ from migration.clients.etcd import Member, Status
 from migration.contracts.members import RolledMember
 from migration.etcd import api_handover, machine, roll
 from migration.etcd.roll import NOTE_TAG, MemberRoller
+from migration.layouts.systemd import systemd_commands
 from migration.runtime.deadline import Deadline, Permanent
+from migration.settings.model import Units
 from tests.unit.drain.world import Clock
 
 NAMES = ("a", "b", "c")
@@ -180,6 +182,8 @@ class World:
             aws=anything,
             kubernetes=anything,
             reach=anything,
+            commands=systemd_commands(Units()),
+            snapshots="/var/lib/etcd/snapshots",
             deadline=Deadline(60, self.clock, self.sleep),
             log=self.told.append,
             alive=alive,

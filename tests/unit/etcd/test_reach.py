@@ -13,11 +13,12 @@ import pytest
 
 from migration.clients.aws import Instance
 from migration.clients.etcd import Etcd
+from migration.contracts.members import OnMachine
 from migration.etcd import reach as room
 from migration.etcd.over_ssm import OverSsm
 from migration.etcd.reach import reach
 from migration.runtime.deadline import Deadline, Permanent, Retryable
-from migration.settings.model import Access
+from migration.settings.model import Access, MemberFiles
 
 MACHINES = {"10.0.0.1": "i-a", "10.0.0.2": "i-b"}
 MEMBERS = {"members": [{"ID": "7", "name": "a", "clientURLs": ["https://10.0.0.1:2379"], "peerURLs": []}]}
@@ -32,6 +33,8 @@ class Machines:
     output: str | None = None
     state: str = "running"
     asked: list[tuple[str, list[Any]]] = field(default_factory=list)
+    shown: list[list[str]] = field(default_factory=list)
+    """With which files, on the machine."""
 
     def instances_of_groups(self, groups: list[str]) -> list[Instance]:
         return [
@@ -45,7 +48,9 @@ class Machines:
 
     def send_command(self, *, InstanceIds: list[str], Parameters: dict[str, list[str]], **_: Any) -> dict[str, Any]:
         first = Parameters["commands"][0].splitlines()[0]
-        self.asked.append((InstanceIds[0], json.loads(shlex.split(first)[2])))
+        shown, question = (words := json.loads(shlex.split(first)[2]))[:3], words[3:]
+        self.asked.append((InstanceIds[0], question))
+        self.shown.append(shown)
         return {"Command": {"CommandId": "c"}}
 
     def get_command_invocation(self, **_: Any) -> dict[str, str]:
@@ -84,8 +89,31 @@ def over_ssm(aws: Any) -> OverSsm:
 
 def reached(aws: Any, access: Access) -> Etcd:
     return reach(
-        aws, ["g"], access=access, client_port=2379, certificates="/c", deadline=Deadline(5), alive=lambda: None
+        aws,
+        ["g"],
+        access=access,
+        client_port=2379,
+        certificates="/c",
+        on_machine=OnMachine.of(MemberFiles()),
+        deadline=Deadline(5),
+        alive=lambda: None,
     )
+
+
+def test_etcd_is_asked_with_the_files_that_the_configuration_names() -> None:
+    aws: Any = Machines()
+    files = MemberFiles(etcd_ca="/srv/ca.pem", etcd_certificate="/srv/own.pem", etcd_key="/srv/own-key.pem")
+    over = OverSsm(aws, MACHINES, deadline=Deadline(5), alive=lambda: None, files=OnMachine.of(files))
+    over.post("https://10.0.0.2:2379", "maintenance/status", {})
+    over_ssm(aws).post("https://10.0.0.2:2379", "maintenance/status", {})
+    assert aws.shown == [
+        ["/srv/ca.pem", "/srv/own.pem", "/srv/own-key.pem"],
+        [
+            "/etc/kubernetes/pki/etcd/ca.crt",
+            "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+            "/etc/kubernetes/pki/apiserver-etcd-client.key",
+        ],
+    ]
 
 
 def test_a_member_is_asked_on_its_own_machine_and_a_stranger_on_any() -> None:

@@ -9,7 +9,7 @@ import pytest
 from moto.autoscaling.models import FakeAutoScalingGroup
 
 from migration.clients.aws import Aws
-from migration.contracts.members import ReturnPlace, SwapNote
+from migration.contracts.members import MemberForm, ReturnPlace, SwapNote
 from migration.etcd import machine
 from migration.etcd.returning import RETURN_TAG, Returning, forget, note_of, returned_volumes
 from migration.etcd.userdata import MemberIdentity
@@ -39,6 +39,7 @@ class Place:
         return Returning(
             group=GROUP,
             identity=IDENTITY,
+            form=MemberForm(),
             place=ReturnPlace(
                 zone="eu-central-1a", volume_size=20, volume_type="gp3", api_names=(), tags={"Owner": "platform"}
             ),

@@ -1,0 +1,1 @@
+"""The forms a control plane has, one adapter each: see `migration.layouts.contract` and docs/control-plane.md."""
