@@ -83,6 +83,9 @@ class MemberIdentity:
     peer_port: int
     api_names: tuple[str, ...] = ()
     """What the API server's certificate is for, where the old member's own file doesn't say."""
+    volume_moves: bool = False
+    """Its volume comes along from the machine before, with a member's data: it is never formatted, and etcd starts with
+    that data only by a ticket that says so."""
 
 
 def clone_user_data(original: str, identity: MemberIdentity) -> str:
@@ -115,6 +118,10 @@ def clone_user_data(original: str, identity: MemberIdentity) -> str:
         "ports": {"api": identity.api_port, "clients": identity.client_port, "peers": identity.peer_port},
         "volume_tags": {"migration:cluster": identity.cluster, "migration:member": identity.member},
     }
+    # What this program wrote for the machine before says nothing of this one's volume.
+    written.pop("volume_moves", None)
+    if identity.volume_moves:
+        written["volume_moves"] = True
     script = Path(__file__).with_name("boot").joinpath("member.py").read_text()
     added = [
         {"path": IDENTITY, "permissions": "0644", "content": json.dumps(written, indent=1, sort_keys=True) + "\n"},
