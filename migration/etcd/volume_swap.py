@@ -45,6 +45,10 @@ class VolumeSwap(Moving):
             here, note = self._old_machine(), self._kept.read(self.aws)
             if here is None or not self._volume().usable_on(here.id):
                 return False
+            own = self.back or return_note_of(self.aws, self._home) is not None
+            if own and self._client_url(here.ip) not in self._own().client_urls:
+                # It has the volume, but no ticket was ever taken there: it is started by one or not at all.
+                return False
             self._end_ticket()
             if note is not None:
                 self._restore(here)
@@ -385,6 +389,13 @@ class VolumeSwap(Moving):
 
     def _serve_api(self) -> None:
         self._api().serve(self._machine.ip, self._machine.id if self.back else None)
+
+    def _give_back_rest(self) -> None:
+        """As ever; on, what a way back that was turned round has kept on the new group ends, too."""
+        turned = self._kept_of_other_way.read(self.aws)
+        if turned is not None and not self.back:
+            machine.give_back_replacement(self.aws, self.new.group, turned, self.alive, self._kept_of_other_way)
+        super()._give_back_rest()
 
     def _verified(self) -> list[Member]:
         voters = self._until(self._well, "every voter to be healthy")
