@@ -6,7 +6,6 @@ from pathlib import Path
 
 from migration.contracts.members import MemberSwapInputs, MemberSwapResult, NewMember, OldMember, SwapNote
 from migration.etcd.machine import BACK_TAG, note_of
-from migration.etcd.moving import Moving
 from migration.etcd.reach import direct
 from migration.etcd.returning import note_of as return_note_of
 from migration.etcd.swap import Swap
@@ -45,7 +44,7 @@ def _refuse_another_strategy(inputs: MemberSwapInputs, *notes: SwapNote | None) 
             )
 
 
-def _swap(inputs: MemberSwapInputs, context: Context, *, back: bool = False) -> Moving:
+def _swap(inputs: MemberSwapInputs, context: Context, *, back: bool = False) -> Swap | VolumeSwap:
     aws = context.clients.aws
     if not inputs.etcd.access.takes_changes:
         raise Permanent(
@@ -58,8 +57,8 @@ def _swap(inputs: MemberSwapInputs, context: Context, *, back: bool = False) -> 
         old = OldMember(name=inputs.new.name, group=inputs.new.group)
         new = NewMember(name=inputs.old.name, group=inputs.old.group)
         ticket, other = other, ticket
-    strategy: type[Moving] = VolumeSwap if inputs.strategy == "volume" else Swap
-    return strategy(
+    by = VolumeSwap if inputs.strategy == "volume" else Swap
+    return by(
         cluster=inputs.cluster,
         old=old,
         new=new,
