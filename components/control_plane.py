@@ -51,7 +51,8 @@ class ManagedMembersArgs(Args):
 class ManagedMembers(Component):
     """Volume, launch template and a group of size 1 for each member, and the chain of swaps.
 
-    No volume is ever shared between an old and a new member: two writers on one etcd volume corrupt it. At the stage
+    No volume is ever shared between an old and a new member: two writers on one etcd volume corrupt it. Where members
+    move with their volumes (`etcd.strategy`) none is declared: what came along is nobody's to delete. At the stage
     before there are only the swaps, all back: their groups go only when none of their members votes.
     """
 
@@ -113,17 +114,18 @@ class ManagedMembers(Component):
         logical = f"{new.name}-member-{member.name}"
         # `migration:member` is how the machine finds the volume that is its own.
         tags = self._scope.tags(new.name, "control-plane", **{"migration:member": name})
-        # Nothing but a volume that says so is ever formatted by a member's boot, and then only while it is blank.
-        volume_tags = {**tags, NEW_VOLUME: "true"}
-        aws.ebs.Volume(
-            logical,
-            availability_zone=member.zone,
-            size=member.volume_size,
-            type=member.volume_type,
-            encrypted=True,
-            tags=volume_tags,
-            opts=self.child(),
-        )
+        moves = c.etcd.strategy == "volume"
+        if not moves:
+            # Nothing but a volume that says so is ever formatted by a member's boot, and then only while it is blank.
+            aws.ebs.Volume(
+                logical,
+                availability_zone=member.zone,
+                size=member.volume_size,
+                type=member.volume_type,
+                encrypted=True,
+                tags={**tags, NEW_VOLUME: "true"},
+                opts=self.child(),
+            )
         facts = MemberIdentity(
             cluster=c.cluster,
             member=name,
@@ -133,6 +135,7 @@ class ManagedMembers(Component):
             client_port=c.etcd.client_port,
             peer_port=c.etcd.peer_port,
             api_names=api_names(c.api.name, c.service_cidr),
+            volume_moves=moves,
         )
 
         form = c.control_plane
@@ -229,6 +232,7 @@ class ManagedMembers(Component):
                 new_api_target_group=groups["new"],
                 place=place,
                 form=MemberForm.of(c.control_plane),
+                strategy=c.etcd.strategy,
                 returning=self._scope.returning,
             )
         )

@@ -221,6 +221,10 @@ class Etcd:
         """Remove a member through `endpoint`, which must be one that remains."""
         self.call(endpoint, "cluster/member/remove", {"ID": member})
 
+    def update(self, member: str, peer_url: str, endpoint: str) -> None:
+        """Write where a member's peers find it, through `endpoint`: another member's, since this one may be down."""
+        self.call(endpoint, "cluster/member/update", {"ID": member, "peerURLs": [peer_url]})
+
     def transfer_leadership(self, leader_endpoint: str, member: str) -> None:
         """Ask the leader to hand over to `member`; only the leader itself takes this, and never for a learner."""
         self.call(leader_endpoint, TRANSFER, {"targetID": member})

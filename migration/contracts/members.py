@@ -18,6 +18,7 @@ from migration.settings.model import (
     MemberFiles,
     Pki,
     ReferencedSide,
+    Strategy,
     Units,
 )
 
@@ -155,7 +156,8 @@ class MemberSwapInputs(Undoing):
 
     `members` are all of them, this one too: etcd's list is matched as a whole. `ticket_parameter` is the SSM parameter
     its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs. `place` is what
-    its way back needs, and missing only in states of earlier versions, which knew none; they knew one `form`, too.
+    its way back needs, and missing only in states of earlier versions, which knew none; they knew one `form` and one
+    `strategy`, too.
     """
 
     shown: ClassVar[str] = "member"
@@ -173,6 +175,7 @@ class MemberSwapInputs(Undoing):
     new_api_target_group: Wanted[str]
     place: Manner[ReturnPlace | None] = None
     form: Manner[MemberForm] = MemberForm()
+    strategy: Wanted[Strategy] = "learner"
 
     @property
     def takes_back(self) -> bool:
@@ -188,19 +191,26 @@ class MemberSwapInputs(Undoing):
         """Which member etcd shall have."""
         if self.wanted == "old":
             return f"{self.old.name}, on the old side"
-        return f"{self.new.name} in place of {self.old.name}"
+        comes = f"{self.new.name} in place of {self.old.name}"
+        if self.strategy == "learner":
+            return comes
+        total = len(self.members)
+        return f"{comes}, with its volume: {total - 1} of {total} vote meanwhile"
 
 
 class SwapNote(Contract):
     """What is kept on the old side's group while a member is swapped, either way, as a tag: it outlives a killed run.
 
     `member` is the id, in etcd's list, of the one that goes, `suspended` what of its group's processes was suspended
-    before. `address` is where its machine was: it is asked for after that is gone. Earlier versions kept none.
+    before. `address` is where its machine was: it is asked for after that is gone. Earlier versions kept none, and knew
+    one `strategy`. `volume` is the id of the volume that moves along, where it does.
     """
 
     member: str
     suspended: tuple[str, ...]
     address: str | None = None
+    strategy: Strategy = "learner"
+    volume: str | None = None
 
 
 class ReturnNote(Contract):

@@ -66,28 +66,25 @@ def described(aws: Aws, group: str) -> Document:
     return found
 
 
-def suspend_replacement(
-    aws: Aws, group: str, member: str, address: str | None, alive: Callable[[], None], kept: Kept | None = None
-) -> SwapNote:
-    """Suspend what could launch a second machine in `group`, and keep what it had and who its member is.
+def suspend_replacement(aws: Aws, group: str, note: SwapNote, alive: Callable[[], None], kept: Kept) -> SwapNote:
+    """Suspend what could launch a second machine in `group`, and keep what it had with what `note` says of its member.
 
-    Raises `Permanent` when there is no such group.
+    What was kept before stays as it is. Raises `Permanent` when there is no such group.
     """
-    kept = kept or Kept(group=group)
     before = {item["ProcessName"] for item in listed(described(aws, group), "SuspendedProcesses")}
-    note = kept.read(aws)
-    if note is None:
-        note = SwapNote(member=member, address=address, suspended=tuple(sorted(before & set(REPLACING_PROCESSES))))
+    found = kept.read(aws)
+    if found is None:
+        found = note.model_copy(update={"suspended": tuple(sorted(before & set(REPLACING_PROCESSES)))})
         alive()
         # First, so that whatever happens next can be given back.
         aws.autoscaling.create_or_update_tags(
-            Tags=[{**group_tag(kept.group, kept.key), "Value": note.model_dump_json()}]
+            Tags=[{**group_tag(kept.group, kept.key), "Value": found.model_dump_json()}]
         )
     missing = [process for process in REPLACING_PROCESSES if process not in before]
     if missing:
         alive()
         aws.autoscaling.suspend_processes(AutoScalingGroupName=group, ScalingProcesses=missing)
-    return note
+    return found
 
 
 def give_back_replacement(

@@ -7,7 +7,7 @@ a question, never an answer: whoever takes "not found" for "removed" ends the ma
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -90,12 +90,18 @@ class Seat:
     new: Member | None
 
 
-def seats(pairs: Sequence[MemberPair], members: Sequence[Member], machines: Iterable[Instance]) -> list[Seat]:
+def seats(
+    pairs: Sequence[MemberPair],
+    members: Sequence[Member],
+    machines: Iterable[Instance],
+    ids: Mapping[str, str] | None = None,
+) -> list[Seat]:
     """Every configured member with its entries. `machines` are those of the members' old and new groups.
 
-    New entries are known by their machine's address or their name, old ones by their machine's or the configured
-    address, and by name only where no address says otherwise. Raises `Permanent` with both lists where a configured
-    member has no entry, an entry fits several, or a voter is nobody's.
+    `ids` are those of members that are known, by their old names: one that is on its way with its volume may be at the
+    address of a machine that is gone. New entries are known by their machine's address or their name, old ones by their
+    machine's or the configured address, and by name only where no address says otherwise. Raises `Permanent` with both
+    lists where a configured member has no entry, an entry fits several, or a voter is nobody's.
     """
     matcher = _Matcher(pairs, members, list(machines))
     new = {pair.old.name: matcher.new(pair) for pair in pairs}
@@ -106,7 +112,8 @@ def seats(pairs: Sequence[MemberPair], members: Sequence[Member], machines: Iter
     found: list[Seat] = []
     for pair in pairs:
         name = pair.old.name
-        old = by_address[name] or matcher.called(name, rest)
+        known = next((one for one in rest if one.id == (ids or {}).get(name)), None)
+        old = by_address[name] or known or matcher.called(name, rest)
         found.append(Seat(pair=pair, old=old, new=new[name]))
     _agreed(matcher, found)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from migration.clients.etcd import Etcd, Member
 from migration.etcd.round_trips import OBSERVATIONS, slowest
@@ -41,12 +41,18 @@ def healthy_voters(etcd: Etcd, members: list[Member]) -> list[Member]:
 
 
 def preflight(
-    etcd: Etcd, *, ours: Callable[[Member], bool], log: Callable[[str], None], observations: int = OBSERVATIONS
+    etcd: Etcd,
+    *,
+    ours: Callable[[Member], bool],
+    log: Callable[[str], None],
+    observations: int = OBSERVATIONS,
+    away: Collection[str] = (),
 ) -> str:
     """All voters healthy and of a safe version, no foreign learner, no alarm, short round trips between the voters.
 
     Returns what was seen as a sentence. `ours` tells a learner that is this program's own, from a swap that was
-    interrupted; `observations` is how often each pair's round trip must have been measured.
+    interrupted; `observations` is how often each pair's round trip must have been measured; `away` are ids of members
+    known to be down, and not asked.
     Raises `Permanent` for what waiting doesn't cure, `Retryable` for what it may.
     """
     members = etcd.members()
@@ -62,7 +68,7 @@ def preflight(
             f"etcd has raised {', '.join(alarms)}: cure that first (NOSPACE: compact, defragment, disarm; "
             f"CORRUPT: replace that member), then run the same up again"
         )
-    voters = healthy_voters(etcd, members)
+    voters = healthy_voters(etcd, [member for member in members if member.id not in away])
     for warning in judge(etcd.status(endpoint(member)).version for member in voters):
         log(f"warning: {warning}")
     seconds, whose = slowest(etcd, voters, observations)

@@ -55,6 +55,8 @@ class Returning:
     identity: MemberIdentity
     form: MemberForm
     place: ReturnPlace
+    blank: bool = True
+    """Whether it gets a volume of its own; otherwise the member's comes along."""
     aws: Aws
     deadline: Deadline
     log: Callable[[str], None]
@@ -76,10 +78,12 @@ class Returning:
             note = self._keep(going.member if going is not None else None)
         if going is not None:
             machine.give_back_replacement(self.aws, self.group, going, self.alive)
-        self._volume(note)
+        if self.blank:
+            self._volume(note)
         self._template(note)
         if machine.scale_to_one(self.aws, self.group, self.alive):
-            self.log(f"{self.group} launches a machine with a blank volume for {self.identity.member}")
+            what = "with a blank volume" if self.blank else "that waits for its volume"
+            self.log(f"{self.group} launches a machine {what} for {self.identity.member}")
 
     def _keep(self, over: str | None) -> ReturnNote:
         version = str(_template(machine.described(self.aws, self.group), self.group).get("Version") or "$Default")

@@ -24,6 +24,7 @@ from migration.etcd.api_handover import ApiHandover
 from migration.etcd.api_server import verify_api_server
 from migration.etcd.match import Addresses, told
 from migration.etcd.preflight import endpoint, healthy_voters, preflight, quorum
+from migration.etcd.without import hand_over, others
 from migration.layouts.contract import Commands
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.workers.hold import suspended
@@ -147,19 +148,6 @@ class MemberRoller:
             raise Retryable("no member's machine is running")
         return closing(self.reach.etcd(machines))
 
-    def _others(self, etcd: Etcd, gone: str) -> list[Member]:
-        """The voters besides one, by id: all healthy, and enough to go on; else `Retryable`."""
-        members = etcd.members()
-        if learners := [member for member in members if member.learner]:
-            raise Retryable(f"etcd has a learner: {told(learners)}")
-        others = healthy_voters(etcd, [member for member in members if member.id != gone])
-        if len(others) < quorum(len(members)):
-            raise Permanent(
-                f"{len(others)} of {len(members)} members would vote without one, and {quorum(len(members))} must: a "
-                f"cluster of so few can't lose a member's machine for a moment"
-            )
-        return others
-
     # Steps
 
     def _begin(self, one: RolledMember) -> MemberRollNote:
@@ -177,10 +165,10 @@ class MemberRoller:
                 member = Addresses(machines).at(etcd.members(), own.ip)
                 if member is None:
                     raise Permanent(f"no member of etcd is at {own.ip}, the machine of {one.name}")
-                others = self._others(etcd, member.id)
+                rest = others(etcd, member.id)
                 keeper = next(item for item in machines if item.id != own.id)
                 path = f"{self.snapshots}/before-{one.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
-                kept = self.reach.keep_snapshot(keeper, endpoint(others[0]), path)
+                kept = self.reach.keep_snapshot(keeper, endpoint(rest[0]), path)
                 self.snapshot = f"{kept}, in {path} on {keeper.id}"
                 self.log(f"snapshot: {self.snapshot}")
                 return member.id
@@ -199,12 +187,9 @@ class MemberRoller:
 
         def led() -> bool:
             with self._etcd([*machines, old]) as etcd:
-                others = self._others(etcd, note.member)
-                leader = etcd.status(endpoint(others[0])).leader
-                if leader == note.member:
-                    [own] = [member for member in etcd.members() if member.id == note.member]
-                    etcd.transfer_leadership(endpoint(own), others[0].id)
-                    self.log(f"leadership handed to {others[0].name}")
+                heir = hand_over(etcd, note.member)
+                if heir is not None:
+                    self.log(f"leadership handed to {heir.name}")
                     raise Retryable("leadership moves")
                 return True
 
@@ -240,7 +225,7 @@ class MemberRoller:
 
         def enough() -> bool:
             with self._etcd([item for item in self._machines() if item.id != old.id]) as etcd:
-                return bool(self._others(etcd, note.member))
+                return bool(others(etcd, note.member))
 
         self._until_true(enough, "the other members to vote")
         # A listening API server passes a balancer's check before it answers: the next machine is added once it does.

@@ -85,11 +85,12 @@ def identity_of(identity: MemberIdentity, held: Pki) -> dict[str, Any]:
         "ports": {"api": identity.api_port, "clients": identity.client_port, "peers": identity.peer_port},
         "volume_tags": {"migration:cluster": identity.cluster, "migration:member": identity.member},
         **({"pki": source} if source else {}),
+        **({"volume_moves": True} if identity.volume_moves else {}),
     }
 
 
 # Told only where it isn't as usual: what an earlier clone was told must not outlive its reason.
-_TOLD = ("paths", "units", "files", "variables", "pki")
+_TOLD = ("paths", "units", "files", "variables", "pki", "volume_moves")
 
 
 def clone_user_data(

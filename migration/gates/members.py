@@ -12,6 +12,7 @@ from migration.etcd.match import Addresses, seats, told
 from migration.etcd.preflight import healthy_voters
 from migration.etcd.preflight import preflight as etcd_preflight
 from migration.etcd.reach import reach
+from migration.etcd.without import away, noted
 from migration.gates.live import Live
 from migration.runtime.deadline import Permanent, Retryable
 
@@ -50,14 +51,20 @@ def preflight(q: EtcdPreflight, live: Live) -> str:
     here = {one.ip for one in machines}
     names = {name for pair in q.members for name in (pair.old.name, pair.new.name)}
     addresses = Addresses(machines)
+    ids = {name: note.member for name, note in noted(live.aws, q.members).items() if note.strategy == "volume"}
 
     def ours(member: Member) -> bool:
         """A learner of this program's own is what an interrupted swap left, and the swap goes on from there."""
         return member.name in names or bool(here & addresses.of(member))
 
     def question(etcd: Etcd) -> str:
-        found = seats(q.members, etcd.members(), machines)
-        seen = etcd_preflight(etcd, ours=ours, log=live.context.log)
+        members = etcd.members()
+        found = seats(q.members, members, machines, ids)
+        # One that is on its way with its volume was looked at before: its own move goes on from where it is.
+        silent = away(live.aws, q.members, etcd, members)
+        seen = etcd_preflight(etcd, ours=ours, log=live.context.log, away=[one.id for one in silent])
+        if silent:
+            seen += f", without {told(silent)}, which is on its way with its volume"
         return f"{seen}; {', '.join(told(entry for entry in (s.old, s.new) if entry is not None) for s in found)}"
 
     return ask(q, live, question)

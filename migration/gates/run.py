@@ -7,7 +7,19 @@ from typing import Any
 
 from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import CheckResult, Question
-from migration.gates import balancers, cleanup, cluster, form, members, names, network, permissions, quiet, workloads
+from migration.gates import (
+    balancers,
+    cleanup,
+    cluster,
+    form,
+    members,
+    names,
+    network,
+    permissions,
+    quiet,
+    volumes,
+    workloads,
+)
 from migration.gates.live import Live
 from migration.runtime.deadline import OutOfTime, Permanent, Retryable
 
@@ -39,6 +51,7 @@ CHECKS: Mapping[str, Check] = {
     "nothing-movable-on-old-nodes": workloads.nothing_movable,
     "nothing-movable-on-new-nodes": workloads.nothing_movable_on_new,
     "etcd-preflight": members.preflight,
+    "member-volumes": volumes.can_move,
     "members-all-new": members.all_new,
     "members-all-old": members.all_old,
     "nothing-names-the-old-vpc": cleanup.nothing_names_old,

@@ -33,6 +33,9 @@ class MemberIdentity:
     peer_port: int
     api_names: tuple[str, ...] = ()
     """What the API server's certificate is for, where the old member's own file doesn't say."""
+    volume_moves: bool = False
+    """Its volume comes along from the machine before, with a member's data: it is never formatted, and etcd starts with
+    that data only by a ticket that says so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,14 +57,16 @@ class NewMachine:
 class Commands:
     """What is run on a member's machine through SSM, as lines of shell; each does no harm when it runs twice.
 
-    *Start* starts the API server and what belongs to it once; *enable* starts it at every boot, too. *Stop* ends it, or
-    etcd, and keeps it from starting at a boot. A stop that ends with 0 has stopped. `logs` is what a person types there
-    to see why a member doesn't come up.
+    *Start* starts the API server and what belongs to it, or etcd, once; *enable* starts it at every boot, too. *Stop*
+    ends it and keeps it from starting at a boot; *pause* ends etcd until it is started, or the machine boots. What ends
+    with 0 has stopped. `logs` is what a person types there to see why a member doesn't come up.
     """
 
     start_servers: str
     enable_servers: str
     stop_servers: str
+    start_etcd: str
+    pause_etcd: str
     stop_etcd: str
     logs: str
 

@@ -15,6 +15,8 @@ def systemd_commands(units: Units, *more_logs: str) -> Commands:
         start_servers=f"systemctl start {servers}",
         enable_servers=f"systemctl enable --now {servers}",
         stop_servers=f"systemctl disable --now {servers}",
+        start_etcd=f"systemctl start {units.etcd}",
+        pause_etcd=f"systemctl stop {units.etcd}",
         stop_etcd=f"systemctl disable --now {units.etcd}",
         logs=f"journalctl {shown}",
     )

@@ -34,6 +34,7 @@ from migration.contracts.plan import (
 from migration.contracts.retirement import counted
 from migration.contracts.seen import NodesSeen, Unseen
 from migration.dns.wanted import FULL, weights_at
+from migration.etcd.preflight import quorum
 from migration.gates import Live, look
 from migration.plan import pods
 from migration.plan.looks import Look, words
@@ -45,7 +46,7 @@ from migration.settings import Settings
 from migration.settings.model import ReferencedSide
 from migration.stages.admission import admit
 from migration.stages.moves import Direction, IllegalMove, Move
-from migration.stages.table import LAST, Back, Names, Stage, before, entered, stage
+from migration.stages.table import LAST, Back, Names, Stage, before, entered, stage, swapped
 from migration.workers.copies import differences
 from migration.workers.snapshot import describe
 
@@ -141,7 +142,18 @@ class _Observer:
         if isinstance(self._move, Move) and self._move.direction is Direction.BACK:
             return (self._left.undo,)
         rows = entered(self._left.number, self._row.number) or (self._row,)
-        return () if self._settled else tuple(row.moves for row in rows)
+        return () if self._settled else tuple(self._move_of(row) for row in rows)
+
+    def _move_of(self, row: Stage) -> str:
+        c = self._settings.configuration
+        if row is not swapped() or c.etcd.strategy == "learner":
+            return row.moves
+        total = len(c.members)
+        spare = total - 1 - quorum(total)
+        return (
+            f"members moved one by one, each with its volume: {total - 1} of {total} vote meanwhile, {spare} more may "
+            f"fail, and none is begun while another is unwell"
+        )
 
     def _declared(self) -> list[str]:
         s, c, row, left = self._settings, self._settings.configuration, self._row, self._left

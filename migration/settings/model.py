@@ -310,13 +310,19 @@ class Access(StrEnum):
         return self is Access.DIRECT
 
 
+Strategy = Literal["learner", "volume"]
+"""How etcd's data comes to a member's new machine: copied by a learner, or on the volume, which moves along."""
+
+
 class Etcd(Model):
     """How this program reaches etcd. `certificates` is the SSM prefix that holds ca.crt, client.crt, client.key.
 
-    `snapshots` is the folder, on the operator's machine, that a snapshot goes to before each swap.
+    `snapshots` is the folder, on the operator's machine, that a snapshot goes to before each swap. `strategy` says
+    how a member's data comes along (docs/control-plane.md).
     """
 
     access: Access = Access.DIRECT
+    strategy: Strategy = "learner"
     certificates: str
     snapshots: str = ".migration/snapshots"
     client_port: Annotated[int, Field(ge=1, le=65535)] = 2379

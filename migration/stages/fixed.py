@@ -53,6 +53,9 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
             for key in ("pools", "members")
             if _told(data["sides"][name].get(key))
         }
+    # Said only where it is another than earlier versions knew: their records have no such key.
+    if row.control_plane.on_new and data["etcd"]["strategy"] != "learner":
+        found["etcd.strategy"] = data["etcd"]["strategy"]
     if row.finished:
         # The migration is over: what the side launches may change, and pools come, go and get other names.
         found = {key: value for key, value in found.items() if not key.startswith("pools[")}

@@ -151,7 +151,7 @@ def _row(
 # Columns: network, shared, workers, traffic, workloads, control plane (O = OLD, B = BOTH, N = NEW); the gates, by the
 # names of `migration.gates.CHECKS`, that must hold before and after the stage's changes; then the rest by name.
 STAGES: tuple[Stage, ...] = (
-    _row(0, "baseline",      "O O O O O O", "permissions control-plane-form", "cluster-healthy",
+    _row(0, "baseline",      "O O O O O O", "permissions control-plane-form member-volumes", "cluster-healthy",
          names=Names.FOUND, back=Back.CLOSED,
          moves="nothing: the record begins",
          undo="there is nothing to undo"),
@@ -178,7 +178,7 @@ STAGES: tuple[Stage, ...] = (
          names=Names.PAIR, back=Back.OPEN,
          moves="names lead to the new side",
          undo="names lead to both sides again"),
-    _row(6, "workloads",     "B B N N N O", "every-old-node-in-a-pool ingress-quiet",
+    _row(6, "workloads",     "B B N N N O", "every-old-node-in-a-pool ingress-quiet member-volumes",
          "nothing-movable-on-old-nodes members-all-old",
          names=Names.PAIR, back=Back.UNLESS_VOTERS, etcd_open=True,
          moves="pods are evicted from the old nodes under their budgets; old groups at zero",

@@ -47,6 +47,9 @@ DATA = pathlib.Path(PATHS.get("data", "/var/lib/etcd/data"))
 JOINED = VOLUME / "membership"  # whose data is on the volume: an id of etcd's
 PEERS = VOLUME / "peers"  # addresses of the members at the time it joined
 DEVICE = PATHS.get("device", "/dev/xvdf")
+MOVES = bool(IDENTITY.get("volume_moves"))  # the volume comes from the machine before, with a member's data
+HOLDER = VOLUME / "holder"  # the machine that it was handed to last, and whose ticket was taken
+MOVED = "migration:moved-volume"  # the tag of a volume that was handed on: to which machine
 NEW_VOLUME = "migration:new-volume"  # the tag of a volume that was made for this member, and may be formatted
 BLANK_BYTES = 1 << 20  # no file system, partition table or RAID begins further in
 METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
@@ -129,12 +132,15 @@ def blank() -> bool:
     return probed == 2 and zero == 0
 
 
-def own_volume(ec2: Any, instance: str) -> None:
-    """This member's own volume, found by tag, attached here, mounted; formatted only if it is new and blank."""
+def own_volume(ec2: Any, instance: str) -> dict[str, Any]:
+    """This member's own volume, found by tag, attached here, mounted; formatted only if it is new and blank. One that
+    comes along never is."""
     tags = [{"Name": f"tag:{key}", "Values": [value]} for key, value in IDENTITY["volume_tags"].items()]
 
     def attached() -> dict[str, Any] | None:
         volumes = ec2.describe_volumes(Filters=tags)["Volumes"]
+        if MOVES and not volumes:
+            return None  # it is another machine's still, for days maybe
         if len(volumes) != 1:
             log(f"{len(volumes)} volumes carry {IDENTITY['volume_tags']}, one is wanted")
             return None
@@ -163,10 +169,12 @@ def own_volume(ec2: Any, instance: str) -> None:
         return False
 
     volume = wait_for("the volume", attached)
-    new = {"Key": NEW_VOLUME, "Value": "true"} in volume.get("Tags", [])
+    new = not MOVES and {"Key": NEW_VOLUME, "Value": "true"} in volume.get("Tags", [])
     VOLUME.mkdir(parents=True, exist_ok=True)
     wait_for("the mount", mounted)
-    DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not MOVES:
+        DATA.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return volume
 
 
 def subject_name(text: str) -> x509.GeneralName:
@@ -432,6 +440,35 @@ def ticket(ssm: Any) -> dict[str, str] | None:
     return json.loads(text) if text else None
 
 
+def take_over(ssm: Any, instance: str, volume: dict[str, Any]) -> None:
+    """Data that came along is started here only by a ticket that names this machine, this volume and the member: then
+    nobody else has it, and etcd's list says where this machine is. Once that is so, a restart or the machine that
+    replaces this one needs no ticket."""
+    tags = {one["Key"]: one["Value"] for one in volume.get("Tags", [])}
+    if HOLDER.exists() and HOLDER.read_text() == tags.get(MOVED):
+        return
+
+    def meant() -> dict[str, str] | None:
+        found = ticket(ssm) or {}
+        if (found.get("instance"), found.get("volume")) != (instance, volume["VolumeId"]):
+            return None
+        if (DATA / "member").exists():
+            return found
+        log(f"{volume['VolumeId']} holds no data of etcd's in {DATA}: nothing is started")
+        time.sleep(3)
+        return None
+
+    found = wait_for(f"a ticket for {instance} with {volume['VolumeId']}", meant)
+    put(JOINED, found["member_id"])
+    put(PEERS, peers(found))
+    put(HOLDER, instance)
+
+
+def peers(found: dict[str, str]) -> str:
+    urls = [part.partition("=")[2] for part in found["initial_cluster"].split(",")]
+    return json.dumps([urlsplit(url).hostname for url in urls])
+
+
 def set_aside(wanted: dict[str, str] | None) -> None:
     """A data directory of another membership stops etcd from joining; it is moved, never deleted.
 
@@ -469,8 +506,7 @@ def join(ssm: Any, address: str) -> str:
         settings["ETCD_INITIAL_CLUSTER"] = found["initial_cluster"]
         settings["ETCD_INITIAL_CLUSTER_STATE"] = found["state"]
         put(JOINED, found.get("member_id", ""))
-        urls = [part.partition("=")[2] for part in found["initial_cluster"].split(",")]
-        put(PEERS, json.dumps([urlsplit(url).hostname for url in urls]))
+        put(PEERS, peers(found))
     settings.update({name: settings[meaning] for name, meaning in IDENTITY.get("variables", {}).items()})
     put(ENVIRONMENT, "".join(f"{key}={value}\n" for key, value in settings.items()), 0o644)
     subprocess.run(["systemctl", "daemon-reload"], check=True)
@@ -496,8 +532,11 @@ def main() -> None:
     if sys.argv[1:] == ["renew"]:
         renew(ssm, address)
         return
-    own_volume(ec2, metadata("instance-id"))
     make_pki(ssm, address)
+    instance = metadata("instance-id")
+    volume = own_volume(ec2, instance)
+    if MOVES:
+        take_over(ssm, instance, volume)
     heal(ec2, address)
     vote(ssm, address)
     for name in SERVERS:

@@ -23,6 +23,7 @@ _RULES: tuple[Rule, ...] = (
     zones.are_covered,
     zones.are_named_once,
     machines.are_there,
+    machines.enough_vote_meanwhile,
     machines.are_told_apart,
     machines.members_have_addresses,
     control_plane.has_its_keys,

@@ -27,6 +27,17 @@ def are_there(c: Configuration) -> Iterator[Problem]:
         yield Problem("migration:controlPlaneMoved", c.control_plane_moved, remedy)
 
 
+def enough_vote_meanwhile(c: Configuration) -> Iterator[Problem]:
+    """A member that takes its volume along is away meanwhile: the others must be a quorum without it."""
+    total = len(c.members)
+    if c.etcd.strategy == "volume" and total - 1 < total // 2 + 1:
+        remedy = (
+            f"takes each member away while its volume moves, and {total - 1} of {total} can't go on without it: the "
+            f"cluster would be down; set it to learner"
+        )
+        yield Problem("migration:etcd.strategy", c.etcd.strategy, remedy)
+
+
 def are_told_apart(c: Configuration) -> Iterator[Problem]:
     """Names are unique, and each group is one pool's or one member's alone."""
     for key, names in (("members", [m.name for m in c.members]), ("pools", [pool.name for pool in c.pools])):

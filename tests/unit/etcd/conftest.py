@@ -11,6 +11,7 @@ import pytest
 from lab.legacy import userdata as legacy
 from migration.etcd.preflight import preflight
 from migration.runtime.deadline import Deadline
+from tests.unit.etcd.volume_world import VolumeWorld, on_volumes
 from tests.unit.etcd.world import CLIENT, NETWORK, PEER, Machine, World, plain_etcd
 
 
@@ -28,12 +29,28 @@ def original() -> str:
 
 @pytest.fixture
 def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
-    world = World(folder=tmp_path)
-    for number, name in enumerate("abcd", 1):
-        world.machines[f"group-{name}"] = Machine(id=f"i-{name}", ip=f"{NETWORK}.{number}", name=name, folder=tmp_path)
     # A test's own first machine: where it is, and what its peer URL says.
-    for key, value in getattr(request, "param", {}).items():
+    yield from living(World(folder=tmp_path), **getattr(request, "param", {}))
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Iterator[VolumeWorld]:
+    """The same with each member's data on a volume, as a legacy cluster has it."""
+    world = VolumeWorld(folder=tmp_path)
+    for found in living(world):
+        assert found is world
+        yield world
+
+
+def living(world: World, **first: str) -> Iterator[World]:
+    """With a, b and c running, and a machine that waits for d's ticket."""
+    for number, name in enumerate("abcd", 1):
+        ip = f"{NETWORK}.{number}"
+        world.machines[f"group-{name}"] = Machine(id=f"i-{name}", ip=ip, name=name, folder=world.folder)
+    for key, value in first.items():
         setattr(world.machines["group-a"], key, value)
+    if isinstance(world, VolumeWorld):
+        on_volumes(world, "abc")
     old = [world.machines[f"group-{name}"] for name in "abc"]
     world.everyone = list(world.machines.values())
     initial = ",".join(f"{one.name}={one.peer_url}" for one in old)

@@ -120,13 +120,15 @@ def test_a_group_launches_its_own_template_with_another_boot_and_a_blank_volume_
 
 
 def test_its_note_fits_into_a_groups_tag(place: Place) -> None:
-    machine.suspend_replacement(place.aws, GROUP, "18446744073709551615", "10.100.200.250", lambda: None)
+    note = SwapNote(member="18446744073709551615", suspended=(), address="10.100.200.250")
+    machine.suspend_replacement(place.aws, GROUP, note, lambda: None, machine.Kept(group=GROUP))
     place.returning().prepare()
     tags = {tag["Key"]: tag["Value"] for tag in place.group()["Tags"]}
     # CreateOrUpdateTags takes values of 256 characters.
     assert set(tags) == {RETURN_TAG}
     assert len(tags[RETURN_TAG]) <= 256
     every = SwapNote(member="18446744073709551615", suspended=machine.REPLACING_PROCESSES, address="10.100.200.250")
+    every = every.model_copy(update={"strategy": "volume", "volume": "vol-0123456789abcdef0"})
     assert len(every.model_dump_json()) <= 256
 
 

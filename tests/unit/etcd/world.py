@@ -17,6 +17,7 @@ from migration.clients.aws import Instance, Target
 from migration.clients.etcd import Direct, Etcd
 from migration.clients.kubernetes import ApiFailure
 from migration.contracts.members import MemberPair, NewMember, OldMember, ReturnPlace
+from migration.etcd.moving import Moving
 from migration.etcd.swap import Swap
 from migration.runtime.deadline import Deadline, Permanent
 
@@ -47,6 +48,8 @@ class Machine:
     """Which of its group's machines it is: each has data of its own, as if on a blank volume."""
     host: str = ""
     """What its peer URL says instead of its address."""
+    data: Path | None = None
+    """Where its data is, if not on a volume of its own."""
 
     @property
     def peer_url(self) -> str:
@@ -59,7 +62,7 @@ class Machine:
             return
         flags = {
             "name": self.name,
-            "data-dir": str(self.folder / f"{self.name}-{self.generation}"),
+            "data-dir": str(self.data or self.folder / f"{self.name}-{self.generation}"),
             "initial-cluster": initial,
             "initial-cluster-state": state,
             "initial-cluster-token": "test",
@@ -366,15 +369,16 @@ def swap(
     *,
     seconds: float = 60,
     back: bool = False,
+    kind: type[Moving] = Swap,
     **first: str,
-) -> Swap:
+) -> Moving:
     """The swap of member a by member d, or back; `first` is what the configuration says of a."""
     anything: Any = world
     members = pairs(world, **first)
     old, new = members[0].old, members[0].new
     if back:
         old, new = OldMember(name=new.name, group=new.group), NewMember(name=old.name, group=old.group)
-    return Swap(
+    return kind(
         cluster="test",
         old=old,
         new=new,
@@ -382,6 +386,7 @@ def swap(
         back=back,
         place=ReturnPlace(zone="a", volume_size=20, volume_type="gp3", api_names=("api.pet",), tags={}),
         ticket_parameter="/test/members/a/ticket" if back else "/ticket",
+        other_ticket="/ticket" if back else "/test/members/a/ticket",
         client_port=CLIENT,
         peer_port=PEER,
         api_port=6443,
