@@ -27,22 +27,26 @@ from migration.contracts.members import (
     MemberSwapResult,
     NewMember,
     OldMember,
+    RestoreDrill,
     ReturnPlace,
     SnapshotTaken,
     SwapNote,
 )
 from migration.etcd import machine
 from migration.etcd.api_handover import SERVERS, ApiHandover
+from migration.etcd.drill.run import Drill
 from migration.etcd.machine import Kept
 from migration.etcd.match import Addresses, seats, told
 from migration.etcd.over_ssm import OverSsm
-from migration.etcd.preflight import endpoint, healthy_voters, near, preflight
+from migration.etcd.preflight import endpoint, healthy_voters, near, preflight, same_version
 from migration.etcd.returning import Returning, forget
 from migration.etcd.returning import note_of as return_note_of
+from migration.etcd.served import versions_beside
 from migration.etcd.userdata import MemberIdentity
 from migration.etcd.where import address_of, observed
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.runtime.engine import Orphaned
+from migration.settings.model import Drilling
 
 T = TypeVar("T")
 
@@ -75,11 +79,14 @@ class Swap:
     deadline: Deadline
     log: Callable[[str], None]
     alive: Callable[[], None]
+    restore_drill: Drilling = "auto"
+    tools: str | None = None
     scheme: str = "https"
     observations: int = 1
     """How often each pair's round trip must have been measured; the gate before stage 7 demands more, and what a new
     machine's are is measured from it."""
     _snapshot: SnapshotTaken | None = field(init=False, default=None)
+    _drilled: RestoreDrill | None = field(init=False, default=None)
     _leader_changes: int = field(init=False, default=0)
     _old_id: str | None = field(init=False, default=None)
     _voted: bool = field(init=False, default=False)
@@ -124,6 +131,7 @@ class Swap:
                 members=tuple(sorted(member.name for member in voters)),
                 leader_changes=self._leader_changes + (previous.leader_changes if previous else 0),
                 snapshot=self._snapshot or (previous.snapshot if previous else None),
+                restore_drill=self._drilled or (previous.restore_drill if previous else None),
             )
 
     def give_back(self) -> bool:
@@ -366,7 +374,11 @@ class Swap:
         added = {self._peer_url, *self._ticket_urls()}
         seen = self._until(
             lambda: preflight(
-                self._cluster, ours=lambda one: self._ours(one, added), log=self.log, observations=self.observations
+                self._cluster,
+                ours=lambda one: self._ours(one, added),
+                log=self.log,
+                observations=self.observations,
+                servers=self._servers_beside,
             ),
             "etcd to be healthy",
         )
@@ -375,10 +387,30 @@ class Swap:
             self._until_true(self._near_the_others, f"{self.new.name} to be near the other members")
             self.snapshots.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = self.snapshots / f"{self.cluster}-before-{self.new.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
+            drill = self._drill()
+            self._until_true(lambda: drill.begin(self._cluster), "what the cluster holds, for the restore drill")
             taken = self._until(lambda: self._cluster.snapshot(path), "a snapshot")
             index = self._until(lambda: self._cluster.status(endpoint(old)).raft_index, "etcd's index")
             self._snapshot = SnapshotTaken(path=str(path), bytes=taken.size, sha256=taken.sha256, raft_index=index)
             self.log(f"snapshot: {taken.size} bytes in {path}, read back, up to raft index {index}")
+            self._drilled = drill.hold(self._cluster, path, taken)
+
+    def _drill(self) -> Drill:
+        """The snapshot's restore drill. It stands before the first change: where it fails, nothing was begun."""
+        return Drill(
+            mode=self.restore_drill,
+            tools=self.tools,
+            cluster=self.cluster,
+            members=tuple(name for pair in self.members for name in (pair.old.name, pair.new.name)),
+            snapshots=self.snapshots,
+            deadline=self.deadline,
+            log=self.log,
+            alive=self.alive,
+        )
+
+    def _servers_beside(self, voters: Sequence[Member]) -> dict[str, str]:
+        at = {one.ip: voter.name for one in self._machines() if (voter := self._addresses.at(voters, one.ip))}
+        return versions_beside(self.kubernetes, at, self.api_port, self.log)
 
     def _near_the_others(self) -> bool:
         """Round trips from the new machine, over the peering, before it is anybody's peer."""
@@ -448,6 +480,8 @@ class Swap:
 
     def _started(self) -> None:
         self._until_true(lambda: bool(self._own().name), f"{self.new.name}'s etcd to start")
+        at = self._client_url(self._machine.ip)
+        self._until_true(lambda: same_version(self._cluster, self._own(), at), f"the version of {self.new.name}'s etcd")
 
     def _promoted(self) -> None:
         def voter() -> bool:
