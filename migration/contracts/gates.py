@@ -496,7 +496,7 @@ class CertificatesLast(Contract):
     peer_port: int
     api_port: int
     api_names: tuple[str, ...]
-    days: int
+    days: Manner[int]
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab.toolchain import ensure, tool_path
-from migration.clients.etcd import Etcd
+from migration.clients.etcd import Etcd, Status
 from migration.etcd.drill.compare import KNOWN
 from migration.runtime.deadline import Permanent
 from tests.unit.etcd.world import CLIENT, NETWORK, World, names, plain_etcd, swap
@@ -76,9 +77,9 @@ def test_an_api_server_of_another_minor_version_stops_a_swap_before_it_begins(wo
 def test_a_learner_of_another_version_is_never_promoted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     status = Etcd.status
 
-    def older(self: Etcd, endpoint: str):  # noqa: ANN202 - as the original
+    def older(self: Etcd, endpoint: str) -> Status:
         found = status(self, endpoint)
-        return found if f"{NETWORK}.4:" not in endpoint else type(found)(**{**vars(found), "version": "3.6.12"})
+        return found if f"{NETWORK}.4:" not in endpoint else replace(found, version="3.6.12")
 
     monkeypatch.setattr(Etcd, "status", older)
     with pytest.raises(Permanent, match=r"d runs etcd 3\.6\.12, the voters a 3\.6\.16, b .*: it isn't promoted"):
