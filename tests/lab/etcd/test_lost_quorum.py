@@ -70,7 +70,9 @@ class Member:
 @pytest.fixture
 def members(tmp_path: Path) -> Iterator[list[Member]]:
     ensure(print, ["etcd", "etcdutl"])
-    made = [Member(one, tmp_path, *(f"http://127.0.0.1:{free_port()}" for _ in range(2))) for one in "abc"]
+    made = [
+        Member(one, tmp_path, f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}") for one in "abc"
+    ]
     initial = ",".join(f"{one.name}={one.peer}" for one in made)
     for one in made:
         one.start(initial, "new")

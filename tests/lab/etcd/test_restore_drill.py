@@ -234,6 +234,10 @@ def torn(path: Path) -> None:
     path.write_bytes(content)
 
 
+def copied(source: Path, path: Path) -> None:
+    path.write_bytes(source.read_bytes())
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:4096])
 
@@ -254,7 +258,7 @@ def test_an_older_snapshot_of_the_same_cluster_refuses_the_swap(live: Live, tool
         etcd.snapshot(older)
     live.put(b"/registry/later", b"y")
     with pytest.raises(Permanent, match=r"is of revision 7, the cluster was at 8 before it was taken"):
-        live.held(live.drill(tools), lambda path: path.write_bytes(older.read_bytes()) and None)
+        live.held(live.drill(tools), lambda path: copied(older, path))
 
 
 def test_another_clusters_snapshot_refuses_the_swap_though_its_revision_fits(
@@ -272,7 +276,7 @@ def test_another_clusters_snapshot_refuses_the_swap_though_its_revision_fits(
         assert theirs.process is not None
         theirs.process.kill()
     with pytest.raises(Permanent, match="has another value in what was restored than in the cluster"):
-        live.held(live.drill(tools), lambda path: path.write_bytes((tmp_path / "theirs.db").read_bytes()) and None)
+        live.held(live.drill(tools), lambda path: copied(tmp_path / "theirs.db", path))
 
 
 def test_writes_while_it_is_taken_are_no_difference(live: Live, tools: str) -> None:

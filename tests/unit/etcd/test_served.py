@@ -59,7 +59,7 @@ class Version(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(self.answer.encode())
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
 
