@@ -227,6 +227,8 @@ class ManagedMembers(Component):
                 etcd=EtcdAccess.of(c),
                 peer_port=c.etcd.peer_port,
                 snapshots=c.etcd.snapshots,
+                restore_drill=c.etcd.restore_drill,
+                tools=c.etcd.tools,
                 api_port=c.api.port,
                 old_api_target_groups=tuple(groups["old"]),
                 new_api_target_group=groups["new"],

@@ -29,6 +29,8 @@ HASH_BYTES = 32
 MEMBERS, STATUS, ALARMS = "cluster/member/list", "maintenance/status", "maintenance/alarm"
 SNAPSHOT = "maintenance/snapshot"
 READS = frozenset({MEMBERS, STATUS, ALARMS})
+# Reads keys, which may be Secrets: never by a command on a machine, whose output is kept elsewhere.
+RANGE = "kv/range"
 # Hands leadership over: neither data nor members change.
 TRANSFER = "maintenance/transfer-leadership"
 
@@ -55,6 +57,18 @@ class Status:
     term: int
     raft_index: int
     errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """One key at one time: the store's revision, the key's own last one (None where there is none), its value's digest.
+
+    The value itself may be a Secret, and stays here.
+    """
+
+    revision: int
+    modified: int | None
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +221,23 @@ class Etcd:
         """Names of all raised alarms (NOSPACE, CORRUPT)."""
         answer = self.anywhere(lambda at: self.call(at, ALARMS, {"action": "GET"}))
         return [item.get("alarm", "NONE") for item in answer.get("alarms", [])]
+
+    def read(self, endpoint: str, key: bytes) -> Read:
+        """One key as one endpoint has it, linearizable: it has applied all that was agreed on by then."""
+        answer = self.call(endpoint, RANGE, {"key": base64.b64encode(key).decode()})
+        revision = int(answer["header"]["revision"])
+        for found in answer.get("kvs", []):
+            value = base64.b64decode(found.get("value", ""))
+            return Read(
+                revision=revision, modified=int(found["mod_revision"]), sha256=hashlib.sha256(value).hexdigest()
+            )
+        return Read(revision=revision, modified=None, sha256="")
+
+    def first_key(self, endpoint: str) -> bytes | None:
+        """The first of all keys; None where there is none."""
+        every = base64.b64encode(b"\0").decode()
+        answer = self.call(endpoint, RANGE, {"key": every, "range_end": every, "limit": "1", "keys_only": True})
+        return next((base64.b64decode(found["key"]) for found in answer.get("kvs", [])), None)
 
     def add_learner(self, peer_url: str) -> Member:
         """Add a member that doesn't vote yet."""

@@ -62,6 +62,16 @@ def is_loopback(server: str) -> bool:
         return host == "localhost"
 
 
+def authority_of(config: SingleConfig) -> str | None:
+    """PEM of the cluster's certificate authority; None where none is named. Raises OSError, ValueError."""
+    cluster = config.cluster
+    if cluster.certificate_auth:
+        return Path(config.abs_file(cluster.certificate_auth)).read_text()
+    if cluster.certificate_auth_data:
+        return base64.b64decode(cluster.certificate_auth_data).decode()
+    return None
+
+
 def server_trust(config: SingleConfig) -> ssl.SSLContext:
     """A TLS context that trusts the cluster's certificate authority and shows no client certificate. Raises OSError."""
     cluster = config.cluster

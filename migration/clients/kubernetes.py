@@ -22,7 +22,7 @@ from lightkube.config.kubeconfig import SingleConfig
 from lightkube.config.models import User
 from lightkube.core.exceptions import ConfigError
 
-from migration.clients.kubeconfig import KubeconfigError, is_loopback, read_kubeconfig
+from migration.clients.kubeconfig import KubeconfigError, authority_of, is_loopback, read_kubeconfig
 from migration.runtime.deadline import Permanent, Retryable
 
 # Objects a list answers at once; what kubectl uses.
@@ -125,6 +125,13 @@ class Kubernetes:
             return read_kubeconfig(self._kubeconfig)
         except KubeconfigError as error:
             raise Permanent(f"{error}; set migration:kubeconfig") from error
+
+    def authority(self) -> str | None:
+        """PEM of what the kubeconfig trusts the API by; None where it names no certificate authority of its own."""
+        try:
+            return authority_of(self.config)
+        except (ConfigError, OSError, ValueError) as error:
+            raise Permanent(f"the kubeconfig's certificate authority can't be read: {error}") from error
 
     def at(self, server: str, *, token: str | None = None, patience: float = 3.0) -> Kubernetes:
         """One API server by its own URL, with these credentials, or as whoever a bearer `token` says."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, member_pairs
 from migration.dns.wanted import weights_at
+from migration.names import api_names
 from migration.settings import Settings
 from migration.settings.groups import member_group, pool_group
 from migration.settings.model import (
@@ -522,6 +523,77 @@ class MemberVolumes(Contract):
         return s.configuration.etcd.strategy == "volume" or isinstance(s.old, ManagedSide)
 
 
+class VersionsFit(Contract):
+    """Do all voters run one safe version of etcd, and all API servers one minor version of Kubernetes that fits it?"""
+
+    check: Literal["versions-fit"] = "versions-fit"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    api_port: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            etcd=EtcdAccess.of(c),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+            api_port=c.api.port,
+        )
+
+
+class DatabaseFits(Contract):
+    """Is etcd's database far enough from its quota on every voter?"""
+
+    check: Literal["database-fits"] = "database-fits"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            etcd=EtcdAccess.of(c),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+        )
+
+
+class CertificatesLast(Contract):
+    """Do the control plane's certificates and CAs outlive the migration, and hold the names they are asked by?
+
+    `api_names` are what clients reach the API by: its name, and its Service's first address. `days` is how long.
+    """
+
+    check: Literal["certificates-last"] = "certificates-last"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    peer_port: int
+    api_port: int
+    api_names: tuple[str, ...]
+    days: Manner[int]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        name, *_, inside = api_names(c.api.name, c.service_cidr)
+        return cls(
+            etcd=EtcdAccess.of(c),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+            peer_port=c.etcd.peer_port,
+            api_port=c.api.port,
+            api_names=(name, inside),
+            days=c.limits.certificate_days,
+        )
+
+
 class MembersAllNew(Contract):
     """Are there as many voters as ever, all healthy, `moved` of them on the new side, and no learner?"""
 
@@ -642,6 +714,9 @@ Question = (
     | NothingMovableOnNewNodes
     | EtcdPreflight
     | MemberVolumes
+    | VersionsFit
+    | DatabaseFits
+    | CertificatesLast
     | MembersAllNew
     | MembersAllOld
     | NothingNamesTheOldVpc
@@ -652,6 +727,10 @@ Question = (
 QUESTIONS: dict[str, type[Question]] = {
     question.model_fields["check"].default: question for question in get_args(Question)
 }
+
+
+EtcdQuestion = EtcdPreflight | VersionsFit | DatabaseFits | CertificatesLast | MembersAllNew | MembersAllOld
+"""What etcd, or the machines of its members, must be asked for."""
 
 
 class GateInputs(Inputs):

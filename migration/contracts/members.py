@@ -13,6 +13,7 @@ from migration.settings.model import (
     Access,
     Configuration,
     ControlPlane,
+    Drilling,
     LayoutName,
     Member,
     MemberFiles,
@@ -157,7 +158,8 @@ class MemberSwapInputs(Undoing):
     `members` are all of them, this one too: etcd's list is matched as a whole. `ticket_parameter` is the SSM parameter
     its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs. `place` is what
     its way back needs, and missing only in states of earlier versions, which knew none; they knew one `form` and one
-    `strategy`, too.
+    `strategy`, too. `restore_drill` is when the snapshot is restored to see that it can be, with the programs in the
+    folder `tools`, or else on PATH.
     """
 
     shown: ClassVar[str] = "member"
@@ -176,6 +178,8 @@ class MemberSwapInputs(Undoing):
     place: Manner[ReturnPlace | None] = None
     form: Manner[MemberForm] = MemberForm()
     strategy: Wanted[Strategy] = "learner"
+    restore_drill: Manner[Drilling] = "auto"
+    tools: Manner[str | None] = None
 
     @property
     def takes_back(self) -> bool:
@@ -254,8 +258,36 @@ class SnapshotTaken(Contract):
     raft_index: int
 
 
+class RestoreDrill(Contract):
+    """Whether the snapshot before a swap was restored on the operator's machine, and read; `detail` says why not.
+
+    `sha256` is the snapshot's, `revision` what it is of, `key` what was read.
+    """
+
+    drilled: bool
+    detail: str
+    sha256: str = ""
+    revision: int | None = None
+    key: str = ""
+
+
+class DrillNote(Contract):
+    """What a drill that was passed leaves beside the snapshots: the next swaps of the same members need none.
+
+    `members` are the names of the pairs, `version` is etcd's, `at` the time, in seconds since 1970.
+    """
+
+    members: tuple[str, ...]
+    version: str
+    at: float
+    drill: RestoreDrill
+
+
 class MemberSwapResult(Result):
-    """Where the member is, and what its swap did and saw; a swap that went on keeps what its first run saw."""
+    """Where the member is, and what its swap did and saw; a swap that went on keeps what its first run saw.
+
+    `restore_drill` is missing in states of earlier versions, which held none, and where no snapshot was taken.
+    """
 
     state: Literal["old", "new"]
     name: str | None = None
@@ -264,6 +296,7 @@ class MemberSwapResult(Result):
     members: tuple[str, ...] = ()
     leader_changes: int = 0
     snapshot: SnapshotTaken | None = None
+    restore_drill: RestoreDrill | None = None
 
 
 class RolledMember(Contract):

@@ -24,23 +24,26 @@ from migration.contracts.members import (
     NewMember,
     OldMember,
     OnMachine,
+    RestoreDrill,
     ReturnPlace,
     SnapshotTaken,
     SwapNote,
 )
 from migration.etcd import machine
 from migration.etcd.api_handover import ApiHandover
+from migration.etcd.drill.run import Drill
 from migration.etcd.machine import Kept
 from migration.etcd.match import Addresses, seats
 from migration.etcd.over_ssm import OverSsm
 from migration.etcd.preflight import endpoint, near
 from migration.etcd.returning import Returning, forget
 from migration.etcd.returning import note_of as return_note_of
+from migration.etcd.served import versions_beside
 from migration.etcd.where import address_of, observed
 from migration.layouts.contract import Commands, MemberIdentity
 from migration.layouts.registry import layout_of
 from migration.runtime.deadline import Deadline, Permanent
-from migration.settings.model import Strategy
+from migration.settings.model import Drilling, Strategy
 
 T = TypeVar("T")
 
@@ -80,11 +83,14 @@ class Moving(ABC):
     alive: Callable[[], None]
     form: MemberForm = _USUAL_FORM
     on_machine: OnMachine = _USUAL_PLACES
+    restore_drill: Drilling = "auto"
+    tools: str | None = None
     scheme: str = "https"
     observations: int = 1
     """How often each pair's round trip must have been measured; the gate before stage 7 demands more, and what a new
     machine's are is measured from it."""
     _snapshot: SnapshotTaken | None = field(init=False, default=None)
+    _drilled: RestoreDrill | None = field(init=False, default=None)
     _leader_changes: int = field(init=False, default=0)
     _old_id: str | None = field(init=False, default=None)
 
@@ -109,6 +115,7 @@ class Moving(ABC):
                 members=tuple(sorted(member.name for member in voters)),
                 leader_changes=self._leader_changes + (previous.leader_changes if previous else 0),
                 snapshot=self._snapshot or (previous.snapshot if previous else None),
+                restore_drill=self._drilled or (previous.restore_drill if previous else None),
             )
 
     @abstractmethod
@@ -332,7 +339,28 @@ class Moving(ABC):
         """From before the first change, read back; up to which index is asked of `member`."""
         self.snapshots.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.snapshots / f"{self.cluster}-before-{self.new.name}-{time.strftime('%Y%m%dT%H%M%S')}.db"
+        drill = self._drill()
+        self._until_true(lambda: drill.begin(self._cluster), "what the cluster holds, for the restore drill")
         taken = self._until(lambda: self._cluster.snapshot(path), "a snapshot")
         index = self._until(lambda: self._cluster.status(endpoint(member)).raft_index, "etcd's index")
         self._snapshot = SnapshotTaken(path=str(path), bytes=taken.size, sha256=taken.sha256, raft_index=index)
         self.log(f"snapshot: {taken.size} bytes in {path}, read back, up to raft index {index}")
+        self._drilled = drill.hold(self._cluster, path, taken)
+
+    def _drill(self) -> Drill:
+        """The snapshot's restore drill. It stands before the first change: where it fails, nothing was begun."""
+        return Drill(
+            mode=self.restore_drill,
+            tools=self.tools,
+            cluster=self.cluster,
+            members=tuple(name for pair in self.members for name in (pair.old.name, pair.new.name)),
+            snapshots=self.snapshots,
+            deadline=self.deadline,
+            log=self.log,
+            alive=self.alive,
+        )
+
+    def _servers_beside(self, voters: Sequence[Member]) -> dict[str, str]:
+        """The versions of the API servers on the voters' machines, by member."""
+        at = {one.ip: voter.name for one in self._machines() if (voter := self._addresses.at(voters, one.ip))}
+        return versions_beside(self.kubernetes, at, self.api_port, self.log)

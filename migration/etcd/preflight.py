@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from migration.clients.etcd import Etcd, Member
 from migration.etcd.round_trips import OBSERVATIONS, slowest
@@ -40,6 +40,10 @@ def healthy_voters(etcd: Etcd, members: list[Member]) -> list[Member]:
     return voters
 
 
+Servers = Callable[[Sequence[Member]], Mapping[str, str]]
+"""The Kubernetes versions of the API servers beside these voters, by member."""
+
+
 def preflight(
     etcd: Etcd,
     *,
@@ -47,12 +51,15 @@ def preflight(
     log: Callable[[str], None],
     observations: int = OBSERVATIONS,
     away: Collection[str] = (),
+    servers: Servers | None = None,
+    upgrading: bool = False,
 ) -> str:
-    """All voters healthy and of a safe version, no foreign learner, no alarm, short round trips between the voters.
+    """All voters healthy and of one safe version, no foreign learner, no alarm, short round trips between the voters.
 
     Returns what was seen as a sentence. `ours` tells a learner that is this program's own, from a swap that was
     interrupted; `observations` is how often each pair's round trip must have been measured; `away` are ids of members
-    known to be down, and not asked.
+    known to be down, and not asked. `servers` is asked for the versions of the API servers, where those count;
+    `upgrading` lets voters run different versions of etcd.
     Raises `Permanent` for what waiting doesn't cure, `Retryable` for what it may.
     """
     members = etcd.members()
@@ -69,11 +76,35 @@ def preflight(
             f"CORRUPT: replace that member), then run the same up again"
         )
     voters = healthy_voters(etcd, [member for member in members if member.id not in away])
-    for warning in judge(etcd.status(endpoint(member)).version for member in voters):
+    beside = None if servers is None else servers(voters)
+    for warning in judge(versions(etcd, voters), beside, upgrading=upgrading):
         log(f"warning: {warning}")
     seconds, whose = slowest(etcd, voters, observations)
     near(seconds, whose, log)
     return f"{len(voters)} voters healthy, slowest round trip between them {seconds * 1000:.0f} ms"
+
+
+def versions(etcd: Etcd, members: Sequence[Member]) -> dict[str, str]:
+    """What etcd of each started member says it is, by member; empty text where it says nothing."""
+    return {member.name: etcd.status(endpoint(member)).version for member in members}
+
+
+def same_version(etcd: Etcd, own: Member, at: str) -> bool:
+    """True where a new member's etcd, asked `at` its client URL, is of the voters' version.
+
+    Raises `Permanent` where it isn't: promoted, it would make a cluster of mixed versions, which no swap goes on from.
+    It has no vote yet, so nothing is lost by stopping here.
+    """
+    voters = versions(etcd, [member for member in etcd.members() if not member.learner and member.id != own.id])
+    version = etcd.status(at).version
+    if {version} != set(voters.values()):
+        others = ", ".join(f"{name} {text}" for name, text in sorted(voters.items()))
+        raise Permanent(
+            f"{own.name} runs etcd {version or '(it does not say)'}, the voters {others}: it isn't promoted, since a "
+            f"member is swapped among equals only. Give its machine an image with the voters' version "
+            f"(migration:sides.<name>.members.image), or upgrade the voters first; then the same up goes on"
+        )
+    return True
 
 
 def near(seconds: float, whose: str, log: Callable[[str], None]) -> None:

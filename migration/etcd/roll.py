@@ -160,7 +160,7 @@ class MemberRoller:
         def looked() -> str:
             with self._etcd(machines) as etcd:
                 # Once each: a member that was replaced a moment ago has begun to measure anew.
-                seen = preflight(etcd, ours=lambda _: False, log=self.log, observations=1)
+                seen = preflight(etcd, ours=lambda _: False, log=self.log, observations=1, upgrading=True)
                 self.log(f"preflight: {seen}")
                 member = Addresses(machines).at(etcd.members(), own.ip)
                 if member is None:

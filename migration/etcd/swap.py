@@ -22,7 +22,7 @@ from migration.contracts.members import SwapNote
 from migration.etcd import machine
 from migration.etcd.match import Addresses, told
 from migration.etcd.moving import Moving
-from migration.etcd.preflight import endpoint, healthy_voters, preflight
+from migration.etcd.preflight import endpoint, healthy_voters, preflight, same_version
 from migration.etcd.returning import note_of as return_note_of
 from migration.etcd.where import observed
 from migration.layouts.ready import refuse_other_member
@@ -180,7 +180,11 @@ class Swap(Moving):
         added = {self._peer_url, *self._ticket_urls()}
         seen = self._until(
             lambda: preflight(
-                self._cluster, ours=lambda one: self._ours(one, added), log=self.log, observations=self.observations
+                self._cluster,
+                ours=lambda one: self._ours(one, added),
+                log=self.log,
+                observations=self.observations,
+                servers=self._servers_beside,
             ),
             "etcd to be healthy",
         )
@@ -255,6 +259,9 @@ class Swap(Moving):
         self._until_true(
             lambda: refuse_other_member(self._cluster, url, self._own(), self.new.name),
             f"{self.new.name}'s etcd at {url}",
+        )
+        self._until_true(
+            lambda: same_version(self._cluster, self._own(), url), f"the version of {self.new.name}'s etcd"
         )
 
     def _promoted(self) -> None:

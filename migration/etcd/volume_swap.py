@@ -205,7 +205,13 @@ class VolumeSwap(Moving):
             self.log(f"{self.old.name} is on its way with {volume.id}: going on from there")
             return
         seen = self._until(
-            lambda: preflight(self._cluster, ours=lambda _: False, log=self.log, observations=self.observations),
+            lambda: preflight(
+                self._cluster,
+                ours=lambda _: False,
+                log=self.log,
+                observations=self.observations,
+                servers=self._servers_beside,
+            ),
             "etcd to be healthy",
         )
         self.log(f"preflight: {seen}")

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
 from migration.clients.etcd import Etcd, Member
-from migration.contracts.gates import EtcdPreflight, MembersAllNew, MembersAllOld
+from migration.contracts.gates import EtcdPreflight, EtcdQuestion, MembersAllNew, MembersAllOld
 from migration.etcd.match import Addresses, seats, told
 from migration.etcd.preflight import healthy_voters
 from migration.etcd.preflight import preflight as etcd_preflight
@@ -25,12 +25,12 @@ def within(members: Iterable[Member], cidr: str, addresses: Addresses) -> list[M
     return [member for member in members if all(IPv4Address(ip) in network for ip in addresses.side(member))]
 
 
-def addresses_of(q: EtcdPreflight | MembersAllNew | MembersAllOld, live: Live) -> Addresses:
+def addresses_of(q: EtcdQuestion, live: Live) -> Addresses:
     """What tells the addresses of members whose peer URLs name hosts."""
     return Addresses(live.aws.instances_of_groups([*q.old_groups, *q.new_groups]))
 
 
-def ask(q: EtcdPreflight | MembersAllNew | MembersAllOld, live: Live, question: Callable[[Etcd], T]) -> T:
+def ask(q: EtcdQuestion, live: Live, question: Callable[[Etcd], T]) -> T:
     """What etcd answers, by whichever way it can be reached (`migration.etcd.reach`)."""
     with reach(
         live.aws,

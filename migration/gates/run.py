@@ -11,6 +11,7 @@ from migration.gates import (
     balancers,
     cleanup,
     cluster,
+    control_plane,
     form,
     members,
     names,
@@ -52,6 +53,9 @@ CHECKS: Mapping[str, Check] = {
     "nothing-movable-on-new-nodes": workloads.nothing_movable_on_new,
     "etcd-preflight": members.preflight,
     "member-volumes": volumes.can_move,
+    "versions-fit": control_plane.versions_fit,
+    "database-fits": control_plane.database_fits,
+    "certificates-last": control_plane.certificates_last,
     "members-all-new": members.all_new,
     "members-all-old": members.all_old,
     "nothing-names-the-old-vpc": cleanup.nothing_names_old,
@@ -91,8 +95,11 @@ def run_checks(questions: Sequence[Question], live: Live) -> tuple[CheckResult, 
     for question in questions:
         try:
             detail = _until(question, live)
-        except OutOfTime:
-            raise
+        except OutOfTime as reason:
+            if not refused:
+                raise
+            # What is refused for good isn't lost behind what was waited for in vain.
+            raise OutOfTime("; ".join([*refused, f"{question.check}: {reason}"])) from reason
         except Permanent as reason:
             refused.append(f"{question.check}: {reason}")
             continue

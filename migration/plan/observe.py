@@ -9,9 +9,7 @@ from migration.clients import Clients
 from migration.clients.kubernetes import Unreachable
 from migration.contracts.gates import (
     QUESTIONS,
-    EtcdPreflight,
-    MembersAllNew,
-    MembersAllOld,
+    EtcdQuestion,
     Question,
     SideRef,
     member_groups,
@@ -285,7 +283,7 @@ class _Observer:
 
     def _gate(self, question: Question) -> GateNow:
         try:
-            if isinstance(question, EtcdPreflight | MembersAllNew | MembersAllOld):
+            if isinstance(question, EtcdQuestion):
                 self._etcd_is_open()
             return GateNow(check=question.check, state="holds", detail=look(question, self._live))
         except Unreachable as reason:

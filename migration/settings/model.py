@@ -313,18 +313,24 @@ class Access(StrEnum):
 Strategy = Literal["learner", "volume"]
 """How etcd's data comes to a member's new machine: copied by a learner, or on the volume, which moves along."""
 
+Drilling = Literal["auto", "always", "never"]
+
 
 class Etcd(Model):
     """How this program reaches etcd. `certificates` is the SSM prefix that holds ca.crt, client.crt, client.key.
 
     `snapshots` is the folder, on the operator's machine, that a snapshot goes to before each swap. `strategy` says
-    how a member's data comes along (docs/control-plane.md).
+    how a member's data comes along (docs/control-plane.md). `restore_drill`: whether the first snapshot is restored
+    there: ``auto`` where it is below 2 GiB and the programs are there, ``always`` or not at all. `tools` is the folder
+    that holds etcd and etcdutl; without it they are looked for on PATH.
     """
 
     access: Access = Access.DIRECT
     strategy: Strategy = "learner"
     certificates: str
     snapshots: str = ".migration/snapshots"
+    restore_drill: Drilling = "auto"
+    tools: str | None = None
     client_port: Annotated[int, Field(ge=1, le=65535)] = 2379
     peer_port: Annotated[int, Field(ge=1, le=65535)] = 2380
 
@@ -459,6 +465,7 @@ class Limits(Model):
     """Bounds of waits, in seconds. `join_seconds`: how long a running instance is given to become a node.
 
     `roll_surge` is no time: how many nodes of a side, or which share of them, are replaced at once after a migration.
+    `certificate_days` is how long the members' certificates must last when a migration begins, and before the swaps.
     """
 
     gate_seconds: Annotated[int, Field(ge=1)] = 900
@@ -468,6 +475,7 @@ class Limits(Model):
     deregistration_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
     health_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 10
     join_seconds: Annotated[int, Field(ge=1)] = 120
+    certificate_days: Annotated[int, Field(ge=1, le=300)] = 30
     roll_surge: Share = "25%"
 
     def quiet_window(self, ttl: int) -> int:

@@ -151,7 +151,9 @@ def _row(
 # Columns: network, shared, workers, traffic, workloads, control plane (O = OLD, B = BOTH, N = NEW); the gates, by the
 # names of `migration.gates.CHECKS`, that must hold before and after the stage's changes; then the rest by name.
 STAGES: tuple[Stage, ...] = (
-    _row(0, "baseline",      "O O O O O O", "permissions control-plane-form member-volumes", "cluster-healthy",
+    _row(0, "baseline",      "O O O O O O",
+         "permissions control-plane-form member-volumes versions-fit database-fits certificates-last",
+         "cluster-healthy",
          names=Names.FOUND, back=Back.CLOSED,
          moves="nothing: the record begins",
          undo="there is nothing to undo"),
@@ -183,7 +185,8 @@ STAGES: tuple[Stage, ...] = (
          names=Names.PAIR, back=Back.UNLESS_VOTERS, etcd_open=True,
          moves="pods are evicted from the old nodes under their budgets; old groups at zero",
          undo="old groups get their sizes back"),
-    _row(7, "control-plane", "B B N N N N", "etcd-preflight api-quiet", "members-all-new",
+    _row(7, "control-plane", "B B N N N N",
+         "etcd-preflight versions-fit database-fits certificates-last api-quiet", "members-all-new",
          names=Names.PAIR, back=Back.OPEN, etcd_open=True,
          moves="members swapped one by one, 3 → 4 → 3 voters",
          undo="members are swapped back one by one, onto blank volumes; then the new machines are deleted"),

@@ -63,6 +63,7 @@ MANNERS: dict[str, dict[str, Any]] = {
         "limits.gateSeconds": 200,
         "limits.swapSeconds": 60,
         "limits.joinSeconds": 60,
+        "limits.certificateDays": 60,
         "limits.metricPeriodSeconds": 30,
         "limits.quietPeriods": 5,
     },
@@ -79,6 +80,8 @@ MANNERS: dict[str, dict[str, Any]] = {
     },
     "reach": {
         "etcd.snapshots": "/elsewhere",
+        "etcd.restoreDrill": "never",
+        "etcd.tools": "/elsewhere",
         "etcd.certificates": "/elsewhere",
         "kubeconfig": "/elsewhere",
         "traffic.newTrafficPercent": 10,
@@ -105,8 +108,8 @@ WANTED = [
     ("traffic.ttl", 10, {"names", "gate-before"}),
     ("traffic.records.0.ttl", 30, {"names"}),
     ("etcd.clientPort", 2390, {*SWAPS, "main-members-guard", "gate-before", "gate-after"}),
-    ("etcd.peerPort", 2391, SWAPS),
-    ("api.port", 7443, {"api-targets", *SWAPS}),
+    ("etcd.peerPort", 2391, {*SWAPS, "gate-before"}),
+    ("api.port", 7443, {"api-targets", *SWAPS, "gate-before"}),
     ("controlPlaneMoved", 1, {"swap-b", "swap-c", "gate-after"}),
     ("members.0.address", "10.0.0.11", {"api-targets", "swap-a", "gate-before"}),
     (

@@ -107,15 +107,10 @@ def test_versions_with_known_faults_are_refused(version: str) -> None:
 
 
 def test_a_version_that_cannot_be_read_is_refused() -> None:
-    with pytest.raises(Permanent, match="etcd says its version is ''"):
+    with pytest.raises(Permanent, match="etcd of m11 says its version is ''"):
         asked(Voters(versions={10: "3.6.16", 11: ""}))
 
 
 @pytest.mark.parametrize("version", ["3.5.30", "3.6.12", "3.6.16", "3.7.3"])
 def test_good_versions_pass(version: str) -> None:
-    assert judge([version, version]) == []
-
-
-def test_mixed_versions_are_warned_of() -> None:
-    assert judge(["3.6.16", "3.5.30"]) == ["voters run different versions of etcd: 3.5.30, 3.6.16"]
-    assert [one.split(":")[0] for one in judge(["3.5.20"])] == ["etcd 3.5.20"]
+    assert judge({"a": version, "b": version}) == []

@@ -20,6 +20,7 @@ from migration.contracts.members import MemberPair, NewMember, OldMember, Return
 from migration.etcd.moving import Moving
 from migration.etcd.swap import Swap
 from migration.runtime.deadline import Deadline, Permanent
+from migration.settings.model import Drilling
 
 # Ports and a network of this process's own, so that two test runs on one machine don't meet (127.0.0.1 is shared).
 CLIENT = 20_000 + 2 * (os.getpid() % 5_000)
@@ -116,6 +117,8 @@ class World:
     """Of group-a's launch template."""
     template: str = "$Default"
     """The version that group-a launches."""
+    kubernetes: dict[str, str] = field(default_factory=dict)
+    """Versions of API servers by address, where they aren't 1.34.1."""
     stopped: set[str] = field(default_factory=set)
     """Addresses where no API server runs."""
     launched: int = 0
@@ -286,7 +289,9 @@ class World:
         return [{"endpoints": [{"addresses": sorted(self.endpoints)}]}]
 
     def at(self, server: str, **_: Any) -> Any:
-        return ReadyServer(server, ready=not any(f"//{ip}:" in server for ip in self.stopped))
+        ready = not any(f"//{ip}:" in server for ip in self.stopped)
+        version = next((text for ip, text in self.kubernetes.items() if f"//{ip}:" in server), "v1.34.1")
+        return ReadyServer(server, ready=ready, version=version)
 
     def request(self, *_: Any, **__: Any) -> Any:
         return {"status": {"token": "t"}}
@@ -330,8 +335,9 @@ def tags_of(tags: dict[str, str]) -> list[dict[str, str]]:
 class ReadyServer:
     """An API server that is ready, if it is, and takes everything."""
 
-    def __init__(self, server: str, *, ready: bool = True) -> None:
+    def __init__(self, server: str, *, ready: bool = True, version: str = "v1.34.1") -> None:
         self._ready = ready
+        self.version = version
         self.config = type("Config", (), {"cluster": type("Cluster", (), {"server": server})()})()
 
     def at(self, server: str, **_: Any) -> ReadyServer:
@@ -342,6 +348,8 @@ class ReadyServer:
             raise ApiFailure(503, {}, path)
         if path == "/readyz":
             raise msgspec.DecodeError("ok")
+        if path == "/version":
+            return {"gitVersion": self.version}
         return {}
 
 
@@ -370,9 +378,13 @@ def swap(
     seconds: float = 60,
     back: bool = False,
     kind: type[Moving] = Swap,
+    restore_drill: Drilling = "never",
     **first: str,
 ) -> Moving:
-    """The swap of member a by member d, or back; `first` is what the configuration says of a."""
+    """The swap of member a by member d, or back; `first` is what the configuration says of a.
+
+    A drill is left out where it isn't the test's matter: this etcd holds no key that one could be known by.
+    """
     anything: Any = world
     members = pairs(world, **first)
     old, new = members[0].old, members[0].new
@@ -393,6 +405,7 @@ def swap(
         old_api_groups=["old"],
         new_api_group="new",
         snapshots=world.folder / "snapshots",
+        restore_drill=restore_drill,
         aws=anything,
         kubernetes=anything,
         etcd=plain_etcd,

@@ -205,11 +205,16 @@ def test_members_are_machines_where_etcd_is_asked_by_commands_only() -> None:
     assert isinstance(found.voters, Unseen)
     assert [(gate.check, gate.state) for gate in found.gates_before] == [
         ("etcd-preflight", "unseen"),
+        ("versions-fit", "unseen"),
+        ("database-fits", "unseen"),
+        ("certificates-last", "unseen"),
         ("api-quiet", "holds"),
     ]
     text = lines(found)
     assert "members: machines legacy 3 → 0, main 0 → 3; voters will be legacy 0, main 3" in text
-    assert any(line.startswith("not seen: voters, gate etcd-preflight: etcd isn't open") for line in text)
+    unseen = "voters, gate etcd-preflight, gate versions-fit, gate database-fits, gate certificates-last"
+    # Wrapped behind its first word of why.
+    assert any(line.startswith(f"not seen: {unseen}: etcd") for line in text)
 
 
 def test_what_is_deleted_for_good_is_counted() -> None:

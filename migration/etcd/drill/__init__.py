@@ -1,0 +1,1 @@
+"""The restore drill: a snapshot that nobody has restored is a file, not a backup."""
