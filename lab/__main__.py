@@ -23,6 +23,8 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("env", help='lines for eval "$(python -m lab env)"')
     commands.add_parser("setup", help="virtual environment, packages, tools")
     commands.add_parser("doctor", help="where each tool comes from, and what is missing")
+    tool = commands.add_parser("tool", help="get a tool by name, and say where it is")
+    tool.add_argument("name")
     up = commands.add_parser("up", help="bring up AWS, network, machines and the legacy cluster")
     up.add_argument("--empty", action="store_true", help="the processes only, no cluster")
     down = commands.add_parser("down", help="end every process of the lab")
@@ -42,6 +44,22 @@ def _env() -> int:
         missing.insert(0, ".venv")
     if missing:
         print(f"python -m lab env: {', '.join(missing)} missing: run `make setup`", file=sys.stderr)
+    return 0
+
+
+def _tool(name: str) -> int:
+    from lab import toolchain
+    from lab.toolchain.pins import BY_NAME
+
+    if name not in BY_NAME:
+        raise ValueError(f"{name!r} is no tool of the lab: {', '.join(BY_NAME)} are")
+    try:
+        # Its path alone on stdout, for a shell to use.
+        toolchain.ensure(lambda text: print(text, file=sys.stderr, flush=True), [name])
+        say(str(toolchain.tool_path(name)))
+    except toolchain.MissingTool as error:
+        print(f"python -m lab tool: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -70,6 +88,8 @@ def _run(options: argparse.Namespace) -> int:
             from lab.setup import setup
 
             return setup(say)
+        case "tool":
+            return _tool(options.name)
         case "doctor":
             from lab.doctor import doctor
 

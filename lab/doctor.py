@@ -12,7 +12,7 @@ from lab import addresses, toolchain
 from lab.setup import VENV, venv_is_current
 from lab.toolchain import golang
 from lab.toolchain.cache import Cache
-from lab.toolchain.pins import BY_NAME, GO_MINIMUM, GO_WHEEL, TOOLS
+from lab.toolchain.pins import BY_NAME, EXTRAS, GO_MINIMUM, GO_WHEEL, TOOLS
 
 MEMORY_MB = 4096
 """What a rehearsal of the small profile may use at its peak."""
@@ -59,6 +59,12 @@ def _tools() -> Iterator[Finding]:
             yield Finding(tool.name, False, remedy)
         else:
             yield Finding(tool.name, True, f"{found.version}, {found.way} ({found.path})")
+    for tool in EXTRAS:
+        found = toolchain.find(tool.name)
+        if found is None:
+            yield Finding(tool.name, False, f"{tool.version}, built when it is first needed", required=False)
+        else:
+            yield Finding(tool.name, True, f"{found.version}, {found.way} ({found.path})", required=False)
     if Cache.of().find_carried(BY_NAME["kwok"]) is None:
         yield Finding("kwok's stages", False, f"not in the cache: {toolchain.REMEDY}")
 

@@ -19,14 +19,16 @@ from lab.toolchain.building import build, carry
 from lab.toolchain.cache import Cache, Log, cache_root
 from lab.toolchain.errors import MissingTool
 from lab.toolchain.golang import ensure_go
-from lab.toolchain.pins import BY_NAME, TOOLS, Tool
+from lab.toolchain.pins import BY_NAME, EXTRAS, TOOLS, Tool
 
 __all__ = [
-    "TOOLS", "Found", "MissingTool", "cache_root", "ensure", "find", "kwok_stage_dir", "tool_dirs", "tool_path",
+    "EXTRAS", "TOOLS", "Found", "MissingTool", "cache_root", "ensure", "find", "kwok_stage_dir", "tool_dirs",
+    "tool_path",
 ]  # fmt: skip
 
 ASK_TIMEOUT_S = 30
 REMEDY = "run `make setup` (it builds what is missing, once)"
+REMEDY_EXTRA = "run `python3 -m lab tool {name}` (it is built once)"
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def tool_path(name: str) -> Path:
     found = find(name)
     if found is None:
         tool = BY_NAME[name]
-        raise MissingTool(f"{name} {tool.version} is neither on PATH nor in {Cache.of().tools}: {REMEDY}")
+        remedy = REMEDY_EXTRA.format(name=name) if tool in EXTRAS else REMEDY
+        raise MissingTool(f"{name} {tool.version} is neither on PATH nor in {Cache.of().tools}: {remedy}")
     return found.path
 
 
@@ -119,7 +122,7 @@ def kwok_stage_dir() -> Path:
 
 def tool_dirs(environ: Mapping[str, str] | None = None) -> list[Path]:
     """The folders to put on PATH so that every tool that is there is found; those on PATH already are left."""
-    found = [find(tool.name, environ) for tool in TOOLS]
+    found = [find(tool.name, environ) for tool in (*TOOLS, *EXTRAS)]
     folders = [one.path.parent for one in found if one is not None and one.way != "PATH"]
     return list(dict.fromkeys(folders))
 
@@ -129,7 +132,8 @@ def _complete(tool: Tool, cache: Cache) -> bool:
 
 
 def ensure(log: Log, names: Iterable[str] | None = None) -> None:
-    """Gets every tool that isn't there, one after the other; what is there costs nothing.
+    """Gets every tool that isn't there (by default those that any lab needs), one after the other; what is there
+    costs nothing.
 
     Raises MissingTool at the first that can't be had: those before it stay.
     """

@@ -62,6 +62,17 @@ def _kubernetes(name: str) -> Official:
     )
 
 
+def _etcd(name: str) -> Official:
+    return Official(
+        url=f"{_ETCD_RELEASE}/etcd-v{ETCD}-linux-{{arch}}.tar.gz",
+        checksums=f"{_ETCD_RELEASE}/SHA256SUMS",
+        algorithm="sha256",
+        arches=_GO_ARCHES,
+        tools={name: f"etcd-v{ETCD}-linux-{{arch}}/{name}"},
+        version=ETCD,
+    )
+
+
 RELEASES: tuple[Official, ...] = (
     Official(
         url=f"{_PULUMI_RELEASE}/pulumi-v{PULUMI}-linux-{{arch}}.tar.gz",
@@ -79,17 +90,13 @@ RELEASES: tuple[Official, ...] = (
         },
         version=PULUMI,
     ),
-    Official(
-        url=f"{_ETCD_RELEASE}/etcd-v{ETCD}-linux-{{arch}}.tar.gz",
-        checksums=f"{_ETCD_RELEASE}/SHA256SUMS",
-        algorithm="sha256",
-        arches=_GO_ARCHES,
-        tools={"etcd": f"etcd-v{ETCD}-linux-{{arch}}/etcd"},
-        version=ETCD,
-    ),
+    _etcd("etcd"),
     _kubernetes("kube-apiserver"),
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
+    _kubernetes("kubeadm"),
+    # The same archive, unpacked for who asks for this one.
+    _etcd("etcdutl"),
 )
 
 

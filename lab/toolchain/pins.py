@@ -65,14 +65,16 @@ class Tool:
         return found.group(1) if found else None
 
 
-def _kubernetes(name: str, minutes: float) -> Tool:
+def _kubernetes(
+    name: str, minutes: float, *, module: str = "kubernetes", version_args: tuple[str, ...] = ("--version",)
+) -> Tool:
     return Tool(
         name=name,
         version=KUBERNETES,
-        module="kubernetes",
+        module=module,
         package=f"k8s.io/kubernetes/cmd/{name}",
         stamp=_K8S_STAMP,
-        version_args=("--version",),
+        version_args=version_args,
         usual_minutes=minutes,
     )
 
@@ -136,4 +138,19 @@ TOOLS: tuple[Tool, ...] = (
     ),
 )
 
-BY_NAME: dict[str, Tool] = {tool.name: tool for tool in TOOLS}
+EXTRAS: tuple[Tool, ...] = (
+    # A module of its own: its needs must not change what the servers are built from.
+    _kubernetes("kubeadm", 2, module="kubeadm", version_args=("version", "-o", "short")),
+    Tool(
+        name="etcdutl",
+        version=ETCD,
+        module="etcdutl",
+        package="go.etcd.io/etcd/etcdutl/v3",
+        version_args=("version",),
+        version_pattern=r"etcdutl version: (\d+\.\d+\.\d+)",
+        usual_minutes=0.5,
+    ),
+)
+"""Not for every lab: got when something asks for them by name (`ensure`, `python -m lab tool`)."""
+
+BY_NAME: dict[str, Tool] = {tool.name: tool for tool in (*TOOLS, *EXTRAS)}

@@ -87,6 +87,33 @@ def test_a_missing_tool_is_a_sentence_with_the_remedy(cache: Cache) -> None:
         toolchain.kwok_stage_dir()
 
 
+def test_a_tool_for_some_labs_is_named_with_the_command_that_gets_it(cache: Cache) -> None:
+    with pytest.raises(toolchain.MissingTool, match=r"kubeadm 1\.34\.1 is neither .*python3 -m lab tool kubeadm"):
+        toolchain.tool_path("kubeadm")
+
+
+def test_what_any_lab_needs_is_complete_without_the_tools_for_some(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tool in TOOLS:
+        _cached(cache, tool.name)
+    (cache.folder(BY_NAME["kwok"]) / "share" / "kustomize").mkdir(parents=True)
+    asked: list[str] = []
+
+    def no_go(*_: object) -> None:
+        asked.append("go")
+        raise toolchain.MissingTool("no Go here")
+
+    monkeypatch.setattr(toolchain, "ensure_go", no_go)
+    toolchain.ensure(lambda _: None)
+    assert asked == []
+    with pytest.raises(toolchain.MissingTool, match="no Go here"):
+        toolchain.ensure(lambda _: None, ["etcdutl"])
+    _cached(cache, "etcdutl")
+    toolchain.ensure(lambda _: None, ["etcdutl"])
+    assert cache.folder(BY_NAME["etcdutl"]) / "bin" in toolchain.tool_dirs()
+
+
 def test_the_folders_for_path_are_those_of_all_tools_each_once(cache: Cache) -> None:
     for tool in TOOLS:
         _cached(cache, tool.name)

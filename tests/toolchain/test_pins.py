@@ -6,14 +6,16 @@ import re
 
 import pytest
 
-from lab.toolchain.pins import GO_MINIMUM, HERE, TOOLS, Tool
+from lab.toolchain.pins import EXTRAS, GO_MINIMUM, HERE, TOOLS, Tool
+
+EVERY = (*TOOLS, *EXTRAS)
 
 
 def _go_mod(tool: Tool) -> str:
     return (HERE / tool.module / "go.mod").read_text()
 
 
-@pytest.mark.parametrize("tool", [t for t in TOOLS if t.package], ids=lambda t: t.name)
+@pytest.mark.parametrize("tool", [t for t in EVERY if t.package], ids=lambda t: t.name)
 def test_a_go_tool_is_built_from_the_version_its_pin_names(tool: Tool) -> None:
     assert tool.package is not None
     required = re.findall(r"^\t(?:require )?(\S+) v(\S+?)(?: //.*)?$", _go_mod(tool), re.M)
@@ -23,7 +25,7 @@ def test_a_go_tool_is_built_from_the_version_its_pin_names(tool: Tool) -> None:
     assert re.search(rf"^\t?(?:tool )?{re.escape(tool.package)}$", _go_mod(tool), re.M)
 
 
-@pytest.mark.parametrize("tool", TOOLS, ids=lambda t: t.name)
+@pytest.mark.parametrize("tool", EVERY, ids=lambda t: t.name)
 def test_no_module_asks_for_a_newer_go_than_the_one_that_is_ensured(tool: Tool) -> None:
     asked = re.search(r"^go (\d+)\.(\d+)", _go_mod(tool), re.M)
     assert asked is not None
@@ -31,5 +33,5 @@ def test_no_module_asks_for_a_newer_go_than_the_one_that_is_ensured(tool: Tool) 
 
 
 def test_every_module_has_its_checksums() -> None:
-    for module in {tool.module for tool in TOOLS}:
+    for module in {tool.module for tool in EVERY}:
         assert (HERE / module / "go.sum").stat().st_size > 0
