@@ -204,8 +204,10 @@ def read(user_data: str) -> Found:
     data = _told(units[ETCD], "data-dir", DATA, unseen)
     wal = units[ETCD].told("wal-dir")
     if wal is not None and not wal.startswith(f"{data}/"):
-        against.append(f"etcd's --wal-dir is {wal}, outside of its data directory {data}; keep both in one, or use custom")
-    mount, device = _mount(document, files, data, unseen)
+        against.append(
+            f"etcd's --wal-dir is {wal}, outside of its data directory {data}; keep both in one, or use custom"
+        )
+    mount, device = mount_of(document, files, data, unseen)
     given = [name for name in ("encryption.yaml",) if (at := _at(units, name)) != _usual(name) and set(at) & set(files)]
     found = Found(
         units=units,
@@ -279,7 +281,7 @@ def _identity(files: Mapping[str, str]) -> str:
     return found[0] if len(found) == 1 else IDENTITY
 
 
-def _mount(document: Document, files: Mapping[str, str], data: str, unseen: list[str]) -> tuple[str, str]:
+def mount_of(document: Document, files: Mapping[str, str], data: str, unseen: list[str]) -> tuple[str, str]:
     """Where etcd's volume is mounted and as which device it is attached."""
     wanted = [(str(entry[0]), str(entry[1])) for entry in _mounts(document) if len(entry) > 1]
     for path, text in files.items():
@@ -293,7 +295,9 @@ def _mount(document: Document, files: Mapping[str, str], data: str, unseen: list
         what, where = over[-1]
         if what.startswith(("/dev/sd", "/dev/xvd")):
             return where, what
-        unseen.append(f"etcd's volume is mounted from {what}: a new member's is attached as {DEVICE}, which must appear")
+        unseen.append(
+            f"etcd's volume is mounted from {what}: a new member's is attached as {DEVICE}, which must appear"
+        )
         return where, DEVICE
     above = str(PurePosixPath(data).parent)
     return (data if above in _SHARED else above), DEVICE
@@ -356,4 +360,7 @@ def _started_early(document: Document, files: Mapping[str, str]) -> list[str]:
     for command in listed(document, "bootcmd"):
         plain: Any = command
         words.update(plain.split() if isinstance(plain, str) else (str(word) for word in plain))
-    return [f"bootcmd starts {path} at every boot; start it from runcmd, which is replaced" for path in sorted(words & set(files))]
+    return [
+        f"bootcmd starts {path} at every boot; start it from runcmd, which is replaced"
+        for path in sorted(words & set(files))
+    ]
