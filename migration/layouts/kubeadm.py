@@ -307,8 +307,8 @@ def _against(group: GroupSeen, said: Said) -> list[str]:
     for program in _PROGRAMS:
         if not any(_runs(line, program) for line in group.running):
             told.append(
-                f"its user data makes {program} a static pod, and none runs there: the machine was made from other user "
-                f"data, or changed since; let the launch template say what runs"
+                f"its user data makes {program} a static pod, and none runs there: the machine was made from other "
+                f"user data, or changed since; let the launch template say what runs"
             )
         elif said.manifests == MANIFESTS and f"{MANIFESTS}/{program}.yaml" not in group.running:
             told.append(
@@ -318,8 +318,8 @@ def _against(group: GroupSeen, said: Said) -> list[str]:
     folder = _folder_seen(group)
     if folder != said.manifests:
         told.append(
-            f"its kubelet is told --pod-manifest-path {folder}, and the user data's configuration says {said.manifests}; "
-            f"write staticPodPath: {folder} into a KubeletConfiguration beside kubeadm's"
+            f"its kubelet is told --pod-manifest-path {folder}, and the user data's configuration says "
+            f"{said.manifests}; write staticPodPath: {folder} into a KubeletConfiguration beside kubeadm's"
         )
     return told
 

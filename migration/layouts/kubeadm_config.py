@@ -151,7 +151,7 @@ def documents_in(text: str) -> Iterator[Document]:
         except (yaml.YAMLError, ValueError, TypeError):
             continue
         for one in found:
-            known = cast("Document", one) if isinstance(one, dict) else {}
+            known: Document = cast("Document", one) if isinstance(one, dict) else dict[str, Any]()
             if str(known.get("apiVersion", "")).startswith((_KUBEADM, _KUBELET)) and known.get("kind"):
                 yield known
         return
@@ -189,7 +189,7 @@ def _without(holder: Document, names: Iterable[str], key: str = "extraArgs") -> 
     if isinstance(found, Mapping):
         pairs = cast("Mapping[str, Any]", found).items()
         return {**holder, key: {name: value for name, value in pairs if name not in names}}
-    return {**holder, key: [one for one in cast("list[Document]", found) if one.get("name") not in names]}
+    return {**holder, key: [one for one in cast("list[Document]", found) if str(one.get("name")) not in names]}
 
 
 def _cluster(found: Document | None, against: list[str], unseen: list[str]) -> tuple[Document | None, bool]:
@@ -227,8 +227,8 @@ def _endpoint(cluster: Document, against: list[str]) -> None:
     said = str(cluster.get("controlPlaneEndpoint") or "")
     if not said:
         against.append(
-            "its ClusterConfiguration has no controlPlaneEndpoint, so nodes know the API by one member's address, which "
-            "goes with it; give the cluster the API's name (kubeadm-config, and the kubelets' and kube-proxy's "
+            "its ClusterConfiguration has no controlPlaneEndpoint, so nodes know the API by one member's address, "
+            "which goes with it; give the cluster the API's name (kubeadm-config, and the kubelets' and kube-proxy's "
             "kubeconfigs) and write it there"
         )
         return
@@ -237,8 +237,8 @@ def _endpoint(cluster: Document, against: list[str]) -> None:
     except AddressValueError:
         return
     against.append(
-        f"its controlPlaneEndpoint {said} is an address, which stays behind in the old VPC; give the cluster a name that "
-        f"can be led elsewhere"
+        f"its controlPlaneEndpoint {said} is an address, which stays behind in the old VPC; give the cluster a name "
+        f"that can be led elsewhere"
     )
 
 
@@ -263,8 +263,8 @@ def _machine(found: Document, against: list[str]) -> Document:
     left = placeholders(kept)
     if left:
         against.append(
-            f"its nodeRegistration has {', '.join(left)}, which its own boot fills in and a new one doesn't know; write "
-            f"the values, or use the layout custom"
+            f"its nodeRegistration has {', '.join(left)}, which its own boot fills in and a new one doesn't know; "
+            f"write the values, or use the layout custom"
         )
     return {**({"apiVersion": found["apiVersion"]} if "apiVersion" in found else {}), **kept}
 
