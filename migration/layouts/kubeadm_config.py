@@ -102,10 +102,14 @@ def read(user_data: str) -> Said:
     texts = {path: _uncommented(text) for path, text in files.items()}
     unseen: list[str] = []
     found: list[Document] = []
-    configurations = {path: text for path, text in files.items() if _KUBEADM in text or _KUBELET in text}
+    configurations = {
+        path: text
+        for path, text in files.items()
+        if (_KUBEADM in text or _KUBELET in text) and not text.startswith("#!")
+    }
     for path, text in (configurations or {"its user data": user_data}).items():
         read_here = list(documents_in(text))
-        if not read_here and path in configurations and not text.startswith("#!"):
+        if not read_here and path in configurations:
             unseen.append(f"{path} names kubeadm's configuration and isn't YAML that can be read")
         found += read_here
     by_kind: dict[str, Document] = {}
