@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from migration.clients.kubernetes import ApiFailure, Kubernetes
+from migration.contracts.members import OnMachine
 from migration.etcd.machine import shell
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 
@@ -31,28 +32,28 @@ CONNECT = 3.0
 # says its version to everybody unless anonymous requests are switched off, and then to its own client of kubelets.
 _SCRIPT = """
 import http.client, json, os, socket, ssl, sys
-host, name, ports, api = json.loads(sys.argv[1])
-pki = "/etc/kubernetes/pki/"
+host, name, ports, api, etcd = json.loads(sys.argv[1])
+folder = os.path.dirname(etcd[0])
+kubelets = [os.path.join(folder, "apiserver-kubelet-client" + end) for end in (".crt", ".key")]
 
 def context(pair):
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
-    if os.path.exists(pki + pair + ".crt"):
-        made.load_cert_chain(pki + pair + ".crt", pki + pair + ".key")
+    if os.path.exists(pair[0]):
+        made.load_cert_chain(*pair)
     return made
 
 said = {"certificates": {}, "wrong": {}, "version": ""}
 for port in ports:
     try:
         with socket.create_connection((host, port), timeout=8) as plain:
-            own = "apiserver-kubelet-client" if port == api else "apiserver-etcd-client"
-            with context(own).wrap_socket(plain, server_hostname=name) as secure:
+            with context(kubelets if port == api else etcd).wrap_socket(plain, server_hostname=name) as secure:
                 said["certificates"][str(port)] = ssl.DER_cert_to_PEM_cert(secure.getpeercert(True))
     except (OSError, ValueError) as error:
         said["wrong"][str(port)] = repr(error)
 if api:
     try:
-        connection = http.client.HTTPSConnection(host, api, context=context("apiserver-kubelet-client"), timeout=8)
+        connection = http.client.HTTPSConnection(host, api, context=context(kubelets), timeout=8)
         connection.request("GET", "/version")
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")
@@ -83,6 +84,7 @@ class Served:
     deadline: Deadline
     alive: Callable[[], None]
     direct: bool
+    files: OnMachine
     timeout: float = CONNECT
 
     def certificate(self, machine: Instance, port: int, name: str) -> str:
@@ -117,7 +119,7 @@ class Served:
         return said.version
 
     def _ask(self, machine: Instance, name: str, ports: list[int], api: int) -> _Said:
-        question = json.dumps([machine.ip, name, ports, api])
+        question = json.dumps([machine.ip, name, ports, api, [self.files.certificate, self.files.key]])
         command = f"python3 - {shlex.quote(question)} <<'END'{_SCRIPT}END"
         try:
             said = shell(self.aws, machine.id, command, self.deadline, self.alive)

@@ -90,7 +90,7 @@ def identity_of(identity: MemberIdentity, held: Pki) -> dict[str, Any]:
 
 
 # Told only where it isn't as usual: what an earlier clone was told must not outlive its reason.
-_TOLD = ("paths", "units", "files", "variables", "pki", "volume_moves")
+TOLD = ("paths", "units", "files", "variables", "pki", "volume_moves")
 
 
 def clone_user_data(
@@ -118,7 +118,7 @@ def clone_user_data(
     old_boot = _started(document)
     # What else the old member's file says, its own tooling may read.
     before = next((cloud_config.content(entry) for entry in files if entry.get("path") == seen.identity), "{}")
-    kept_facts = {key: value for key, value in json.loads(before).items() if key not in _TOLD}
+    kept_facts = {key: value for key, value in json.loads(before).items() if key not in TOLD}
     written: dict[str, Any] = {
         "api_names": list(identity.api_names),
         **kept_facts,

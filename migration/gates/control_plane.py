@@ -161,6 +161,7 @@ def _served(q: VersionsFit | CertificatesLast, live: Live) -> Served:
         deadline=live.context.deadline,
         alive=live.context.alive,
         direct=q.etcd.access.by_port,
+        files=q.etcd.on_machine,
     )
 
 

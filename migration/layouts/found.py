@@ -207,7 +207,7 @@ def read(user_data: str) -> Found:
         against.append(
             f"etcd's --wal-dir is {wal}, outside of its data directory {data}; keep both in one, or use custom"
         )
-    mount, device = _mount(document, files, data, unseen)
+    mount, device = mount_of(document, files, data, unseen)
     given = [name for name in ("encryption.yaml",) if (at := _at(units, name)) != _usual(name) and set(at) & set(files)]
     found = Found(
         units=units,
@@ -281,7 +281,7 @@ def _identity(files: Mapping[str, str]) -> str:
     return found[0] if len(found) == 1 else IDENTITY
 
 
-def _mount(document: Document, files: Mapping[str, str], data: str, unseen: list[str]) -> tuple[str, str]:
+def mount_of(document: Document, files: Mapping[str, str], data: str, unseen: list[str]) -> tuple[str, str]:
     """Where etcd's volume is mounted and as which device it is attached."""
     wanted = [(str(entry[0]), str(entry[1])) for entry in _mounts(document) if len(entry) > 1]
     for path, text in files.items():

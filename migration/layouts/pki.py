@@ -72,7 +72,7 @@ class _Image:
 class _Kubeadm:
     """kubeadm's upload (``kubeadm init phase upload-certs``), which its own join reads: no boot of this program does.
 
-    The key that opens it is the joining machine's affair, too, and belongs to the layout kubeadm.
+    What opens it is the joining machine's affair, too, and belongs to the layout kubeadm: `told_to_a_join`.
     """
 
     def told(self, pki: Pki, cluster: str) -> dict[str, str]:
@@ -97,6 +97,18 @@ SOURCES: Mapping[PkiSource, Source] = {
 def told_to_the_boot(pki: Pki, cluster: str) -> dict[str, str]:
     """`Source.told` of the source that is configured."""
     return SOURCES[pki.source].told(pki, cluster)
+
+
+def told_to_a_join(pki: Pki, cluster: str) -> dict[str, str]:
+    """As `told_to_the_boot`, for a boot that lets kubeadm join: its Secret can be read, too.
+
+    `prefix` is then that of the parameters that hold certificate key, token and the CA's hash, which an operator puts
+    there. With ``/aws/reference/secretsmanager/`` before it they are secrets of Secrets Manager:
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/integration-ps-secretsmanager.html
+    """
+    if pki.source != "kubeadm":
+        return told_to_the_boot(pki, cluster)
+    return {"source": "kubeadm", "prefix": (pki.prefix or f"/{cluster}/kubeadm").rstrip("/")}
 
 
 def location(pki: Pki, cluster: str) -> str:

@@ -342,12 +342,16 @@ PkiSource = Literal["ssm", "secrets-manager", "s3", "kubeadm", "image"]
 
 
 class Units(Model):
-    """The systemd units of a member's machine, without ``.service``."""
+    """The systemd units of a member's machine, without ``.service``; or its static pods, without ``.yaml``.
+
+    `static_pods` is the kubelet's folder of them.
+    """
 
     etcd: UnitName = "etcd"
     api_server: UnitName = "kube-apiserver"
     controller_manager: UnitName = "kube-controller-manager"
     scheduler: UnitName = "kube-scheduler"
+    static_pods: MachinePath = "/etc/kubernetes/manifests"
 
 
 class MemberFiles(Model):
@@ -362,7 +366,8 @@ class MemberFiles(Model):
 class Pki(Model):
     """Where a new member's machine finds the cluster's CAs and keys; they never pass through this program.
 
-    `prefix` is what the names of parameters, secrets or objects begin with, `bucket` S3's.
+    `prefix` is what the names of parameters, secrets or objects begin with, `bucket` S3's. For kubeadm's own Secret,
+    those parameters hold what opens it.
     """
 
     source: PkiSource = "ssm"

@@ -185,16 +185,15 @@ def subject_name(text: str) -> x509.GeneralName:
 
 
 def held(ssm: Any, name: str) -> str:
-    """A file of the cluster's PKI from where the identity says, by this machine's role; waited for until it's there."""
+    """A file of the cluster's PKI from where the identity says, by this machine's role; waited for."""
     source = HELD.get("source", "ssm")
     where = f"{HELD.get('prefix', '/' + IDENTITY['cluster'] + '/pki')}/{name}"
 
     def found() -> str | None:
         if source == "ssm":
             return parameter(ssm, where)
-        service = "s3" if source == "s3" else "secretsmanager"
-        made: Any = boto3
-        client = made.client(service, region_name=IDENTITY["region"])
+        session: Any = boto3.Session(region_name=IDENTITY["region"])
+        client = session.client("s3" if source == "s3" else "secretsmanager")
         try:
             if source == "s3":
                 return client.get_object(Bucket=HELD["bucket"], Key=where)["Body"].read().decode()
@@ -486,7 +485,18 @@ def set_aside(wanted: dict[str, str] | None) -> None:
         DATA.mkdir(mode=0o700, exist_ok=True)
 
 
-def join(ssm: Any, address: str) -> str:
+def start_unit(settings: dict[str, str]) -> None:
+    """etcd as a unit of systemd, which reads these variables."""
+    put(ENVIRONMENT, "".join(f"{key}={value}\n" for key, value in settings.items()), 0o644)
+    subprocess.run(["systemctl", "daemon-reload"], check=True)
+    subprocess.run(["systemctl", "start", unit("etcd")], check=True)
+
+
+def stop_unit() -> None:
+    subprocess.run(["systemctl", "stop", unit("etcd")], check=True)
+
+
+def join(ssm: Any, address: str, start: Callable[[dict[str, str]], None] = start_unit) -> str:
     """etcd with the ticket's cluster list; a member that was in before needs no ticket: its data knows.
 
     Returns the id of the membership that etcd was started for, empty if that isn't known.
@@ -508,20 +518,23 @@ def join(ssm: Any, address: str) -> str:
         put(JOINED, found.get("member_id", ""))
         put(PEERS, peers(found))
     settings.update({name: settings[meaning] for name, meaning in IDENTITY.get("variables", {}).items()})
-    put(ENVIRONMENT, "".join(f"{key}={value}\n" for key, value in settings.items()), 0o644)
-    subprocess.run(["systemctl", "daemon-reload"], check=True)
-    subprocess.run(["systemctl", "start", unit("etcd")], check=True)
+    start(settings)
     return JOINED.read_text() if JOINED.exists() else ""
 
 
-def vote(ssm: Any, address: str) -> None:
+def vote(
+    ssm: Any,
+    address: str,
+    start: Callable[[dict[str, str]], None] = start_unit,
+    stop: Callable[[], None] = stop_unit,
+) -> None:
     """Until this member votes. If it was taken out and added anew meanwhile, it begins again as the new one."""
-    membership = join(ssm, address)
+    membership = join(ssm, address, start)
     while not votes(address):
         found = ticket(ssm) or {}
         if membership and found.get("member_id") and found["member_id"] != membership:
-            subprocess.run(["systemctl", "stop", unit("etcd")], check=True)
-            membership = join(ssm, address)
+            stop()
+            membership = join(ssm, address, start)
         time.sleep(0.5)
 
 

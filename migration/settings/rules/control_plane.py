@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migration.settings.errors import Problem
-from migration.settings.model import Configuration
+from migration.settings.model import Configuration, Units
 
 _KEY = "migration:controlPlane"
 
@@ -20,7 +20,10 @@ def has_its_keys(c: Configuration) -> Iterator[Problem]:
     if not own and form.user_data_file is not None:
         remedy = f"is for the layout custom, and {_KEY}.layout is {form.layout!r}; set that to custom, or remove this"
         yield Problem(f"{_KEY}.userDataFile", form.user_data_file, remedy)
-    units = list(form.units.model_dump(by_alias=True).items())
+    units = [(role, unit) for role, unit in form.units.model_dump(by_alias=True).items() if role != "staticPods"]
+    if form.layout != "kubeadm" and form.units.static_pods != Units().static_pods:
+        remedy = f"is for the layout kubeadm, and {_KEY}.layout is {form.layout!r}; set that to kubeadm, or remove this"
+        yield Problem(f"{_KEY}.units.staticPods", form.units.static_pods, remedy)
     for role, unit in units:
         others = [other for other, name in units if name == unit and other != role]
         if others and role < others[0]:
@@ -38,7 +41,7 @@ def pki_can_be_found(c: Configuration) -> Iterator[Problem]:
     if pki.source != "s3" and pki.bucket is not None:
         remedy = f"is for source s3, and {key}.source is {pki.source!r}; set that to s3, or remove this"
         yield Problem(f"{key}.bucket", pki.bucket, remedy)
-    if pki.source in ("image", "kubeadm") and pki.prefix is not None:
+    if pki.source == "image" and pki.prefix is not None:
         remedy = f"says nothing where {key}.source is {pki.source!r}; remove it"
         yield Problem(f"{key}.prefix", pki.prefix, remedy)
     if pki.source == "kubeadm" and c.control_plane.layout != "kubeadm":

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from migration.clients.aws import Instance
+from migration.contracts.members import USUAL_FILES, OnMachine
 from migration.etcd.served import Served, reachable, version_of, versions_beside
 from migration.runtime.deadline import Deadline, Retryable
 from tests.unit.etcd.issuing import issued
@@ -88,8 +89,16 @@ def server(tmp_path: Path) -> Iterator[Server]:
     listening.server_close()
 
 
-def served(aws: Any, *, direct: bool, cluster: Any = None) -> Served:
-    return Served(aws=aws, kubernetes=cluster, deadline=Deadline(30), alive=lambda: None, direct=direct, timeout=2)
+def served(aws: Any, *, direct: bool, cluster: Any = None, files: OnMachine | None = None) -> Served:
+    return Served(
+        aws=aws,
+        kubernetes=cluster,
+        deadline=Deadline(30),
+        alive=lambda: None,
+        direct=direct,
+        files=files or OnMachine.of(USUAL_FILES),
+        timeout=2,
+    )
 
 
 def test_where_the_port_is_open_the_certificate_is_read_from_here(server: Server) -> None:
@@ -111,6 +120,15 @@ def test_a_server_that_wants_a_clients_certificate_first_is_asked_on_its_machine
     with pytest.raises(Retryable, match=rf"127\.0\.0\.1:{server.port} shows no certificate \(.*SSL"):
         served(aws, direct=True).certificate(HERE, server.port, "api.pet")
     assert len(aws.ran) == 1, "and there it has its own to show, where it lies at kubeadm's path"
+
+
+def test_there_it_shows_the_certificate_that_the_configuration_names(server: Server, tmp_path: Path) -> None:
+    server.context.maximum_version = ssl.TLSVersion.TLSv1_2
+    server.context.verify_mode = ssl.CERT_REQUIRED
+    server.context.load_verify_locations(tmp_path / "crt")
+    files = OnMachine(ca=str(tmp_path / "crt"), certificate=str(tmp_path / "crt"), key=str(tmp_path / "key"))
+    found = served(Machines(), direct=False, files=files).certificate(HERE, server.port, "api.pet")
+    assert found.strip() == server.pem.strip()
 
 
 def free() -> int:
