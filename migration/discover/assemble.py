@@ -45,7 +45,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     connected = network.connected(inventory)
     taken = [answers.pod_cidr, answers.service_cidr, *(one["cidr"] for one in connected)]
     zones = network.zones(inventory)
-    retire, keep = ownership.split(inventory)
+    retire, keep = ownership.split(inventory, options.etcd_strategy)
     old = side_name(inventory, options)
     form, units = groups.control_plane_of(inventory), read_units_of(members[0].template.user_data)
     found: dict[str, Any] = {
@@ -94,6 +94,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "api": {"name": _api_name(records), "port": api["port"]},
         "etcd": {
             "access": "direct",
+            **({"strategy": options.etcd_strategy} if options.etcd_strategy != "learner" else {}),
             "certificates": options.etcd_certificates or f"/{inventory.cluster}/operator/etcd",
             "clientPort": units.port("etcd", "listen-client-urls") or 2379,
             "peerPort": units.port("etcd", "listen-peer-urls") or 2380,
