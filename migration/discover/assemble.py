@@ -95,8 +95,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "etcd": {
             "access": "direct",
             "certificates": options.etcd_certificates or f"/{inventory.cluster}/operator/etcd",
-            "clientPort": units.port("etcd", "listen-client-urls") or 2379,
-            "peerPort": units.port("etcd", "listen-peer-urls") or 2380,
+            "clientPort": form.client_port or units.port("etcd", "listen-client-urls") or 2379,
+            "peerPort": form.peer_port or units.port("etcd", "listen-peer-urls") or 2380,
         },
         "controlPlane": _form(form, options),
         "drain": {"ingressSelector": dict(service["spec"].get("selector") or {})},

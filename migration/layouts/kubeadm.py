@@ -34,6 +34,7 @@ from migration.layouts.contract import (
 )
 from migration.layouts.found import IDENTITY
 from migration.layouts.kubeadm_config import CLIENT_PORT, MANIFESTS, PEER_PORT, PKI, Said
+from migration.layouts.packed import without_comments
 from migration.layouts.pki import told_to_a_join
 from migration.layouts.static_pods import static_pod_commands
 from migration.layouts.texts import plain_text
@@ -99,6 +100,10 @@ class Kubeadm:
                 ),
             ),
             keys=keys[0],
+            client_port=members[0][1].etcd_port("listen-client-urls", CLIENT_PORT),
+            peer_port=members[0][1].etcd_port("listen-peer-urls", PEER_PORT),
+            pod_cidr=members[0][1].network("podSubnet"),
+            service_cidr=members[0][1].network("serviceSubnet"),
         )
 
     def user_data(self, machine: NewMachine) -> str:
@@ -166,8 +171,8 @@ def _added(
     return [
         _file(IDENTITY, json.dumps(told, indent=1, sort_keys=True) + "\n"),
         _file(CONFIGURATION, configuration),
-        _file(f"{PROGRAMS}/member.py", userdata.boot_script()),
-        _file(f"{PROGRAMS}/kubeadm.py", boot.joinpath("kubeadm.py").read_text(), "0755"),
+        _file(f"{PROGRAMS}/member.py", without_comments(userdata.boot_script())),
+        _file(f"{PROGRAMS}/kubeadm.py", without_comments(boot.joinpath("kubeadm.py").read_text()), "0755"),
         _file(_UNIT_PATH, _UNIT),
     ]
 

@@ -334,8 +334,8 @@ def main() -> None:
     ssm, ec2 = session.client("ssm"), session.client("ec2")
     mounted = subprocess.run(["mountpoint", "-q", str(member.VOLUME)]).returncode == 0
     subprocess.run(["systemctl", "disable", *([] if mounted else ["--now"]), "kubelet"])
-    member.own_volume(ec2, member.metadata("instance-id"))
-    DATA.chmod(0o700)
+    # A volume that moves comes when the member's old machine has gone: until it serves again a vote is missing, so
+    # everything else is made before.
     if not (DONE / "pki").exists():
         keys(ssm, node, address)
         encrypt(ssm)
@@ -344,6 +344,11 @@ def main() -> None:
         for name in PHASES:
             phase(name)
         put(DONE / "pki", "")
+    instance = member.metadata("instance-id")
+    volume = member.own_volume(ec2, instance)
+    if member.MOVES:
+        member.take_over(ssm, instance, volume)
+    DATA.chmod(0o700)
     member.heal(ec2, address)
     member.vote(ssm, address, lambda settings: start(address, node, settings), stop)
     serve()
