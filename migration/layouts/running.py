@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
 # Reads only. Static pods' manifests by path, then processes with what they were told. A command's output ends at 24,000
 # characters, and a machine may run much: so the short lines come first, and what tells nothing is left out there.
-COMMAND = (
-    "ls -1d /etc/kubernetes/manifests/* 2>/dev/null; ps -eo args= 2>/dev/null | grep -E 'etcd|kube' | cut -c 1-2000; true"
-)
+COMMAND = """\
+ls -1d /etc/kubernetes/manifests/* 2>/dev/null
+ps -eo args= 2>/dev/null | grep -E 'etcd|kube' | cut -c 1-2000
+true
+"""
 TELLING = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "/manifests/")
 
 

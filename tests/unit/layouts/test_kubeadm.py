@@ -230,7 +230,7 @@ def test_its_folders_are_keys_of_the_configuration_and_are_held_against_it() -> 
     assert contradictions(evidence(group("m", text)), "kubeadm", units, files) == []
     told = contradictions(evidence(group("m", text)), "kubeadm", Units(), MemberFiles())
     assert any("controlPlane.files.etcdCa is '/etc/kubernetes/pki/etcd/ca.crt', the user data has" in t for t in told)
-    with pytest.raises(Permanent, match="units.staticPods is '/etc/kubernetes/manifests', the kubelet reads '/srv/p"):
+    with pytest.raises(Permanent, match=r"staticPods is '/etc/kubernetes/manifests', the kubelet reads '/srv/p"):
         made(text)
 
 
@@ -414,7 +414,8 @@ def test_a_member_without_user_data_is_refused() -> None:
 
 
 def test_the_labs_leaves_room_for_an_operators_own_files_and_too_much_is_refused() -> None:
-    big = replace(NEW, volume_moves=True, api_names=tuple(f"name-{n}.pet.lab" for n in range(8)) + ("api.pet.lab",))
+    names = ("api.pet.lab", *(f"name-{n}.pet.lab" for n in range(8)))
+    big = replace(NEW, volume_moves=True, api_names=names)
 
     def size(text: str) -> int:
         machine = NewMachine(original=encoded(text), identity=big, pki=Pki(source="s3", bucket="keys-of-the-cluster"))

@@ -107,7 +107,9 @@ def test_a_pod_that_does_not_end_is_a_failure_with_what_to_look_at(
     machine.well(machine.commands.stop_etcd)
 
 
-def test_without_a_runtime_to_ask_the_processes_say_what_runs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_runtime_to_ask_the_processes_say_what_runs(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(static_pods, "STOP_SECONDS", 0)
     machine.program("crictl", "#!/bin/sh\nexit 1\n")
     machine.program("ps", '#!/bin/sh\necho "COMMAND"; echo "/usr/bin/etcd --name=a"; echo "etcdctl get"\n')
