@@ -127,7 +127,7 @@ class ControlPlaneForm(Contract):
             groups=member_groups(s, c.from_),
             form=MemberForm.of(c.control_plane),
             files=c.control_plane.files,
-            api_port=c.api.port,
+            api_port=c.api.on_members,
             client_port=c.etcd.client_port,
             peer_port=c.etcd.peer_port,
         )

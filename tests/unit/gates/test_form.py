@@ -88,7 +88,7 @@ def test_other_names_and_other_ports_are_told_at_once() -> None:
     said = refusal(QUESTION, cloud_config(other_files()))
     assert "migration:controlPlane.units.etcd is 'etcd', the user data has 'etcd-member'" in said
     assert "migration:controlPlane.files.etcdCa is '/etc/kubernetes/pki/etcd/ca.crt', the user data has" in said
-    assert "migration:api.port is 6443, the unit says 8443" in said
+    assert "migration:api.serverPort is 6443, the unit says 8443" in said
     assert said.endswith("docs/control-plane.md says what each form needs")
 
 
