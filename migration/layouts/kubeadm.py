@@ -220,7 +220,7 @@ def _unusable(said: Said, files: Mapping[str, str]) -> list[str]:
 def _otherwise(said: Said, identity: MemberIdentity, units: Units) -> list[str]:
     """What the configuration says otherwise than the user data."""
     ports = {
-        "api.port": (identity.api_port, said.api_port),
+        "api.serverPort": (identity.api_port, said.api_port),
         "etcd.clientPort": (identity.client_port, said.etcd_port("listen-client-urls", CLIENT_PORT)),
         "etcd.peerPort": (identity.peer_port, said.etcd_port("listen-peer-urls", PEER_PORT)),
     }

@@ -113,7 +113,11 @@ def version() -> str:
 
 
 def api() -> str:
-    return f"{IDENTITY['api_names'][0]}:{PORTS['api']}"
+    """Host and port that nodes ask: as the user data has them, or else the API's name and the servers' own port."""
+    found: list[Document] = [json.loads(part) for part in BROUGHT.read_text().split("\n---\n")]
+    said = next((one.get("controlPlaneEndpoint") for one in found if one["kind"] == "ClusterConfiguration"), None)
+    host, _, port = (said or IDENTITY["api_names"][0]).partition(":")
+    return f"{host}:{port or PORTS['api']}"
 
 
 def documents() -> list[Document]:

@@ -383,7 +383,10 @@ def test_where_the_keys_are_is_told_and_no_key_is(pki: Pki, told: dict[str, str]
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"api_port": 8443}, "migration:api.port is 8443, kubeadm's configuration says 6443; correct migration:api.p"),
+        (
+            {"api_port": 8443},
+            "migration:api.serverPort is 8443, kubeadm's configuration says 6443; correct migration:api.s",
+        ),
         ({"client_port": 4001}, "migration:etcd.clientPort is 4001, kubeadm's configuration says 2379"),
         ({"peer_port": 7001}, "migration:etcd.peerPort is 7001, kubeadm's configuration says 2380"),
         ({"api_names": ("k.pet",)}, r"controlPlaneEndpoint is api.pet.lab, which isn't migration:api.name \(k.pet\)"),
@@ -398,7 +401,7 @@ def test_what_the_configuration_says_otherwise_is_refused(changes: dict[str, Any
 def test_all_that_is_wrong_is_told_at_once() -> None:
     with pytest.raises(Permanent) as refused:
         made(user_data(init(), cluster(controlPlaneEndpoint=None)), client_port=4001, api_port=8443)
-    assert all(word in str(refused.value) for word in ("controlPlaneEndpoint", "clientPort", "api.port"))
+    assert all(word in str(refused.value) for word in ("controlPlaneEndpoint", "clientPort", "api.serverPort"))
 
 
 def test_etcds_own_ports_are_found() -> None:

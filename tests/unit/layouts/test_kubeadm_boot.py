@@ -243,6 +243,18 @@ def test_an_upload_that_cannot_be_opened_says_what_makes_a_new_one_and_is_tried_
 
 
 @pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        (user_data(init(), cluster(controlPlaneEndpoint="api.pet.lab:443")), "api.pet.lab:443"),
+        (user_data(init(), cluster(controlPlaneEndpoint="api.pet.lab")), "api.pet.lab:6443"),
+        (user_data(init()), "api.pet.lab:6443"),
+    ],
+)
+def test_the_api_is_asked_where_nodes_ask_it(make: Maker, text: str, at: str) -> None:
+    assert make(text).boot.api() == at
+
+
+@pytest.mark.parametrize(
     ("version", "api"), [("v1.34.1", "v1beta4"), ("v1.31.0", "v1beta4"), ("v1.30.9", "v1beta3"), ("v1.23.0", "v1beta3")]
 )
 def test_its_configuration_is_one_that_this_kubeadm_reads(make: Maker, version: str, api: str) -> None:
