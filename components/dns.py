@@ -117,7 +117,7 @@ class ApiMembers(Component):
                 lambda group: ApiTargetsInputs(
                     **common,
                     target_group=group,
-                    port=c.api.port,
+                    port=c.api.on_members,
                     members=tuple(pair.old for pair in member_pairs(args.scope.settings)),
                 )
             ),

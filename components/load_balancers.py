@@ -65,10 +65,10 @@ class SideLoadBalancers(Component):
             for role in ("ingress", "api")
         }
         ingress = self._target_group(name, "ingress", vpc_id, c.ingress.node_port, "instance")
-        members = self._target_group(name, "api", vpc_id, c.api.port, "ip", preserve_client_ip="false")
+        members = self._target_group(name, "api", vpc_id, c.api.on_members, "ip", preserve_client_ip="false")
         # Before the clean-up the API's listener moves to the instances that the members' groups feed.
         instances = (
-            self._target_group(name, "apimembers", vpc_id, c.api.port, "instance", preserve_client_ip="false")
+            self._target_group(name, "apimembers", vpc_id, c.api.on_members, "instance", preserve_client_ip="false")
             if args.api is not ApiServedBy.ADDRESSES
             else None
         )

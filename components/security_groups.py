@@ -86,7 +86,7 @@ class SideSecurityGroups(_Rules):
         connected = {network.name: network.cidr for network in c.connected_networks}
         clients = {name: args.cidr, **args.clients, **connected}
         targets = {name: args.cidr, **args.targets, **connected}
-        api, node_port = c.api.port, c.ingress.node_port
+        api, node_port = c.api.on_members, c.ingress.node_port
 
         def rules() -> Iterator[Rule]:
             nodes, control_plane = self.nodes.id, self.control_plane.id
@@ -133,7 +133,7 @@ class CrossAccess(_Rules):
     def __init__(self, name: str, args: CrossAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("security_groups:Cross", name, args, opts)
         old, new, c = args.old, args.new, args.scope.settings.configuration
-        api, node_port = c.api.port, c.ingress.node_port
+        api, node_port = c.api.on_members, c.ingress.node_port
 
         def rules(here: SideView, there: SideView) -> Iterator[Rule]:
             assert here.nodes_group is not None

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 
 from lab import processes
-from lab.addresses import API_PORT, ETCD_PEER_PORT
+from lab.addresses import API_PORT
 from lab.legacy.pki import authority
 from lab.settings import LabSettings
 from migration.clients.etcd import Direct, Etcd, client_trust
@@ -85,6 +85,7 @@ def record_deleted(world: World) -> None:
 
 def rule_missing(world: World) -> None:
     """One security-group rule is missing: the API's port from the VPC, through which its balancer reaches it."""
+    port = world.settings.control_plane.api_port
     masters = world.ec2.describe_security_groups(
         Filters=[{"Name": "group-name", "Values": [f"masters.{world.settings.cluster}"]}]
     )["SecurityGroups"][0]
@@ -93,7 +94,7 @@ def rule_missing(world: World) -> None:
     removed = [
         rule
         for rule in rules["SecurityGroupRules"]
-        if not rule.get("IsEgress") and rule.get("FromPort") == API_PORT and rule.get("CidrIpv4")
+        if not rule.get("IsEgress") and rule.get("FromPort") == port and rule.get("CidrIpv4")
     ]
     for rule in removed:
         world.ec2.revoke_security_group_ingress(
@@ -104,8 +105,8 @@ def rule_missing(world: World) -> None:
         for rule in removed:
             permission: Any = {
                 "IpProtocol": "tcp",
-                "FromPort": API_PORT,
-                "ToPort": API_PORT,
+                "FromPort": port,
+                "ToPort": port,
                 "IpRanges": [{"CidrIp": rule.get("CidrIpv4")}],
             }
             world.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
@@ -125,7 +126,7 @@ def pod_deleted(world: World) -> None:
 def learner_left(world: World) -> None:
     """A learner is added to etcd and never started."""
     etcd = world.etcd()
-    member = etcd.add_learner(f"https://{NOBODY}:{ETCD_PEER_PORT}")
+    member = etcd.add_learner(f"https://{NOBODY}:{world.settings.control_plane.etcd_peer_port}")
     world.undo.append(lambda: etcd.remove(member.id, etcd.endpoints[0]))
     time.sleep(3)
 
@@ -155,7 +156,7 @@ def writes_stalled(world: World) -> None:
 def voter_dead(world: World) -> None:
     """One of four voters is dead, which leaves as many healthy ones as there were."""
     etcd = world.etcd()
-    peer = f"https://{NOBODY}:{ETCD_PEER_PORT}"
+    peer = f"https://{NOBODY}:{world.settings.control_plane.etcd_peer_port}"
     added = etcd.anywhere(
         lambda endpoint: etcd.call(endpoint, "cluster/member/add", {"peerURLs": [peer], "isLearner": False})
     )
@@ -233,7 +234,7 @@ def other_application(world: World) -> None:
 
 def other_cluster(world: World) -> None:
     """The API's name leads to the API server of a twin: the same certificate authority, another cluster."""
-    names = [f"/{world.settings.cluster}/pki/ca.{part}" for part in ("crt", "key")]
+    names = [f"/{world.settings.cluster}/{world.settings.control_plane.keys}/ca.{part}" for part in ("crt", "key")]
     certificate, key = (
         world.ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"].get("Value", "") for name in names
     )

@@ -269,7 +269,9 @@ class Round(Proven):
         )
 
     def _there_and_back(self, watch: Watch) -> None:
-        self._counter = Counter(self.addresses, self._kubeconfig, self.environment)
+        self._counter = Counter(
+            self.addresses, self._kubeconfig, self.environment, self.settings.control_plane.api_port
+        )
         self.rest(watch, IDLE_S)
         self.move(0, watch, preview=False, again=False)
         for stage, _ in moves(self.top):

@@ -34,6 +34,8 @@ from rehearsal.world import Fact
 
 FILE = "living.json"
 IMAGE = "next-image"
+MEMBERS_IMAGES = {"kubeadm": "kubeadm-1.34.99"}
+"""By layout: the lab knows what an image brings by its name (`lab/machines/images.py`), and that one brings nothing."""
 SETTLE_S = 60.0
 ROLLED = "an image for the members"
 """The change in whose window one member at a time is away, and no more."""
@@ -82,7 +84,8 @@ class Living:
 
     def go(self) -> None:
         """An image to a pool and to all members, then the pool under its name without a suffix. Raises as ups do."""
-        image = new_image(self.configuration["cluster"])
+        cluster, layout = self.configuration["cluster"], self.driver.settings.layout
+        image, members_image = new_image(cluster), new_image(cluster, MEMBERS_IMAGES.get(layout, IMAGE))
         pool = self._pool_with_nodes()
         group, plain = physical_name(pool["group"], "", self.suffix), pool["group"]
         members = [physical_name(one["group"], "", self.suffix) for one in self.configuration["members"]]
@@ -95,8 +98,8 @@ class Living:
         )
         self._change(
             ROLLED,
-            {f"{where}.members.image": image},
-            lambda: [*self._launched_from(members, image, before), *self._same_members(ids)],
+            {f"{where}.members.image": members_image},
+            lambda: [*self._launched_from(members, members_image, before), *self._same_members(ids)],
         )
         # The old group of that name is deleted; its list has done its work.
         self._change("a pool without its suffix", {f"{where}.pools.{pool['name']}.group": plain}, lambda: self._renamed(
@@ -219,10 +222,10 @@ class Living:
         return [] if now == ids else [f"etcd's members are {now}, and were {ids}"]
 
 
-def new_image(cluster: str) -> str:
+def new_image(cluster: str, image: str = IMAGE) -> str:
     """Another image that machines can be launched from, registered with the lab's AWS once."""
     ec2: Any = boto3.client("ec2")
-    name = f"{cluster}-{IMAGE}"
+    name = f"{cluster}-{image}"
     found = ec2.describe_images(Owners=["self"], Filters=[{"Name": "name", "Values": [name]}])["Images"]
     if found:
         return found[0]["ImageId"]

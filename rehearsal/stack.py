@@ -15,6 +15,7 @@ import boto3
 from lab import processes, up
 from lab.addresses import LabAddresses, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
+from lab.layouts import Layout
 from lab.settings import LabSettings
 
 Say = Callable[[str], None]
@@ -29,6 +30,8 @@ LIMITS = {
     "healthIntervalSeconds": 5,
 }
 TTL_S = 2
+# By layout: what only the operator knows of it.
+TOLD = {"custom": ("--layout", "custom", "--user-data-file", "rehearsal/custom.sh")}
 # Clients that keep a connection never ask for its name again: they stay until their server goes.
 ACCEPTED = {
     "ingress": "60:probes that keep connections, which end with the ingress pods",
@@ -52,7 +55,15 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
         command += ["--accept-flows", f"{role}={flows}"]
     for key, value in {**LIMITS, "metricPeriodSeconds": int(settings.metric_period_s)}.items():
         command += ["--limit", f"{key}={value}"]
+    if settings.layout in TOLD:
+        command += TOLD[settings.layout]
     return [*command, *more]
+
+
+def by_hand(settings: LabSettings) -> dict[str, str]:
+    """What an operator adds to what discovery wrote: keys of `migration:` that nothing in AWS says."""
+    keys = settings.control_plane.keys
+    return {} if keys == Layout.keys else {"controlPlane.pki.prefix": f"/{settings.cluster}/{keys}"}
 
 
 NEXT = """
@@ -119,6 +130,8 @@ def prepare(
     for line in _run([sys.executable, *discovery(addresses, settings, more)], program, environment).splitlines():
         say(line)
     _run(["pulumi", "stack", "init", FIRST, "--non-interactive"], program, environment)
+    for key, value in by_hand(settings).items():
+        _run(["pulumi", "config", "set", "--path", f"migration:{key}", value, "-s", FIRST], program, environment)
 
 
 def _stacks(program: Path, environment: Mapping[str, str]) -> list[str]:

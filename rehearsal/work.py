@@ -12,7 +12,7 @@ from typing import Any
 
 import boto3
 
-from lab.addresses import API_PORT, LabAddresses
+from lab.addresses import LabAddresses
 from lab.kubernetes.access import Access, access, read
 from lab.kubernetes.client import Client
 from rehearsal.driver import RehearsalError
@@ -74,13 +74,16 @@ def accepted_evictions(metrics: str) -> int:
 
 
 class Counter:
-    """The lab's counters."""
+    """The lab's counters. `api_port` is the API servers' on their machines."""
 
-    def __init__(self, addresses: LabAddresses, kubeconfig: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, addresses: LabAddresses, kubeconfig: Path, environment: Mapping[str, str], api_port: int
+    ) -> None:
         self._url = addresses.aws_url
         self._key = environment["AWS_ACCESS_KEY_ID"]
         self._access: Access = access(read(kubeconfig))
         self._ec2: Any = boto3.client("ec2")
+        self._port = api_port
 
     def now(self) -> Counted:
         """As they are. Raises `RehearsalError` and what boto3 and the lab's client raise."""
@@ -91,6 +94,6 @@ class Counter:
             raise RehearsalError(f"the lab's AWS doesn't say how many calls it had: {error}") from error
         evictions: dict[str, int] = {}
         for address in running_members(self._ec2):
-            client = Client(replace(self._access, server=f"https://{address}:{API_PORT}"))
+            client = Client(replace(self._access, server=f"https://{address}:{self._port}"))
             evictions[address] = accepted_evictions(client.text("/metrics"))
         return Counted(calls=calls.get(self._key, {}), evictions=evictions)

@@ -137,7 +137,7 @@ class ControlPlaneForm(Contract):
             groups=member_groups(s, c.from_),
             form=MemberForm.of(c.control_plane),
             files=c.control_plane.files,
-            api_port=c.api.port,
+            api_port=c.api.on_members,
             client_port=c.etcd.client_port,
             peer_port=c.etcd.peer_port,
         )
@@ -540,7 +540,7 @@ class VersionsFit(Contract):
             etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
-            api_port=c.api.port,
+            api_port=c.api.on_members,
         )
 
 
@@ -588,7 +588,7 @@ class CertificatesLast(Contract):
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
             peer_port=c.etcd.peer_port,
-            api_port=c.api.port,
+            api_port=c.api.on_members,
             api_names=(name, inside),
             days=c.limits.certificate_days,
         )

@@ -357,7 +357,7 @@ class MemberRollInputs(Inputs):
                 for member, (template, version) in zip(c.members, templates, strict=True)
             ),
             client_port=c.etcd.client_port,
-            api_port=c.api.port,
+            api_port=c.api.on_members,
             instances_group=instances_group,
             addresses_group=addresses_group,
             allowed=allowed,

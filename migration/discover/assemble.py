@@ -11,8 +11,9 @@ from migration.discover import cloud_config, groups, network, ownership, traffic
 from migration.discover.inventory import Group, Inventory
 from migration.discover.options import DiscoveryOptions
 from migration.discover.tags import tags_of
+from migration.layouts import found as in_user_data
+from migration.layouts import scripts
 from migration.layouts.contract import Recognition
-from migration.layouts.found import read as read_units_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     zones = network.zones(inventory)
     retire, keep = ownership.split(inventory, options.etcd_strategy)
     old = side_name(inventory, options)
-    form, units = groups.control_plane_of(inventory), read_units_of(members[0].template.user_data)
+    form, text = groups.control_plane_of(inventory), members[0].template.user_data
+    units = in_user_data.read(text, scripts.files(text))
     found: dict[str, Any] = {
         "cluster": inventory.cluster,
         "from": old,
@@ -91,13 +93,13 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
             "listenerPort": ingress["port"],
             "externalTrafficPolicy": service["spec"].get("externalTrafficPolicy", "Cluster"),
         },
-        "api": {"name": _api_name(records), "port": api["port"]},
+        "api": _api(_api_name(records), api["port"], inventory.target_groups[api["targetGroups"][0]]),
         "etcd": {
             "access": "direct",
             **({"strategy": options.etcd_strategy} if options.etcd_strategy != "learner" else {}),
             "certificates": options.etcd_certificates or f"/{inventory.cluster}/operator/etcd",
-            "clientPort": units.port("etcd", "listen-client-urls") or 2379,
-            "peerPort": units.port("etcd", "listen-peer-urls") or 2380,
+            "clientPort": form.client_port or units.port("etcd", "listen-client-urls") or 2379,
+            "peerPort": form.peer_port or units.port("etcd", "listen-peer-urls") or 2380,
         },
         "controlPlane": _form(form, options),
         "drain": {"ingressSelector": dict(service["spec"].get("selector") or {})},
@@ -124,6 +126,12 @@ def _form(form: Recognition, options: DiscoveryOptions) -> dict[str, Any]:
     return {"layout": form.layout, **own_file, **form.keys}
 
 
+def _api(name: str, port: int, target_group: Mapping[str, Any]) -> dict[str, Any]:
+    """`api`: the servers' own port only where it isn't the one that clients use."""
+    behind = int(target_group["Port"])
+    return {"name": name, "port": port, **({"serverPort": behind} if behind != port else {})}
+
+
 def _api_name(records: Sequence[Mapping[str, Any]]) -> str:
     return next(record["name"] for record in records if record["serves"] == "api")
 
@@ -136,7 +144,9 @@ def _limits(inventory: Inventory, target_group: str, options: DiscoveryOptions) 
 
 def control_plane_flag(members: Sequence[Group], name: str) -> str | None:
     """A flag in the user data of the control plane's machines."""
-    return next((found for g in members if (found := cloud_config.flag(g.template.user_data, name))), None)
+    return next(
+        (found for g in members if (found := cloud_config.flag_in(scripts.files(g.template.user_data), name))), None
+    )
 
 
 def _traffic(zone_id: str, records: list[dict[str, Any]], options: DiscoveryOptions) -> dict[str, Any]:

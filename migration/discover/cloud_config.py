@@ -6,7 +6,7 @@ import base64
 import binascii
 import gzip
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -53,8 +53,13 @@ def files(user_data: str) -> dict[str, str]:
 
 def flag(user_data: str, name: str) -> str | None:
     """The value of a command-line flag (``--name=value`` or ``--name value``) in any file; None if there is none."""
+    return flag_in(files(user_data), name)
+
+
+def flag_in(written: Mapping[str, str], name: str) -> str | None:
+    """The same in files that are known, by path."""
     pattern = re.compile(rf"--{re.escape(name)}[=\s]+[\"']?([^\s\"'\\]+)")
-    for text in files(user_data).values():
+    for text in written.values():
         found = pattern.search(text)
         if found and "$" not in found[1]:
             return found[1]

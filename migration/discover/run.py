@@ -8,7 +8,7 @@ from typing import Any
 from migration.clients import Clients
 from migration.discover import cluster_api, inventory
 from migration.discover.assemble import ClusterAnswers, configuration, control_plane_flag
-from migration.discover.groups import members_of
+from migration.discover.groups import control_plane_of, members_of
 from migration.discover.options import DiscoveryOptions
 from migration.layouts.running import what_runs
 
@@ -19,15 +19,15 @@ ASKING_SECONDS = 60.0
 def discover(clients: Clients, options: DiscoveryOptions) -> dict[str, Any]:
     """The configuration of the cluster; raises `Permanent` (or the clients' errors) with a sentence."""
     found = replace(inventory.read(clients.aws, options.cluster, options.vpc), layout=options.layout)
-    members = members_of(found)
+    members, form = members_of(found), control_plane_of(found)
     if options.ask_machines:
         machines = [one["InstanceId"] for group in members for one in group.instances]
         found = replace(found, running=what_runs(clients.aws, machines, ASKING_SECONDS, options.log))
     kubernetes = clients.kubernetes
     services = cluster_api.services(kubernetes)
-    pods = options.pod_cidr or control_plane_flag(members, "cluster-cidr")
+    pods = options.pod_cidr or form.pod_cidr or control_plane_flag(members, "cluster-cidr")
     pods = pods or cluster_api.flag_of_pods(kubernetes, "cluster-cidr")
-    served = options.service_cidr or control_plane_flag(members, "service-cluster-ip-range")
+    served = options.service_cidr or form.service_cidr or control_plane_flag(members, "service-cluster-ip-range")
     served = served or cluster_api.service_cidr(kubernetes)
     answers = ClusterAnswers(
         services=services,

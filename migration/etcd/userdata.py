@@ -170,7 +170,7 @@ def _refuse_other_ports(seen: Found, identity: MemberIdentity) -> None:
 def ports_of(seen: Found, identity: MemberIdentity) -> dict[str, tuple[int, int | None]]:
     """By key of the configuration: the port it says, and the one that the unit does, if it does."""
     return {
-        "api.port": (identity.api_port, seen.port("kube-apiserver", "secure-port")),
+        "api.serverPort": (identity.api_port, seen.port("kube-apiserver", "secure-port")),
         "etcd.clientPort": (identity.client_port, seen.port("etcd", "listen-client-urls")),
         "etcd.peerPort": (identity.peer_port, seen.port("etcd", "listen-peer-urls")),
     }

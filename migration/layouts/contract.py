@@ -108,6 +108,11 @@ class Recognition:
     unseen: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     keys: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    client_port: int | None = None
+    """etcd's, as this form says it; None where it doesn't. The same for the peers' and for the ranges of addresses."""
+    peer_port: int | None = None
+    pod_cidr: str | None = None
+    service_cidr: str | None = None
 
 
 class Layout(Protocol):

@@ -40,10 +40,18 @@ def contradictions(evidence: Evidence, layout: LayoutName, units: Units, files: 
             )
     # The old machines' programs are stopped by these names whatever the new ones are made from.
     for recognition in (said, *others):
-        if recognition.members and recognition.layout not in ONLY_WHEN_SAID:
-            told += _called_otherwise(recognition.keys, "units", unit_names(units), unit_names(Units()))
-            told += _called_otherwise(recognition.keys, "files", _file_names(files), _file_names(MemberFiles()))
+        # Of user data of any kind only what it shows is known.
+        known = recognition.layout not in ONLY_WHEN_SAID
+        if recognition.members:
+            usual = _unit_names(Units()) if known else {}
+            told += _called_otherwise(recognition.keys, "units", _unit_names(units), usual)
+            usual = _file_names(MemberFiles()) if known else {}
+            told += _called_otherwise(recognition.keys, "files", _file_names(files), usual)
     return list(dict.fromkeys(told))
+
+
+def _unit_names(units: Units) -> dict[str, str]:
+    return {**unit_names(units), "staticPods": units.static_pods}
 
 
 def _file_names(files: MemberFiles) -> dict[str, str]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from migration.etcd.userdata import boot_script, identity_of
-from migration.layouts import pki
+from migration.layouts import found, pki, scripts
 from migration.layouts.contract import MAX_BYTES, Commands, Evidence, MemberIdentity, NewMachine, Recognition
 from migration.layouts.systemd import systemd_commands
 from migration.runtime.deadline import Permanent
@@ -48,18 +48,29 @@ class Custom:
         return "custom"
 
     def recognise(self, evidence: Evidence) -> Recognition:
-        """By tags alone, since nothing is known of the user data: never a better answer than another layout's."""
+        """By tags alone, since nothing is known of the user data: never a better answer than another layout's.
+
+        Where the user data writes units as text, be it a script, their names and files are taken from there.
+        """
         members = [(one, tag) for one in evidence.groups if (tag := _role_tag(one.tags)) is not None]
+        if not members:
+            return Recognition(layout=self.name)
+        seen = [found.read(one.user_data, scripts.files(one.user_data)) for one, _ in members]
+        known = seen[0] if not seen[0].missing and all(one.keys() == seen[0].keys() for one in seen) else None
         return Recognition(
             layout=self.name,
             members=tuple(one.name for one, _ in members),
-            because=tuple(f"{one.name} has the tag {tag}" for one, tag in members),
-            unseen=(
+            because=(
+                *(f"{one.name} has the tag {tag}" for one, tag in members),
+                *((f"{members[0][0].name}'s user data writes {_units(known)}",) if known else ()),
+            ),
+            unseen=()
+            if known
+            else (
                 "how its members start etcd and their servers: say it in migration:controlPlane.units",
                 "where they keep their certificates: say it in migration:controlPlane.files",
-            )
-            if members
-            else (),
+            ),
+            keys=known.keys() if known else {},
         )
 
     def user_data(self, machine: NewMachine) -> str:
@@ -118,6 +129,10 @@ def identity_json(identity: MemberIdentity, held: Pki) -> str:
 def _packed(text: str) -> str:
     # No time inside: the same bytes every time.
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+
+
+def _units(seen: found.Found) -> str:
+    return ", ".join(f"{unit.name}.service" for unit in seen.units.values())
 
 
 def _role_tag(tags: Mapping[str, str]) -> str | None:

@@ -180,9 +180,13 @@ class Found:
 _CLIENT = "apiserver-etcd-client"
 
 
-def read(user_data: str) -> Found:
-    """What plain user data says; nothing found for one that isn't a cloud-config."""
-    files = cloud_config.files(user_data)
+def read(user_data: str, files: Mapping[str, str] | None = None) -> Found:
+    """What plain user data says; nothing found for one that isn't a cloud-config.
+
+    `files` are those that it writes, where somebody knows better (`migration.layouts.scripts.files`).
+    """
+    if files is None:
+        files = cloud_config.files(user_data)
     every = read_units(files)
     units: dict[str, Unit] = {}
     against: list[str] = []

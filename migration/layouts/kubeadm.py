@@ -34,6 +34,7 @@ from migration.layouts.contract import (
 )
 from migration.layouts.found import IDENTITY
 from migration.layouts.kubeadm_config import CLIENT_PORT, MANIFESTS, PEER_PORT, PKI, Said
+from migration.layouts.packed import without_comments
 from migration.layouts.pki import told_to_a_join
 from migration.layouts.static_pods import static_pod_commands
 from migration.layouts.texts import plain_text
@@ -99,6 +100,10 @@ class Kubeadm:
                 ),
             ),
             keys=keys[0],
+            client_port=members[0][1].etcd_port("listen-client-urls", CLIENT_PORT),
+            peer_port=members[0][1].etcd_port("listen-peer-urls", PEER_PORT),
+            pod_cidr=members[0][1].network("podSubnet"),
+            service_cidr=members[0][1].network("serviceSubnet"),
         )
 
     def user_data(self, machine: NewMachine) -> str:
@@ -166,8 +171,8 @@ def _added(
     return [
         _file(IDENTITY, json.dumps(told, indent=1, sort_keys=True) + "\n"),
         _file(CONFIGURATION, configuration),
-        _file(f"{PROGRAMS}/member.py", userdata.boot_script()),
-        _file(f"{PROGRAMS}/kubeadm.py", boot.joinpath("kubeadm.py").read_text(), "0755"),
+        _file(f"{PROGRAMS}/member.py", without_comments(userdata.boot_script())),
+        _file(f"{PROGRAMS}/kubeadm.py", without_comments(boot.joinpath("kubeadm.py").read_text()), "0755"),
         _file(_UNIT_PATH, _UNIT),
     ]
 
@@ -215,7 +220,7 @@ def _unusable(said: Said, files: Mapping[str, str]) -> list[str]:
 def _otherwise(said: Said, identity: MemberIdentity, units: Units) -> list[str]:
     """What the configuration says otherwise than the user data."""
     ports = {
-        "api.port": (identity.api_port, said.api_port),
+        "api.serverPort": (identity.api_port, said.api_port),
         "etcd.clientPort": (identity.client_port, said.etcd_port("listen-client-urls", CLIENT_PORT)),
         "etcd.peerPort": (identity.peer_port, said.etcd_port("listen-peer-urls", PEER_PORT)),
     }

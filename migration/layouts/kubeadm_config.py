@@ -87,6 +87,11 @@ class Said:
         said = (self.cluster or {}).get("controlPlaneEndpoint")
         return urlsplit(f"//{said}").hostname if said else None
 
+    def network(self, key: str) -> str | None:
+        """A range of addresses of the cluster's network; None where it isn't said, or is a placeholder."""
+        said = str(mapping(self.cluster or {}, "networking").get(key) or "")
+        return None if not said or placeholders(said) else said
+
     def etcd_port(self, flag: str, usual: int) -> int | None:
         """The port of a flag of etcd's; None where no ClusterConfiguration is there to say."""
         if self.cluster is None:
@@ -214,6 +219,11 @@ def _cluster(found: Document | None, against: list[str], unseen: list[str]) -> t
         "apiServer": _literal_names(_without(server, _OWN_FLAGS["apiServer"]), "certSANs"),
         "etcd": {**mapping(found, "etcd"), "local": local},
     }
+    data = str(etcd.get("dataDir") or DATA).rstrip("/")
+    for flag, needs in (("data-dir", "leave the flag out: dataDir says it"), ("wal-dir", "keep both in one folder")):
+        said = flags(etcd).get(flag)
+        if said is not None and not f"{said}/".startswith(f"{data}/"):
+            against.append(f"its etcd's --{flag} is {said}, outside of its data directory {data}; {needs}")
     for url in flags(server).get("etcd-servers", "").split(","):
         if url and urlsplit(url).hostname not in ("127.0.0.1", "localhost"):
             against.append(f"its API server asks etcd at {url}, and not at its own machine; leave etcd-servers out")

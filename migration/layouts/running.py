@@ -11,9 +11,13 @@ from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
 
-# Reads only. Processes with what they were told, then static pods' manifests by path.
-COMMAND = "ps -eo args= 2>/dev/null; ls -1d /etc/kubernetes/manifests/* 2>/dev/null; true"
-# A command's output ends at 24,000 characters, and only these tell one form from another.
+# Reads only. Static pods' manifests by path, then processes with what they were told. A command's output ends at 24,000
+# characters, and a machine may run much: so the short lines come first, and what tells nothing is left out there.
+COMMAND = """\
+ls -1d /etc/kubernetes/manifests/* 2>/dev/null
+ps -eo args= 2>/dev/null | grep -E 'etcd|kube' | cut -c 1-2000
+true
+"""
 TELLING = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "/manifests/")
 
 

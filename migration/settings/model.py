@@ -389,10 +389,19 @@ class ControlPlane(Model):
 
 
 class Api(Model):
-    """The Kubernetes API: its name and port."""
+    """The Kubernetes API: its name, and the port that clients use. `server_port`: the servers' own, where it differs.
+
+    Use `on_members` for that, never `server_port`.
+    """
 
     name: str
     port: Annotated[int, Field(ge=1, le=65535)] = 6443
+    server_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+    @property
+    def on_members(self) -> int:
+        """The port that an API server listens on, on its machine."""
+        return self.port if self.server_port is None else self.server_port
 
 
 class Network(Model):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.living import ROLLED
+from lab.machines import images
+from rehearsal.living import MEMBERS_IMAGES, ROLLED
 from rehearsal.meant import one_away
 
 AWAY = f"etcd was down to 2 healthy voters at 2026-11-26T02:28:25.04Z ({ROLLED}); it had 3 at stage 0."
@@ -28,3 +29,9 @@ def test_one_member_away_while_it_is_replaced_is_meant(reason: str) -> None:
 )
 def test_anything_else_is_not(reason: str) -> None:
     assert not one_away(reason, 3, ROLLED)
+
+
+@pytest.mark.parametrize(("layout", "unit"), [("kubeadm", "/usr/lib/systemd/system/kubelet.service")])
+def test_members_whose_image_brings_their_programs_get_one_that_does(layout: str, unit: str) -> None:
+    brought = images.find(f"pet-{MEMBERS_IMAGES[layout]}")
+    assert unit in {file.path for file in brought.files}

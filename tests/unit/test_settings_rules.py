@@ -343,6 +343,12 @@ REFUSED: list[tuple[str, Change, str]] = [
         "migration:api.port is 65535: the balancer's check listens one above it; give at most 65534",
     ),
     (
+        "the API servers on etcd's port",
+        lambda c: c["api"].update(serverPort=2380),
+        "migration:etcd.peerPort is 2380: is also migration:api.serverPort, and both listen on a member's "
+        "machine; give each its own",
+    ),
+    (
         "the API on etcd's port",
         lambda c: c["api"].update(port=2379),
         "migration:etcd.clientPort is 2379: is also migration:api.port, and both listen on a member's "

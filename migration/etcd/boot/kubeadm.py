@@ -113,7 +113,11 @@ def version() -> str:
 
 
 def api() -> str:
-    return f"{IDENTITY['api_names'][0]}:{PORTS['api']}"
+    """Host and port that nodes ask: as the user data has them, or else the API's name and the servers' own port."""
+    found: list[Document] = [json.loads(part) for part in BROUGHT.read_text().split("\n---\n")]
+    said = next((one.get("controlPlaneEndpoint") for one in found if one["kind"] == "ClusterConfiguration"), None)
+    host, _, port = (said or IDENTITY["api_names"][0]).partition(":")
+    return f"{host}:{port or PORTS['api']}"
 
 
 def documents() -> list[Document]:
@@ -334,8 +338,8 @@ def main() -> None:
     ssm, ec2 = session.client("ssm"), session.client("ec2")
     mounted = subprocess.run(["mountpoint", "-q", str(member.VOLUME)]).returncode == 0
     subprocess.run(["systemctl", "disable", *([] if mounted else ["--now"]), "kubelet"])
-    member.own_volume(ec2, member.metadata("instance-id"))
-    DATA.chmod(0o700)
+    # A volume that moves comes when the member's old machine has gone: until it serves again a vote is missing, so
+    # everything else is made before.
     if not (DONE / "pki").exists():
         keys(ssm, node, address)
         encrypt(ssm)
@@ -344,6 +348,11 @@ def main() -> None:
         for name in PHASES:
             phase(name)
         put(DONE / "pki", "")
+    instance = member.metadata("instance-id")
+    volume = member.own_volume(ec2, instance)
+    if member.MOVES:
+        member.take_over(ssm, instance, volume)
+    DATA.chmod(0o700)
     member.heal(ec2, address)
     member.vote(ssm, address, lambda settings: start(address, node, settings), stop)
     serve()

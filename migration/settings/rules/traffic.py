@@ -45,7 +45,7 @@ def ports_fit(c: Configuration) -> Iterator[Problem]:
         remedy = f"the balancer's check listens one above it; give at most {HIGHEST_API_PORT}"
         yield Problem("migration:api.port", c.api.port, remedy)
     users: dict[int, list[str]] = defaultdict(list)
-    users[c.api.port].append("api.port")
+    users[c.api.on_members].append("api.port" if c.api.server_port is None else "api.serverPort")
     users[c.etcd.client_port].append("etcd.clientPort")
     users[c.etcd.peer_port].append("etcd.peerPort")
     for port, keys in users.items():

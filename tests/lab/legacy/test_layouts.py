@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from lab.addresses import LabAddresses
+from lab.addresses import LOOPBACK, LabAddresses
 from lab.aws.server import LabAws
 from lab.aws.world import WORLD
 from lab.layouts import BUILT, ETCD, LAYOUTS, MASTER
@@ -139,7 +140,11 @@ def test_kubeadm_members_are_called_by_their_nodes_and_come_from_an_image_with_a
     image = images.find(built.image("master-c.pet"))
     assert "/usr/lib/systemd/system/kubelet.service" in {file.path for file in image.files}
     files = {file.path: file.content for file in parse(built.user_data("master-c.pet").encode()).files}
-    assert "@INITIAL_CLUSTER@" in files["/etc/kubernetes/kubeadm.yaml.in"]
+    configuration = files["/etc/kubernetes/kubeadm.yaml.in"]
+    assert "@INITIAL_CLUSTER@" in configuration
+    servers = [one["apiServer"] for one in yaml.safe_load_all(configuration) if one["kind"] == "ClusterConfiguration"]
+    # Where the operator's kubeconfig leads: without it nobody reaches the API from here.
+    assert LOOPBACK in servers[0]["certSANs"]
 
 
 @pytest.mark.lab

@@ -110,6 +110,7 @@ WANTED = [
     ("etcd.clientPort", 2390, {*SWAPS, "main-members-guard", "gate-before", "gate-after"}),
     ("etcd.peerPort", 2391, {*SWAPS, "gate-before"}),
     ("api.port", 7443, {"api-targets", *SWAPS, "gate-before"}),
+    ("api.serverPort", 7443, {"api-targets", *SWAPS, "gate-before"}),
     ("controlPlaneMoved", 1, {"swap-b", "swap-c", "gate-after"}),
     ("members.0.address", "10.0.0.11", {"api-targets", "swap-a", "gate-before"}),
     (

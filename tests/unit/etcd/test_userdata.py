@@ -80,7 +80,7 @@ def test_ports_that_the_units_do_not_listen_on_are_refused_all_at_once() -> None
     with pytest.raises(Permanent) as refused:
         clone_user_data(original(), elsewhere)
     assert str(refused.value) == (
-        "the old control plane's units listen elsewhere: migration:api.port is 8443, the unit says 6443; "
+        "the old control plane's units listen elsewhere: migration:api.serverPort is 8443, the unit says 6443; "
         "migration:etcd.clientPort is 4001, the unit says 2379; migration:etcd.peerPort is 7001, the unit says 2380; "
         "correct the configuration"
     )

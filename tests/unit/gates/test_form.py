@@ -11,6 +11,8 @@ from migration.contracts.gates import ControlPlaneForm
 from migration.contracts.members import MemberForm
 from migration.gates import Live
 from migration.gates.form import control_plane_form
+from migration.layouts import registry
+from migration.layouts.registry import LAYOUTS
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
 from migration.settings.model import Units
@@ -88,7 +90,7 @@ def test_other_names_and_other_ports_are_told_at_once() -> None:
     said = refusal(QUESTION, cloud_config(other_files()))
     assert "migration:controlPlane.units.etcd is 'etcd', the user data has 'etcd-member'" in said
     assert "migration:controlPlane.files.etcdCa is '/etc/kubernetes/pki/etcd/ca.crt', the user data has" in said
-    assert "migration:api.port is 6443, the unit says 8443" in said
+    assert "migration:api.serverPort is 6443, the unit says 8443" in said
     assert said.endswith("docs/control-plane.md says what each form needs")
 
 
@@ -108,8 +110,14 @@ def test_what_is_against_a_member_is_told_once() -> None:
     assert f"{first}: its user data has no unit that starts kube-scheduler" in said
 
 
-def test_a_layout_without_an_adapter_is_refused() -> None:
-    assert "no adapter for it; there are cloud-config, custom" in refusal(form(layout="kubeadm"))
+def test_a_layout_without_an_adapter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "LAYOUTS", {name: one for name, one in LAYOUTS.items() if name != "kubeadm"})
+    assert "layout is 'kubeadm', and this version has no adapter for it; there are" in refusal(form(layout="kubeadm"))
+
+
+def test_another_layout_than_the_user_data_shows_is_refused() -> None:
+    told = refusal(form(layout="kubeadm"))
+    assert "migration:controlPlane.layout is 'kubeadm', and the user data shows another form (cloud-config: " in told
 
 
 def test_an_operators_own_file_is_rendered_before_anything_moves(tmp_path: Path) -> None:

@@ -132,7 +132,10 @@ class Kept:
         self.asked: list[str] = []
         self.missing, self.refused = missing, refused
 
-    def client(self, service: str, region_name: str) -> Kept:
+    def Session(self, region_name: str) -> Kept:
+        return self
+
+    def client(self, service: str) -> Kept:
         self.service = service
         return self
 

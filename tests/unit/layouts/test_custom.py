@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from migration.etcd.userdata import boot_script
-from migration.layouts.contract import MAX_BYTES, NewMachine
+from migration.layouts.contract import MAX_BYTES, GroupSeen, NewMachine
+from migration.layouts.contradiction import contradictions
 from migration.layouts.custom import PLACEHOLDERS
 from migration.layouts.registry import LAYOUTS, template_text
 from migration.runtime.deadline import Permanent
-from migration.settings.model import Pki, Units
-from tests.unit.layouts.clusters import IDENTITY, evidence, group, plain
+from migration.settings.model import MemberFiles, Pki, Units
+from tests.unit.layouts.clusters import IDENTITY, UNITS, evidence, group, other_files, plain
 
 CUSTOM = LAYOUTS["custom"]
 NEW = replace(IDENTITY, api_names=("api.pet", "kubernetes"))
@@ -116,6 +117,57 @@ def test_members_are_known_by_tags_alone() -> None:
     assert seen.because[0] == "a has the tag k8s.io/role/control-plane=1"
     assert "migration:controlPlane.units" in seen.unseen[0]
     assert CUSTOM.recognise(evidence(group("w", tags=others[0]))).members == ()
+
+
+def script(**changed: str) -> str:
+    """User data that writes its units by here-documents."""
+    files = {**other_files(), **changed}
+    return "#!/bin/sh\n" + "".join(f"cat > {path} <<'END'\n{text}END\n" for path, text in files.items())
+
+
+def member(name: str, user_data: str) -> GroupSeen:
+    return group(name, user_data, tags={"k8s.io/role/master": "1"})
+
+
+def test_units_that_a_script_writes_are_read_there() -> None:
+    seen = CUSTOM.recognise(evidence(member("a", script()), member("b", script())))
+    assert seen.because[-1] == (
+        "a's user data writes etcd-member.service, apiserver.service, controllers.service, scheduler.service"
+    )
+    assert seen.unseen == ()
+    assert seen.keys["units"] == {
+        "etcd": "etcd-member",
+        "apiServer": "apiserver",
+        "controllerManager": "controllers",
+        "scheduler": "scheduler",
+    }
+    assert seen.keys["files"] == {
+        "etcdCa": "/etc/pki/etcd/ca.pem",
+        "etcdCertificate": "/etc/pki/k8s/etcd.pem",
+        "etcdKey": "/etc/pki/k8s/etcd-key.pem",
+        "snapshots": "/srv/etcd/snapshots",
+    }
+
+
+@pytest.mark.parametrize("path", [f"{UNITS}/etcd-member.service", f"{UNITS}/scheduler.service"])
+def test_where_one_is_missing_or_members_differ_nothing_is_taken_for_seen(path: str) -> None:
+    lacking = CUSTOM.recognise(evidence(member("a", script(**{path: ""}))))
+    differing = CUSTOM.recognise(evidence(member("a", script()), member("b", script(**{path: ""}))))
+    for seen in (lacking, differing):
+        assert seen.keys == {}
+        assert "migration:controlPlane.units" in seen.unseen[0]
+
+
+def test_names_that_a_script_shows_are_held_against_the_configuration() -> None:
+    seen = evidence(member("a", script()))
+    keys = CUSTOM.recognise(seen).keys
+    units, files = Units.model_validate(keys["units"]), MemberFiles.model_validate(keys["files"])
+    assert contradictions(seen, "custom", units, files) == []
+    assert contradictions(seen, "custom", units.model_copy(update={"etcd": "etcd"}), files) == [
+        "migration:controlPlane.units.etcd is 'etcd', the user data has 'etcd-member'"
+    ]
+    # What isn't seen contradicts nothing.
+    assert contradictions(evidence(member("a", "#!/bin/sh\n")), "custom", Units(etcd="x"), files) == []
 
 
 def test_its_commands_are_for_the_units_that_the_configuration_names() -> None:

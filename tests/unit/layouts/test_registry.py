@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from migration.layouts import registry
 from migration.layouts.contract import Recognition
 from migration.layouts.contradiction import contradictions
 from migration.layouts.registry import LAYOUTS, layout_of, recognise
-from migration.layouts.running import lines
+from migration.layouts.running import COMMAND, lines
 from migration.runtime.deadline import Permanent
 from migration.settings.model import MemberFiles, Units
 from tests.unit.layouts.clusters import OTHER_ETCD, UNITS, cloud_config, evidence, group, other_files
@@ -36,14 +40,15 @@ class Twin:
 
 
 def test_adapters_are_called_as_the_configuration_calls_them() -> None:
-    assert {name: one.name for name, one in LAYOUTS.items()} == {"cloud-config": "cloud-config", "custom": "custom"}
+    assert [name for name, one in LAYOUTS.items() if one.name != name] == []
+    assert {"cloud-config", "kubeadm", "custom"} <= set(LAYOUTS)
 
 
-@pytest.mark.parametrize("name", ["separate-etcd", "kubeadm"])
-def test_a_layout_without_an_adapter_is_refused_with_those_that_there_are(name: str) -> None:
-    said: object = name
-    with pytest.raises(Permanent, match=rf"layout is '{name}'.*no adapter for it; there are cloud-config, custom"):
-        layout_of(said)  # pyright: ignore[reportArgumentType]
+def test_a_layout_without_an_adapter_is_refused_with_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "LAYOUTS", {name: one for name, one in LAYOUTS.items() if name != "kubeadm"})
+    there = ", ".join(registry.LAYOUTS)
+    with pytest.raises(Permanent, match=rf"layout is 'kubeadm'.*no adapter for it; there are {there}: set one"):
+        layout_of("kubeadm")
 
 
 def test_the_one_that_fits_is_the_answer() -> None:
@@ -108,6 +113,25 @@ def test_another_form_that_shows_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(contradiction, "LAYOUTS", {**LAYOUTS, "kubeadm": Twin()})
     told = contradictions(evidence(group("m", "#!/bin/sh\n")), "cloud-config", Units(), MemberFiles())
     assert "the user data shows another form (kubeadm: it looks like mine); set it to kubeadm, or correct m" in told[0]
+
+
+def test_on_a_machine_that_runs_much_what_tells_a_form_is_within_what_a_command_may_print(tmp_path: Path) -> None:
+    (tmp_path / "ps").write_text(
+        "#!/bin/sh\nfor i in $(seq 3000); do echo /usr/bin/something-else $i; done\n"
+        f"echo kube-apiserver {'x' * 9000}\necho etcd --name a\n"
+    )
+    (tmp_path / "ls").write_text("#!/bin/sh\necho /etc/kubernetes/manifests/etcd.yaml\n")
+    for program in tmp_path.iterdir():
+        program.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ran = subprocess.run(["sh", "-c", COMMAND], capture_output=True, text=True, env=path, check=True, timeout=60)
+    assert len(ran.stdout) < 24000
+    told = lines(ran.stdout)
+    assert (told[0], told[1][:16], told[2]) == (
+        "/etc/kubernetes/manifests/etcd.yaml",
+        "kube-apiserver x",
+        "etcd --name a",
+    )
 
 
 def test_of_what_runs_only_lines_that_tell_a_form_are_kept() -> None:
