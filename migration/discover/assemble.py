@@ -11,6 +11,7 @@ from migration.discover import cloud_config, groups, network, ownership, traffic
 from migration.discover.inventory import Group, Inventory
 from migration.discover.options import DiscoveryOptions
 from migration.discover.tags import tags_of
+from migration.layouts import separate_etcd
 from migration.layouts.contract import Recognition
 from migration.layouts.found import read as read_units_of
 
@@ -37,8 +38,9 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     Raises `Permanent` for what can't be told or isn't supported, with the option that decides it.
     """
     members, workers = groups.members_of(inventory), groups.workers_of(inventory)
+    servers = groups.servers_of(inventory)
     ingress = traffic.balancer_of(inventory, workers, "worker", options.ingress_balancer)
-    api = traffic.balancer_of(inventory, members, "API")
+    api = traffic.balancer_of(inventory, servers, "API")
     zone_id, records = traffic.records(inventory, ingress["dnsName"], api["dnsName"], options.zone)
     node_port = traffic.node_port(inventory, ingress)
     service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
@@ -48,6 +50,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     retire, keep = ownership.split(inventory)
     old = side_name(inventory, options)
     form, units = groups.control_plane_of(inventory), read_units_of(members[0].template.user_data)
+    clients, _ = separate_etcd.ports(servers[0].template.user_data)
+    _, peers = separate_etcd.ports(members[0].template.user_data)
     found: dict[str, Any] = {
         "cluster": inventory.cluster,
         "from": old,
@@ -62,7 +66,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "routeTables": sorted(table["RouteTableId"] for table in inventory.route_tables),
                 "securityGroups": {
                     "nodes": groups.security_group(inventory, workers, "worker"),
-                    "controlPlane": groups.security_group(inventory, members, "control-plane"),
+                    "controlPlane": groups.security_group(inventory, servers, "control-plane"),
+                    **({"etcd": groups.security_group(inventory, members, "etcd")} if form.servers else {}),
                 },
                 "loadBalancers": {"ingress": ingress, "api": api},
             },
@@ -81,7 +86,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "operatorNetworks": list(options.operator_networks),
         "pools": groups.pools(inventory),
         "members": groups.members(inventory),
-        "controlPlaneRole": groups.role_name(inventory, members, "control-plane"),
+        "controlPlaneRole": groups.role_name(inventory, servers, "control-plane"),
+        **({"etcdRole": groups.role_name(inventory, members, "etcd")} if form.servers else {}),
         "workerRole": groups.role_name(inventory, workers, "worker"),
         "traffic": _traffic(zone_id, records, options),
         "ingress": {
@@ -95,8 +101,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "etcd": {
             "access": "direct",
             "certificates": options.etcd_certificates or f"/{inventory.cluster}/operator/etcd",
-            "clientPort": units.port("etcd", "listen-client-urls") or 2379,
-            "peerPort": units.port("etcd", "listen-peer-urls") or 2380,
+            "clientPort": units.port("etcd", "listen-client-urls") or clients or 2379,
+            "peerPort": units.port("etcd", "listen-peer-urls") or peers or 2380,
         },
         "controlPlane": _form(form, options),
         "drain": {"ingressSelector": dict(service["spec"].get("selector") or {})},

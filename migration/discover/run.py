@@ -8,9 +8,10 @@ from typing import Any
 from migration.clients import Clients
 from migration.discover import cluster_api, inventory
 from migration.discover.assemble import ClusterAnswers, configuration, control_plane_flag
-from migration.discover.groups import members_of
+from migration.discover.groups import members_of, servers_of
 from migration.discover.options import DiscoveryOptions
 from migration.layouts.running import what_runs
+from migration.layouts.separate_etcd import pod_cidr
 
 # For each machine: a command through Systems Manager takes a second or two, and a machine may be gone.
 ASKING_SECONDS = 60.0
@@ -21,11 +22,13 @@ def discover(clients: Clients, options: DiscoveryOptions) -> dict[str, Any]:
     found = replace(inventory.read(clients.aws, options.cluster, options.vpc), layout=options.layout)
     members = members_of(found)
     if options.ask_machines:
-        machines = [one["InstanceId"] for group in members for one in group.instances]
+        asked = {group.name: group for group in (*members, *servers_of(found))}
+        machines = [one["InstanceId"] for group in asked.values() for one in group.instances]
         found = replace(found, running=what_runs(clients.aws, machines, ASKING_SECONDS, options.log))
     kubernetes = clients.kubernetes
     services = cluster_api.services(kubernetes)
     pods = options.pod_cidr or control_plane_flag(members, "cluster-cidr")
+    pods = pods or next(filter(None, (pod_cidr(one.template.user_data) for one in servers_of(found))), None)
     pods = pods or cluster_api.flag_of_pods(kubernetes, "cluster-cidr")
     served = options.service_cidr or control_plane_flag(members, "service-cluster-ip-range")
     served = served or cluster_api.service_cidr(kubernetes)

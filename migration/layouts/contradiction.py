@@ -25,7 +25,7 @@ def contradictions(evidence: Evidence, layout: LayoutName, units: Units, files: 
     told = list(said.against)
     # Fits anything, so nothing that is shown contradicts it; and what its members are, the configuration says.
     if layout not in ONLY_WHEN_SAID:
-        missed = sorted(every - set(said.members))
+        missed = sorted(every - {*said.members, *said.servers})
         seen = "; ".join(f"{one.layout}: {', '.join(one.because)}" for one in others)
         silent = f" ({'; '.join(said.unseen)})" if said.unseen and not said.members else ""
         if missed and seen:
@@ -40,7 +40,7 @@ def contradictions(evidence: Evidence, layout: LayoutName, units: Units, files: 
             )
     # The old machines' programs are stopped by these names whatever the new ones are made from.
     for recognition in (said, *others):
-        if recognition.members and recognition.layout not in ONLY_WHEN_SAID:
+        if recognition.members and recognition.named and recognition.layout not in ONLY_WHEN_SAID:
             told += _called_otherwise(recognition.keys, "units", unit_names(units), unit_names(Units()))
             told += _called_otherwise(recognition.keys, "files", _file_names(files), _file_names(MemberFiles()))
     return list(dict.fromkeys(told))

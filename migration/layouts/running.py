@@ -11,8 +11,12 @@ from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
 
-# Reads only. Processes with what they were told, then static pods' manifests by path.
-COMMAND = "ps -eo args= 2>/dev/null; ls -1d /etc/kubernetes/manifests/* 2>/dev/null; true"
+# Reads only. Processes with what they were told, then static pods' manifests by path, then what units start.
+COMMAND = (
+    "ps -eo args= 2>/dev/null; ls -1d /etc/kubernetes/manifests/* 2>/dev/null; "
+    "sed -e ':a' -e '/\\\\$/N; s/\\\\\\n *//; ta' /etc/systemd/system/*.service 2>/dev/null "
+    "| sed -n 's,^ExecStart=,unit: ,p'"
+)
 # A command's output ends at 24,000 characters, and only these tell one form from another.
 TELLING = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "/manifests/")
 
