@@ -116,6 +116,8 @@ class ApiSet:
         for number, (going, coming) in enumerate(self._places(), 1):
             kept = self._kept(going, coming)
             here = machine.running(self.aws, going.group)
+            if here is None and not machine.described(self.aws, going.group)["MaxSize"]:
+                continue  # it was ended by a run before, after it had stopped
             address = here.ip if here else None
             note = SwapNote(member=member, suspended=(), address=address)
             held = machine.suspend_replacement(self.aws, going.group, note, self.alive, kept)

@@ -76,7 +76,7 @@ class SetWorld(World):
         here = self.machines.get(f"group-{name}")
         # Its boot has waited for it; one that runs isn't told by this.
         if here is not None and here.ip not in self.told:
-            self.boot(here)
+            self.told_at_last(here)
 
     def delete_parameter(self, Name: str) -> None:
         if "/api-" in Name and Name in self.parameters:
@@ -85,7 +85,7 @@ class SetWorld(World):
             return
         super().delete_parameter(Name)
 
-    def boot(self, here: Machine) -> None:
+    def told_at_last(self, here: Machine) -> None:
         text = self.parameters.get(f"/test/members/{here.name}/ticket")
         if text is not None:
             self.written[here.ip] = self.told[here.ip] = json.loads(text)["etcd_servers"]
@@ -105,7 +105,7 @@ class SetWorld(World):
         if size["DesiredCapacity"] and AutoScalingGroupName.startswith("group-api-"):
             here = self.machines[AutoScalingGroupName]
             self.stopped.add(here.ip)
-            self.boot(here)
+            self.told_at_last(here)
 
     def get_paginator(self, operation: str) -> Any:
         pages: Any = super().get_paginator(operation)

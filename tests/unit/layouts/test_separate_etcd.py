@@ -86,7 +86,10 @@ def test_of_an_api_machines_only_its_etcd_servers() -> None:
 
 
 def test_quotes_exports_and_other_values_that_hold_the_name_are_kept_in_their_way() -> None:
-    text = "#!/bin/sh\nexport PET_ETCD_NAME='etcd-a'\nDISK=\"etcd-a\"\nOTHER=etcd-ab\nINITIAL_CLUSTER=\nINITIAL_CLUSTER_STATE=new\n"
+    text = (
+        "#!/bin/sh\nexport PET_ETCD_NAME='etcd-a'\nDISK=\"etcd-a\"\nOTHER=etcd-ab\nINITIAL_CLUSTER=\n"
+        "INITIAL_CLUSTER_STATE=new\n"
+    )
     assert files_of(made(text))[BROUGHT] == (
         "#!/bin/sh\nexport PET_ETCD_NAME='master-a-main'\nDISK=\"master-a-main\"\nOTHER=etcd-ab\n"
         "INITIAL_CLUSTER=@member-boot:initial-cluster@\nINITIAL_CLUSTER_STATE=existing\n"
