@@ -40,10 +40,14 @@ class MemberAccess(Component):
             {"Effect": "Allow", "Action": ["ec2:DescribeVolumes", "ec2:DescribeInstances"], "Resource": "*"},
             {"Effect": "Allow", "Action": ["ec2:AttachVolume"], "Resource": "*", "Condition": owned},
         ]
-        aws.iam.RolePolicy(
-            f"{args.side}-member",
-            name=f"{c.cluster}-member{c.sides[args.side].suffix}",
-            role=c.control_plane_role,
-            policy=json.dumps({"Version": "2012-10-17", "Statement": statements}),
-            opts=self.child(),
-        )
+        policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        for name, role in (("member", c.control_plane_role), ("etcd", c.etcd_role)):
+            if role is None or (name == "etcd" and role == c.control_plane_role):
+                continue
+            aws.iam.RolePolicy(
+                f"{args.side}-{name}",
+                name=f"{c.cluster}-member{c.sides[args.side].suffix}",
+                role=role,
+                policy=policy,
+                opts=self.child(),
+            )

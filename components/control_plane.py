@@ -22,6 +22,7 @@ from migration.contracts.members import (
     MemberRollInputs,
     MemberSwapInputs,
     ReturnPlace,
+    image_tags,
     member_pairs,
 )
 from migration.contracts.workers import Group, GroupNoteInputs, GroupNoteResult
@@ -30,7 +31,7 @@ from migration.layouts.contract import MemberIdentity, NewMachine
 from migration.layouts.registry import layout_of, template_text
 from migration.names import api_names, member_name, ticket_parameter
 from migration.settings.groups import member_group
-from migration.settings.model import ManagedSide, Member
+from migration.settings.model import ApiServer, ManagedSide, Member, MemberKeys
 from migration.workers.wanted import wanted_template
 from providers.operations import GroupNote, MemberGuard, MemberRoll, MemberSwap
 
@@ -87,12 +88,17 @@ class ManagedMembers(Component):
             GroupNoteInputs(
                 **common,
                 side=old.name if old is not None else view.name,
-                groups={one.name: member_group(origin, one) if origin else one.group for one in members},
+                groups={
+                    one.name: member_group(origin, one) if origin else one.group
+                    for member in members
+                    for one in (member, *member.api_servers)
+                },
             ),
             self.at_once(once=f"{old.name}-member-groups" if old is not None else None),
         )
         self._note = note.outcome
         groups: list[pulumi.Resource] = [self._member(member) for member in members]
+        groups += [self._server(one) for member in members for one in member.api_servers]
         MemberGuard(
             f"{view.name}-members-guard",
             MemberGuardInputs(
@@ -106,11 +112,8 @@ class ManagedMembers(Component):
         return groups
 
     def _member(self, member: Member) -> aws.autoscaling.Group:
-        new, instances = self._new, self._balancers.api_instances
-        assert new.control_plane_group is not None and instances is not None
-        c = self._scope.settings.configuration
+        new, c = self._new, self._scope.settings.configuration
         name = member_name(member.name, new.suffix)
-        group_name = member_group(self._side, member)
         logical = f"{new.name}-member-{member.name}"
         # `migration:member` is how the machine finds the volume that is its own.
         tags = self._scope.tags(new.name, "control-plane", **{"migration:member": name})
@@ -123,9 +126,34 @@ class ManagedMembers(Component):
                 size=member.volume_size,
                 type=member.volume_type,
                 encrypted=True,
-                tags={**tags, NEW_VOLUME: "true"},
+                tags={**tags, **image_tags(member.volume_tags, name), NEW_VOLUME: "true"},
                 opts=self.child(),
             )
+        return self._machine(logical, member, name, tags, self._side.member(member.name), "members", moves=moves)
+
+    def _server(self, one: ApiServer) -> aws.autoscaling.Group:
+        """An API machine that is apart from etcd's: it has no volume, and waits to be told etcd's members."""
+        name = member_name(one.name, self._new.suffix)
+        # Another role's tag than a member's: whoever looks for members by it finds no etcd on this machine.
+        tags = self._scope.tags(self._new.name, "api-server", **{"migration:member": name})
+        keys = self._side.api_server(one.name)
+        return self._machine(f"{self._new.name}-server-{one.name}", one, name, tags, keys, "apiServers", moves=False)
+
+    def _machine(
+        self,
+        logical: str,
+        member: Member | ApiServer,
+        name: str,
+        tags: dict[str, str],
+        keys: MemberKeys,
+        part: str,
+        *,
+        moves: bool,
+    ) -> aws.autoscaling.Group:
+        """Template and group; `keys` stand under `part` of the side. Who serves the API is the balancer's target."""
+        new, instances = self._new, self._balancers.api_instances
+        assert new.control_plane_group is not None and instances is not None
+        c, group_name = self._scope.settings.configuration, member_group(self._side, member)
         facts = MemberIdentity(
             cluster=c.cluster,
             member=name,
@@ -137,8 +165,8 @@ class ManagedMembers(Component):
             api_names=api_names(c.api.name, c.service_cidr),
             volume_moves=moves,
         )
-
         form = c.control_plane
+        apart = isinstance(member, Member) and any(one.api_servers for one in c.members)
 
         def user_data(group: Group) -> str:
             original = group.template.user_data
@@ -151,7 +179,7 @@ class ManagedMembers(Component):
             )
             return layout_of(form.layout).user_data(machine)
 
-        keys, where = self._side.member(member.name), f"migration:sides.{new.name}.members"
+        where = f"migration:sides.{new.name}.{part}"
 
         def wanted(seen: GroupNoteResult) -> Group:
             group = seen.groups[member.name]
@@ -177,7 +205,7 @@ class ManagedMembers(Component):
             desired_capacity=1,
             vpc_zone_identifiers=[new.subnets[member.zone]],
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
-            target_group_arns=[instances.arn],
+            target_group_arns=[] if apart else [instances.arn],
             tags=original.apply(lambda group: tag_list({**group.tags, **tags})),
             opts=self.child(ignore_changes=SCALED_ELSEWHERE),
         )

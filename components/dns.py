@@ -10,7 +10,7 @@ import pulumi_aws as aws
 
 from components.base import Args, Component
 from components.side_view import SideView
-from migration.contracts.members import member_pairs
+from migration.contracts.members import api_members
 from migration.contracts.traffic import ApiTargetsInputs, DnsCutInputs, SideBalancers
 from migration.dns.wanted import weights_at
 from migration.stages import Names as Form
@@ -118,7 +118,7 @@ class ApiMembers(Component):
                     **common,
                     target_group=group,
                     port=c.api.on_members,
-                    members=tuple(pair.old for pair in member_pairs(args.scope.settings)),
+                    members=api_members(args.scope.settings),
                 )
             ),
             self.child(),

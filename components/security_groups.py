@@ -151,12 +151,10 @@ class CrossAccess(_Rules):
                 ports=None,
                 source_group=there.control_plane_group,
             )
-            yield from _etcd(
-                c.etcd,
-                f"{name}-etcd-from-{other}-control-plane",
-                here.control_plane_group,
-                there.control_plane_group,
-            )
+            etcd = here.etcd_group if here.etcd_group is not None else here.control_plane_group
+            yield from _etcd(c.etcd, f"{name}-etcd-from-{other}-control-plane", etcd, there.control_plane_group)
+            if there.etcd_group is not None:
+                yield from _etcd(c.etcd, f"{name}-etcd-from-{other}-etcd", etcd, there.etcd_group)
             yield Rule(
                 name=f"{name}-api-from-{other}-nodes",
                 group=here.control_plane_group,
@@ -196,7 +194,7 @@ class SwapAccess(_Rules):
         super().__init__("security_groups:Swap", name, args, opts)
         c = args.scope.settings.configuration
         for side in args.sides:
-            group = side.control_plane_group
+            group = side.etcd_group if side.etcd_group is not None else side.control_plane_group
             assert group is not None
             self._ingress(
                 side.name,

@@ -24,7 +24,8 @@ class BalancerView:
 class SideView:
     """A side's ids. What a stage hasn't made yet is None or empty; consumers can't tell the kinds of side apart.
 
-    `route_tables` is keyed by something stable (an id or a zone), `subnets` by zone (private subnets).
+    `route_tables` is keyed by something stable (an id or a zone), `subnets` by zone (private subnets). `etcd_group` is
+    that of etcd's machines, where they have another than the API's.
     """
 
     name: str
@@ -35,6 +36,7 @@ class SideView:
     route_tables: Mapping[str, pulumi.Input[str]]
     nodes_group: pulumi.Input[str] | None = None
     control_plane_group: pulumi.Input[str] | None = None
+    etcd_group: pulumi.Input[str] | None = None
     ingress: BalancerView | None = None
     api: BalancerView | None = None
 
@@ -73,6 +75,7 @@ class ReferencedSideComponent(Component):
             route_tables={table: table for table in side.route_tables},
             nodes_group=side.security_groups.nodes,
             control_plane_group=side.security_groups.control_plane,
+            etcd_group=side.security_groups.etcd,
             ingress=_view(balancers.ingress),
             api=_view(balancers.api),
         )

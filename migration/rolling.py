@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from migration import sides
 from migration.clients import Clients
-from migration.contracts.gates import SideRef, member_groups
+from migration.contracts.gates import SideRef, control_plane_groups
 from migration.contracts.members import MemberRollInputs
 from migration.contracts.workers import RollInputs
 from migration.operations import member_roll, roll
@@ -15,8 +15,8 @@ from migration.runtime.context import Context, Log
 from migration.runtime.deadline import Deadline, Permanent
 from migration.runtime.lease import held
 from migration.settings import Settings
-from migration.settings.groups import pool_group
-from migration.settings.model import ManagedSide
+from migration.settings.groups import member_group, pool_group
+from migration.settings.model import MachineKeys, ManagedSide
 from migration.stages.identity import verify_cluster
 from migration.stages.record import read_record
 from migration.workers.roll import told, versions_of
@@ -92,7 +92,7 @@ def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberR
     seen = sides.find(aws, c.cluster, SideRef.of(settings, name))
     if seen.vpc_id is None or seen.ingress is None or seen.api is None or seen.api_instances is None:
         raise Permanent(f"side {name} isn't there as a whole (VPC, both balancers, their target groups): run pulumi up")
-    pools, members = [pool_group(side, pool) for pool in c.pools], member_groups(settings, name)
+    pools, members = [pool_group(side, pool) for pool in c.pools], control_plane_groups(settings, name)
     described = aws.groups([*pools, *members])
 
     def version(group: str) -> tuple[str, str]:
@@ -121,10 +121,10 @@ def changing(settings: Settings, clients: Clients) -> Iterator[str]:
     side = c.sides[name] if name is not None else None
     if name is None or not isinstance(side, ManagedSide):
         return
-    members = dict(zip((one.name for one in c.members), member_groups(settings, name), strict=True))
-    wanted = [(pool_group(side, pool), side.pool(pool.name)) for pool in c.pools]
-    wanted += [(group, side.member(member)) for member, group in members.items()]
-    keys = dict(wanted)
+    keys: dict[str, MachineKeys] = {pool_group(side, pool): side.pool(pool.name) for pool in c.pools}
+    for member in c.members:
+        keys[member_group(side, member)] = side.member(member.name)
+        keys |= {member_group(side, one): side.api_server(one.name) for one in member.api_servers}
     for group, seen in clients.aws.groups(keys).items():
         now = describe(clients.aws, seen).template
         then = wanted_template(now, keys[group], f"migration:sides.{name}")

@@ -15,7 +15,7 @@ import boto3
 from lab import processes, up
 from lab.addresses import LabAddresses, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
-from lab.layouts import Layout
+from lab.layouts import MASTER, Layout
 from lab.settings import LabSettings
 
 Say = Callable[[str], None]
@@ -51,6 +51,9 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
     command = ["-m", "migration", "discover", "--cluster", settings.cluster, "--vpc", vpcs[0].get("VpcId", "")]
     command += ["--from", "legacy", "--to", "main", "--to-cidr", addresses.main_cidr, "--stack", FIRST]
     command += ["--operator-network", addresses.corp_cidr, "--ttl", str(TTL_S)]
+    if settings.control_plane.etcd_role != MASTER:
+        # Units that an image brings stand in no user data: the machines are asked what they are told.
+        command += ["--ask-machines"]
     for role, flows in ACCEPTED.items():
         command += ["--accept-flows", f"{role}={flows}"]
     for key, value in {**LIMITS, "metricPeriodSeconds": int(settings.metric_period_s)}.items():

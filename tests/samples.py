@@ -112,6 +112,29 @@ def configuration(**changes: Any) -> dict[str, Any]:
     return {**copy.deepcopy(_SAMPLE), **changes}
 
 
+def sets() -> dict[str, Any]:
+    """What the sample has otherwise where etcd is on machines of its own: three members, three API machines."""
+    sample = configuration()
+    sample["sides"]["legacy"]["securityGroups"]["etcd"] = "sg-etcd"
+    members = [
+        {
+            "name": f"etcd-{name}",
+            "group": f"etcd-{name}.pet",
+            "zone": zone,
+            "address": f"10.0.{position}.10",
+            "volumeTags": {"k8s.io/etcd/main": "{member}"},
+            "apiServers": [{"name": f"api-{name}", "group": f"api-{name}.pet", "zone": zone}],
+        }
+        for position, (name, zone) in enumerate(zip("abc", ZONES, strict=True))
+    ]
+    return {
+        "sides": sample["sides"],
+        "members": members,
+        "etcdRole": "etcd.pet",
+        "controlPlane": {"layout": "separate-etcd"},
+    }
+
+
 def flat(values: dict[str, Any]) -> dict[str, str]:
     """Configuration as Pulumi hands it to a program: text, with objects as JSON."""
     texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}

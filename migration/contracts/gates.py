@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
-from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, member_pairs
+from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, api_members, member_pairs
 from migration.dns.wanted import weights_at
 from migration.names import api_names
 from migration.settings import Settings
@@ -85,13 +85,24 @@ def member_groups(s: Settings, side: str) -> tuple[str, ...]:
     return tuple(member_group(c.sides[side], member) for member in c.members)
 
 
+def server_groups(s: Settings, side: str) -> tuple[str, ...]:
+    """Names of a side's groups of API machines, where they aren't its members'."""
+    c = s.configuration
+    return tuple(member_group(c.sides[side], one) for member in c.members for one in member.api_servers)
+
+
+def control_plane_groups(s: Settings, side: str) -> tuple[str, ...]:
+    """Both together."""
+    return (*member_groups(s, side), *server_groups(s, side))
+
+
 def ended_groups(s: Settings) -> tuple[str, ...]:
     """Auto Scaling groups that may be gone: at the stage that ends the old side, those of it that are to go."""
     if not s.stage.finished:
         return ()
     if not isinstance(s.old, ReferencedSide):
         name = s.configuration.from_
-        return (*worker_groups(s, name), *member_groups(s, name))
+        return (*worker_groups(s, name), *control_plane_groups(s, name))
     return tuple(item.id for item in s.configuration.retire if item.type == "autoscaling-group")
 
 
@@ -112,17 +123,21 @@ class Permissions(Contract):
         return cls(
             old=SideRef.of(s, c.from_),
             worker_groups=worker_groups(s, c.from_)[:1],
-            new_groups=(*worker_groups(s, c.to), *member_groups(s, c.to)),
+            new_groups=(*worker_groups(s, c.to), *control_plane_groups(s, c.to)),
             zone_id=c.traffic.zone_id,
             control_plane_role=c.control_plane_role,
         )
 
 
 class ControlPlaneForm(Contract):
-    """Is the control plane's form as configured, and could each new member's user data be made from it?"""
+    """Is the control plane's form as configured, and could each new member's user data be made from it?
+
+    `servers` are groups of API machines, where they aren't the members'.
+    """
 
     check: Literal["control-plane-form"] = "control-plane-form"
     groups: tuple[str, ...]
+    servers: tuple[str, ...] = ()
     form: MemberForm
     files: MemberFiles
     api_port: int
@@ -135,6 +150,7 @@ class ControlPlaneForm(Contract):
         c = s.configuration
         return cls(
             groups=member_groups(s, c.from_),
+            servers=server_groups(s, c.from_),
             form=MemberForm.of(c.control_plane),
             files=c.control_plane.files,
             api_port=c.api.on_members,
@@ -214,7 +230,7 @@ class ApiServedByNewBalancer(Contract):
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
-        return cls(new=SideRef.of(s, c.to), members=tuple(pair.old for pair in member_pairs(s)))
+        return cls(new=SideRef.of(s, c.to), members=api_members(s))
 
 
 class TtlsLowered(Contract):
@@ -259,7 +275,8 @@ class EveryOldNodeInAPool(Contract):
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         name = s.configuration.from_
-        return cls(old=SideRef.of(s, name), worker_groups=worker_groups(s, name), member_groups=member_groups(s, name))
+        members = control_plane_groups(s, name)
+        return cls(old=SideRef.of(s, name), worker_groups=worker_groups(s, name), member_groups=members)
 
 
 class GroupPair(Contract):
@@ -524,12 +541,16 @@ class MemberVolumes(Contract):
 
 
 class VersionsFit(Contract):
-    """Do all voters run one safe version of etcd, and all API servers one minor version of Kubernetes that fits it?"""
+    """Do all voters run one safe version of etcd, and all API servers one minor version of Kubernetes that fits it?
+
+    `server_groups`: where the API servers are, if not on the voters' machines.
+    """
 
     check: Literal["versions-fit"] = "versions-fit"
     etcd: EtcdAccess
     old_groups: tuple[str, ...]
     new_groups: tuple[str, ...]
+    server_groups: tuple[str, ...] = ()
     api_port: int
 
     @classmethod
@@ -540,6 +561,7 @@ class VersionsFit(Contract):
             etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
+            server_groups=(*server_groups(s, c.from_), *server_groups(s, c.to)),
             api_port=c.api.on_members,
         )
 
@@ -567,12 +589,14 @@ class CertificatesLast(Contract):
     """Do the control plane's certificates and CAs outlive the migration, and hold the names they are asked by?
 
     `api_names` are what clients reach the API by: its name, and its Service's first address. `days` is how long.
+    `server_groups`: where the API servers are, if not on the voters' machines.
     """
 
     check: Literal["certificates-last"] = "certificates-last"
     etcd: EtcdAccess
     old_groups: tuple[str, ...]
     new_groups: tuple[str, ...]
+    server_groups: tuple[str, ...] = ()
     peer_port: int
     api_port: int
     api_names: tuple[str, ...]
@@ -587,6 +611,7 @@ class CertificatesLast(Contract):
             etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
+            server_groups=(*server_groups(s, c.from_), *server_groups(s, c.to)),
             peer_port=c.etcd.peer_port,
             api_port=c.api.on_members,
             api_names=(name, inside),
@@ -661,7 +686,7 @@ class ApiGroupHealthy(Contract):
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         name = s.configuration.to
-        return cls(new=SideRef.of(s, name), member_groups=member_groups(s, name))
+        return cls(new=SideRef.of(s, name), member_groups=server_groups(s, name) or member_groups(s, name))
 
 
 class Item(Contract):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, Wanted, common
 from migration.names import api_names, member_name
@@ -15,6 +17,7 @@ from migration.settings.model import (
     ControlPlane,
     Drilling,
     LayoutName,
+    ManagedSide,
     Member,
     MemberFiles,
     Pki,
@@ -24,22 +27,32 @@ from migration.settings.model import (
 )
 
 
+class ApiMachine(Contract):
+    """A machine that serves the API and runs no etcd, in a group of its own."""
+
+    name: str
+    group: str
+
+
 class OldMember(Contract):
     """The member that goes. Its address is its machine's, observed (`migration.etcd.where`).
 
-    `address` is what the configuration says of it, if anything: a hint for when no machine of its group runs.
+    `address` is what the configuration says of it, if anything: a hint for when no machine of its group runs. `servers`
+    go with it, where its API servers are on other machines.
     """
 
     name: str
     group: str
     address: str | None = None
+    servers: tuple[ApiMachine, ...] = ()
 
 
 class NewMember(Contract):
-    """The member that comes. Its address is its machine's, observed."""
+    """The member that comes. Its address is its machine's, observed. `servers` come with it, one for one."""
 
     name: str
     group: str
+    servers: tuple[ApiMachine, ...] = ()
 
 
 class MemberPair(Contract):
@@ -59,18 +72,36 @@ def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
                 name=member_name(member.name, before),
                 group=member_group(settings.old, member),
                 address=member.address if found else None,
+                servers=_servers(settings.old, member),
             ),
-            new=NewMember(name=member_name(member.name, after), group=member_group(settings.new, member)),
+            new=NewMember(
+                name=member_name(member.name, after),
+                group=member_group(settings.new, member),
+                servers=_servers(settings.new, member),
+            ),
         )
         for member in settings.configuration.members
     )
+
+
+def _servers(side: ReferencedSide | ManagedSide, member: Member) -> tuple[ApiMachine, ...]:
+    return tuple(
+        ApiMachine(name=member_name(one.name, side.suffix), group=member_group(side, one)) for one in member.api_servers
+    )
+
+
+def api_members(settings: Settings) -> tuple[OldMember, ...]:
+    """The old side's machines that serve the API: the members, or those that go with them."""
+    pairs = member_pairs(settings)
+    apart = tuple(OldMember(name=one.name, group=one.group) for pair in pairs for one in pair.old.servers)
+    return apart or tuple(pair.old for pair in pairs)
 
 
 class ReturnPlace(Contract):
     """What an old member that comes back needs to boot on a volume of its own, in its own group.
 
     `volume_size` is in GiB; `api_names` are what its API server's certificate is for where its own user data doesn't
-    say; `tags` are the volume's.
+    say; `tags` are the volume's, and `volume_tags` those by which an image finds it (``{member}``: the member's name).
     """
 
     zone: str
@@ -78,6 +109,7 @@ class ReturnPlace(Contract):
     volume_type: str
     api_names: tuple[str, ...]
     tags: dict[str, str]
+    volume_tags: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings, member: Member, tags: dict[str, str]) -> ReturnPlace:
@@ -89,7 +121,13 @@ class ReturnPlace(Contract):
             volume_type=member.volume_type,
             api_names=api_names(c.api.name, c.service_cidr),
             tags=tags,
+            volume_tags=member.volume_tags,
         )
+
+
+def image_tags(volume_tags: Mapping[str, str], member: str) -> dict[str, str]:
+    """Tags by which a member's image finds its volume; empty where it is found by this program's alone."""
+    return {key: value.replace("{member}", member) for key, value in volume_tags.items()}
 
 
 class OnMachine(Contract):
@@ -196,6 +234,8 @@ class MemberSwapInputs(Undoing):
         if self.wanted == "old":
             return f"{self.old.name}, on the old side"
         comes = f"{self.new.name} in place of {self.old.name}"
+        if self.new.servers:
+            comes += f", {', '.join(one.name for one in self.new.servers)} with it"
         if self.strategy == "learner":
             return comes
         total = len(self.members)
@@ -314,6 +354,7 @@ class MemberRollInputs(Inputs):
     `client_port` is etcd's, asked through Systems Manager: it isn't open to operators any more.
     `target_groups` are ARNs: of the API's instances, which the groups feed, and by address. `allowed`: whether this is
     the time; otherwise it only looks and says what it would replace. `snapshots` is a folder on the members' machines.
+    `servers` are the API's, where they are on machines of their own.
     """
 
     shown: ClassVar[str] = "members"
@@ -328,6 +369,7 @@ class MemberRollInputs(Inputs):
     services: Manner[Services] = Services()
     on_machine: Manner[OnMachine] = OnMachine.of(USUAL_FILES)
     snapshots: Manner[str] = USUAL_FILES.snapshots
+    servers: Wanted[tuple[RolledMember, ...]] = ()
 
     @classmethod
     def of(
@@ -340,22 +382,28 @@ class MemberRollInputs(Inputs):
         addresses_group: str,
         allowed: bool = True,
     ) -> MemberRollInputs:
-        """What the configuration says of a side of this program's. `templates`: each member's, with the version."""
+        """What the configuration says of a side of this program's.
+
+        `templates`: each member's, with the version, and after them those of API machines, in the members' order.
+        """
         c = settings.configuration
         made = c.sides[side]
+        machines = [*c.members, *(one for member in c.members for one in member.api_servers)]
+        rolled = tuple(
+            RolledMember(
+                name=member_name(one.name, made.suffix),
+                group=member_group(made, one),
+                template=template,
+                version=version,
+            )
+            for one, (template, version) in zip(machines, templates, strict=True)
+        )
         return cls(
             # Each member as long as a swap.
             **common(settings, c.limits.swap_seconds * len(c.members)),
             side=side,
-            members=tuple(
-                RolledMember(
-                    name=member_name(member.name, made.suffix),
-                    group=member_group(made, member),
-                    template=template,
-                    version=version,
-                )
-                for member, (template, version) in zip(c.members, templates, strict=True)
-            ),
+            members=rolled[: len(c.members)],
+            servers=rolled[len(c.members) :],
             client_port=c.etcd.client_port,
             api_port=c.api.on_members,
             instances_group=instances_group,
@@ -373,7 +421,8 @@ class MemberRollInputs(Inputs):
 
     def say(self) -> str:
         """What all members' machines shall be of."""
-        names = ", ".join(one.name if one.version == "1" else f"{one.name} {one.version}" for one in self.members)
+        machines = (*self.members, *self.servers)
+        names = ", ".join(one.name if one.version == "1" else f"{one.name} {one.version}" for one in machines)
         return f"members of {self.side}, each of its template's version: {names}"
 
 

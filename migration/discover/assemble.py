@@ -38,8 +38,9 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     Raises `Permanent` for what can't be told or isn't supported, with the option that decides it.
     """
     members, workers = groups.members_of(inventory), groups.workers_of(inventory)
+    servers = groups.servers_of(inventory)
     ingress = traffic.balancer_of(inventory, workers, "worker", options.ingress_balancer)
-    api = traffic.balancer_of(inventory, members, "API")
+    api = traffic.balancer_of(inventory, servers, "API")
     zone_id, records = traffic.records(inventory, ingress["dnsName"], api["dnsName"], options.zone)
     node_port = traffic.node_port(inventory, ingress)
     service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
@@ -64,7 +65,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "routeTables": sorted(table["RouteTableId"] for table in inventory.route_tables),
                 "securityGroups": {
                     "nodes": groups.security_group(inventory, workers, "worker"),
-                    "controlPlane": groups.security_group(inventory, members, "control-plane"),
+                    "controlPlane": groups.security_group(inventory, servers, "control-plane"),
+                    **({"etcd": groups.security_group(inventory, members, "etcd")} if form.servers else {}),
                 },
                 "loadBalancers": {"ingress": ingress, "api": api},
             },
@@ -83,7 +85,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "operatorNetworks": list(options.operator_networks),
         "pools": groups.pools(inventory),
         "members": groups.members(inventory),
-        "controlPlaneRole": groups.role_name(inventory, members, "control-plane"),
+        "controlPlaneRole": groups.role_name(inventory, servers, "control-plane"),
+        **({"etcdRole": groups.role_name(inventory, members, "etcd")} if form.servers else {}),
         "workerRole": groups.role_name(inventory, workers, "worker"),
         "traffic": _traffic(zone_id, records, options),
         "ingress": {

@@ -10,9 +10,12 @@ from migration.clients.documents import Document, listed
 from migration.discover import cloud_config
 from migration.discover.inventory import Group, Inventory, profile_of
 from migration.discover.tags import belongs_to, tags_of
+from migration.layouts import separate_etcd
 from migration.layouts.contract import Evidence, GroupSeen, Recognition
 from migration.layouts.registry import recognise
 from migration.runtime.deadline import Permanent
+
+_NOT_COPIED = ("aws:", "migration:")
 
 
 def evidence_of(inventory: Inventory) -> Evidence:
@@ -41,10 +44,16 @@ def members_of(inventory: Inventory) -> list[Group]:
     return [group for group in inventory.groups if group.name in names]
 
 
+def servers_of(inventory: Inventory) -> list[Group]:
+    """Groups of machines that serve the API, where those aren't the members'; else the members'."""
+    names = control_plane_of(inventory).servers
+    return [group for group in inventory.groups if group.name in names] or members_of(inventory)
+
+
 def workers_of(inventory: Inventory) -> list[Group]:
     """Every other group of the cluster."""
-    members = {group.name for group in members_of(inventory)}
-    return [group for group in inventory.groups if group.name not in members]
+    seen = control_plane_of(inventory)
+    return [group for group in inventory.groups if group.name not in (*seen.members, *seen.servers)]
 
 
 def zones_by_subnet(inventory: Inventory) -> dict[str, str]:
@@ -98,6 +107,7 @@ def members(inventory: Inventory) -> list[dict[str, Any]]:
         volume = _etcd_volume(inventory, group, instance)
         name = (
             cloud_config.member_name(group.template.user_data)
+            or separate_etcd.member_name(group.template.user_data)
             or tags_of(instance).get("Name")
             or short_name(group.name, inventory.cluster)
         )
@@ -111,9 +121,38 @@ def members(inventory: Inventory) -> list[dict[str, Any]]:
                 "volumeId": volume["VolumeId"],
                 "volumeSize": volume["Size"],
                 "volumeType": volume.get("VolumeType", "gp3"),
+                **_found_by(inventory, volume, name),
             }
         )
-    return sorted(found, key=lambda member: (member["zone"], member["name"]))
+    found.sort(key=lambda member: (member["zone"], member["name"]))
+    _with_servers(inventory, found)
+    return found
+
+
+def _found_by(inventory: Inventory, volume: Document, name: str) -> dict[str, Any]:
+    """Tags by which an image may find a member's volume: all that it has, but for names and this program's own."""
+    if not control_plane_of(inventory).servers:
+        return {}
+    own = {key: value for key, value in tags_of(volume).items() if key != "Name" and not key.startswith(_NOT_COPIED)}
+    return {"volumeTags": {key: "{member}" if value == name else value for key, value in sorted(own.items())}}
+
+
+def _with_servers(inventory: Inventory, found: list[dict[str, Any]]) -> None:
+    """Each API machine moves with a member of its zone, or else with the one that has the fewest."""
+    if not control_plane_of(inventory).servers:
+        return
+    for group in sorted(servers_of(inventory), key=lambda one: one.name):
+        if len(group.instances) != 1:
+            raise Permanent(
+                f"the group {group.name} of API servers has {len(group.instances)} running instances; one that moves "
+                f"with a member is a group of exactly one: repair it first"
+            )
+        zone = group.instances[0]["Placement"]["AvailabilityZone"]
+        holder = min(found, key=lambda member: (member["zone"] != zone, len(member.get("apiServers", ()))))
+        name = short_name(group.name, inventory.cluster)
+        holder.setdefault("apiServers", []).append({"name": name, "group": group.name, "zone": zone})
+    # The only API server can't be told, while it serves, that a member has left: its set goes first.
+    found.sort(key=lambda member: "apiServers" not in member)
 
 
 def _etcd_volume(inventory: Inventory, group: Group, instance: Document) -> Document:

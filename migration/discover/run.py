@@ -8,7 +8,7 @@ from typing import Any
 from migration.clients import Clients
 from migration.discover import cluster_api, inventory
 from migration.discover.assemble import ClusterAnswers, configuration, control_plane_flag
-from migration.discover.groups import control_plane_of, members_of
+from migration.discover.groups import control_plane_of, members_of, servers_of
 from migration.discover.options import DiscoveryOptions
 from migration.layouts.running import what_runs
 
@@ -21,7 +21,8 @@ def discover(clients: Clients, options: DiscoveryOptions) -> dict[str, Any]:
     found = replace(inventory.read(clients.aws, options.cluster, options.vpc), layout=options.layout)
     members, form = members_of(found), control_plane_of(found)
     if options.ask_machines:
-        machines = [one["InstanceId"] for group in members for one in group.instances]
+        asked = {group.name: group for group in (*members, *servers_of(found))}
+        machines = [one["InstanceId"] for group in asked.values() for one in group.instances]
         found = replace(found, running=what_runs(clients.aws, machines, ASKING_SECONDS, options.log))
     kubernetes = clients.kubernetes
     services = cluster_api.services(kubernetes)

@@ -66,6 +66,17 @@ class ApiHandover:
 
         `serving` is how many members' servers there are without it.
         """
+        here = self.drain(old_machine)
+        if old_machine is None:
+            return
+        machine.shell(self.aws, old_machine.id, self.stop_servers, self.deadline, self.alive)
+        self.log(f"{self.old.name}'s API server stopped")
+        self._until_true(
+            lambda: self._endpoint_lost(here, serving()), f"the kubernetes endpoints to lose {', '.join(sorted(here))}"
+        )
+
+    def drain(self, old_machine: Instance | None) -> set[str]:
+        """Out of all balancers, and no connection through them left; the addresses that it had there."""
         here = {*([self.old_address] if self.old_address else []), *([old_machine.ip] if old_machine else [])}
         targets = [(self.new_group, address) for address in sorted(here)]
         if old_machine is not None:
@@ -74,15 +85,9 @@ class ApiHandover:
         leaving = [pair for pair in targets if target_groups.deregister(self.aws, *pair, self.alive)]
         for pair in leaving:
             target_groups.drained(self.aws, *pair, self.deadline)
-        if old_machine is None:
-            return
-        if leaving:
+        if leaving and old_machine is not None:
             self.log(f"{self.old.name} drained from the API's balancers")
-        machine.shell(self.aws, old_machine.id, self.stop_servers, self.deadline, self.alive)
-        self.log(f"{self.old.name}'s API server stopped")
-        self._until_true(
-            lambda: self._endpoint_lost(here, serving()), f"the kubernetes endpoints to lose {', '.join(sorted(here))}"
-        )
+        return here
 
     def _endpoint_lost(self, here: set[str], serving: int) -> bool:
         """Neither its address nor, where servers advertise other addresses than their machines', one too many."""

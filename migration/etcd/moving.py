@@ -31,6 +31,7 @@ from migration.contracts.members import (
 )
 from migration.etcd import machine
 from migration.etcd.api_handover import ApiHandover
+from migration.etcd.api_set import ApiSet
 from migration.etcd.drill.run import Drill
 from migration.etcd.machine import Kept
 from migration.etcd.match import Addresses, seats
@@ -42,7 +43,7 @@ from migration.etcd.served import versions_beside
 from migration.etcd.where import address_of, observed
 from migration.layouts.contract import Commands, MemberIdentity
 from migration.layouts.registry import layout_of
-from migration.runtime.deadline import Deadline, Permanent
+from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import Drilling, Strategy
 
 T = TypeVar("T")
@@ -256,7 +257,9 @@ class Moving(ABC):
         machines = {self._machine.ip: self._machine.id}
         there = OverSsm(self.aws, machines, deadline=self.deadline, alive=self.alive, files=self.on_machine)
         voters = [member for member in self._cluster.members() if not member.learner]
-        seen = {voter.name: there.round_trip(self._machine.id, endpoint(voter)) for voter in voters}
+        # Where the image brings certificates, it does so once the member is told whom to join.
+        ask = there.round_trip if self._api_set is None else there.connect_time
+        seen = {voter.name: ask(self._machine.id, endpoint(voter)) for voter in voters}
         for name, seconds in seen.items():
             near(seconds, f"{self.new.name} to {name}", self.log)
         self.log(f"round trips: {', '.join(f'{name} {seconds * 1000:.0f} ms' for name, seconds in seen.items())}")
@@ -300,11 +303,69 @@ class Moving(ABC):
             return False
         return True
 
-    def _api(self) -> ApiHandover:
-        return ApiHandover(
+    @property
+    def _api_set(self) -> ApiSet | None:
+        """The API machines of this member's set; None where API servers are on members' machines."""
+        if not any(pair.old.servers for pair in self.members):
+            return None
+        return ApiSet(
+            cluster=self.cluster,
             old=self.old,
-            old_address=self._old_address(),
-            new=self.new.name,
+            new=self.new,
+            members=self.members,
+            back=self.back,
+            place=self.place,
+            form=self.form,
+            commands=self._commands,
+            ports=(self.api_port, self.client_port, self.peer_port),
+            target_group=self.new_api_group,
+            handover=self._handover,
+            aws=self.aws,
+            deadline=self.deadline,
+            log=self.log,
+            alive=self.alive,
+        )
+
+    def _staying(self, own: str | None = None) -> tuple[dict[str, str], list[str]]:
+        """Client URLs of the members that stay, by their pairs' old names, and the pairs that are where all go.
+
+        `own` is where this one stays, if it does. Raises `Retryable` for a pair without a member that can be told.
+        """
+        machines, voters = self._machines(), [one for one in self._members() if not one.learner]
+        urls: dict[str, str] = {}
+        there: list[str] = []
+        for pair in self.members:
+            name, after = pair.old.name, pair.old.group if self.back else pair.new.group
+            if pair.old.group == self._home:
+                urls[name] = self._client_url(own or self._machine.ip)
+                there += [] if own else [name]
+                continue
+            here = [
+                (ip, group)
+                for group in (pair.new.group, pair.old.group)
+                for ip in observed(group, machines)
+                if self._addresses.at(voters, ip) is not None
+            ]
+            if not here:
+                raise Retryable(f"where {name} votes can't be told: none of its machines is in etcd's list")
+            urls[name] = self._client_url(here[0][0])
+            there += [name] if here[0][1] == after else []
+        return urls, there
+
+    def _tell_servers(self, *, own: bool = True) -> None:
+        """No API server elsewhere names the member that leaves, as long as it runs (`migration.etcd.api_set`)."""
+        if self._api_set is not None:
+            urls, there = self._until(self._staying, "where every member is")
+            self._api_set.tell(urls, there, own=own)
+
+    def _api(self) -> ApiHandover:
+        return self._handover(self.old, self._old_address(), self.new.name)
+
+    def _handover(self, old: OldMember, old_address: str | None, new: str) -> ApiHandover:
+        return ApiHandover(
+            old=old,
+            old_address=old_address,
+            new=new,
             port=self.api_port,
             old_groups=self.old_api_groups,
             new_group=self.new_api_group,
@@ -322,6 +383,8 @@ class Moving(ABC):
 
     def _give_back_rest(self) -> None:
         """Back, both groups are as they were before; on, the old one's launch template is its own again."""
+        if self._api_set is not None:
+            self._api_set.finish()
         if not self.back:
             self._forget_return()
             return
@@ -361,6 +424,11 @@ class Moving(ABC):
         )
 
     def _servers_beside(self, voters: Sequence[Member]) -> dict[str, str]:
-        """The versions of the API servers on the voters' machines, by member."""
+        """The versions of the API servers on the voters' machines, by member; or of those that are apart."""
+        apart = {one.group: one.name for pair in self.members for one in (*pair.old.servers, *pair.new.servers)}
+        if apart:
+            # The new side's wait to be told, and serve nobody yet; one that serves answers.
+            found = {one.ip: apart[one.group] for one in self.aws.instances_of_groups(list(apart)) if one.ip}
+            return versions_beside(self.kubernetes, found, self.api_port, lambda _: None)
         at = {one.ip: voter.name for one in self._machines() if (voter := self._addresses.at(voters, one.ip))}
         return versions_beside(self.kubernetes, at, self.api_port, self.log)

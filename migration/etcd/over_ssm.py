@@ -74,6 +74,20 @@ for old in sorted(glob.glob(os.path.dirname(path) + "/*.db"), key=os.path.getmti
     os.unlink(old)
 print(f"{size} bytes, SHA-256 {digest.hexdigest()}")
 """
+# A TCP handshake is one round trip, and needs no certificate.
+_CONNECTS = """
+import json, socket, sys, time
+host, port, times = json.loads(sys.argv[1])
+took = []
+try:
+    for _ in range(times):
+        started = time.monotonic()
+        socket.create_connection((host, port), timeout=8).close()
+        took.append(time.monotonic() - started)
+    print(json.dumps({"status": 200, "text": "", "seconds": sorted(took)[len(took) // 2]}))
+except OSError as error:
+    print(json.dumps({"status": 0, "text": repr(error), "seconds": 0}))
+"""
 _USUAL = OnMachine.of(USUAL_FILES)
 # How many snapshots stay on a machine.
 KEPT = 3
@@ -140,6 +154,12 @@ class OverSsm:
         asked = _Request(method="POST", path=f"/v3/{STATUS}", body={}, times=_TIMES)
         return self._ask(machine, endpoint, asked).seconds
 
+    def connect_time(self, machine: str, endpoint: str) -> float:
+        """The same by a connection alone, from a machine that has no certificate yet."""
+        url = urlsplit(endpoint)
+        question = json.dumps([url.hostname, url.port, _TIMES])
+        return self._said(machine, endpoint, f"python3 - {shlex.quote(question)} <<'END'{_CONNECTS}END").seconds
+
     def keep_snapshot(self, machine: str, endpoint: str, path: str) -> str:
         """A snapshot of the member at `endpoint`, kept on a machine (an instance id) at `path`, read back there.
 
@@ -165,7 +185,9 @@ class OverSsm:
         url = urlsplit(endpoint)
         wanted = [url.hostname, url.port, asked.method, asked.path, asked.body, asked.times, asked.lines]
         question = json.dumps([*self._shown, *wanted])
-        command = f"python3 - {shlex.quote(question)} <<'END'{_SCRIPT}END"
+        return self._said(machine, endpoint, f"python3 - {shlex.quote(question)} <<'END'{_SCRIPT}END")
+
+    def _said(self, machine: str, endpoint: str, command: str) -> _Answer:
         try:
             said = shell(self._aws, machine, command, self._deadline, self._alive)
             answer = msgspec.json.decode(said.strip().splitlines()[-1], type=_Answer)

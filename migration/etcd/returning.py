@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws, described, error_code
 from migration.clients.documents import Document, listed, mapping
-from migration.contracts.members import MemberForm, ReturnNote, ReturnPlace
+from migration.contracts.members import MemberForm, ReturnNote, ReturnPlace, image_tags
 from migration.discover.tags import tags_of
 from migration.etcd import machine
 from migration.etcd.userdata import NEW_VOLUME
@@ -82,7 +82,8 @@ class Returning:
             self._volume(note)
         self._template(note)
         if machine.scale_to_one(self.aws, self.group, self.alive):
-            what = "with a blank volume" if self.blank else "that waits for its volume"
+            waits = "that waits for its volume" if self.identity.volume_moves else "that waits to be told"
+            what = "with a blank volume" if self.blank else waits
             self.log(f"{self.group} launches a machine {what} for {self.identity.member}")
 
     def _keep(self, over: str | None) -> ReturnNote:
@@ -98,10 +99,13 @@ class Returning:
     def _volume(self, note: ReturnNote) -> None:
         cluster, member = self.identity.cluster, self.identity.member
         _release_volumes(self.aws, cluster, member, self.log, self.alive, but=note.generation)
+        image = image_tags(self.place.volume_tags, member)
+        _release_image_tags(self.aws, image, member, note.generation, self.log, self.alive)
         if _volumes(self.aws, cluster, member):
             return
         tags = {
             **self.place.tags,
+            **image,
             CLUSTER_TAG: self.identity.cluster,
             MEMBER_TAG: self.identity.member,
             NEW_VOLUME: "true",
@@ -213,6 +217,29 @@ def _release_volumes(
             alive()
             aws.ec2.delete_tags(Resources=[volume["VolumeId"]], Tags=[{"Key": MEMBER_TAG}])
             log(f"volume {volume['VolumeId']} is no member's any more; it stays until the clean-up")
+
+
+def _release_image_tags(
+    aws: Aws,
+    image: Mapping[str, str],
+    member: str,
+    generation: str,
+    log: Callable[[str], None],
+    alive: Callable[[], None],
+) -> None:
+    """Volumes of memberships that are over are found by no image of that member any more: it would take either."""
+    naming = [key for key, value in image.items() if value == member]
+    if not naming:
+        return
+    filters: Any = [{"Name": f"tag:{key}", "Values": [value]} for key, value in image.items()]
+    pages = aws.ec2.get_paginator("describe_volumes").paginate(Filters=filters)
+    for volume in (one for page in pages for one in described(page["Volumes"])):
+        tags = tags_of(volume)
+        if tags.get(RETURN_TAG) == generation or any(tags.get(key) != value for key, value in image.items()):
+            continue
+        alive()
+        aws.ec2.delete_tags(Resources=[volume["VolumeId"]], Tags=[{"Key": key} for key in naming])
+        log(f"volume {volume['VolumeId']}, of a membership that is over, isn't found as {member}'s any more")
 
 
 def _made(aws: Aws, template: str, note: ReturnNote) -> str | None:

@@ -53,7 +53,8 @@ class Reach(Protocol):
 
 @dataclass(kw_only=True)
 class MemberRoller:
-    """One roll of a side's members. Target groups are ARNs; `addresses_group` is the one by address.
+    """One roll of a side's members. Target groups are ARNs; `addresses_group` is the one by address. Where API
+    `servers` are on other machines, it only says what is due.
 
     `snapshots` is a folder on the members' volumes: nothing of etcd's data passes through the operator's machine.
     """
@@ -71,6 +72,7 @@ class MemberRoller:
     deadline: Deadline
     log: Callable[[str], None]
     alive: Callable[[], None]
+    servers: Sequence[RolledMember] = ()
     snapshot: str = ""
 
     def due(self) -> list[RolledMember]:
@@ -78,11 +80,12 @@ class MemberRoller:
 
         Raises `Permanent` where a group isn't there, or two were begun with.
         """
-        groups = self.aws.groups([one.group for one in self.members])
-        absent = [one.group for one in self.members if one.group not in groups]
+        every = [*self.members, *self.servers]
+        groups = self.aws.groups([one.group for one in every])
+        absent = [one.group for one in every if one.group not in groups]
         if absent:
             raise Permanent(f"Auto Scaling groups {', '.join(absent)} don't exist; run pulumi up first")
-        for one in self.members:
+        for one in every:
             refuse_other_version(self.aws, groups[one.group], one.template, one.version)
         begun = [one for one in self.members if self._note(one) is not None]
         if len(begun) > 1:
@@ -91,13 +94,23 @@ class MemberRoller:
                 f"the groups {names} all say that their member's machine is being replaced (tag {NOTE_TAG}); that is "
                 f"never done with two: look at etcd's members, and take the tag off those that vote"
             )
-        stale = [one for one in self.members if one not in begun and standing(self.aws, groups[one.group]).stale]
+        stale = [one for one in every if one not in begun and standing(self.aws, groups[one.group]).stale]
         return [*begun, *stale]
 
     def run(self) -> list[str]:
-        """Replace what is due, one after the other; the members' names."""
-        done: list[str] = []
-        for one in self.due():
+        """Replace what is due, one after the other; the members' names.
+
+        Raises `Permanent` for machines of a control plane whose API servers are apart from etcd, where any is due.
+        """
+        done, due = list[str](), self.due()
+        if self.servers and due:
+            raise Permanent(
+                f"the machines of {', '.join(one.group for one in due)} are of another version than their groups, and "
+                f"a control plane of the layout separate-etcd isn't rolled by this version: take the key back that "
+                f"changed their templates; or replace them by hand, one at a time and members of etcd first, each "
+                f"drained from the API's balancer or its etcd stopped (docs/control-plane.md)"
+            )
+        for one in due:
             self._replace(one)
             done.append(one.name)
         return done

@@ -54,6 +54,7 @@ class Swap(Moving):
             (
                 self._end_ticket,
                 self._serve_api,
+                self._tell_servers,
                 self._leadership,
                 self._stop_old_api,
                 self._remove_old,
@@ -110,6 +111,8 @@ class Swap(Moving):
         if self.back:
             machine.scale_to_zero(self.aws, self._home, self.deadline, self.alive)
             self._forget_return()
+        if self._api_set is not None:
+            self._api_set.leave()
 
     # Observation
 
@@ -146,6 +149,8 @@ class Swap(Moving):
         """The one that comes has a machine, and none of a membership that is over; what the other way began ends."""
         coming = self._coming_now()
         self._voted = coming is not None and not coming.learner
+        if self._api_set is not None:
+            self._api_set.come()
         if self.back:
             if coming is None or coming.learner:
                 self._returning().prepare()
@@ -278,6 +283,10 @@ class Swap(Moving):
 
     def _serve_api(self) -> None:
         """The new API server answers for the cluster's name before the old one stops doing so."""
+        if self._api_set is not None:
+            urls, there = self._until(self._staying, "where every member is")
+            self._api_set.serve(urls, there, again=self._voted)
+            return
         if self._voted and not self._api().ready(self._machine.ip):
             # Stopped when the swap went the other way. One that boots starts its servers itself, at every boot.
             boots_them = not self.back or return_note_of(self.aws, self._home) is not None
@@ -306,6 +315,10 @@ class Swap(Moving):
         def serving() -> int:
             return sum(not member.learner and member.id != self._old_id for member in self._members())
 
+        if self._api_set is not None:
+            if self._old_id is not None:
+                self._api_set.stop(self._old_id, served=True)
+            return
         self._api().stop_old(machine.running(self.aws, self.old.group), serving)
 
     def _remove_old(self) -> None:
@@ -335,6 +348,8 @@ class Swap(Moving):
             machine.shell(self.aws, old_machine.id, self._commands.stop_etcd, self.deadline, self.alive)
         machine.scale_to_zero(self.aws, self.old.group, self.deadline, self.alive)
         self.log(f"{self.old.name}'s machine is gone; its volume stays")
+        if self._api_set is not None:
+            self._api_set.end()
 
     def _must_not_be_listed(self, old_machine: Instance | None) -> None:
         """The last look before a machine ends: neither its member nor its address is in etcd's list."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from migration.clients.aws import Instance
 from migration.clients.documents import mapping
 from migration.clients.etcd import Etcd, Member
-from migration.contracts.members import MemberSwapResult
+from migration.contracts.members import MemberSwapResult, image_tags
 from migration.etcd import machine, room, volumes
 from migration.etcd.api_handover import ApiHandover
 from migration.etcd.match import Addresses, seats, told
@@ -59,6 +59,8 @@ class VolumeSwap(Moving):
                 self.log(f"{self.old.group}: what was suspended there runs again")
             if self.back:
                 self._forget_return()
+            if self._api_set is not None:
+                self._api_set.leave()
         return True
 
     def _restore(self, here: Instance) -> None:
@@ -67,6 +69,12 @@ class VolumeSwap(Moving):
             machine.shell(self.aws, here.id, self._commands.start_etcd, self.deadline, self.alive)
         self._until_true(lambda: self._answers(here.ip), f"{self.old.name}'s etcd to be back on {here.ip}")
         self._until(lambda: self._well(), "every voter to be healthy")
+        if self._api_set is not None:
+            self._api_set.restore()
+            # Others may have been told that it is where it was to go.
+            urls, there = self._until(lambda: self._staying(here.ip), "where every member is")
+            self._api_set.tell(urls, there, of=list(urls))
+            return
         api: ApiHandover = replace(self._api(), new=self.old.name)
         if not api.ready(here.ip):
             # A machine of this program's starts its servers itself, at every boot; others have them enabled.
@@ -160,6 +168,8 @@ class VolumeSwap(Moving):
 
     def _prepare(self) -> None:
         """The one that comes has a machine that waits for the volume, or has it; what the other way began ends."""
+        if self._api_set is not None:
+            self._api_set.come()
         volume, machines = self._volume(), self.aws.instances_of_groups([self.new.group])
         if volume.holder in {one.id for one in machines if one.state == "running"}:
             return
@@ -182,10 +192,19 @@ class VolumeSwap(Moving):
     def _steps(self) -> None:
         if not self._answers(self._machine.ip):
             self._guarded((self._ready, self._held, self._end_other_ticket, self._leadership, self._stop_old_api))
-            self._guarded((self._stop_old_etcd, self._end_old_machine, self._detached, self._attached, self._address))
+            self._guarded(
+                (
+                    self._tell_others,
+                    self._stop_old_etcd,
+                    self._end_old_machine,
+                    self._detached,
+                    self._attached,
+                    self._address,
+                )
+            )
             # From here on a voter is only added: nothing waits for the others.
             self._walk((self._ticket,))
-        self._walk((self._started, self._end_ticket, self._serve_api, self._give_back_rest))
+        self._walk((self._started, self._end_ticket, self._serve_api, self._tell_servers, self._give_back_rest))
 
     def _guarded(self, steps: Iterable[Callable[[], None]]) -> None:
         """Each step only while the others are well and enough."""
@@ -260,7 +279,15 @@ class VolumeSwap(Moving):
 
         self._until_true(led, f"leadership to leave {self.old.name}")
 
+    def _tell_others(self) -> None:
+        """API servers elsewhere name the address that the member comes to, before it leaves the one it has."""
+        self._tell_servers(own=False)
+
     def _stop_old_api(self) -> None:
+        if self._api_set is not None:
+            assert self._old_id is not None
+            self._api_set.stop(self._old_id, served=False)
+            return
         self._api().stop_old(self._old_machine(), lambda: len(self.members) - 1)
 
     def _stop_old_etcd(self) -> None:
@@ -280,6 +307,8 @@ class VolumeSwap(Moving):
     def _end_old_machine(self) -> None:
         """The end of all writing: what a boot there might still start has no machine."""
         machine.scale_to_zero(self.aws, self.old.group, self.deadline, self.alive)
+        if self._api_set is not None:
+            self._api_set.end()
 
     def _detached(self) -> None:
         """The volume is free, or on the new machine already. A machine's end frees it; what lingers is asked to."""
@@ -312,6 +341,7 @@ class VolumeSwap(Moving):
             member=self.new.name,
             instance=self._machine.id,
             alive=self.alive,
+            image=image_tags(self.place.volume_tags if self.place else {}, self.new.name),
         )
         if given:
             self.log(f"{volume.id} is {self.new.name}'s, on {self._machine.id}")
@@ -393,6 +423,10 @@ class VolumeSwap(Moving):
         return max(self._cluster.status(endpoint(one)).raft_index for one in voters if one.id not in silent)
 
     def _serve_api(self) -> None:
+        if self._api_set is not None:
+            urls, there = self._until(self._staying, "where every member is")
+            self._api_set.serve(urls, there, again=True)
+            return
         self._api().serve(self._machine.ip, self._machine.id if self.back else None)
 
     def _give_back_rest(self) -> None:

@@ -164,9 +164,21 @@ def unfit(volume: DataVolume, zone: str, member: str) -> list[str]:
     return found
 
 
-def give(aws: Aws, volume: DataVolume, *, cluster: str, member: str, instance: str, alive: Callable[[], None]) -> bool:
-    """Mark a volume as the member's and that machine's, whose boot takes it then and no other; False where it is."""
-    wanted = {CLUSTER_TAG: cluster, MEMBER_TAG: member, MOVED_TAG: instance}
+def give(
+    aws: Aws,
+    volume: DataVolume,
+    *,
+    cluster: str,
+    member: str,
+    instance: str,
+    alive: Callable[[], None],
+    image: Mapping[str, str] | None = None,
+) -> bool:
+    """Mark a volume as the member's and that machine's, whose boot takes it then and no other; False where it is.
+
+    `image` are tags by which the machine's image finds it besides.
+    """
+    wanted = {**(image or {}), CLUSTER_TAG: cluster, MEMBER_TAG: member, MOVED_TAG: instance}
     changed = False
     # One that was made for a return is deleted at the end with that tag, and this one lives on.
     if RETURN_TAG in volume.tags:

@@ -36,9 +36,9 @@ def versions_fit(q: VersionsFit, live: Live) -> str:
     served, at = _served(q, live), _machines(q, live, voters)
     servers: dict[str, str] = {}
     unread: list[str] = []
-    for member in voters:
+    for name, machine in (_servers(q, live) or {one.name: at[one.id] for one in voters}).items():
         try:
-            servers[member.name] = served.version(at[member.id], q.api_port)
+            servers[name] = served.version(machine, q.api_port)
         except Retryable as reason:
             unread.append(str(reason))
     try:
@@ -93,32 +93,30 @@ def certificates_last(q: CertificatesLast, live: Live) -> str:
     served, at = _served(q, live), _machines(q, live, voters)
     asked = [*_authorities(q, live)]
     unread: list[str] = []
+    looks: list[_Look] = []
     for member in voters:
-        machine = at[member.id]
-        for what, file, port, name, names in (
-            (
-                "etcd's client port",
-                "etcd/server.crt",
-                q.etcd.client_port,
-                machine.ip,
-                (machine.ip, *_hosts(member.client_urls)),
-            ),
-            ("etcd's peer port", "etcd/peer.crt", q.peer_port, machine.ip, hosts(member)),
-            ("the API server", "apiserver.crt", q.api_port, q.api_names[0], q.api_names),
-        ):
-            try:
-                pem = served.certificate(machine, port, name)
-            except Retryable as reason:
-                unread.append(f"{what} of {member.name}: {reason}")
-                continue
-            asked.append(
-                Asked(
-                    what=f"{what} of {member.name} at {machine.ip}:{port}",
-                    pem=pem,
-                    names=tuple(dict.fromkeys(names)),
-                    cure=f"renew it there (kubeadm has it in /etc/kubernetes/pki/{file})",
-                )
+        name, machine = member.name, at[member.id]
+        clients = (machine.ip, *_hosts(member.client_urls))
+        looks += [
+            (name, machine, "etcd's client port", "etcd/server.crt", q.etcd.client_port, machine.ip, clients),
+            (name, machine, "etcd's peer port", "etcd/peer.crt", q.peer_port, machine.ip, hosts(member)),
+        ]
+    for name, machine in (_servers(q, live) or {one.name: at[one.id] for one in voters}).items():
+        looks.append((name, machine, "the API server", "apiserver.crt", q.api_port, q.api_names[0], q.api_names))
+    for name, machine, what, file, port, host, names in looks:
+        try:
+            pem = served.certificate(machine, port, host)
+        except Retryable as reason:
+            unread.append(f"{what} of {name}: {reason}")
+            continue
+        asked.append(
+            Asked(
+                what=f"{what} of {name} at {machine.ip}:{port}",
+                pem=pem,
+                names=tuple(dict.fromkeys(names)),
+                cure=f"renew it there (kubeadm has it in /etc/kubernetes/pki/{file})",
             )
+        )
     now = datetime.now(UTC)
     wrong = [sentence for one in asked for sentence in judged(one, now, q.days)]
     if wrong:
@@ -163,6 +161,23 @@ def _served(q: VersionsFit | CertificatesLast, live: Live) -> Served:
         direct=q.etcd.access.by_port,
         files=q.etcd.on_machine,
     )
+
+
+_Look = tuple[str, Instance, str, str, int, str, tuple[str, ...]]
+"""Of whom, on which machine, what, its file, its port, the host that is asked for, the names it must have."""
+
+
+def _servers(q: VersionsFit | CertificatesLast, live: Live) -> dict[str, Instance]:
+    """Machines of the API servers by group, where they aren't on the voters'; empty where they are.
+
+    Raises `Retryable` where there should be some, and none runs.
+    """
+    if not q.server_groups:
+        return {}
+    running = [one for one in live.aws.instances_of_groups(q.server_groups) if one.state == "running"]
+    if not running:
+        raise Retryable(f"no machine of {', '.join(q.server_groups)} runs: no API server can be asked")
+    return {one.group: one for one in running}
 
 
 def _voters(etcd: Etcd) -> list[Member]:

@@ -412,15 +412,16 @@ class _Side:
         )
 
     def _policy(self) -> Iterator[Thing]:
-        """What the members' role was given for this side."""
-        iam, role, name = self._aws.iam, self._c.control_plane_role, f"{self._c.cluster}-member{self._suffix}"
-        try:
-            document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        except iam.exceptions.NoSuchEntityException:
-            return
-        policy = document if isinstance(document, str) else json.dumps(document, sort_keys=True)
-        arguments = {"role": role, "name": name, "policy": policy}
-        yield Thing(type="aws_iam_role_policy", name=name, id=f"{role}:{name}", arguments=arguments)
+        """What the members' roles were given for this side."""
+        iam, name = self._aws.iam, f"{self._c.cluster}-member{self._suffix}"
+        for role in dict.fromkeys(filter(None, (self._c.control_plane_role, self._c.etcd_role))):
+            try:
+                document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+            except iam.exceptions.NoSuchEntityException:
+                continue
+            policy = document if isinstance(document, str) else json.dumps(document, sort_keys=True)
+            arguments = {"role": role, "name": name, "policy": policy}
+            yield Thing(type="aws_iam_role_policy", name=name, id=f"{role}:{name}", arguments=arguments)
 
     def _names(self, vpc: str) -> Iterator[Thing]:
         zone = self._c.traffic.zone_id

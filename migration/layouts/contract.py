@@ -6,7 +6,7 @@ who asks AWS, runs commands and waits are the swap, the roll, the gates and disc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -60,6 +60,9 @@ class Commands:
     *Start* starts the API server and what belongs to it, or etcd, once; *enable* starts it at every boot, too. *Stop*
     ends it and keeps it from starting at a boot; *pause* ends etcd until it is started, or the machine boots. What ends
     with 0 has stopped. `logs` is what a person types there to see why a member doesn't come up.
+
+    Where API servers are on other machines than etcd, `told_servers` prints, on one of those, the URLs its API server
+    is told, with commas between, and `tell_servers` with other URLs restarts it with these.
     """
 
     start_servers: str
@@ -69,6 +72,8 @@ class Commands:
     pause_etcd: str
     stop_etcd: str
     logs: str
+    told_servers: str = ""
+    tell_servers: Callable[[str], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +101,17 @@ class Evidence:
 class Recognition:
     """Whether a cluster's control plane has this form. Sentences are for people.
 
-    `members` are the groups that are its members by this form's signs; none: it isn't this one. `because`: how it
-    knows. `unseen`: what it couldn't see, and took for granted. `against`: what isn't as this form has it, each with
-    its remedy; with one of these no member can be made. `keys`: keys of `migration:controlPlane` that this cluster
-    needs besides the layout, as the configuration writes them.
+    `members` are the groups that are its members by this form's signs; none: it isn't this one. `servers` are those of
+    API machines, where they aren't the members'. `because`: how it knows. `unseen`: what it couldn't see, and took for
+    granted. `against`: what isn't as this form has it, each with its remedy; with one of these no member can be made.
+    `keys`: keys of `migration:controlPlane` that this cluster needs besides the layout, as the configuration writes
+    them. `named`: whether it has seen what units and files are
+    called, so that `keys` leave out only what is usual.
     """
 
     layout: LayoutName
     members: tuple[str, ...] = ()
+    servers: tuple[str, ...] = ()
     because: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
@@ -113,6 +121,7 @@ class Recognition:
     peer_port: int | None = None
     pod_cidr: str | None = None
     service_cidr: str | None = None
+    named: bool = True
 
 
 class Layout(Protocol):

@@ -25,7 +25,7 @@ def contradictions(evidence: Evidence, layout: LayoutName, units: Units, files: 
     told = list(said.against)
     # Fits anything, so nothing that is shown contradicts it; and what its members are, the configuration says.
     if layout not in ONLY_WHEN_SAID:
-        missed = sorted(every - set(said.members))
+        missed = sorted(every - {*said.members, *said.servers})
         seen = "; ".join(f"{one.layout}: {', '.join(one.because)}" for one in others)
         silent = f" ({'; '.join(said.unseen)})" if said.unseen and not said.members else ""
         if missed and seen:
@@ -42,7 +42,7 @@ def contradictions(evidence: Evidence, layout: LayoutName, units: Units, files: 
     for recognition in (said, *others):
         # Of user data of any kind only what it shows is known.
         known = recognition.layout not in ONLY_WHEN_SAID
-        if recognition.members:
+        if recognition.members and recognition.named:
             usual = _unit_names(Units()) if known else {}
             told += _called_otherwise(recognition.keys, "units", _unit_names(units), usual)
             usual = _file_names(MemberFiles()) if known else {}

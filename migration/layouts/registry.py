@@ -9,10 +9,11 @@ from migration.layouts.cloud_config import CloudConfig
 from migration.layouts.contract import Evidence, Layout, Recognition
 from migration.layouts.custom import Custom
 from migration.layouts.kubeadm import Kubeadm
+from migration.layouts.separate_etcd import SeparateEtcd
 from migration.runtime.deadline import Permanent
 from migration.settings.model import LayoutName
 
-LAYOUTS: Mapping[LayoutName, Layout] = {one.name: one for one in (CloudConfig(), Kubeadm(), Custom())}
+LAYOUTS: Mapping[LayoutName, Layout] = {one.name: one for one in (CloudConfig(), SeparateEtcd(), Kubeadm(), Custom())}
 """In the order in which discovery asks. A further adapter is one more here."""
 
 # Fits any cluster, so it is nobody's answer to which one this is: only an operator's.

@@ -11,10 +11,13 @@ from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
 
-# Reads only. Static pods' manifests by path, then processes with what they were told. A command's output ends at 24,000
-# characters, and a machine may run much: so the short lines come first, and what tells nothing is left out there.
+# Reads only. Static pods' manifests by path, then what units start, then processes with what they were told. An output
+# ends at 24,000 characters, and a machine may run much: so the short lines come first, and what tells nothing is left
+# out there.
 COMMAND = """\
 ls -1d /etc/kubernetes/manifests/* 2>/dev/null
+sed -e ':a' -e '/\\\\$/N; s/\\\\\\n *//; ta' /etc/systemd/system/*.service 2>/dev/null \
+ | sed -n 's,^ExecStart=,unit: ,p' | grep -E 'etcd|kube' | cut -c 1-2000
 ps -eo args= 2>/dev/null | grep -E 'etcd|kube' | cut -c 1-2000
 true
 """

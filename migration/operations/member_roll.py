@@ -65,4 +65,5 @@ def roller_of(inputs: MemberRollInputs, context: Context) -> MemberRoller:
         deadline=context.deadline,
         log=context.log,
         alive=context.alive,
+        servers=inputs.servers,
     )

@@ -12,6 +12,7 @@ from migration.contracts.gates import (
     EtcdQuestion,
     Question,
     SideRef,
+    control_plane_groups,
     member_groups,
     questions,
     worker_groups,
@@ -230,7 +231,7 @@ class _Observer:
         """The old groups whose templates are copied on the way to this stage."""
         s, old, row, left = self._settings, self._settings.configuration.from_, self._row, self._left
         workers = worker_groups(s, old) if row.workers.on_new and not left.workers.on_new else ()
-        members = member_groups(s, old) if row.control_plane.on_new and not left.control_plane.on_new else ()
+        members = control_plane_groups(s, old) if row.control_plane.on_new and not left.control_plane.on_new else ()
         return (*workers, *members)
 
     def _copies(self, names: tuple[str, ...]) -> CopiesDiffer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from migration.names import physical_name
-from migration.settings.model import ManagedSide, Member, Pool, ReferencedSide
+from migration.settings.model import ApiServer, ManagedSide, Member, Pool, ReferencedSide
 
 
 def pool_group(side: ReferencedSide | ManagedSide, pool: Pool) -> str:
@@ -12,6 +12,6 @@ def pool_group(side: ReferencedSide | ManagedSide, pool: Pool) -> str:
     return said or physical_name(pool.group, "", side.suffix)
 
 
-def member_group(side: ReferencedSide | ManagedSide, member: Member) -> str:
-    """The name of a member's group on a side: the old name with the side's suffix."""
+def member_group(side: ReferencedSide | ManagedSide, member: Member | ApiServer) -> str:
+    """The name of a member's or an API machine's group on a side: the old name with the side's suffix."""
     return physical_name(member.group, "", side.suffix)

@@ -83,10 +83,11 @@ class ReferencedSubnets(Model):
 
 
 class SecurityGroups(Model):
-    """Security group ids of a referenced side."""
+    """Security group ids of a referenced side. `etcd`: of members whose API servers are on other machines."""
 
     nodes: str
     control_plane: str
+    etcd: str | None = None
 
 
 class Balancer(Model):
@@ -186,7 +187,8 @@ class PoolKeys(MachineKeys):
 class ManagedSide(Model):
     """A side this program makes. `zones` are availability zone names; `nat` is one gateway a zone, or none.
 
-    `pools` and `members` say what machines are made of where that shall be other than what was copied.
+    `pools`, `members` and, where they are on machines of their own, `api_servers` say what machines are made of where
+    that shall be other than what was copied.
     """
 
     kind: Literal["managed"]
@@ -197,6 +199,7 @@ class ManagedSide(Model):
     subnet_prefix: Annotated[int, Field(ge=16, le=28)] = 20
     pools: dict[str, PoolKeys] = Field(default_factory=dict)
     members: MembersKeys = MembersKeys()
+    api_servers: MembersKeys = MembersKeys()
 
     def pool(self, name: str) -> PoolKeys:
         """What is said of a pool; nothing where it isn't named."""
@@ -204,9 +207,17 @@ class ManagedSide(Model):
 
     def member(self, name: str) -> MemberKeys:
         """What is said of a member: of all, with what is said of it alone on top."""
-        common = self.members.model_dump(exclude={"each"}, exclude_defaults=True)
-        own = self.members.each.get(name, MemberKeys()).model_dump(exclude_defaults=True)
-        return MemberKeys.model_validate({**common, **own})
+        return _of_one(self.members, name)
+
+    def api_server(self, name: str) -> MemberKeys:
+        """The same for an API machine."""
+        return _of_one(self.api_servers, name)
+
+
+def _of_one(keys: MembersKeys, name: str) -> MemberKeys:
+    common = keys.model_dump(exclude={"each"}, exclude_defaults=True)
+    own = keys.each.get(name, MemberKeys()).model_dump(exclude_defaults=True)
+    return MemberKeys.model_validate({**common, **own})
 
 
 Side = Annotated[ReferencedSide | ManagedSide, Field(discriminator="kind")]
@@ -222,10 +233,20 @@ class Pool(Model):
     zones: tuple[str, ...]
 
 
+class ApiServer(Model):
+    """One API machine of the old side, where etcd is on others. `group` is its Auto Scaling group of size 1."""
+
+    name: str
+    group: str
+    zone: str
+
+
 class Member(Model):
     """One control-plane member of the old side. `group` is its Auto Scaling group of size 1.
 
-    `address` is where it was when it was discovered: a hint, for when no machine of its group runs.
+    `address` is where it was when it was discovered: a hint, for when no machine of its group runs. `api_servers`:
+    where etcd is on machines of its own (`separate-etcd`), the API machines that move with it, as one set.
+    `volume_tags`: tags by which its machine's image finds its volume; ``{member}`` in a value is the member's name.
     """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"launchTemplate", "volumeId"})
@@ -236,6 +257,8 @@ class Member(Model):
     address: Address | None = None
     volume_size: Annotated[int, Field(ge=1)] = 20
     volume_type: str = "gp3"
+    api_servers: tuple[ApiServer, ...] = ()
+    volume_tags: dict[str, str] = Field(default_factory=dict)
 
 
 class Name(Model):
@@ -511,7 +534,10 @@ class Hardening(Model):
 
 
 class Configuration(Model):
-    """The whole of `migration:`, before the stage is settled against the stack's name."""
+    """The whole of `migration:`, before the stage is settled against the stack's name.
+
+    `etcd_role` is the IAM role of members whose API servers are on other machines, which have `control_plane_role`.
+    """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"workerRole", "allowTrafficOnOldBalancers"})
 
@@ -527,6 +553,7 @@ class Configuration(Model):
     pools: tuple[Pool, ...]
     members: tuple[Member, ...]
     control_plane_role: str
+    etcd_role: str | None = None
     traffic: Traffic
     ingress: Ingress
     api: Api

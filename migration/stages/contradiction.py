@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from migration.contracts.gates import SideRef, member_groups, worker_groups
+from migration.contracts.gates import SideRef, control_plane_groups, worker_groups
 from migration.contracts.record import Record
 from migration.dns.zone import zone_records
 from migration.names import plain, record_parameter
@@ -56,7 +56,7 @@ def _missing(record: Record, settings: Settings, aws: Aws) -> Iterator[str]:
     if row.workers.on_new and not row.finished:
         wanted += worker_groups(settings, c.to)
     if row.control_plane.on_new:
-        wanted += member_groups(settings, c.to)
+        wanted += control_plane_groups(settings, c.to)
     described = aws.groups(wanted) if wanted else {}
     gone = [name for name in wanted if name not in described]
     if gone:

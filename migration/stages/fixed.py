@@ -41,7 +41,11 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
         }
         found |= {key: data[key] for key in ("podCidr", "serviceCidr")}
     if row.shared.on_new:
-        found |= {f"members[{one['name']}]": one for one in data["members"]}
+        # Keys of one layout are said only where they say something: earlier versions' records have no such keys.
+        found |= {
+            f"members[{one['name']}]": {key: value for key, value in one.items() if value not in ([], {})}
+            for one in data["members"]
+        }
         found |= {f"traffic.records[{one['name']}]": one for one in data["traffic"]["records"]}
         found |= {"traffic.zoneId": data["traffic"]["zoneId"], "api": data["api"], "ingress": data["ingress"]}
         found |= {f"etcd.{key}": data["etcd"][key] for key in ("clientPort", "peerPort")}
@@ -50,7 +54,7 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
         found |= {
             f"sides.{name}.{key}": _told(data["sides"][name][key])
             for name in (c.from_, c.to)
-            for key in ("pools", "members")
+            for key in ("pools", "members", "apiServers")
             if _told(data["sides"][name].get(key))
         }
     # Said only where it is another than earlier versions knew: their records have no such key.
@@ -59,7 +63,11 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
     if row.finished:
         # The migration is over: what the side launches may change, and pools come, go and get other names.
         found = {key: value for key, value in found.items() if not key.startswith("pools[")}
-        found = {key: value for key, value in found.items() if not re.fullmatch(r"sides\..*\.(pools|members)", key)}
+        found = {
+            key: value
+            for key, value in found.items()
+            if not re.fullmatch(r"sides\..*\.(pools|members|apiServers)", key)
+        }
     return Fixed(stage=row.number, values=found)
 
 

@@ -14,6 +14,7 @@ from pulumi.runtime import mocks, rpc
 
 from components.base import Scope
 from components.migration import Migration, MigrationArgs
+from lab.legacy import userdata as legacy
 from migration.settings import Settings
 from tests.samples import settings as sample
 
@@ -72,6 +73,20 @@ def _key(urn: str) -> Key:
     return kinds.rsplit(":", 1)[-1], name
 
 
+def _template_of(group: str) -> dict[str, Any]:
+    """A script rendered from a template where etcd is on machines of its own."""
+    made = {
+        "etcd-": lambda: legacy.etcd(
+            cluster="pet", member=group[:6], initial_cluster=f"{group[:6]}=https://10.0.0.1:2380"
+        ),
+        "api-": lambda: legacy.master(
+            cluster="pet", pod_cidr="100.64.0.0/16", api_names=["api.pet"], etcd_servers=["https://10.0.0.1:2379"]
+        ),
+    }
+    text = next((make() for start, make in made.items() if group.startswith(start)), None)
+    return _TEMPLATE if text is None else {**_TEMPLATE, "userData": base64.b64encode(text.encode()).decode()}
+
+
 class _Answers(pulumi.runtime.Mocks):
     """Every resource is made at once, with ids that tell its name."""
 
@@ -81,7 +96,7 @@ class _Answers(pulumi.runtime.Mocks):
             groups = _plain(args.inputs)["inputs"]["groups"]
             size = {"min": 1, "max": 3, "desired": 2}
             seen = {
-                key: {"group": group, **size, "template": _TEMPLATE, "tags": {"k8s.io/role/node": "1"}}
+                key: {"group": group, **size, "template": _template_of(group), "tags": {"k8s.io/role/node": "1"}}
                 for key, group in groups.items()
             }
             outputs["result"] = {"groups": seen}

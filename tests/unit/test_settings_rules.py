@@ -11,7 +11,7 @@ from migration.gates.quiet import window
 from migration.settings import ConfigurationError, load
 from migration.settings.load import partition_of
 from migration.settings.model import Limits
-from tests.samples import ZONES, configuration, flat
+from tests.samples import ZONES, configuration, flat, sets
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -33,6 +33,16 @@ def pools(c: dict[str, Any], keys: dict[str, Any]) -> None:
 
 def network(**keys: Any) -> dict[str, Any]:
     return {"name": "office", "cidr": "10.60.0.0/16", **keys}
+
+
+def servers_of(values: dict[str, Any], /, **names: list[str]) -> dict[str, Any]:
+    """Sets with these API machines, by the last letter of the member's name."""
+    for member in values["members"]:
+        member["apiServers"] = [
+            {"name": name, "group": f"{name}.api", "zone": f"eu-central-1{name[-1]}"}
+            for name in names.get(member["name"][-1], ())
+        ]
+    return values
 
 
 def told(values: dict[str, Any], region: str = "eu-central-1") -> list[str]:
@@ -552,6 +562,68 @@ REFUSED: list[tuple[str, Change, str]] = [
         "without spaces and quotes; correct it",
     ),
     (
+        "API machines in another layout",
+        lambda c: c["members"][0].update(apiServers=[{"name": "x", "group": "x.api", "zone": ZONES[0]}]),
+        "migration:members[a].apiServers is ['x']: is for the layout separate-etcd, and "
+        "migration:controlPlane.layout is 'cloud-config'; set that to separate-etcd, or remove this",
+    ),
+    (
+        "another role in another layout",
+        lambda c: c.update(etcdRole="etcd.pet"),
+        "migration:etcdRole is 'etcd.pet': is for the layout separate-etcd, and migration:controlPlane.layout is "
+        "'cloud-config'; set that to separate-etcd, or remove this",
+    ),
+    (
+        "separate etcd without API machines",
+        lambda c: c.update(controlPlane={"layout": "separate-etcd"}, etcdRole="etcd.pet"),
+        "migration:members is ['a', 'b', 'c']: none has apiServers: in the layout separate-etcd each API machine moves "
+        "with a member's; list them there (python -m migration discover does)",
+    ),
+    (
+        "the only API machine in the last set",
+        lambda c: c.update(servers_of(sets(), c=["api-c"])),
+        "migration:members[etcd-c].apiServers[api-c] is 'api-c': has the only API machine, and etcd-a would leave etcd "
+        "before it: its server would have to stop to be told; list the member that has it first",
+    ),
+    (
+        "all API machines in one set whose volume moves",
+        lambda c: c["etcd"].update(strategy="volume") or c.update(servers_of(sets(), a=["api-a", "api-b"])),
+        "migration:members[etcd-a].apiServers is ['api-a', 'api-b']: has all API machines, which stop while its volume "
+        "moves: nobody would serve the API; set migration:etcd.strategy to learner",
+    ),
+    (
+        "keys that an image brings",
+        lambda c: c.update(sets(), controlPlane={"layout": "separate-etcd", "pki": {"source": "secrets-manager"}}),
+        "migration:controlPlane.pki.source is 'secrets-manager': says nothing in the layout separate-etcd: its images "
+        "fetch certificates in their own way; remove it",
+    ),
+    (
+        "no role of etcd's machines",
+        lambda c: c.update(sets()) or c.pop("etcdRole"),
+        "migration:etcdRole is None: is missing: a new member reads its join ticket with the IAM role of etcd's "
+        "machines; set it (to controlPlaneRole, if that is theirs, too)",
+    ),
+    (
+        "an API machine called as a member",
+        lambda c: c.update(servers_of(sets(), a=["etcd-b"], b=["api-b"])),
+        "migration:members is 'etcd-b': is named twice; names are unique",
+    ),
+    (
+        "an API machine in a zone that the new side lacks",
+        lambda c: (
+            c.update(servers_of(sets(), a=["api-a", "api-z"]))
+            or old(c)["zones"].update({"eu-central-1z": {"private": "subnet-z"}})
+        ),
+        "migration:sides.main.zones is ['eu-central-1a', 'eu-central-1b', 'eu-central-1c']: has no subnet in "
+        "eu-central-1z, where API server api-z lives; add eu-central-1z to it",
+    ),
+    (
+        "keys of an API machine that there isn't",
+        lambda c: c.update(sets()) or new(c).update(apiServers={"each": {"api-q": {"instanceType": "m5.large"}}}),
+        "migration:sides.main.apiServers.each.api-q is 'api-q': is no API machine of migration:members[].apiServers "
+        "(api-a, api-b, api-c); correct the name",
+    ),
+    (
         "S3 without a bucket",
         lambda c: c.update(controlPlane={"pki": {"source": "s3"}}),
         "migration:controlPlane.pki.bucket is None: is missing: source s3 needs the name of a bucket; set it",
@@ -717,6 +789,9 @@ ALLOWED: list[tuple[str, Change]] = [
         "kubeadm's upload with kubeadm",
         lambda c: c.update(controlPlane={"layout": "kubeadm", "pki": {"source": "kubeadm"}}),
     ),
+    ("etcd on machines of its own", lambda c: c.update(sets())),
+    ("fewer API machines than members", lambda c: c.update(servers_of(sets(), a=["api-a"]))),
+    ("more", lambda c: c.update(servers_of(sets(), a=["api-a", "api-2a"], b=["api-b"], c=["api-c"]))),
     ("keys in a bucket", lambda c: c.update(controlPlane={"pki": {"source": "s3", "bucket": "keys", "prefix": "/a"}})),
     ("a network without a VPC here", lambda c: c["connectedNetworks"].append(network())),
 ]

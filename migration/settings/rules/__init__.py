@@ -28,6 +28,7 @@ _RULES: tuple[Rule, ...] = (
     machines.members_have_addresses,
     control_plane.has_its_keys,
     control_plane.pki_can_be_found,
+    control_plane.sets_fit_the_layout,
     names.cluster_is_legal,
     names.fit,
     names.are_nobodys_yet,

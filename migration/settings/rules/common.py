@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from migration.settings.groups import member_group, pool_group
-from migration.settings.model import Configuration, ManagedSide, Member, Pool
+from migration.settings.model import ApiServer, Configuration, ManagedSide, Member, Pool
 
 
 def twice(values: Iterable[str]) -> list[str]:
@@ -14,10 +14,18 @@ def twice(values: Iterable[str]) -> list[str]:
     return sorted({value for value in seen if seen.count(value) > 1})
 
 
-def machines(c: Configuration) -> Iterator[tuple[str, Pool | Member]]:
-    """Every pool and member, with its key."""
+def machines(c: Configuration) -> Iterator[tuple[str, Pool | Member | ApiServer]]:
+    """Every pool, member and API machine, with its key."""
     yield from ((f"migration:pools[{pool.name}]", pool) for pool in c.pools)
     yield from ((f"migration:members[{member.name}]", member) for member in c.members)
+    yield from api_servers(c)
+
+
+def api_servers(c: Configuration) -> Iterator[tuple[str, ApiServer]]:
+    """Every API machine that is apart from etcd's, with its key."""
+    for member in c.members:
+        key = f"migration:members[{member.name}].apiServers"
+        yield from ((f"{key}[{one.name}]", one) for one in member.api_servers)
 
 
 def made_sides(c: Configuration) -> Iterator[tuple[str, ManagedSide]]:

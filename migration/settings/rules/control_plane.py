@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migration.settings.errors import Problem
-from migration.settings.model import Configuration, Units
+from migration.settings.model import Configuration, ManagedSide, MembersKeys, Pki, Units
+from migration.settings.rules.common import api_servers
 
 _KEY = "migration:controlPlane"
 
@@ -52,3 +53,60 @@ def pki_can_be_found(c: Configuration) -> Iterator[Problem]:
         yield Problem(f"{key}.source", pki.source, remedy)
     if pki.prefix is not None and (not pki.prefix.strip("/") or any(sign.isspace() for sign in pki.prefix)):
         yield Problem(f"{key}.prefix", pki.prefix, "names nothing; give what the names begin with, like /pet/pki")
+
+
+def sets_fit_the_layout(c: Configuration) -> Iterator[Problem]:
+    """API machines of their own where the layout has them, and only there; what belongs to them, too."""
+    layout, servers = c.control_plane.layout, list(api_servers(c))
+    if layout != "separate-etcd":
+        only = f"is for the layout separate-etcd, and {_KEY}.layout is {layout!r}; set that to separate-etcd, or remove"
+        for key, value in _of_sets(c):
+            yield Problem(key, value, f"{only} this")
+        return
+    if not servers:
+        remedy = (
+            "none has apiServers: in the layout separate-etcd each API machine moves with a member's; list them there "
+            "(python -m migration discover does)"
+        )
+        yield Problem("migration:members", [member.name for member in c.members], remedy)
+    if len(servers) == 1 and not c.members[0].api_servers:
+        remedy = (
+            f"has the only API machine, and {c.members[0].name} would leave etcd before it: its server would have to "
+            f"stop to be told; list the member that has it first"
+        )
+        yield Problem(servers[0][0], servers[0][1].name, remedy)
+    if c.etcd.strategy == "volume":
+        for member in c.members:
+            if member.api_servers and len(member.api_servers) == len(servers):
+                remedy = (
+                    "has all API machines, which stop while its volume moves: nobody would serve the API; set "
+                    "migration:etcd.strategy to learner"
+                )
+                yield Problem(f"migration:members[{member.name}].apiServers", [one.name for _, one in servers], remedy)
+    if c.control_plane.pki != Pki():
+        remedy = "says nothing in the layout separate-etcd: its images fetch certificates in their own way; remove it"
+        yield Problem(f"{_KEY}.pki.source", c.control_plane.pki.source, remedy)
+    if c.etcd_role is None:
+        remedy = (
+            "is missing: a new member reads its join ticket with the IAM role of etcd's machines; set it (to "
+            "controlPlaneRole, if that is theirs, too)"
+        )
+        yield Problem("migration:etcdRole", None, remedy)
+
+
+def _of_sets(c: Configuration) -> Iterator[tuple[str, object]]:
+    """Keys that only a control plane has whose API servers are on other machines than etcd."""
+    for member in c.members:
+        key = f"migration:members[{member.name}]"
+        if member.api_servers:
+            yield f"{key}.apiServers", [one.name for one in member.api_servers]
+        if member.volume_tags:
+            yield f"{key}.volumeTags", sorted(member.volume_tags)
+    if c.etcd_role is not None:
+        yield "migration:etcdRole", c.etcd_role
+    for name, side in sorted(c.sides.items()):
+        if isinstance(side, ManagedSide):
+            if side.api_servers != MembersKeys():
+                yield f"migration:sides.{name}.apiServers", None
+        elif side.security_groups.etcd is not None:
+            yield f"migration:sides.{name}.securityGroups.etcd", side.security_groups.etcd

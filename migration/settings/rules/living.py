@@ -9,7 +9,7 @@ from itertools import pairwise
 from migration.settings.errors import Problem
 from migration.settings.groups import pool_group
 from migration.settings.model import Configuration, MachineKeys, ManagedSide, PoolKeys
-from migration.settings.rules.common import made_sides, twice
+from migration.settings.rules.common import api_servers, machines, made_sides, twice
 from migration.stages.table import stage
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/resource-ids.html
@@ -28,9 +28,10 @@ def _machines(c: Configuration) -> Iterator[tuple[str, MachineKeys]]:
     """Every set of keys, with the key it stands under."""
     for name, side in made_sides(c):
         yield from ((f"migration:sides.{name}.pools.{pool}", keys) for pool, keys in sorted(side.pools.items()))
-        yield f"migration:sides.{name}.members", side.members
-        for member, keys in sorted(side.members.each.items()):
-            yield f"migration:sides.{name}.members.each.{member}", keys
+        for part, said in (("members", side.members), ("apiServers", side.api_servers)):
+            yield f"migration:sides.{name}.{part}", said
+            for member, keys in sorted(said.each.items()):
+                yield f"migration:sides.{name}.{part}.each.{member}", keys
 
 
 def name_what_is_there(c: Configuration) -> Iterator[Problem]:
@@ -53,6 +54,11 @@ def name_what_is_there(c: Configuration) -> Iterator[Problem]:
             elif side.pool(keys.like).like is not None:
                 remedy = f"is itself like {side.pool(keys.like).like}; name that one"
                 yield Problem(f"{key}.like", keys.like, remedy)
+        servers = {one.name for _, one in api_servers(c)}
+        for server in sorted(side.api_servers.each.keys() - servers):
+            known = ", ".join(sorted(servers)) or "there are none"
+            remedy = f"is no API machine of migration:members[].apiServers ({known}); correct the name"
+            yield Problem(f"migration:sides.{name}.apiServers.each.{server}", server, remedy)
         for member in sorted(side.members.each.keys() - members):
             remedy = f"is no member of migration:members ({', '.join(sorted(members))}); correct the name"
             yield Problem(f"migration:sides.{name}.members.each.{member}", member, remedy)
@@ -111,7 +117,7 @@ def sizes_fit(c: Configuration) -> Iterator[Problem]:
 def groups_are_told_apart(c: Configuration) -> Iterator[Problem]:
     """No two groups of a side have one name, and none takes the name of one that is still there."""
     ended = c.stage is not None and stage(c.stage).finished
-    there = {pool.group: pool.name for pool in c.pools} | {member.group: member.name for member in c.members}
+    there = {one.group: one.name for _, one in machines(c)}
     for name, side in made_sides(c):
         names = [pool_group(side, pool) for pool in c.pools]
         said = {keys.group for keys in side.pools.values()}

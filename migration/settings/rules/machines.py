@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration, ReferencedSide
-from migration.settings.rules.common import machines, twice
+from migration.settings.rules.common import api_servers, machines, twice
 
 # A part of an SSM parameter's name, and of etcd's initial cluster, where "=" and "," have a meaning.
 _MEMBER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -40,7 +40,9 @@ def enough_vote_meanwhile(c: Configuration) -> Iterator[Problem]:
 
 def are_told_apart(c: Configuration) -> Iterator[Problem]:
     """Names are unique, and each group is one pool's or one member's alone."""
-    for key, names in (("members", [m.name for m in c.members]), ("pools", [pool.name for pool in c.pools])):
+    # Members and API machines have join tickets by their names.
+    ticketed = [m.name for m in c.members] + [one.name for _, one in api_servers(c)]
+    for key, names in (("members", ticketed), ("pools", [pool.name for pool in c.pools])):
         for name in twice(names):
             yield Problem(f"migration:{key}", name, "is named twice; names are unique")
     for group in twice(one.group for _, one in machines(c)):
@@ -50,12 +52,13 @@ def are_told_apart(c: Configuration) -> Iterator[Problem]:
 
 def members_have_addresses(c: Configuration) -> Iterator[Problem]:
     """Each member has a name that etcd and SSM take, and an address of its own in the old VPC's range."""
-    for member in c.members:
-        if not _MEMBER.fullmatch(member.name):
+    named = [(f"migration:members[{member.name}]", member.name) for member in c.members]
+    for key, name in (*named, *((key, one.name) for key, one in api_servers(c))):
+        if not _MEMBER.fullmatch(name):
             remedy = (
                 "is etcd's name and part of an SSM parameter's: letters, digits, dots, hyphens and underscores only"
             )
-            yield Problem(f"migration:members[{member.name}].name", member.name, remedy)
+            yield Problem(f"{key}.name", name, remedy)
     for address in twice(member.address for member in c.members if member.address is not None):
         yield Problem("migration:members", address, "is the address of two members; give each its own")
     # What was found has its addresses in the configuration; of a side made here machines say where they are.

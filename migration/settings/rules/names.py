@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from migration.names import LIMITS, balancer_name, plain
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration
-from migration.settings.rules.common import machines, made_sides, new_groups, side_made_next
+from migration.settings.rules.common import api_servers, machines, made_sides, new_groups, side_made_next
 
 # Part of tag keys, IAM policies' and SSM parameters' names, of which the last are the strictest.
 # https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
@@ -83,6 +83,8 @@ def _logical(c: Configuration) -> Iterator[tuple[tuple[str, str], str, str]]:
             yield (rule, f"{c.to}-api-from-{network.name}"), key, network.name
     for member in c.members:
         yield ("Group", f"{c.to}-member-{member.name}"), f"migration:members[{member.name}].name", member.name
+    for key, server in api_servers(c):
+        yield ("Group", f"{c.to}-server-{server.name}"), f"{key}.name", server.name
     for pool in c.pools:
         yield ("Group", f"{c.to}-{pool.name}"), f"migration:pools[{pool.name}].name", pool.name
     for record in c.traffic.records:

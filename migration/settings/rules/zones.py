@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration, ManagedSide
-from migration.settings.rules.common import twice
+from migration.settings.rules.common import api_servers, twice
 
 
 def _listed(c: Configuration) -> Iterator[tuple[str, Sequence[str]]]:
@@ -19,6 +19,8 @@ def _listed(c: Configuration) -> Iterator[tuple[str, Sequence[str]]]:
         yield f"migration:pools[{pool.name}].zones", pool.zones
     for member in c.members:
         yield f"migration:members[{member.name}].zone", (member.zone,)
+    for key, server in api_servers(c):
+        yield f"{key}.zone", (server.zone,)
 
 
 def are_covered(c: Configuration) -> Iterator[Problem]:
@@ -29,6 +31,8 @@ def are_covered(c: Configuration) -> Iterator[Problem]:
             needed.setdefault(zone, f"pool {pool.name}")
     for member in c.members:
         needed.setdefault(member.zone, f"member {member.name}")
+    for _, server in api_servers(c):
+        needed.setdefault(server.zone, f"API server {server.name}")
     for name, side in sorted(c.sides.items()):
         for zone, user in sorted(needed.items()):
             if zone not in side.zones:

@@ -63,14 +63,16 @@ def environment(server: LabAws) -> Iterator[str]:
         yield server.url
 
 
-def _built(url: str, folder: Path) -> Legacy:
-    WORLD.reset(LabSettings())
+def _built(url: str, folder: Path, layout: str = "cloud-config") -> Legacy:
+    settings = LabSettings(layout=layout)
+    WORLD.reset(settings)
     cloud = Cloud(OnPort(url=url))
     addresses = OnPort(url=url)
-    build(addresses, LabSettings(), folder)
+    build(addresses, settings, folder)
     aws = Aws(region="eu-central-1")
     # What the machines' own boot does.
-    for name in ("master-a", "master-b", "master-c"):
+    kind = "etcd" if layout == "separate-etcd" else "master"
+    for name in (f"{kind}-{zone}" for zone in "abc"):
         volume = cloud.named("describe_volumes", "Volumes", f"{name}.etcd.pet")
         machine = next(one.id for one in aws.instances_of_groups([f"{name}.pet"]))
         assert volume is not None
@@ -84,6 +86,12 @@ def _built(url: str, folder: Path) -> Legacy:
 def legacy(environment: str, tmp_path_factory: pytest.TempPathFactory) -> Legacy:
     """Built once: tests of this fixture only read."""
     return _built(environment, tmp_path_factory.mktemp("legacy"))
+
+
+@pytest.fixture
+def sets(environment: str, tmp_path: Path) -> Legacy:
+    """The same with etcd on machines of its own; `legacy` is spent then."""
+    return _built(environment, tmp_path, "separate-etcd")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lab.legacy import userdata as legacy
 from migration.contracts.gates import ControlPlaneForm
 from migration.contracts.members import MemberForm
 from migration.gates import Live
@@ -17,7 +18,7 @@ from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
 from migration.settings.model import Units
 from migration.stages import STAGES
-from tests.samples import settings
+from tests.samples import sets, settings
 from tests.unit.layouts.clusters import UNITS, cloud_config, encoded, other_files
 
 QUESTION = ControlPlaneForm.of(settings(0), STAGES[0])
@@ -59,7 +60,7 @@ class Groups:
 
 
 def look(question: ControlPlaneForm, text: str | None = USUAL, **by_group: str | None) -> str:
-    aws = Groups({**dict.fromkeys(question.groups, text), **by_group})
+    aws = Groups({**dict.fromkeys((*question.groups, *question.servers), text), **by_group})
     clients: Any = type("Clients", (), {"aws": aws})()
     context = Context(log=lambda _: None, deadline=Deadline(1), clients=clients)
     return control_plane_form(question, Live("pet", context))
@@ -118,6 +119,35 @@ def test_a_layout_without_an_adapter_is_refused(monkeypatch: pytest.MonkeyPatch)
 def test_another_layout_than_the_user_data_shows_is_refused() -> None:
     told = refusal(form(layout="kubeadm"))
     assert "migration:controlPlane.layout is 'kubeadm', and the user data shows another form (cloud-config: " in told
+
+
+SETS = ControlPlaneForm.of(settings(0, **sets()), STAGES[0])
+ETCD = legacy.etcd(cluster="pet", member="etcd-a", initial_cluster="etcd-a=https://10.0.0.10:2380")
+API = legacy.master(cluster="pet", pod_cidr="100.64.0.0/16", api_names=["api"], etcd_servers=["https://10.0.0.10:2379"])
+
+
+def of_sets(**by_group: str | None) -> dict[str, str | None]:
+    return {**dict.fromkeys(SETS.groups, ETCD), **dict.fromkeys(SETS.servers, API), **by_group}
+
+
+def test_both_kinds_of_a_sets_machines_are_looked_at() -> None:
+    assert look(SETS, **of_sets()).startswith("separate-etcd: 3 members' and 3 API machines' user data is as")
+    said = refusal(SETS, **of_sets(**{"api-b.pet": API.replace(":2379", ":4001")}))
+    assert "api-b.pet: no new machine can be made" in said
+    assert "migration:etcd.clientPort is 2379, the user data says 4001" in said
+
+
+def test_machines_that_are_listed_as_the_other_kind_are_told() -> None:
+    said = refusal(SETS, **of_sets(**{"api-b.pet": ETCD, "etcd-c.pet": API}))
+    assert "api-b.pet starts etcd and stands in migration:members[].apiServers" in said
+    assert "etcd-c.pet starts an API server and no etcd, and is a member's group" in said
+
+
+def test_a_cluster_of_units_is_no_set_and_a_set_no_cluster_of_units() -> None:
+    assert "the user data shows another form (cloud-config: " in refusal(
+        SETS, **of_sets(**dict.fromkeys(SETS.groups, USUAL))
+    )
+    assert "nothing in the user data of" in refusal(QUESTION, **dict.fromkeys(QUESTION.groups, ETCD))
 
 
 def test_an_operators_own_file_is_rendered_before_anything_moves(tmp_path: Path) -> None:

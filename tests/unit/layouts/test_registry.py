@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -14,7 +15,7 @@ from migration.layouts.contradiction import contradictions
 from migration.layouts.registry import LAYOUTS, layout_of, recognise
 from migration.layouts.running import COMMAND, lines
 from migration.runtime.deadline import Permanent
-from migration.settings.model import MemberFiles, Units
+from migration.settings.model import LayoutName, MemberFiles, Units
 from tests.unit.layouts.clusters import OTHER_ETCD, UNITS, cloud_config, evidence, group, other_files
 
 MEMBER = group("m", cloud_config(other_files()))
@@ -40,8 +41,7 @@ class Twin:
 
 
 def test_adapters_are_called_as_the_configuration_calls_them() -> None:
-    assert [name for name, one in LAYOUTS.items() if one.name != name] == []
-    assert {"cloud-config", "kubeadm", "custom"} <= set(LAYOUTS)
+    assert {name: one.name for name, one in LAYOUTS.items()} == {name: name for name in get_args(LayoutName)}
 
 
 def test_a_layout_without_an_adapter_is_refused_with_those_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
