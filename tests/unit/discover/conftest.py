@@ -63,11 +63,12 @@ def environment(server: LabAws) -> Iterator[str]:
         yield server.url
 
 
-def _built(url: str, folder: Path) -> Legacy:
-    WORLD.reset(LabSettings())
+def _built(url: str, folder: Path, layout: str = "cloud-config") -> Legacy:
+    settings = LabSettings(layout=layout)
+    WORLD.reset(settings)
     cloud = Cloud(OnPort(url=url))
     addresses = OnPort(url=url)
-    build(addresses, LabSettings(), folder)
+    build(addresses, settings, folder)
     aws = Aws(region="eu-central-1")
     # What the machines' own boot does.
     for name in ("master-a", "master-b", "master-c"):
@@ -84,6 +85,12 @@ def _built(url: str, folder: Path) -> Legacy:
 def legacy(environment: str, tmp_path_factory: pytest.TempPathFactory) -> Legacy:
     """Built once: tests of this fixture only read."""
     return _built(environment, tmp_path_factory.mktemp("legacy"))
+
+
+@pytest.fixture
+def kubeadm(environment: str, tmp_path: Path) -> Legacy:
+    """The same cluster in the layout kubeadm; `legacy` is spent then."""
+    return _built(environment, tmp_path, "kubeadm")
 
 
 @pytest.fixture
