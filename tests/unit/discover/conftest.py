@@ -63,11 +63,12 @@ def environment(server: LabAws) -> Iterator[str]:
         yield server.url
 
 
-def _built(url: str, folder: Path) -> Legacy:
-    WORLD.reset(LabSettings())
+def _built(url: str, folder: Path, layout: str = "cloud-config") -> Legacy:
+    settings = LabSettings(layout=layout)
+    WORLD.reset(settings)
     cloud = Cloud(OnPort(url=url))
     addresses = OnPort(url=url)
-    build(addresses, LabSettings(), folder)
+    build(addresses, settings, folder)
     aws = Aws(region="eu-central-1")
     # What the machines' own boot does.
     for name in ("master-a", "master-b", "master-c"):
@@ -90,3 +91,9 @@ def legacy(environment: str, tmp_path_factory: pytest.TempPathFactory) -> Legacy
 def fresh(environment: str, tmp_path: Path) -> Callable[[], Legacy]:
     """Builds anew, for tests that change something; `legacy` is spent then."""
     return lambda: _built(environment, tmp_path)
+
+
+@pytest.fixture
+def of_layout(environment: str, tmp_path: Path) -> Callable[[str], Legacy]:
+    """Builds a cluster whose control plane has this form."""
+    return lambda layout: _built(environment, tmp_path, layout)
