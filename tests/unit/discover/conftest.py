@@ -88,12 +88,12 @@ def legacy(environment: str, tmp_path_factory: pytest.TempPathFactory) -> Legacy
 
 
 @pytest.fixture
-def kubeadm(environment: str, tmp_path: Path) -> Legacy:
-    """The same cluster in the layout kubeadm; `legacy` is spent then."""
-    return _built(environment, tmp_path, "kubeadm")
-
-
-@pytest.fixture
 def fresh(environment: str, tmp_path: Path) -> Callable[[], Legacy]:
     """Builds anew, for tests that change something; `legacy` is spent then."""
     return lambda: _built(environment, tmp_path)
+
+
+@pytest.fixture
+def of_layout(environment: str, tmp_path: Path) -> Callable[[str], Legacy]:
+    """Builds a cluster whose control plane has this form."""
+    return lambda layout: _built(environment, tmp_path, layout)

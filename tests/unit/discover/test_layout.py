@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ def test_an_operator_may_say_another_layout(legacy: Any) -> None:
         legacy.discover(layout="kubeadm")
 
 
-def test_kubeadms_documents_say_what_units_say_elsewhere(kubeadm: Any, tmp_path: Path) -> None:
+def test_kubeadms_documents_say_what_units_say_elsewhere(of_layout: Callable[[str], Any], tmp_path: Path) -> None:
     told: list[str] = []
-    found = kubeadm.discover(log=told.append)
+    found = of_layout("kubeadm").discover(log=told.append)
     assert found["controlPlane"] == {"layout": "kubeadm"}
     assert [member["name"] for member in found["members"]] == ["master-a", "master-b", "master-c"]
     assert (found["etcd"]["clientPort"], found["etcd"]["peerPort"]) == (2379, 2380)
@@ -68,3 +69,15 @@ def test_kubeadms_documents_say_what_units_say_elsewhere(kubeadm: Any, tmp_path:
     path = tmp_path / "Pulumi.stage-0.yaml"
     write(path, "eu-central-1", found)
     assert load_file(path).configuration.control_plane.layout == "kubeadm"
+
+
+def test_members_that_a_script_makes_are_described_from_it(of_layout: Callable[[str], Any], tmp_path: Path) -> None:
+    found = of_layout("custom").discover(layout="custom", user_data_file="own.sh")
+    assert found["api"] == {"name": "api.pet.lab.internal", "port": 6443, "serverPort": 8443}
+    assert {key: found["etcd"][key] for key in ("clientPort", "peerPort")} == {"clientPort": 12379, "peerPort": 12380}
+    assert found["controlPlane"]["units"]["etcd"] == "etcd-member"
+    assert found["controlPlane"]["files"]["etcdCa"] == "/srv/kube/tls/etcd-ca.pem"
+    assert found["serviceCidr"] == "172.20.0.0/16"
+    path = tmp_path / "Pulumi.stage-0.yaml"
+    write(path, "eu-central-1", found)
+    assert load_file(path).configuration.api.on_members == 8443
