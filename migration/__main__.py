@@ -15,7 +15,7 @@ from migration.clients import Clients
 from migration.discover.options import DiscoveryOptions
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
-from migration.settings.model import AcceptedFlows, LayoutName
+from migration.settings.model import AcceptedFlows, LayoutName, Strategy
 from migration.stages.moves import IllegalMove
 from migration.stages.table import LAST
 
@@ -68,6 +68,7 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add("--ingress-service", metavar="NAMESPACE/NAME", help="where several Services have the node port")
     add("--zone", metavar="ID|NAME", help="the hosted zone, where several lead to the balancers")
     add("--etcd-certificates", metavar="PREFIX", help="SSM prefix of ca.crt, client.crt, client.key")
+    add("--etcd-strategy", choices=get_args(Strategy), default="learner", help="how members' data moves at stage 7")
     add("--layout", choices=list(get_args(LayoutName)), help="the control plane's form (default: as it is recognised)")
     add("--user-data-file", metavar="FILE", help="with --layout custom: your own user data of a new member")
     add("--ask-machines", action="store_true", help="ask the members' machines what runs there, through SSM")
@@ -207,6 +208,7 @@ def _discover(args: argparse.Namespace) -> None:
         ingress_service=args.ingress_service,
         zone=zone,
         etcd_certificates=args.etcd_certificates,
+        etcd_strategy=args.etcd_strategy,
         kubeconfig=args.kubeconfig,
         nat=args.nat,
         ttl=args.ttl,

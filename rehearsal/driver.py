@@ -61,6 +61,8 @@ class Driver:
     errors: list[str] = field(default_factory=list[str])
     stands_at: int = 0
     """The stage in the stack's name; discovery makes it for 0."""
+    discovery: tuple[str, ...] = ()
+    """Options of discovery's, for a new lab's stack."""
     road: Road = field(default_factory=Road)
 
     def __post_init__(self) -> None:
@@ -79,7 +81,7 @@ class Driver:
 
     def fresh_lab(self) -> None:
         """End what runs, forget its world, bring up a new one. Raises `RehearsalError` or `StackError`."""
-        if up.down(self.detail, purge=True) or lab_with_stack(self.detail, self.program):
+        if up.down(self.detail, purge=True) or lab_with_stack(self.detail, self.program, self.discovery):
             raise RehearsalError("the lab did not come up: see above")
         self.same_lab()
 

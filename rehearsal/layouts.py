@@ -92,9 +92,8 @@ class FormRehearsal(Rehearsal):
         os.environ["LAB_LAYOUT"] = self.form.layout
         self.environment = child_environment()
         self.settings = LabSettings.load(self.directory)
+        self.discovery = ("--etcd-strategy", self.form.etcd)
         super().fresh_lab()
-        if self.form.etcd != STRATEGIES[0]:
-            self.engine.plain("config", "set", "--path", "migration:etcd.strategy", self.form.etcd, "-s", "stage-0")
 
 
 def is_meant(reason: str, form: Form, voters: int | None) -> bool:

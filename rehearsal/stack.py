@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import boto3
@@ -43,8 +43,8 @@ class StackError(Exception):
     """The stack can't be prepared; the message is what the failing command said."""
 
 
-def discovery(addresses: LabAddresses, settings: LabSettings) -> list[str]:
-    """The command an operator would type for this lab, as words after `python`."""
+def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str] = ()) -> list[str]:
+    """The command an operator would type for this lab, as words after `python`; `more` are options of theirs."""
     vpcs = boto3.client("ec2").describe_vpcs(Filters=[{"Name": "cidr", "Values": [addresses.legacy_cidr]}])["Vpcs"]
     if not vpcs:
         raise StackError(f"the lab's AWS has no VPC {addresses.legacy_cidr}: python -m lab up")
@@ -57,7 +57,7 @@ def discovery(addresses: LabAddresses, settings: LabSettings) -> list[str]:
         command += ["--limit", f"{key}={value}"]
     if settings.layout in TOLD:
         command += TOLD[settings.layout]
-    return command
+    return [*command, *more]
 
 
 def by_hand(settings: LabSettings) -> dict[str, str]:
@@ -77,10 +77,10 @@ type next:
   make lab-down"""
 
 
-def lab_with_stack(say: Say, program: Path = REPOSITORY) -> int:
+def lab_with_stack(say: Say, program: Path = REPOSITORY, more: Sequence[str] = ()) -> int:
     """Bring up the lab and its stack, doing what isn't done yet; an exit status. Raises `StackError`.
 
-    The stack's configuration is written into `program`, where the Pulumi program lies.
+    The stack's configuration is written into `program`, where the Pulumi program lies; `more` is said to discovery.
     """
     status = up.up(say)
     if status:
@@ -89,7 +89,7 @@ def lab_with_stack(say: Say, program: Path = REPOSITORY) -> int:
     environment = child_environment()
     # boto3 asks this process's environment where AWS is.
     os.environ.update(environment)
-    prepare(program, environment, from_environment(), LabSettings.load(directory), say)
+    prepare(program, environment, from_environment(), LabSettings.load(directory), say, more)
     say(NEXT)
     return 0
 
@@ -111,7 +111,12 @@ def standing_at(program: Path = REPOSITORY) -> int | None:
 
 
 def prepare(
-    program: Path, environment: Mapping[str, str], addresses: LabAddresses, settings: LabSettings, say: Say
+    program: Path,
+    environment: Mapping[str, str],
+    addresses: LabAddresses,
+    settings: LabSettings,
+    say: Say,
+    more: Sequence[str] = (),
 ) -> None:
     """Discover the cluster and make the stack `stage-0`, unless the lab has a stack by now.
 
@@ -122,7 +127,7 @@ def prepare(
     # Of a lab that is gone: stacks are renamed from stage to stage, so there may be any one.
     for stale in (program / "stacks").glob("Pulumi.stage-*.yaml"):
         stale.unlink()
-    for line in _run([sys.executable, *discovery(addresses, settings)], program, environment).splitlines():
+    for line in _run([sys.executable, *discovery(addresses, settings, more)], program, environment).splitlines():
         say(line)
     _run(["pulumi", "stack", "init", FIRST, "--non-interactive"], program, environment)
     for key, value in by_hand(settings).items():

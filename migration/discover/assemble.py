@@ -46,7 +46,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     connected = network.connected(inventory)
     taken = [answers.pod_cidr, answers.service_cidr, *(one["cidr"] for one in connected)]
     zones = network.zones(inventory)
-    retire, keep = ownership.split(inventory)
+    retire, keep = ownership.split(inventory, options.etcd_strategy)
     old = side_name(inventory, options)
     form, text = groups.control_plane_of(inventory), members[0].template.user_data
     units = in_user_data.read(text, scripts.files(text))
@@ -96,6 +96,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "api": _api(_api_name(records), api["port"], inventory.target_groups[api["targetGroups"][0]]),
         "etcd": {
             "access": "direct",
+            **({"strategy": options.etcd_strategy} if options.etcd_strategy != "learner" else {}),
             "certificates": options.etcd_certificates or f"/{inventory.cluster}/operator/etcd",
             "clientPort": form.client_port or units.port("etcd", "listen-client-urls") or 2379,
             "peerPort": form.peer_port or units.port("etcd", "listen-peer-urls") or 2380,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from migration.settings.model import AcceptedFlows, LayoutName
+from migration.settings.model import AcceptedFlows, LayoutName, Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,7 @@ class DiscoveryOptions:
     kubeconfig: str | None = None
     nat: str = "none"
     ttl: int | None = None
+    etcd_strategy: Strategy = "learner"
     accepted_flows: Mapping[str, AcceptedFlows] = field(default_factory=dict[str, AcceptedFlows])
     limits: Mapping[str, int] = field(default_factory=dict[str, int])
     tags: Mapping[str, str] = field(default_factory=dict[str, str])

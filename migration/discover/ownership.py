@@ -12,16 +12,17 @@ from typing import Any
 from migration.discover.groups import members
 from migration.discover.inventory import Inventory
 from migration.discover.tags import OWNER_KEYS, owned_by, owner_of, tags_of
+from migration.settings.model import Strategy
 
 Found = tuple[str, str, Mapping[str, str]]
 
 
-def split(inventory: Inventory) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """`retire` and `keep` of the configuration."""
+def split(inventory: Inventory, strategy: Strategy = "learner") -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """`retire` and `keep` of the configuration. Members' volumes are left behind unless they move along."""
     cluster = inventory.cluster
     retire: list[Found] = []
     keep: list[Found] = [(other.type, other.id, other.tags) for other in inventory.others]
-    for found in _candidates(inventory):
+    for found in _candidates(inventory, strategy):
         (retire if owned_by(found[2], cluster) else keep).append(found)
     occupied = {other.subnet for other in inventory.others} - {""}
     for kind, id_, tags, free in _network(inventory, occupied):
@@ -39,7 +40,7 @@ def _each_once(found: list[Found]) -> list[Found]:
     return list({id_: (kind, id_, tags) for kind, id_, tags in found}.values())
 
 
-def _candidates(inventory: Inventory) -> Iterator[Found]:
+def _candidates(inventory: Inventory, strategy: Strategy) -> Iterator[Found]:
     for group in inventory.groups:
         yield "autoscaling-group", group.name, group.tags
     for template in inventory.templates():
@@ -62,13 +63,13 @@ def _candidates(inventory: Inventory) -> Iterator[Found]:
         for mapping in machine.get("BlockDeviceMappings", [])
         if mapping["Ebs"].get("DeleteOnTermination")
     }
-    etcd = {member["volumeId"] for member in members(inventory)}
+    left_behind = {member["volumeId"] for member in members(inventory)} if strategy == "learner" else set[str]()
     for volume in inventory.volumes:
         if volume["VolumeId"] in own_disks:
             continue  # goes with its machine
         # A volume belongs to a zone, not to a VPC: those of PersistentVolumes are the cluster's, too, and go on
-        # holding its data on the new side. Only the old members' own are left behind.
-        yield "volume", volume["VolumeId"], tags_of(volume) if volume["VolumeId"] in etcd else _kept(volume)
+        # holding its data on the new side. Only the old members' own are left behind, where they don't move along.
+        yield "volume", volume["VolumeId"], tags_of(volume) if volume["VolumeId"] in left_behind else _kept(volume)
 
 
 def _kept(volume: Mapping[str, Any]) -> dict[str, str]:

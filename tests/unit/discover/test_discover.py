@@ -140,6 +140,16 @@ def test_only_what_the_cluster_owns_is_retired(legacy: Any) -> None:
     }
 
 
+def test_volumes_that_move_with_their_members_are_kept(legacy: Any) -> None:
+    plain, found = legacy.discover(), legacy.discover(etcd_strategy="volume")
+    assert found["etcd"]["strategy"] == "volume"
+    moving = [{"type": "volume", "id": member["volumeId"]} for member in found["members"]]
+    assert len(moving) == 3
+    assert [item for item in plain["retire"] if item not in found["retire"]] == moving
+    assert all(item in found["keep"] for item in moving)
+    assert "strategy" not in plain["etcd"]
+
+
 def test_somebody_elses_things_are_kept_with_their_owner(legacy: Any) -> None:
     keep = legacy.discover()["keep"]
     owned = {(item["type"], item.get("owner")) for item in keep if item.get("owner")}

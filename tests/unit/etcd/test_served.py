@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +126,11 @@ def test_a_server_that_wants_a_clients_certificate_first_is_asked_on_its_machine
 def test_there_it_shows_the_certificate_that_the_configuration_names(server: Server, tmp_path: Path) -> None:
     server.context.maximum_version = ssl.TLSVersion.TLSv1_2
     server.context.verify_mode = ssl.CERT_REQUIRED
-    server.context.load_verify_locations(tmp_path / "crt")
-    files = OnMachine(ca=str(tmp_path / "crt"), certificate=str(tmp_path / "crt"), key=str(tmp_path / "key"))
+    clients = {name: tmp_path / f"client-{name}" for name in ("crt", "key")}
+    for path, text in zip(clients.values(), issued("127.0.0.1", now=datetime.now(UTC)), strict=True):
+        path.write_text(text)
+    server.context.load_verify_locations(clients["crt"])
+    files = OnMachine(ca=str(clients["crt"]), certificate=str(clients["crt"]), key=str(clients["key"]))
     found = served(Machines(), direct=False, files=files).certificate(HERE, server.port, "api.pet")
     assert found.strip() == server.pem.strip()
 
