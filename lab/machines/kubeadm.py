@@ -33,10 +33,11 @@ WRITTEN = ("*.conf", "manifests/*.yaml")
 """What kubeadm writes addresses into, below `/etc/kubernetes`."""
 
 
-def configuration(text: str, ip: str) -> str:
+def configuration(text: str, ip: str, *, uploaded: bool = False) -> str:
     """A kubeadm configuration (any number of documents) for the machine with this address. Pure.
 
-    Raises ValueError for what isn't YAML.
+    `uploaded`: it is for the cluster to keep, where no machine's own address belongs. Raises ValueError for what isn't
+    YAML.
     """
     try:
         documents = [document for document in yaml.safe_load_all(text) if document is not None]
@@ -49,7 +50,7 @@ def configuration(text: str, ip: str) -> str:
             endpoint = holder.get("localAPIEndpoint") or {}
             if endpoint.get("advertiseAddress") == ip:
                 endpoint["advertiseAddress"] = alias(ip)
-        if kind == "ClusterConfiguration":
+        if kind == "ClusterConfiguration" and not uploaded:
             _name(document.setdefault("apiServer", {}), "certSANs", ip)
             etcd = document.setdefault("etcd", {})
             if "external" not in etcd:
@@ -94,7 +95,7 @@ async def call(arguments: Sequence[str], place: Place, instance: Mapping[str, An
         if path is not None:
             text = (root / path.lstrip("/")).read_text().replace(f"{root}/", "/")
             given.parent.mkdir(parents=True, exist_ok=True)
-            given.write_text(configuration(text, ip))
+            given.write_text(configuration(text, ip, uploaded="upload-config" in words))
             words.append("--config=/run/kubeadm-configuration.yaml")
     except (OSError, ValueError, MissingTool) as error:
         return 1, "", f"kubeadm: {error}\n"

@@ -57,6 +57,11 @@ def test_the_machines_other_address_is_advertised_and_its_own_is_in_the_certific
     assert list(yaml.safe_load_all(configuration(yaml.safe_dump(cluster), IP))) == [cluster]
 
 
+def test_what_the_cluster_keeps_names_no_machine() -> None:
+    _, cluster = yaml.safe_load_all(configuration(f"{INIT}---\n{CLUSTER}", IP, uploaded=True))
+    assert cluster == yaml.safe_load(CLUSTER)
+
+
 def test_a_foreign_address_and_an_etcd_elsewhere_stay_as_they_are() -> None:
     external = "kind: ClusterConfiguration\netcd: {external: {endpoints: [https://a:2379]}}\n"
     assert yaml.safe_load(configuration(external, IP))["etcd"] == {"external": {"endpoints": ["https://a:2379"]}}

@@ -98,3 +98,9 @@ def sets(environment: str, tmp_path: Path) -> Legacy:
 def fresh(environment: str, tmp_path: Path) -> Callable[[], Legacy]:
     """Builds anew, for tests that change something; `legacy` is spent then."""
     return lambda: _built(environment, tmp_path)
+
+
+@pytest.fixture
+def of_layout(environment: str, tmp_path: Path) -> Callable[[str], Legacy]:
+    """Builds a cluster whose control plane has this form."""
+    return lambda layout: _built(environment, tmp_path, layout)

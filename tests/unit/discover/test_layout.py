@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.addresses import LabAddresses
 from migration.discover import run
 from migration.discover.write import write
 from migration.runtime.deadline import Permanent
@@ -51,5 +53,31 @@ def test_an_operator_may_say_another_layout(legacy: Any) -> None:
     found = legacy.discover(layout="custom", user_data_file="own.sh")
     assert found["controlPlane"] == {"layout": "custom", "userDataFile": "own.sh"}
     assert [member["name"] for member in found["members"]] == ["master-a", "master-b", "master-c"]
-    with pytest.raises(Permanent, match="no adapter for it; there are cloud-config, custom"):
+    with pytest.raises(Permanent, match="no group of the cluster looks like a member of a control plane of layout kub"):
         legacy.discover(layout="kubeadm")
+
+
+def test_kubeadms_documents_say_what_units_say_elsewhere(of_layout: Callable[[str], Any], tmp_path: Path) -> None:
+    told: list[str] = []
+    found = of_layout("kubeadm").discover(log=told.append)
+    assert found["controlPlane"] == {"layout": "kubeadm"}
+    assert [member["name"] for member in found["members"]] == ["master-a", "master-b", "master-c"]
+    assert (found["etcd"]["clientPort"], found["etcd"]["peerPort"]) == (2379, 2380)
+    # No pod of the control plane was asked for its flags.
+    assert (found["podCidr"], found["serviceCidr"]) == (LabAddresses().pod_cidr, "172.20.0.0/16")
+    assert not any("must be put right" in line for line in told)
+    path = tmp_path / "Pulumi.stage-0.yaml"
+    write(path, "eu-central-1", found)
+    assert load_file(path).configuration.control_plane.layout == "kubeadm"
+
+
+def test_members_that_a_script_makes_are_described_from_it(of_layout: Callable[[str], Any], tmp_path: Path) -> None:
+    found = of_layout("custom").discover(layout="custom", user_data_file="own.sh")
+    assert found["api"] == {"name": "api.pet.lab.internal", "port": 6443, "serverPort": 8443}
+    assert {key: found["etcd"][key] for key in ("clientPort", "peerPort")} == {"clientPort": 12379, "peerPort": 12380}
+    assert found["controlPlane"]["units"]["etcd"] == "etcd-member"
+    assert found["controlPlane"]["files"]["etcdCa"] == "/srv/kube/tls/etcd-ca.pem"
+    assert found["serviceCidr"] == "172.20.0.0/16"
+    path = tmp_path / "Pulumi.stage-0.yaml"
+    write(path, "eu-central-1", found)
+    assert load_file(path).configuration.api.on_members == 8443
