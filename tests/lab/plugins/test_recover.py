@@ -20,7 +20,7 @@ from migration.recover.leftovers import orphaned
 from tests.lab.plugins.driving import Engine, engine_in, environment
 from tests.lab.plugins.holding import Holding, holding
 from tests.lab.plugins.waiting import PROGRAM as WAITING
-from tests.lab.plugins.waiting import now_healthy, running, targets, until, world_of
+from tests.lab.plugins.waiting import now_healthy, running, targets, until, words, world_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
 
@@ -136,7 +136,7 @@ def test_a_vpc_that_was_made_is_taken_over_and_the_next_up_makes_no_second(
 def test_recover_itself_may_be_killed_with_the_import_that_it_started(engine: Engine, door: Holding, ec2: Any) -> None:
     killed_at(engine, door, "Action=CreateVpc")
     [made] = vpcs(ec2)
-    until(lambda: not [one for one in orphaned(engine.folder) if "lab.plugins.aws" in one.cmdline()], 40, "it ended")
+    until(lambda: not [one for one in orphaned(engine.folder) if "lab.plugins.aws" in words(one)], 40, "it ended")
     door.came.clear()
     door.let_go.clear()
     door.what = "Action=DescribeVpcAttribute"  # only plugins ask for that: the import's
