@@ -1,7 +1,7 @@
 """`make crash`: forward and back while engine, dynamic host and AWS are struck at seeded moments of every `up`.
 
-A round goes from 0 to the last stage that has a way back, and back to 0, on one lab, the proof beside it; for the
-stages beyond, to the last stage, on a lab of its own. The first round is undisturbed: each `up`'s end is recorded, and
+A round goes from 0 to the last stage that has a way back, and back to 0, the proof beside it; for the stages beyond, to
+the last stage. Each has a lab of its own. The first round is undisturbed: each `up`'s end is recorded, and
 what it took. In the others `up` is struck, `recover` asked, and the same `up` made again, until its strikes are used;
 its end must be as the undisturbed one's, and what it took too.
 """
@@ -132,7 +132,7 @@ def run(
 
 @dataclass(kw_only=True)
 class Campaign:
-    """Rounds to one last stage, one after the other: on one lab where they come back to 0."""
+    """Rounds to one last stage, one after the other, each on a lab of its own."""
 
     say: Say
     seed: int
@@ -184,7 +184,7 @@ class Campaign:
         return left(self.rows, self.wanted, self.seed, self.program, self.top)
 
     def _round(self, number: int, basis: Basis) -> Round:
-        fresh, self.ran = not self.ran or not comes_back(self.top), True
+        self.ran = True
         return Round(
             say=self.say,
             seed=self.seed,
@@ -196,7 +196,6 @@ class Campaign:
             each=max(self.wanted.values()),
             had=done(self.rows, self.seed, self.program),
             note=self.note,
-            fresh=fresh,
             reuse=self.short,
             until=self.until,
         )
@@ -225,7 +224,6 @@ class Round(Proven):
     """How many strikes a move is due in all."""
     had: dict[tuple[int, str], int]
     note: Callable[[Told], None]
-    fresh: bool
     reuse: bool = False
     until: float | None = None
     seen: dict[str, Undisturbed] = field(default_factory=dict[str, Undisturbed])
@@ -242,9 +240,8 @@ class Round(Proven):
         return self.prove(f"crash-{self.number}", self._prepare, self._there_and_back, self._look, self._wrong)
 
     def _prepare(self) -> None:
-        if not self.fresh:
-            self.same_lab()
-        elif not (self.reuse and self.lab_at(0)):
+        # A lab that was at 7 and came back isn't the one it was: its members have other machines, templates, volumes.
+        if not (self.reuse and self.lab_at(0)):
             self.fresh_lab()
 
     def judged(self, report: Report) -> RoundRow:
