@@ -332,7 +332,8 @@ class Round(Proven):
             second_up_changes=None,
             failed_probes=0,
             ok=False,
-            reasons=tuple(end_reasons(comparison, work, basis.work, 0)),
+            noted=struck.noted,
+            reasons=tuple(end_reasons(comparison, work, basis.work, 0, struck.noted)),
         )
         return outcome
 
@@ -364,6 +365,7 @@ class Struck:
     move: tuple[int, Direction]
     steps: int
     made: int = 0
+    noted: int = 0
     _past: int = 0
     _recovered: bool = False
 
@@ -470,7 +472,7 @@ class Struck:
             late = _late(family, at)
         orphans = [f"process {left.pid}" for left in orphaned(one.program)]
         reasons = kill_reasons(recovered=failed, again=failed_again, orphans=orphans, late=late)
-        self.made, self._recovered = self.made + 1, True
+        self.made, self.noted, self._recovered = self.made + 1, self.noted + len(pending), True
         one.kills += 1
         one.note(
             KillRow(
