@@ -452,10 +452,7 @@ class Struck:
 
     def _recover(self, moment: Moment, struck: tuple[str, ...], hit: str, at: float, family: Family) -> None:
         one, (stage, direction) = self.round, self.move
-        pending = tuple(
-            f"{note.type} {note.resource}"
-            for note in parse(one.engine.plain("stack", "export", "-s", self.stack)).pending_operations
-        )
+        pending = self._noted()
         if hit == hit_of([], "") and pending:
             # The engine notes what it is about to do before its event log tells of it.
             hit = f"about to begin: {'; '.join(pending)}"
@@ -496,6 +493,15 @@ class Struck:
         )
         if failed:
             raise RehearsalError(f"recover failed: {failed}")
+
+    def _noted(self) -> tuple[str, ...]:
+        """The engine's notes of what it had begun; none where only `recover` makes the state readable again."""
+        try:
+            exported = self.round.engine.plain("stack", "export", "-s", self.stack)
+        except EngineError as error:
+            self.round.detail(f"the state can't be read before recover: {error}")
+            return ()
+        return tuple(f"{note.type} {note.resource}" for note in parse(exported).pending_operations)
 
     def _ask(self) -> tuple[list[str], str]:
         """`recover`, as it is typed: its lines, and why it failed (empty: it didn't)."""
