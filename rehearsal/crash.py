@@ -1,7 +1,7 @@
 """`make crash`: forward and back while engine, dynamic host and AWS are struck at seeded moments of every `up`.
 
-A round goes from 0 to the last stage that has a way back, and back to 0, on one lab, the proof beside it; for the
-stages beyond, to the last stage, on a lab of its own. The first round is undisturbed: each `up`'s end is recorded, and
+A round goes from 0 to the last stage that has a way back, and back to 0, the proof beside it; for the stages beyond, to
+the last stage. Each has a lab of its own. The first round is undisturbed: each `up`'s end is recorded, and
 what it took. In the others `up` is struck, `recover` asked, and the same `up` made again, until its strikes are used;
 its end must be as the undisturbed one's, and what it took too.
 """
@@ -132,7 +132,7 @@ def run(
 
 @dataclass(kw_only=True)
 class Campaign:
-    """Rounds to one last stage, one after the other: on one lab where they come back to 0."""
+    """Rounds to one last stage, one after the other, each on a lab of its own."""
 
     say: Say
     seed: int
@@ -184,7 +184,7 @@ class Campaign:
         return left(self.rows, self.wanted, self.seed, self.program, self.top)
 
     def _round(self, number: int, basis: Basis) -> Round:
-        fresh, self.ran = not self.ran or not comes_back(self.top), True
+        self.ran = True
         return Round(
             say=self.say,
             seed=self.seed,
@@ -196,7 +196,6 @@ class Campaign:
             each=max(self.wanted.values()),
             had=done(self.rows, self.seed, self.program),
             note=self.note,
-            fresh=fresh,
             reuse=self.short,
             until=self.until,
         )
@@ -225,7 +224,6 @@ class Round(Proven):
     """How many strikes a move is due in all."""
     had: dict[tuple[int, str], int]
     note: Callable[[Told], None]
-    fresh: bool
     reuse: bool = False
     until: float | None = None
     seen: dict[str, Undisturbed] = field(default_factory=dict[str, Undisturbed])
@@ -242,9 +240,8 @@ class Round(Proven):
         return self.prove(f"crash-{self.number}", self._prepare, self._there_and_back, self._look, self._wrong)
 
     def _prepare(self) -> None:
-        if not self.fresh:
-            self.same_lab()
-        elif not (self.reuse and self.lab_at(0)):
+        # A lab that was at 7 and came back isn't the one it was: its members have other machines, templates, volumes.
+        if not (self.reuse and self.lab_at(0)):
             self.fresh_lab()
 
     def judged(self, report: Report) -> RoundRow:
@@ -337,7 +334,8 @@ class Round(Proven):
             second_up_changes=None,
             failed_probes=0,
             ok=False,
-            reasons=tuple(end_reasons(comparison, work, basis.work, 0)),
+            noted=struck.noted,
+            reasons=tuple(end_reasons(comparison, work, basis.work, 0, struck.noted)),
         )
         return outcome
 
@@ -369,6 +367,7 @@ class Struck:
     move: tuple[int, Direction]
     steps: int
     made: int = 0
+    noted: int = 0
     _past: int = 0
     _recovered: bool = False
 
@@ -455,10 +454,7 @@ class Struck:
 
     def _recover(self, moment: Moment, struck: tuple[str, ...], hit: str, at: float, family: Family) -> None:
         one, (stage, direction) = self.round, self.move
-        pending = tuple(
-            f"{note.type} {note.resource}"
-            for note in parse(one.engine.plain("stack", "export", "-s", self.stack)).pending_operations
-        )
+        pending = self._noted()
         if hit == hit_of([], "") and pending:
             # The engine notes what it is about to do before its event log tells of it.
             hit = f"about to begin: {'; '.join(pending)}"
@@ -475,7 +471,7 @@ class Struck:
             late = _late(family, at)
         orphans = [f"process {left.pid}" for left in orphaned(one.program)]
         reasons = kill_reasons(recovered=failed, again=failed_again, orphans=orphans, late=late)
-        self.made, self._recovered = self.made + 1, True
+        self.made, self.noted, self._recovered = self.made + 1, self.noted + len(pending), True
         one.kills += 1
         one.note(
             KillRow(
@@ -499,6 +495,15 @@ class Struck:
         )
         if failed:
             raise RehearsalError(f"recover failed: {failed}")
+
+    def _noted(self) -> tuple[str, ...]:
+        """The engine's notes of what it had begun; none where only `recover` makes the state readable again."""
+        try:
+            exported = self.round.engine.plain("stack", "export", "-s", self.stack)
+        except EngineError as error:
+            self.round.detail(f"the state can't be read before recover: {error}")
+            return ()
+        return tuple(f"{note.type} {note.resource}" for note in parse(exported).pending_operations)
 
     def _ask(self) -> tuple[list[str], str]:
         """`recover`, as it is typed: its lines, and why it failed (empty: it didn't)."""

@@ -46,7 +46,10 @@ class KillRow(Fact):
 
 
 class EndRow(Fact):
-    """The end of a stage's disturbed `up`s, beside the undisturbed one's."""
+    """The end of a stage's disturbed `up`s, beside the undisturbed one's.
+
+    `noted`: how many operations its strikes left in the state as pending.
+    """
 
     row: Literal["end"] = "end"
     seed: int
@@ -59,6 +62,7 @@ class EndRow(Fact):
     work: Work
     undisturbed: Work
     ratio: float
+    noted: int = 0
     differences: tuple[str, ...]
     second_up_changes: int | None
     failed_probes: int
@@ -216,12 +220,18 @@ def title(row: Told) -> str:
             return f"round {row.round}"
 
 
-def end_reasons(comparison: Comparison, work: Work, undisturbed: Work, changed: int | None) -> list[str]:
-    """What is wrong with the end of a stage. Pure."""
+def end_reasons(
+    comparison: Comparison, work: Work, undisturbed: Work, changed: int | None, noted: int = 0
+) -> list[str]:
+    """What is wrong with the end of a stage. Pure.
+
+    A call whose answer died with its engine has to be made again, by whomever: that is one for each operation that the
+    engine had noted as begun, and counts where a stage is so short that it is more than a tenth.
+    """
     told = [f"not the undisturbed end: {sentence}" for sentence in comparison.wrong]
     if undisturbed.evictions is not None and work.evictions is None:
         told.append("an API server came or went, so evictions were not counted")
-    if work.operations > MOST * undisturbed.operations:
+    if work.operations > max(MOST * undisturbed.operations, undisturbed.operations + noted):
         more = {
             name: f"{count} instead of {undisturbed.calls.get(name, 0)}"
             for name, count in work.calls.items()
@@ -229,9 +239,10 @@ def end_reasons(comparison: Comparison, work: Work, undisturbed: Work, changed: 
         }
         if (work.evictions or 0) > (undisturbed.evictions or 0):
             more["evictions"] = f"{work.evictions} instead of {undisturbed.evictions}"
+        which = ", ".join(f"{name} {count}" for name, count in more.items())
         told.append(
-            f"{work.operations} operations, and undisturbed {undisturbed.operations}: more than {MOST} times as many "
-            f"({', '.join(f'{name} {count}' for name, count in more.items())})"
+            f"{work.operations} operations, and undisturbed {undisturbed.operations}: more than {MOST} times as many, "
+            f"and {noted} were under way at the strikes ({which})"
         )
     if changed is None:
         told.append("no second up was made")

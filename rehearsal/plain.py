@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from migration.etcd.returning import RETURN_TAG
 from rehearsal.world import World
 
 Document = dict[str, Any]
@@ -19,6 +20,8 @@ OURS = "migration:"
 """Tags that say what an object is for begin so."""
 TAGGED = "tagged"
 """The section that counts objects by those tags."""
+_ONE_RETURNS = re.compile(r'\d{8}T\d{6}-[0-9a-f]{6}|(?<="over":")\d+')
+"""What a member's return calls its version and volume, and the membership that it follows: others each time."""
 KINDS = (
     "vpcs",
     "subnets",
@@ -38,6 +41,10 @@ KINDS = (
 def plain(world: World) -> Document:
     """The recording with names in the place of ids; instances and parameters by how many and by name alone."""
     document = world.model_dump(mode="json")
+    for kind in KINDS:
+        for item in document[kind].values():
+            if RETURN_TAG in item["tags"]:
+                item["tags"][RETURN_TAG] = _ONE_RETURNS.sub("this return's", item["tags"][RETURN_TAG])
     tagged = dict(_tagged(document))
     document["instances"] = {
         group: dict(Counter(instances.values())) for group, instances in document["instances"].items()
@@ -97,7 +104,9 @@ def _names(world: World) -> dict[str, str]:
     for id_, template in world.templates.items():
         call(id_, f"template {template.name}")
     for id_, volume in world.volumes.items():
-        call(id_, f"volume {volume.tags.get('Name', '')}")
+        # Members' volumes have one name, and whose is whose isn't in the order in which they were made.
+        member = volume.tags.get(f"{OURS}member")
+        call(id_, f"volume {volume.tags.get('Name', '')}{f' of {member}' if member else ''}")
     for name, balancer in world.balancers.items():
         call(balancer.arn, f"balancer {name}")
         # Its DNS name ends as its ARN does, and its interfaces' descriptions too.

@@ -70,6 +70,8 @@ class CloudReader:
             for instance in one["Instances"]
             if instance["State"]["Name"] not in ENDED
         ]
+        placed = (item for item in self._instances if "PrivateIpAddress" in item)
+        self._at = {item["PrivateIpAddress"]: item["InstanceId"] for item in placed}
         self.group_of = {item["InstanceId"]: tags_of(item).get(GROUP_TAG, NO_GROUP) for item in self._instances}
 
     def _all(self, service: str, operation: str, key: str, **arguments: Any) -> list[Any]:
@@ -284,8 +286,9 @@ class CloudReader:
             )
 
     def _target(self, item: Item) -> str:
+        # By address, too: which one a machine gets depends on how many were launched before it.
         target = item["Target"]["Id"]
-        who = self.group_of.get(target, target)
+        who = self.group_of.get(self._at.get(target, target), target)
         return f"{who}:{item['Target'].get('Port')}"
 
     def _elb_tags(self, arns: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -144,8 +144,11 @@ def project_name(folder: Path) -> str:
 
 
 def selected_stack(folder: Path) -> str:
-    """The stack that is selected in `folder`; raises `Permanent` where none is."""
-    return run(folder, "stack", "--show-name").strip()
+    """The stack that is selected in `folder`; raises `Permanent` where none is, or the engine can't read it."""
+    try:
+        return run(folder, "stack", "--show-name").strip()
+    except Permanent as error:
+        raise Permanent(f"{error}\n  name the stack: --stack NAME") from error
 
 
 def run(folder: Path, *arguments: str, stdin: str = "") -> str:

@@ -23,6 +23,7 @@ from migration.recover.lock import Held, Owner
 from migration.recover.objects import KINDS
 from migration.recover.pulumi import Engine, Pulumi, project_folder, project_name, selected_stack
 from migration.recover.state import Deployment, Operation, parse, without_notes
+from migration.recover.torn import torn
 from migration.runtime.deadline import Permanent
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def settle_crash(where: Place, say: Say) -> bool:
     engine = where.engine
     held = _dead_locks(where, say)
     settle(where.folder, say)
+    mended = _mend(where, say) if held is not None else False
     exported = engine.export()
     state = parse(exported)
     decisions = _decisions(where, state)
@@ -82,7 +84,7 @@ def settle_crash(where: Place, say: Say) -> bool:
         told = "".join(f"\n  - {decision}" for decision in unsure)
         raise Permanent(f"{len(unsure)} of {len(decisions)} interrupted changes need somebody to look:{told}")
     if not held and not decisions:
-        return False
+        return mended
     backup = _backup(where, exported) if decisions else None
     # As long as the dead engine's lock is there, nobody else begins.
     _remove(where, state, decisions)
@@ -115,6 +117,17 @@ def _dead_locks(where: Place, say: Say) -> dict[Path, Held] | None:
         if judged is not Owner.DEAD:
             raise Permanent(lock.refusal(owner, judged, machine, stack))
     return held
+
+
+def _mend(where: Place, say: Say) -> bool:
+    """Take away what keeps the engine from reading the stack; whether there was such a thing."""
+    folder = lock.folder_of(where.engine.backend())
+    assert folder is not None, "its locks were read"
+    found = list(torn(where.folder / folder, where.project, where.engine.stack.rpartition("/")[2]))
+    for path in found:
+        path.unlink(missing_ok=True)
+        say(f"{path}: the engine was killed as it wrote it, and nobody could read the stack; it isn't needed: deleted")
+    return bool(found)
 
 
 def _decisions(where: Place, state: Deployment) -> list[Decision]:

@@ -99,14 +99,19 @@ def to_recorded(sizes: Mapping[str, GroupSize], context: Context, *, join_second
     """
     aws = context.clients.aws
     described = _there(aws, sizes)
-    closed = [name for name, group in described.items() if "Launch" in suspended(group)]
+    # Only what has to launch something is opened, so that a run after a crash has little to open again.
+    closed = [
+        name
+        for name, group in described.items()
+        if "Launch" in suspended(group) and (_differs(group, sizes[name]) or _serving(group) < sizes[name].desired)
+    ]
     try:
         for name, size in sizes.items():
             group = described[name]
             context.alive()
             if name in closed:
                 aws.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=["Launch"])
-            if group["MinSize"] != size.min or group["DesiredCapacity"] < size.desired:
+            if _differs(group, size):
                 aws.autoscaling.update_auto_scaling_group(
                     AutoScalingGroupName=name,
                     MinSize=size.min,
@@ -119,6 +124,14 @@ def to_recorded(sizes: Mapping[str, GroupSize], context: Context, *, join_second
             # The hold stands: it is what suspended it.
             context.alive()
             aws.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=["Launch"])
+
+
+def _differs(group: Document, size: GroupSize) -> bool:
+    return group["MinSize"] != size.min or group["DesiredCapacity"] < size.desired
+
+
+def _serving(group: Document) -> int:
+    return sum(one["LifecycleState"] == "InService" for one in group.get("Instances", []))
 
 
 def complete(groups: Sequence[str], context: Context, *, join_seconds: int) -> dict[str, int]:
@@ -160,9 +173,8 @@ def _served(wanted: Mapping[str, int], context: Context, *, join_seconds: int) -
         described = aws.groups(wanted)
         short: dict[str, int] = {}
         for name, group in described.items():
-            serving = sum(one["LifecycleState"] == "InService" for one in group.get("Instances", []))
-            if serving < wanted[name]:
-                short[name] = wanted[name] - serving
+            if _serving(group) < wanted[name]:
+                short[name] = wanted[name] - _serving(group)
         if short:
             first = next(iter(short))
             zones = ", ".join(described[first].get("AvailabilityZones", [])) or "zones that AWS doesn't say"

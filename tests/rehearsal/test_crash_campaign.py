@@ -20,7 +20,7 @@ class Rounds:
     """Rounds with at most `each` strikes a move."""
 
     def __init__(self) -> None:
-        self.ran: list[tuple[int, bool, bool]] = []
+        self.ran: list[tuple[int, bool]] = []
         self.each, self.bad, self.interrupted_at = 99, set[int](), -1
         self.undisturbed_reasons: tuple[str, ...] = ()
         self.came: int | None = None
@@ -31,7 +31,7 @@ class Rounds:
         undisturbed = number == 0
 
         def go() -> Any:
-            self.ran.append((number, undisturbed, known["fresh"]))
+            self.ran.append((number, undisturbed))
             self.seeds.append(known["seed"])
             if undisturbed:
                 reasons = self.undisturbed_reasons
@@ -91,7 +91,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     return one
 
 
-UNDISTURBED_FIRST = [(0, True, True), (1, False, False)]
+UNDISTURBED_FIRST = [(0, True), (1, False)]
 
 
 def test_an_undisturbed_round_comes_first_and_one_row_a_strike_is_kept(runs: Runs) -> None:
@@ -106,19 +106,19 @@ def test_an_undisturbed_round_comes_first_and_one_row_a_strike_is_kept(runs: Run
 def test_rounds_follow_until_every_stage_had_its_strikes(runs: Runs) -> None:
     runs.rounds.each = 2
     assert runs(5) == 0
-    assert [number for number, _, _ in runs.rounds.ran] == [0, 1, 2, 3]
+    assert [number for number, _ in runs.rounds.ran] == [0, 1, 2, 3]
     assert runs.kills() == 10
 
 
 def test_it_goes_on_after_its_rows_with_the_recording_that_it_has(runs: Runs) -> None:
     assert runs(2) == 0
     assert runs(3) == 0
-    assert runs.rounds.ran == [(2, False, True)]
+    assert runs.rounds.ran == [(2, False)]
     assert runs.kills() == 6
     assert runs(3) == 0
     assert runs.rounds.ran == []
     assert runs(3, again=True) == 0
-    assert [number for number, _, _ in runs.rounds.ran] == [1]
+    assert [number for number, _ in runs.rounds.ran] == [1]
     assert runs.kills() == 6
 
 
@@ -135,7 +135,7 @@ def test_after_ctrl_c_the_lab_is_ended_and_the_rows_so_far_are_kept(runs: Runs) 
 def test_another_seed_and_another_program_have_rows_of_their_own(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     assert runs() == 0
     assert runs(seed=8) == 0
-    assert runs.rounds.ran == [(1, False, True)], "what is undisturbed is so for every seed"
+    assert runs.rounds.ran == [(1, False)], "what is undisturbed is so for every seed"
     assert runs.kills() == 8
     monkeypatch.setattr(crash, "commit_of", lambda repository, *paths: "other")
     assert runs() == 0
@@ -171,7 +171,7 @@ def test_an_undisturbed_round_that_did_not_come_to_its_end_is_no_measure_for_oth
     assert runs() == 1
     assert "   undisturbed: 12 instances are missing" in runs.said
     assert "not ok: the undisturbed round to stage 1 did not come to its end" in runs.said
-    assert [number for number, _, _ in runs.rounds.ran] == [0]
+    assert [number for number, _ in runs.rounds.ran] == [0]
     # What it did record is not recorded again.
     assert list(json.loads((runs.report / UNDISTURBED.format(1)).read_text())["moves"]) == ["1 forward"]
     runs.rounds.undisturbed_reasons, runs.rounds.came = (), None
@@ -187,15 +187,13 @@ def test_when_the_time_is_up_nothing_new_is_begun_and_the_next_run_goes_on(runs:
     assert runs.rounds.ran == UNDISTURBED_FIRST
 
 
-def test_the_stages_beyond_have_rounds_of_their_own_on_labs_of_their_own(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_stages_beyond_have_rounds_of_their_own(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crash, "WAYS", (1, 8))
     runs.rounds.each = 1
     assert runs() == 0
     assert runs.rounds.ran == [
-        *((0, True, True), (1, False, False), (2, False, False)),
-        *((0, True, True), (3, False, True), (4, False, True)),
+        *((0, True), (1, False), (2, False)),
+        *((0, True), (3, False), (4, False)),
     ]
     assert [(row["stage"], row["direction"]) for row in runs.rows() if row["row"] == "kill"] == [
         *((1, "forward"), (0, "back")) * 2,

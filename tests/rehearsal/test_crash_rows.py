@@ -224,9 +224,16 @@ def test_work_may_be_a_tenth_more_and_nothing_beyond() -> None:
     assert reasons(undisturbed=ten, work=Work(calls={"PutParameter": 5}, evictions=6)) == []
     [told] = reasons(undisturbed=ten, work=Work(calls={"PutParameter": 5, "CreateVpc": 1}, evictions=7))
     assert told == (
-        "13 operations, and undisturbed 10: more than 1.1 times as many "
+        "13 operations, and undisturbed 10: more than 1.1 times as many, and 0 were under way at the strikes "
         "(PutParameter 5 instead of 4, CreateVpc 1 instead of 0, evictions 7 instead of 6)"
     )
+
+
+def test_what_was_under_way_at_a_strike_may_be_done_once_more() -> None:
+    seven, nine = Work(calls={"POST rrset": 7}, evictions=0), Work(calls={"POST rrset": 9}, evictions=0)
+    assert reasons(undisturbed=seven, work=nine, noted=2) == []
+    [told] = reasons(undisturbed=seven, work=nine, noted=1)
+    assert "9 operations, and undisturbed 7" in told and "and 1 were under way at the strikes" in told
 
 
 def test_work_that_could_not_be_counted_is_not_ok() -> None:

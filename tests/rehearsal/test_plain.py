@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -116,6 +117,29 @@ def test_a_parameter_too_many_shows_and_what_it_says_does_not() -> None:
 def test_anything_that_is_another_way_shows_by_its_name() -> None:
     after = made(2, templates={"lt-2": {"name": "nodes-main", "default": 1, "latest": 2, "tags": SIDE}})
     assert told(made(1), after) == ["templates / template nodes-main / latest: was 1, is 2"]
+
+
+def members(*ids: str, returned: str, over: str | None) -> World:
+    """Members a and b, each with a volume; a has come back."""
+    note = json.dumps({"generation": returned, "version": "$Latest", "over": over}, separators=(",", ":"))
+    mine = {"migration:member": "a", "migration:returned": returned}
+    volumes = {
+        ids[0]: {"attached": True, "tags": {"Name": "control-plane", **mine}},
+        ids[1]: {"attached": True, "tags": {"Name": "control-plane", "migration:member": "b"}},
+    }
+    return made(1, groups={"a": {**GROUP, "tags": {"migration:returned": note}}}, volumes=dict(sorted(volumes.items())))
+
+
+def test_each_members_volume_is_called_by_its_member_whichever_was_made_first() -> None:
+    one = members("vol-1", "vol-2", returned="20261126T074351-b1efbd", over="15978547870526283327")
+    assert told(one, members("vol-4", "vol-3", returned="20261126T081500-0a0b0c", over="1448832869267120429")) == []
+    assert [name for name in plain(one)["volumes"] if "#" in name] == []
+
+
+def test_a_return_without_a_membership_before_shows() -> None:
+    one = members("vol-1", "vol-2", returned="20261126T074351-b1efbd", over="15978547870526283327")
+    found = told(one, members("vol-1", "vol-2", returned="20261126T074351-b1efbd", over=None))
+    assert any(sentence.startswith("groups / a / tags / migration:returned") for sentence in found)
 
 
 @pytest.mark.parametrize("state", ["", " active"])

@@ -426,6 +426,23 @@ def test_back_at_the_recorded_size_the_hold_still_stands() -> None:
     assert suspended(world.described["old"]) == {"Launch"}
 
 
+def test_a_held_group_that_lacks_nothing_is_not_opened() -> None:
+    world = scaled_world()
+    world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Launch"}]
+    assert scale.run(RECORDED, None, world.context()).groups == {"old": 2}
+    assert world.unchanged()
+
+
+def test_a_held_group_that_lost_a_machine_is_opened_and_closed_again() -> None:
+    world = scaled_world()
+    world.described["old"]["Instances"].pop()
+    world.described["old"]["SuspendedProcesses"] = [{"ProcessName": "Launch"}]
+    world.joins()
+    assert scale.run(RECORDED, None, world.context()).groups == {"old": 2}
+    assert len(world.described["old"]["Instances"]) == 2
+    assert suspended(world.described["old"]) == {"Launch"}
+
+
 def test_capacity_that_can_not_be_had_again_is_counted_and_placed_with_what_aws_says() -> None:
     world = World(
         {"old": group("old", MinSize=0, DesiredCapacity=0, Instances=[], AvailabilityZones=["eu-central-1a"])}

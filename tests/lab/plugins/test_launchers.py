@@ -14,6 +14,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from lab.environment import VENV
 from lab.plugins import install
+from tests.lab.plugins.waiting import gone
 
 pytestmark = pytest.mark.lab
 
@@ -37,6 +38,6 @@ def test_a_linked_launcher_prints_its_port_serves_and_goes_with_its_engine(
     engine.kill()
     engine.wait()
     deadline = time.monotonic() + 30
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+    while not gone(process) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert gone(process)

@@ -10,13 +10,12 @@ from typing import Any
 
 import boto3
 import httpx
-import psutil
 import pytest
 
 from lab.addresses import REGION
 from lab.environment import REPOSITORY
 from tests.lab.plugins.driving import Engine, engine_in
-from tests.lab.plugins.waiting import PROGRAM, Running, running, targets, until, world_of
+from tests.lab.plugins.waiting import PROGRAM, Running, gone, running, targets, until, world_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(200)]
 
@@ -68,10 +67,6 @@ Waits("waits", WaitsInputs(
     wanted="to be stopped",
 ))
 """
-
-
-def gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def ends_within_10_s(first: Running) -> None:

@@ -96,9 +96,9 @@ class Running:
 
     def host(self) -> tuple[psutil.Process, psutil.Process]:
         """The launcher of the dynamic provider's host, and the host."""
-        [found] = [one for one in self.children() if "pulumi.dynamic" in one.cmdline()]
+        [found] = [one for one in self.children() if "pulumi.dynamic" in words(one)]
         launcher = found.parent()
-        assert launcher is not None and "pulumi-resource-pulumi-python" in " ".join(launcher.cmdline())
+        assert launcher is not None and "pulumi-resource-pulumi-python" in " ".join(words(launcher))
         return launcher, found
 
     def kill(self) -> None:
@@ -128,6 +128,22 @@ def running(engine: Engine, *arguments: str, **extra: str) -> Iterator[Running]:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
         process.wait()
+
+
+def words(process: psutil.Process) -> list[str]:
+    """Its command line; of one that ends while it is looked at, none."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def gone(process: psutil.Process) -> bool:
+    """Whether it has ended, collected or not."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def until(condition: Callable[[], object], seconds: float, what: str) -> float:

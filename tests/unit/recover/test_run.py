@@ -46,6 +46,7 @@ class World:
     resources: list[dict[str, Any]] = field(default_factory=list)
     objects: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     account: str = "123456789012"
+    unreadable: Path | None = None
     used: list[str] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
     late: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -56,6 +57,8 @@ class World:
         return self.url or f"file://{self.folder}"
 
     def export(self) -> str:
+        if self.unreadable is not None and self.unreadable.exists():
+            raise Permanent("pulumi stack export failed: error: failed to load checkpoint: EOF")
         deployment: dict[str, Any] = {"resources": self.resources, "kept": "as it is"}
         if self.notes:
             deployment["pending_operations"] = self.notes
@@ -191,6 +194,43 @@ def test_everything_is_settled_and_said(world: World, dead: int) -> None:
         f"6 notes of interrupted changes are gone from the state; as it was before: {backup}",
         "next: pulumi up --stack s, the same as before",
     ]
+
+
+def test_what_a_killed_engine_left_unreadable_beside_the_checkpoint_goes_first(world: World, dead: int) -> None:
+    crash(world, dead)
+    stacks = world.folder / ".pulumi" / "stacks" / "p"
+    stacks.mkdir(parents=True)
+    kept = {"s.json": "", "s.json.bak.attrs": "{}", "s2.json.attrs": "", "other.json.attrs": ""}
+    for name, text in ({"s.json.attrs": "", "s.json.bak.gz.attrs": '{"user.content_ty'} | kept).items():
+        (stacks / name).write_text(text)
+    reads, world.unreadable = world.export, stacks / "s.json.attrs"
+    with pytest.raises(Permanent, match="failed to load checkpoint: EOF"):
+        reads()
+    said = recovered(world).splitlines()
+    assert [line.partition(": ")[0] for line in said[:2]] == [
+        str(stacks / name) for name in ("s.json.attrs", "s.json.bak.gz.attrs")
+    ]
+    assert "it isn't needed: deleted" in said[0]
+    assert {path.name for path in stacks.iterdir()} == set(kept), "another stack's are its own recover's matter"
+    assert world.notes == [] and not world.locked()
+
+
+def test_alone_it_is_something_that_was_done(world: World) -> None:
+    path = world.folder / ".pulumi" / "stacks" / "s.json.attrs"
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    assert recovered(world).splitlines()[-1] == "next: pulumi up --stack s, the same as before"
+    assert "there is nothing to do" in recovered(world)
+
+
+def test_a_living_engines_files_are_left_alone(world: World) -> None:
+    world.lock(1, "elsewhere")
+    path = world.folder / ".pulumi" / "stacks" / "p" / "s.json.attrs"
+    path.parent.mkdir(parents=True)
+    path.write_text("")
+    with pytest.raises(Permanent, match="locked by process"):
+        recover(world.place(), print)
+    assert path.exists()
 
 
 def test_a_second_run_has_nothing_to_do_and_changes_nothing(world: World, dead: int) -> None:
