@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 TLS, DISK, DEVICE, ENV = "/srv/kube/tls", "/srv/etcd", "/dev/sdg", "/srv/kube/member.env"
-DB, JOINED = f"{DISK}/db", f"{DISK}/membership"
+DB, JOINED, PEERS = (f"{DISK}/{name}" for name in ("db", "membership", "peers"))
 MEMBER, CLUSTER = os.environ["MEMBER"], os.environ["CLUSTER"]
 API, CLIENT, PEER = (os.environ[f"{name}_PORT"] for name in ("API", "CLIENT", "PEER"))
 IMDS = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
@@ -161,7 +161,9 @@ def heal():
            {"Name": "instance-state-name", "Values": ["running"]}]
     found = [one["PrivateIpAddress"] for some in ec2.describe_instances(Filters=own)["Reservations"]
              for one in some["Instances"]]
-    for other in found:
+    # And those it joined, which may be old members without such a tag.
+    found += json.load(open(PEERS)) if os.path.exists(PEERS) else []
+    for other in dict.fromkeys(found):
         try:
             for one in ask(other, "cluster/member/list", {})["members"] if other != IP else ():
                 if one.get("name") == MEMBER and one["peerURLs"] != [URL]:
@@ -185,6 +187,8 @@ def join():
     if not os.path.exists(f"{DB}/member"):
         found = until(ticket)
         write(JOINED, joined := found["member_id"])
+        hosts = [one.partition("=https://")[2].rpartition(":")[0] for one in found["initial_cluster"].split(",")]
+        write(PEERS, json.dumps(hosts))
         told += f"ETCD_INITIAL_CLUSTER={found['initial_cluster']}\nETCD_INITIAL_CLUSTER_STATE={found['state']}\n"
     write(ENV, told, 0o644)
     subprocess.check_call(["systemctl", "daemon-reload"])
