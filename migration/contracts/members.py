@@ -204,8 +204,8 @@ class MemberSwapInputs(Undoing):
     `members` are all of them, this one too: etcd's list is matched as a whole. `ticket_parameter` is the SSM parameter
     its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs. `place` is what
     its way back needs, and missing only in states of earlier versions, which knew none; they knew one `form` and one
-    `strategy`, too. `servers` are all API machines, where those aren't the members'. `restore_drill` is when the snapshot is restored to see that it can be, with the programs in the
-    folder `tools`, or else on PATH.
+    `strategy`, too. `servers` are all API machines, where those aren't the members'. `restore_drill` is when the
+    snapshot is restored to see that it can be, with the programs in the folder `tools`, or else on PATH.
     """
 
     shown: ClassVar[str] = "member"

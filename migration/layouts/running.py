@@ -11,11 +11,11 @@ from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 if TYPE_CHECKING:
     from migration.clients.aws import Aws
 
-# Reads only. Processes with what they were told, then static pods' manifests by path, then what units start.
+# Reads only. What units start, then static pods' manifests by path, then processes with what they were told: these may
+# be many, and a command's output is cut.
 COMMAND = (
-    "ps -eo args= 2>/dev/null; ls -1d /etc/kubernetes/manifests/* 2>/dev/null; "
     "sed -e ':a' -e '/\\\\$/N; s/\\\\\\n *//; ta' /etc/systemd/system/*.service 2>/dev/null "
-    "| sed -n 's,^ExecStart=,unit: ,p'"
+    "| sed -n 's,^ExecStart=,unit: ,p'; ls -1d /etc/kubernetes/manifests/* 2>/dev/null; ps -eo args= 2>/dev/null; true"
 )
 # A command's output ends at 24,000 characters, and only these tell one form from another.
 TELLING = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "/manifests/")
