@@ -24,6 +24,7 @@ from migration.contracts.members import (
     ReturnPlace,
     image_tags,
     member_pairs,
+    server_pairs,
 )
 from migration.contracts.workers import Group, GroupNoteInputs, GroupNoteResult
 from migration.etcd.userdata import NEW_VOLUME
@@ -263,6 +264,7 @@ class ManagedMembers(Component):
                 place=place,
                 form=MemberForm.of(c.control_plane),
                 strategy=c.etcd.strategy,
+                servers=server_pairs(self._scope.settings),
                 returning=self._scope.returning,
             )
         )

@@ -13,7 +13,7 @@ from pydantic import Field
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, api_members, member_pairs
 from migration.dns.wanted import weights_at
-from migration.names import api_names
+from migration.names import api_names, member_name
 from migration.settings import Settings
 from migration.settings.groups import member_group, pool_group
 from migration.settings.model import (
@@ -89,6 +89,13 @@ def server_groups(s: Settings, side: str) -> tuple[str, ...]:
     """Names of a side's groups of API machines, where they aren't its members'."""
     c = s.configuration
     return tuple(member_group(c.sides[side], one) for member in c.members for one in member.api_servers)
+
+
+def _server_names(s: Settings, side: str) -> dict[str, str]:
+    """Names of a side's API machines by group, where they aren't its members'."""
+    c, made = s.configuration, s.configuration.sides[side]
+    every = (one for member in c.members for one in member.api_servers)
+    return {member_group(made, one): member_name(one.name, made.suffix) for one in every}
 
 
 def control_plane_groups(s: Settings, side: str) -> tuple[str, ...]:
@@ -543,14 +550,15 @@ class MemberVolumes(Contract):
 class VersionsFit(Contract):
     """Do all voters run one safe version of etcd, and all API servers one minor version of Kubernetes that fits it?
 
-    `server_groups`: where the API servers are, if not on the voters' machines.
+    `old_servers` and `new_servers`: where the API servers are, if not on the voters' machines: names by group.
     """
 
     check: Literal["versions-fit"] = "versions-fit"
     etcd: EtcdAccess
     old_groups: tuple[str, ...]
     new_groups: tuple[str, ...]
-    server_groups: tuple[str, ...] = ()
+    old_servers: dict[str, str] = Field(default_factory=dict)
+    new_servers: dict[str, str] = Field(default_factory=dict)
     api_port: int
 
     @classmethod
@@ -561,7 +569,8 @@ class VersionsFit(Contract):
             etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
-            server_groups=(*server_groups(s, c.from_), *server_groups(s, c.to)),
+            old_servers=_server_names(s, c.from_),
+            new_servers=_server_names(s, c.to),
             api_port=c.api.on_members,
         )
 
@@ -589,14 +598,15 @@ class CertificatesLast(Contract):
     """Do the control plane's certificates and CAs outlive the migration, and hold the names they are asked by?
 
     `api_names` are what clients reach the API by: its name, and its Service's first address. `days` is how long.
-    `server_groups`: where the API servers are, if not on the voters' machines.
+    `old_servers` and `new_servers`: where the API servers are, if not on the voters' machines: names by group.
     """
 
     check: Literal["certificates-last"] = "certificates-last"
     etcd: EtcdAccess
     old_groups: tuple[str, ...]
     new_groups: tuple[str, ...]
-    server_groups: tuple[str, ...] = ()
+    old_servers: dict[str, str] = Field(default_factory=dict)
+    new_servers: dict[str, str] = Field(default_factory=dict)
     peer_port: int
     api_port: int
     api_names: tuple[str, ...]
@@ -611,7 +621,8 @@ class CertificatesLast(Contract):
             etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
-            server_groups=(*server_groups(s, c.from_), *server_groups(s, c.to)),
+            old_servers=_server_names(s, c.from_),
+            new_servers=_server_names(s, c.to),
             peer_port=c.etcd.peer_port,
             api_port=c.api.on_members,
             api_names=(name, inside),

@@ -13,6 +13,7 @@ from migration.settings import Settings
 from migration.settings.groups import member_group
 from migration.settings.model import (
     Access,
+    ApiServer,
     Configuration,
     ControlPlane,
     Drilling,
@@ -37,22 +38,19 @@ class ApiMachine(Contract):
 class OldMember(Contract):
     """The member that goes. Its address is its machine's, observed (`migration.etcd.where`).
 
-    `address` is what the configuration says of it, if anything: a hint for when no machine of its group runs. `servers`
-    go with it, where its API servers are on other machines.
+    `address` is what the configuration says of it, if anything: a hint for when no machine of its group runs.
     """
 
     name: str
     group: str
     address: str | None = None
-    servers: tuple[ApiMachine, ...] = ()
 
 
 class NewMember(Contract):
-    """The member that comes. Its address is its machine's, observed. `servers` come with it, one for one."""
+    """The member that comes. Its address is its machine's, observed."""
 
     name: str
     group: str
-    servers: tuple[ApiMachine, ...] = ()
 
 
 class MemberPair(Contract):
@@ -72,29 +70,39 @@ def member_pairs(settings: Settings) -> tuple[MemberPair, ...]:
                 name=member_name(member.name, before),
                 group=member_group(settings.old, member),
                 address=member.address if found else None,
-                servers=_servers(settings.old, member),
             ),
-            new=NewMember(
-                name=member_name(member.name, after),
-                group=member_group(settings.new, member),
-                servers=_servers(settings.new, member),
-            ),
+            new=NewMember(name=member_name(member.name, after), group=member_group(settings.new, member)),
         )
         for member in settings.configuration.members
     )
 
 
-def _servers(side: ReferencedSide | ManagedSide, member: Member) -> tuple[ApiMachine, ...]:
+class ServerPair(Contract):
+    """An API machine that is apart from etcd, before and after; `member` is the old name of the one it moves with."""
+
+    member: str
+    old: ApiMachine
+    new: ApiMachine
+
+
+def server_pairs(settings: Settings) -> tuple[ServerPair, ...]:
+    """All API machines that are apart, in their members' order; none where members serve the API."""
+
+    def on(side: ReferencedSide | ManagedSide, one: ApiServer) -> ApiMachine:
+        return ApiMachine(name=member_name(one.name, side.suffix), group=member_group(side, one))
+
+    old, new = settings.old, settings.new
     return tuple(
-        ApiMachine(name=member_name(one.name, side.suffix), group=member_group(side, one)) for one in member.api_servers
+        ServerPair(member=member_name(member.name, old.suffix), old=on(old, one), new=on(new, one))
+        for member in settings.configuration.members
+        for one in member.api_servers
     )
 
 
 def api_members(settings: Settings) -> tuple[OldMember, ...]:
     """The old side's machines that serve the API: the members, or those that go with them."""
-    pairs = member_pairs(settings)
-    apart = tuple(OldMember(name=one.name, group=one.group) for pair in pairs for one in pair.old.servers)
-    return apart or tuple(pair.old for pair in pairs)
+    apart = tuple(OldMember(name=one.old.name, group=one.old.group) for one in server_pairs(settings))
+    return apart or tuple(pair.old for pair in member_pairs(settings))
 
 
 class ReturnPlace(Contract):
@@ -196,8 +204,8 @@ class MemberSwapInputs(Undoing):
     `members` are all of them, this one too: etcd's list is matched as a whole. `ticket_parameter` is the SSM parameter
     its new machine waits for; `snapshots` a folder on the operator's machine; target groups are ARNs. `place` is what
     its way back needs, and missing only in states of earlier versions, which knew none; they knew one `form` and one
-    `strategy`, too. `restore_drill` is when the snapshot is restored to see that it can be, with the programs in the
-    folder `tools`, or else on PATH.
+    `strategy`, too. `servers` are all API machines, where those aren't the members'. `restore_drill` is when the
+    snapshot is restored to see that it can be, with the programs in the folder `tools`, or else on PATH.
     """
 
     shown: ClassVar[str] = "member"
@@ -216,6 +224,7 @@ class MemberSwapInputs(Undoing):
     place: Manner[ReturnPlace | None] = None
     form: Manner[MemberForm] = MemberForm()
     strategy: Wanted[Strategy] = "learner"
+    servers: Manner[tuple[ServerPair, ...]] = ()
     restore_drill: Manner[Drilling] = "auto"
     tools: Manner[str | None] = None
 
@@ -234,8 +243,9 @@ class MemberSwapInputs(Undoing):
         if self.wanted == "old":
             return f"{self.old.name}, on the old side"
         comes = f"{self.new.name} in place of {self.old.name}"
-        if self.new.servers:
-            comes += f", {', '.join(one.name for one in self.new.servers)} with it"
+        with_it = [one.new.name for one in self.servers if one.member == self.old.name]
+        if with_it:
+            comes += f", {', '.join(with_it)} with it"
         if self.strategy == "learner":
             return comes
         total = len(self.members)

@@ -7,12 +7,21 @@ all go; whoever still names another is told so before that one leaves: out of th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from migration.clients.aws import Aws, Instance
 from migration.clients.documents import mapping
-from migration.contracts.members import ApiMachine, MemberForm, MemberPair, NewMember, OldMember, ReturnPlace, SwapNote
+from migration.contracts.members import (
+    ApiMachine,
+    MemberForm,
+    MemberPair,
+    NewMember,
+    OldMember,
+    ReturnPlace,
+    ServerPair,
+    SwapNote,
+)
 from migration.etcd import machine
 from migration.etcd.api_handover import ApiHandover
 from migration.etcd.machine import Kept
@@ -34,6 +43,7 @@ class ApiSet:
     old: OldMember
     new: NewMember
     members: Sequence[MemberPair]
+    servers: Sequence[ServerPair]
     back: bool
     place: ReturnPlace | None
     form: MemberForm
@@ -70,7 +80,7 @@ class ApiSet:
         `urls` are the members of etcd that stay, by their pairs' old names; `there` the pairs that are where all go.
         """
         pair = self._pair
-        for coming in self.new.servers:
+        for _, coming in self._places():
             self._write(coming, _told(pair, urls, there))
             here = self._running(coming)
             handover = self.handover(OldMember(name=coming.name, group=coming.group), here.ip, coming.name)
@@ -112,7 +122,7 @@ class ApiSet:
 
     def stop(self, member: str, *, served: bool) -> None:
         """Those that go stop, one by one; `member` is the id of their set's. `served`: what comes serves."""
-        total = sum(len(pair.old.servers) for pair in self.members) + (len(self.new.servers) if served else 0)
+        total = len(self.servers) + (len(self._places()) if served else 0)
         for number, (going, coming) in enumerate(self._places(), 1):
             kept = self._kept(going, coming)
             here = machine.running(self.aws, going.group)
@@ -126,7 +136,7 @@ class ApiSet:
 
     def end(self) -> None:
         """The machines of those that go end; none is launched any more, nor has a list to go by."""
-        for going in self.old.servers:
+        for going, _ in self._places():
             machine.scale_to_zero(self.aws, going.group, self.deadline, self.alive)
             self._unwrite(going)
             self.log(f"{going.name}'s machine is gone")
@@ -161,7 +171,7 @@ class ApiSet:
         """The move is given up: what came back goes again. What the way on had not ended stays."""
         if not self.back:
             return
-        for coming in self.new.servers:
+        for _, coming in self._places():
             if note_of(self.aws, coming.group) is not None:
                 machine.scale_to_zero(self.aws, coming.group, self.deadline, self.alive)
                 self._unwrite(coming)
@@ -175,18 +185,20 @@ class ApiSet:
         [pair] = [one for one in self.members if one.old.group == home]
         return pair
 
-    def _places(self) -> Iterator[tuple[ApiMachine, ApiMachine]]:
+    def _places(self) -> list[tuple[ApiMachine, ApiMachine]]:
         """Each that goes with the one that comes for it."""
-        return zip(self.old.servers, self.new.servers, strict=True)
+        own = [one for one in self.servers if one.member == self._pair.old.name]
+        return [(one.new, one.old) if self.back else (one.old, one.new) for one in own]
 
     def _kept(self, going: ApiMachine, coming: ApiMachine, *, other_way: bool = False) -> Kept:
         """As for members: on the old side's group, whichever way."""
         home = (coming if self.back else going).group
         return Kept(group=home, key=machine.BACK_TAG if self.back != other_way else machine.NOTE_TAG)
 
-    def _now(self, pair: MemberPair, there: Sequence[str]) -> tuple[ApiMachine, ...]:
+    def _now(self, pair: MemberPair, there: Sequence[str]) -> list[ApiMachine]:
         """The machines that serve for a pair."""
-        return pair.new.servers if (pair.old.name in there) != self.back else pair.old.servers
+        own = [one for one in self.servers if one.member == pair.old.name]
+        return [one.new if (one.member in there) != self.back else one.old for one in own]
 
     def _running(self, one: ApiMachine) -> Instance:
         def found() -> Instance | None:

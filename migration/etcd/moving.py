@@ -26,6 +26,7 @@ from migration.contracts.members import (
     OnMachine,
     RestoreDrill,
     ReturnPlace,
+    ServerPair,
     SnapshotTaken,
     SwapNote,
 )
@@ -83,6 +84,7 @@ class Moving(ABC):
     log: Callable[[str], None]
     alive: Callable[[], None]
     form: MemberForm = _USUAL_FORM
+    servers: Sequence[ServerPair] = ()
     on_machine: OnMachine = _USUAL_PLACES
     restore_drill: Drilling = "auto"
     tools: str | None = None
@@ -306,13 +308,14 @@ class Moving(ABC):
     @property
     def _api_set(self) -> ApiSet | None:
         """The API machines of this member's set; None where API servers are on members' machines."""
-        if not any(pair.old.servers for pair in self.members):
+        if not self.servers:
             return None
         return ApiSet(
             cluster=self.cluster,
             old=self.old,
             new=self.new,
             members=self.members,
+            servers=self.servers,
             back=self.back,
             place=self.place,
             form=self.form,
@@ -425,7 +428,7 @@ class Moving(ABC):
 
     def _servers_beside(self, voters: Sequence[Member]) -> dict[str, str]:
         """The versions of the API servers on the voters' machines, by member; or of those that are apart."""
-        apart = {one.group: one.name for pair in self.members for one in (*pair.old.servers, *pair.new.servers)}
+        apart = {one.group: one.name for pair in self.servers for one in (pair.old, pair.new)}
         if apart:
             # The new side's wait to be told, and serve nobody yet; one that serves answers.
             found = {one.ip: apart[one.group] for one in self.aws.instances_of_groups(list(apart)) if one.ip}

@@ -18,10 +18,12 @@ from migration.etcd.certificates import CA_TIMES, Asked, judged
 from migration.etcd.match import Addresses, hosts, told
 from migration.etcd.preflight import endpoint, versions
 from migration.etcd.quota import REFUSE_PERCENT, WARN_PERCENT, Unreadable
+from migration.etcd.returning import note_of
 from migration.etcd.served import Served
 from migration.etcd.versions import judge
 from migration.gates.live import Live
 from migration.gates.members import ask
+from migration.names import ticket_parameter
 from migration.runtime.deadline import Permanent, Retryable
 
 
@@ -168,16 +170,30 @@ _Look = tuple[str, Instance, str, str, int, str, tuple[str, ...]]
 
 
 def _servers(q: VersionsFit | CertificatesLast, live: Live) -> dict[str, Instance]:
-    """Machines of the API servers by group, where they aren't on the voters'; empty where they are.
+    """Machines of the API servers by name, where they aren't on the voters'; empty where they are.
 
-    Raises `Retryable` where there should be some, and none runs.
+    Those of this program's that nobody has told of etcd's members wait, and serve nobody yet. Raises `Retryable` where
+    there should be some, and none runs.
     """
-    if not q.server_groups:
+    every = {**q.old_servers, **q.new_servers}
+    if not every:
         return {}
-    running = [one for one in live.aws.instances_of_groups(q.server_groups) if one.state == "running"]
-    if not running:
-        raise Retryable(f"no machine of {', '.join(q.server_groups)} runs: no API server can be asked")
-    return {one.group: one for one in running}
+    running = [one for one in live.aws.instances_of_groups([*every]) if one.state == "running"]
+    serving = {every[one.group]: one for one in running if not _waits(q, one.group, live)}
+    if not serving:
+        raise Retryable(f"no machine of {', '.join(every)} runs: no API server can be asked")
+    return serving
+
+
+def _waits(q: VersionsFit | CertificatesLast, group: str, live: Live) -> bool:
+    if group in q.old_servers and note_of(live.aws, group) is None:
+        return False
+    name = {**q.old_servers, **q.new_servers}[group]
+    try:
+        live.aws.ssm.get_parameter(Name=ticket_parameter(live.cluster, name), WithDecryption=True)
+    except live.aws.ssm.exceptions.ParameterNotFound:
+        return True
+    return False
 
 
 def _voters(etcd: Etcd) -> list[Member]:

@@ -74,6 +74,7 @@ def _swap(inputs: MemberSwapInputs, context: Context, *, back: bool = False) -> 
         new_api_group=inputs.new_api_target_group,
         snapshots=Path(inputs.snapshots),
         form=inputs.form,
+        servers=inputs.servers,
         on_machine=inputs.etcd.on_machine,
         restore_drill=inputs.restore_drill,
         tools=inputs.tools,

@@ -109,6 +109,7 @@ def test_within_7_members_go_on_in_order_and_back_in_the_reverse() -> None:
         "zone": "eu-central-1a",
         "volumeSize": 20,
         "volumeType": "gp3",
+        "volumeTags": {},
         "apiNames": [
             "api.pet.example",
             "kubernetes",

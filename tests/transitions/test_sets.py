@@ -60,8 +60,12 @@ def test_both_roles_may_read_tickets() -> None:
 
 def test_a_swap_takes_its_set_along_and_the_api_is_served_by_api_machines() -> None:
     asked = at(7)[("MemberSwap", "swap-etcd-a")].asked
-    assert asked["old"]["servers"] == [{"name": "api-a", "group": "api-a.pet"}]
-    assert asked["new"]["servers"] == [{"name": "api-a-main", "group": "api-a.pet-main"}]
+    assert asked["servers"][0] == {
+        "member": "etcd-a",
+        "old": {"name": "api-a", "group": "api-a.pet"},
+        "new": {"name": "api-a-main", "group": "api-a.pet-main"},
+    }
+    assert [one["member"] for one in asked["servers"]] == ["etcd-a", "etcd-b", "etcd-c"]
     assert asked["place"]["volumeTags"] == {"k8s.io/etcd/main": "{member}"}
     targets = at(2)[("ApiTargets", "api-targets")].asked["members"]
     assert [one["group"] for one in targets] == ["api-a.pet", "api-b.pet", "api-c.pet"]

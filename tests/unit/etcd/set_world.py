@@ -13,11 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.legacy import userdata as legacy
-from migration.contracts.members import ApiMachine, MemberForm, MemberPair, NewMember, OldMember
+from migration.contracts.members import ApiMachine, MemberForm, ServerPair
 from migration.etcd.moving import Moving
 from migration.etcd.swap import Swap
 from tests.unit.etcd.volume_world import VolumeWorld
-from tests.unit.etcd.world import CLIENT, NETWORK, Machine, World, pairs, swap
+from tests.unit.etcd.world import CLIENT, NETWORK, Machine, World, swap
 
 FORM = MemberForm(layout="separate-etcd")
 SERVERS = "kube-scheduler kube-controller-manager kube-apiserver"
@@ -167,19 +167,17 @@ class _Filtered:
         return [{"Volumes": [one for one in page["Volumes"] if fits(one)]}]
 
 
-def set_pairs(world: SetWorld) -> list[MemberPair]:
-    """As `pairs`, with API machines: ``api-a`` becomes ``api-a2``."""
-    found: list[MemberPair] = []
-    for pair in pairs(world):
-        names = world.sets.get(pair.old.name, ())
-        old = tuple(ApiMachine(name=name, group=f"group-{name}") for name in names)
-        new = tuple(ApiMachine(name=f"{name}2", group=f"group-{name}2") for name in names)
-        found.append(
-            MemberPair(
-                old=pair.old.model_copy(update={"servers": old}), new=pair.new.model_copy(update={"servers": new})
-            )
+def set_servers(world: SetWorld) -> list[ServerPair]:
+    """``api-a`` becomes ``api-a2``."""
+    return [
+        ServerPair(
+            member=member,
+            old=ApiMachine(name=name, group=f"group-{name}"),
+            new=ApiMachine(name=f"{name}2", group=f"group-{name}2"),
         )
-    return found
+        for member, names in sorted(world.sets.items())
+        for name in names
+    ]
 
 
 def set_swap(
@@ -191,26 +189,13 @@ def set_swap(
     kind: type[Moving] = Swap,
 ) -> Moving:
     """The swap of the first set, or its way back."""
-    members = set_pairs(world)
-    old, new = members[0].old, members[0].new
     made = swap(world, log, seconds=seconds, back=back, kind=kind)
-    tickets = ("/ticket", f"/test/members/{old.name}/ticket")
-    if back:
-        old, new = (
-            OldMember(name=new.name, group=new.group, servers=new.servers),
-            NewMember(name=old.name, group=old.group, servers=old.servers),
-        )
-        tickets = tickets[::-1]
     place = made.place
     assert place is not None
     return replace(
         made,
-        old=old,
-        new=new,
-        members=members,
+        servers=set_servers(world),
         form=FORM,
-        ticket_parameter=tickets[0],
-        other_ticket=tickets[1],
         place=place.model_copy(update={"volume_tags": {"k8s.io/etcd/main": "{member}"}}),
     )
 
@@ -239,4 +224,4 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
-__all__ = ["SERVERS", "SetVolumeWorld", "SetWorld", "set_pairs", "set_swap", "settle", "url"]
+__all__ = ["SERVERS", "SetVolumeWorld", "SetWorld", "set_servers", "set_swap", "settle", "url"]

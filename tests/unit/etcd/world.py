@@ -363,7 +363,7 @@ def pairs(world: World, **first: str) -> list[MemberPair]:
     found: list[MemberPair] = []
     for name, number, new in (("a", 1, "d"), ("b", 2, "e"), ("c", 3, "f")):
         group = f"group-{name}"
-        facts: dict[str, Any] = {"name": name, "group": group, "address": f"{NETWORK}.{number}"}
+        facts = {"name": name, "group": group, "address": f"{NETWORK}.{number}"}
         if group in world.machines:
             facts["address"] = world.machines[group].ip
         old = OldMember(**{**facts, **(first if name == "a" else {})})

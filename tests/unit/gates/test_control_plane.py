@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -36,6 +36,9 @@ def pem(*names: str, days: float = 300) -> str:
 
 class NotThere(Exception):
     pass
+
+
+C = TypeVar("C", bound="Cluster")
 
 
 @dataclass
@@ -101,8 +104,10 @@ class Cluster(Voters):
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    made = Cluster()
+    return cluster_of(Cluster(), monkeypatch)
 
+
+def cluster_of(made: C, monkeypatch: pytest.MonkeyPatch) -> C:
     def version(self: Served, machine: Instance, port: int) -> str:
         one = int(machine.ip.rpartition(".")[2])
         if one not in made.servers:
@@ -309,3 +314,70 @@ def test_a_port_that_shows_nothing_is_waited_for_and_told_beside_what_is_refused
 
 def test_the_checks_are_where_gates_are_looked_up() -> None:
     assert CHECKS["versions-fit"] is control_plane.versions_fit
+
+
+# Two API machines of the old side, .20 and .21, and one of the new that nobody has told of etcd's members yet, .22.
+APART = {20: "api-a.pet", 21: "api-b.pet", 22: "api-a.pet-main"}
+
+
+@dataclass
+class Apart(Cluster):
+    """The same with API servers on machines of their own; nothing serves the API on a voter's."""
+
+    tags: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.shown = {where: one for where, one in self.shown.items() if where[1] != 6443}
+        self.shown |= {(one, 6443): pem(*NAMES, f"10.0.9.{one}") for one in (20, 21)}
+        self.servers = {20: "v1.34.1", 21: "v1.34.1"}
+
+    def instances_of_groups(self, groups: list[str]) -> list[Instance]:
+        apart = [
+            Instance(id=f"i-{one}", ip=f"10.0.9.{one}", zone="a", vpc="v", group=group, state="running")
+            for one, group in APART.items()
+            if group in groups
+        ]
+        return apart or super().instances_of_groups(groups)
+
+    def groups(self, names: list[str]) -> dict[str, Any]:
+        return {
+            name: {"Tags": [{"Key": key, "Value": value} for key, value in self.tags.get(name, {}).items()]}
+            for name in names
+        }
+
+
+def apart(question: Any) -> Any:
+    servers = {"api-a.pet": "api-a", "api-b.pet": "api-b"}
+    return question.model_copy(update={"old_servers": servers, "new_servers": {"api-a.pet-main": "api-a-main"}})
+
+
+def test_api_servers_on_other_machines_are_asked_there_and_those_that_wait_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = cluster_of(Apart(), monkeypatch)
+    assert look(made, apart(VERSIONS)).endswith("Kubernetes v1.34.1")
+    assert look(made, apart(CERTIFICATES)).startswith("9 certificates and CAs")
+    made.servers[21] = "v1.33.0"
+    assert "v1.33.0" in refused(made, apart(VERSIONS))
+
+
+def test_one_that_was_told_must_answer_on_either_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cluster_of(Apart(), monkeypatch)
+    made.parameters["/pet/members/api-a-main/ticket"] = "{}"
+    assert "10.0.9.22:6443 is of can't be read" in refused(made, apart(VERSIONS), Retryable)
+
+
+def test_one_of_the_old_side_that_comes_back_and_waits_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cluster_of(Apart(), monkeypatch)
+    del made.servers[20]
+    assert "10.0.9.20:6443 is of can't be read" in refused(made, apart(VERSIONS), Retryable)
+    note = '{"generation": "g", "version": "1", "over": null}'
+    made.tags["api-a.pet"] = {"migration:returned": note}
+    assert look(made, apart(VERSIONS)).endswith("Kubernetes v1.34.1")
+
+
+def test_without_any_api_server_nothing_is_taken_for_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cluster_of(Apart(), monkeypatch)
+    question = apart(VERSIONS).model_copy(update={"old_servers": {}})
+    assert "no API server can be asked" in refused(made, question, Retryable)
