@@ -22,6 +22,8 @@ from migration.runtime.deadline import Permanent
 SLACK = timedelta(seconds=5)
 # What the engine's process is called.
 ENGINE = "pulumi"
+# What a file backend's file of attributes has more in its name than the file that it is of.
+ATTRIBUTES = ".attrs"
 
 
 class Held(BaseModel):
@@ -135,4 +137,4 @@ def locks(folder: Path, project: str, stack: str) -> dict[Path, Held]:
 def free(path: Path) -> None:
     """Take one lock away. Only this one: `pulumi cancel` would take away one that was taken a moment ago, too."""
     path.unlink(missing_ok=True)
-    path.with_name(path.name + ".attrs").unlink(missing_ok=True)
+    path.with_name(path.name + ATTRIBUTES).unlink(missing_ok=True)

@@ -45,6 +45,11 @@ class Place:
     aws: Callable[[str], Aws]
     sleeper: Callable[[float], None] = time.sleep
 
+    @property
+    def stack(self) -> str:
+        """The stack's own name, without those of its organisation and project."""
+        return self.engine.stack.rpartition("/")[2]
+
 
 def place(stack: str | None, aws: Callable[[str], Aws]) -> Place:
     """This directory's project, and the stack named or selected. Raises `Permanent` where there is none."""
@@ -70,9 +75,10 @@ def recover(where: Place, say: Say) -> None:
 def settle_crash(where: Place, say: Say) -> bool:
     """As `recover`; whether there was anything to do."""
     engine = where.engine
-    held = _dead_locks(where, say)
+    backend = _backend(where, say)
+    held = None if backend is None else _dead_locks(where, backend)
     settle(where.folder, say)
-    mended = _mend(where, say) if held is not None else False
+    mended = backend is not None and _mend(where, backend, say)
     exported = engine.export()
     state = parse(exported)
     decisions = _decisions(where, state)
@@ -97,11 +103,8 @@ def settle_crash(where: Place, say: Say) -> bool:
     return True
 
 
-def _dead_locks(where: Place, say: Say) -> dict[Path, Held] | None:
-    """The stack's locks, each proven to be a dead process's; None where they can't be read.
-
-    Raises `Permanent` where the owner of one lives, or may live.
-    """
+def _backend(where: Place, say: Say) -> Path | None:
+    """The backend's folder; None, and said what that means, where it is none: then locks can't be read."""
     stack, url = where.engine.stack, where.engine.backend()
     folder = lock.folder_of(url)
     if folder is None:
@@ -110,7 +113,16 @@ def _dead_locks(where: Place, say: Say) -> dict[Path, Held] | None:
             f"`pulumi up` names who; if that process is gone: pulumi cancel --stack {stack}"
         )
         return None
-    held = lock.locks(where.folder / folder, where.project, stack.rpartition("/")[2])
+    return where.folder / folder
+
+
+def _dead_locks(where: Place, backend: Path) -> dict[Path, Held]:
+    """The stack's locks, each proven to be a dead process's.
+
+    Raises `Permanent` where the owner of one lives, or may live.
+    """
+    stack = where.engine.stack
+    held = lock.locks(backend, where.project, where.stack)
     machine = lock.machine()
     for owner in held.values():
         judged = lock.judge(owner, machine, lock.here(owner.pid) if owner.hostname == machine else None)
@@ -119,11 +131,9 @@ def _dead_locks(where: Place, say: Say) -> dict[Path, Held] | None:
     return held
 
 
-def _mend(where: Place, say: Say) -> bool:
+def _mend(where: Place, backend: Path, say: Say) -> bool:
     """Take away what keeps the engine from reading the stack; whether there was such a thing."""
-    folder = lock.folder_of(where.engine.backend())
-    assert folder is not None, "its locks were read"
-    found = list(torn(where.folder / folder, where.project, where.engine.stack.rpartition("/")[2]))
+    found = list(torn(backend, where.project, where.stack))
     for path in found:
         path.unlink(missing_ok=True)
         say(f"{path}: the engine was killed as it wrote it, and nobody could read the stack; it isn't needed: deleted")

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-ATTRIBUTES = ".attrs"
+from migration.recover.lock import ATTRIBUTES
 
 
 def torn(folder: Path, project: str, stack: str) -> Iterator[Path]:
