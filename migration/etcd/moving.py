@@ -40,6 +40,7 @@ from migration.etcd.over_ssm import OverSsm
 from migration.etcd.preflight import endpoint, near
 from migration.etcd.returning import Returning, forget
 from migration.etcd.returning import note_of as return_note_of
+from migration.etcd.round_trips import RoundTrips
 from migration.etcd.served import versions_beside
 from migration.etcd.where import address_of, observed
 from migration.layouts.contract import Commands, MemberIdentity
@@ -92,6 +93,7 @@ class Moving(ABC):
     observations: int = 1
     """How often each pair's round trip must have been measured; the gate before stage 7 demands more, and what a new
     machine's are is measured from it."""
+    _round_trips: RoundTrips = field(init=False, default_factory=RoundTrips)
     _snapshot: SnapshotTaken | None = field(init=False, default=None)
     _drilled: RestoreDrill | None = field(init=False, default=None)
     _leader_changes: int = field(init=False, default=0)

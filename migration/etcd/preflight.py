@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from migration.clients.etcd import Etcd, Member
-from migration.etcd.round_trips import OBSERVATIONS, slowest
+from migration.etcd.round_trips import OBSERVATIONS, RoundTrips
 from migration.etcd.versions import judge
 from migration.runtime.deadline import Permanent, Retryable
 
@@ -50,6 +50,7 @@ def preflight(
     ours: Callable[[Member], bool],
     log: Callable[[str], None],
     observations: int = OBSERVATIONS,
+    round_trips: RoundTrips | None = None,
     away: Collection[str] = (),
     servers: Servers | None = None,
     upgrading: bool = False,
@@ -57,7 +58,8 @@ def preflight(
     """All voters healthy and of one safe version, no foreign learner, no alarm, short round trips between the voters.
 
     Returns what was seen as a sentence. `ours` tells a learner that is this program's own, from a swap that was
-    interrupted; `observations` is how often each pair's round trip must have been measured; `away` are ids of members
+    interrupted; `observations` is how often each pair's round trip must have been measured; `round_trips` keeps
+    what was measured from one attempt of a wait to the next; `away` are ids of members
     known to be down, and not asked. `servers` is asked for the versions of the API servers, where those count;
     `upgrading` lets voters run different versions of etcd.
     Raises `Permanent` for what waiting doesn't cure, `Retryable` for what it may.
@@ -79,7 +81,7 @@ def preflight(
     beside = None if servers is None else servers(voters)
     for warning in judge(versions(etcd, voters), beside, upgrading=upgrading):
         log(f"warning: {warning}")
-    seconds, whose = slowest(etcd, voters, observations)
+    seconds, whose = (round_trips or RoundTrips()).slowest(etcd, voters, observations)
     near(seconds, whose, log)
     return f"{len(voters)} voters healthy, slowest round trip between them {seconds * 1000:.0f} ms"
 

@@ -8,15 +8,16 @@ a young connection looks better than it is).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from migration.clients.etcd import Etcd, Member
 from migration.runtime.deadline import Retryable
 
 NAME = "etcd_network_peer_round_trip_time_seconds"
-# Two probers observe each connection: five times each is two minutes, after which the smoothed time is within 3 %.
 OBSERVATIONS = 10
+"""How many are enough. Two probers observe each connection: five times each is two minutes, after which the smoothed
+time is within 3 %."""
 
 _SAMPLE = re.compile(rf"{NAME}_(bucket|sum|count)\{{(.*)\}}\s+(\S+)")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -24,22 +25,41 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 @dataclass(frozen=True, kw_only=True)
 class RoundTrip:
-    """From one member to another. Seconds: `mean` of all observations; 99 % of them took at least `p99` or less."""
+    """From one member to another, as a histogram: how many took at most so many seconds, by bound; seconds in all."""
 
-    observations: int
-    mean: float
-    p99: float
+    buckets: Mapping[float, int]
+    seconds: float
+
+    @property
+    def observations(self) -> int:
+        """How often it was measured."""
+        return max(self.buckets.values(), default=0)
 
     @property
     def judged(self) -> float:
-        """What limits are held against: the worse of both. As a bucket's lower bound `p99` overstates nothing."""
-        return max(self.mean, self.p99)
+        """Seconds that limits are held against: the mean, or what 99 % take at least, whichever is worse.
+
+        As the lower bound of its bucket the latter overstates nothing.
+        """
+        below, wanted = 0.0, self.observations * 0.99
+        for bound, count in sorted(self.buckets.items()):
+            if count >= wanted:
+                break
+            below = bound
+        return max(self.seconds / self.observations, below)
+
+    def since(self, earlier: RoundTrip) -> RoundTrip | None:
+        """What was measured after `earlier`; None where that was of an etcd that was started again since."""
+        rest = {bound: count - earlier.buckets.get(bound, 0) for bound, count in self.buckets.items()}
+        if any(count < 0 for count in rest.values()):
+            return None
+        return RoundTrip(buckets=rest, seconds=self.seconds - earlier.seconds)
 
 
 def parsed(lines: Iterable[str]) -> dict[str, RoundTrip]:
     """By the peer's id as decimal text, as in the member list. Peers without an observation are left out."""
-    buckets: dict[str, list[tuple[float, float]]] = {}
-    totals: dict[tuple[str, str], float] = {}
+    buckets: dict[str, dict[float, int]] = {}
+    seconds: dict[str, float] = {}
     for line in lines:
         sample = _SAMPLE.match(line)
         if sample is None:
@@ -47,51 +67,50 @@ def parsed(lines: Iterable[str]) -> dict[str, RoundTrip]:
         kind, labels, value = sample[1], dict(_LABEL.findall(sample[2])), float(sample[3])
         peer = str(int(labels["To"], 16))
         if kind == "bucket":
-            buckets.setdefault(peer, []).append((float(labels["le"]), value))
-        else:
-            totals[peer, kind] = value
-    return {
-        peer: RoundTrip(
-            observations=int(totals[peer, "count"]),
-            mean=totals[peer, "sum"] / totals[peer, "count"],
-            p99=_at_least(sorted(found), 0.99),
-        )
-        for peer, found in buckets.items()
-        if totals.get((peer, "count"))
-    }
+            buckets.setdefault(peer, {})[float(labels["le"])] = int(value)
+        elif kind == "sum":
+            seconds[peer] = value
+    found = {peer: RoundTrip(buckets=buckets[peer], seconds=seconds[peer]) for peer in buckets.keys() & seconds.keys()}
+    return {peer: one for peer, one in found.items() if one.observations}
 
 
-def _at_least(buckets: Sequence[tuple[float, float]], quantile: float) -> float:
-    """The lower bound of the bucket that a quantile lies in."""
-    below, wanted = 0.0, buckets[-1][1] * quantile
-    for bound, count in buckets:
-        if count >= wanted:
-            break
-        below = bound
-    return below
+@dataclass
+class RoundTrips:
+    """Round trips of one wait. Everything since etcd started counts, until enough was measured since the first look.
 
-
-def slowest(etcd: Etcd, voters: Sequence[Member], observations: int) -> tuple[float, str]:
-    """The longest round trip among all pairs, in seconds, and whose it is.
-
-    Raises `Retryable` where a pair isn't measured, or too seldom yet: what can't be seen isn't short.
+    So a bad minute that is long over doesn't keep anybody waiting, and a good week doesn't hide a bad minute.
     """
-    worst, whose = 0.0, "nobody: there is one voter"
-    for member in voters:
-        seen = parsed(_samples(etcd, member))
-        for other in voters:
-            if other.id == member.id:
-                continue
-            found = seen.get(other.id)
-            if found is None or found.observations < observations:
-                times = found.observations if found else 0
-                raise Retryable(
-                    f"{member.name} has measured the round trip to {other.name} {times} times since its etcd started, "
-                    f"{observations} are wanted (that takes a few minutes); its /metrics has {NAME}"
-                )
-            if found.judged >= worst:
-                worst, whose = found.judged, f"{member.name} to {other.name}"
-    return worst, whose
+
+    _first: dict[tuple[str, str], RoundTrip] = field(default_factory=dict)
+
+    def slowest(self, etcd: Etcd, voters: Sequence[Member], observations: int) -> tuple[float, str]:
+        """The longest round trip among all pairs, in seconds, and whose it is.
+
+        Raises `Retryable` where a pair isn't measured, or too seldom yet: what can't be seen isn't short.
+        """
+        worst, whose = 0.0, "nobody: there is one voter"
+        for member in voters:
+            seen = parsed(_samples(etcd, member))
+            for other in voters:
+                if other.id == member.id:
+                    continue
+                found = seen.get(other.id)
+                if found is None or found.observations < observations:
+                    times = found.observations if found else 0
+                    raise Retryable(
+                        f"{member.name} has measured the round trip to {other.name} {times} times since its etcd "
+                        f"started, {observations} are wanted (that takes a few minutes); its /metrics has {NAME}"
+                    )
+                judged = self._lately((member.id, other.id), found).judged
+                if judged >= worst:
+                    worst, whose = judged, f"{member.name} to {other.name}"
+        return worst, whose
+
+    def _lately(self, pair: tuple[str, str], found: RoundTrip) -> RoundTrip:
+        rest = found.since(self._first.setdefault(pair, found))
+        if rest is None:
+            self._first[pair] = found
+        return rest if rest is not None and rest.observations >= OBSERVATIONS else found
 
 
 def _samples(etcd: Etcd, member: Member) -> list[str]:

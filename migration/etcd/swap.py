@@ -189,6 +189,7 @@ class Swap(Moving):
                 ours=lambda one: self._ours(one, added),
                 log=self.log,
                 observations=self.observations,
+                round_trips=self._round_trips,
                 servers=self._servers_beside,
             ),
             "etcd to be healthy",

@@ -229,6 +229,7 @@ class VolumeSwap(Moving):
                 ours=lambda _: False,
                 log=self.log,
                 observations=self.observations,
+                round_trips=self._round_trips,
                 servers=self._servers_beside,
             ),
             "etcd to be healthy",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from migration import sides
 from migration.contracts.gates import BalancerRef, SideRef
+from migration.etcd.round_trips import RoundTrips
 from migration.runtime.context import Context
 from migration.runtime.deadline import Retryable
 from migration.sides import Side
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Live:
-    """The live state of one cluster, by one operation's context."""
+    """The live state of one cluster, by one operation's context. `round_trips`: etcd's, as its gate saw them so far."""
 
     cluster: str
     context: Context
+    round_trips: RoundTrips = field(default_factory=RoundTrips)
 
     @property
     def aws(self) -> Aws:

@@ -62,7 +62,13 @@ def preflight(q: EtcdPreflight, live: Live) -> str:
         found = seats(q.members, members, machines, ids)
         # One that is on its way with its volume was looked at before: its own move goes on from where it is.
         silent = away(live.aws, q.members, etcd, members)
-        seen = etcd_preflight(etcd, ours=ours, log=live.context.log, away=[one.id for one in silent])
+        seen = etcd_preflight(
+            etcd,
+            ours=ours,
+            log=live.context.log,
+            round_trips=live.round_trips,
+            away=[one.id for one in silent],
+        )
         if silent:
             seen += f", without {told(silent)}, which is on its way with its volume"
         return f"{seen}; {', '.join(told(entry for entry in (s.old, s.new) if entry is not None) for s in found)}"

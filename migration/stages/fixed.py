@@ -41,11 +41,7 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
         }
         found |= {key: data[key] for key in ("podCidr", "serviceCidr")}
     if row.shared.on_new:
-        # Keys of one layout are said only where they say something: earlier versions' records have no such keys.
-        found |= {
-            f"members[{one['name']}]": {key: value for key, value in one.items() if value not in ([], {})}
-            for one in data["members"]
-        }
+        found |= {f"members[{one['name']}]": one for one in data["members"]}
         found |= {f"traffic.records[{one['name']}]": one for one in data["traffic"]["records"]}
         found |= {"traffic.zoneId": data["traffic"]["zoneId"], "api": data["api"], "ingress": data["ingress"]}
         found |= {f"etcd.{key}": data["etcd"][key] for key in ("clientPort", "peerPort")}
@@ -71,15 +67,22 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
     return Fixed(stage=row.number, values=found)
 
 
-def _told(value: Any) -> Any:
-    """What is said, without what isn't: the parameter has little room. User data is only told apart, never kept."""
+def _said(value: Any) -> Any:
+    """What is said, without what isn't: an optional key that nobody uses is as if there were none."""
     if not isinstance(value, dict):
         return value
-    said = cast(dict[str, Any], value)
-    if isinstance(text := said.get("userData"), str):
-        said = {**said, "userData": f"sha256:{sha256(text.encode()).hexdigest()[:16]}"}
-    told = {key: _told(item) for key, item in said.items()}
-    return {key: item for key, item in told.items() if item not in (None, {}, [])}
+    said = {key: _said(item) for key, item in cast(dict[str, Any], value).items()}
+    return {key: item for key, item in said.items() if item not in (None, {}, [])}
+
+
+def _told(machines: Any) -> Any:
+    """What a side's machines are made of, for a parameter of little room: user data is only told apart, never kept."""
+    if not isinstance(machines, dict):
+        return machines
+    told = {key: _told(item) for key, item in cast(dict[str, Any], machines).items()}
+    if isinstance(text := told.get("userData"), str):
+        told["userData"] = f"sha256:{sha256(text.encode()).hexdigest()[:16]}"
+    return _said(told)
 
 
 def touched(before: Fixed, c: Configuration) -> list[str]:
@@ -92,7 +95,8 @@ def touched(before: Fixed, c: Configuration) -> list[str]:
             found.append(f"{name} is gone: what it stands for carries pods, traffic or votes; put it back")
         elif key not in old:
             found.append(f"{name} is new: take it out until the migration is over")
-        elif old[key] != now[key]:
+        elif _said(old[key]) != _said(now[key]):
+            # An earlier version's record hasn't the optional keys that came after it.
             found.append(f"{name} was {_shown(old[key])} and is {_shown(now[key])}: put it back")
     return found
 

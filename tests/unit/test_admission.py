@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from migration.contracts.record import Record
 from migration.settings import Settings
 from migration.sides import Side
 from migration.stages import admission, stage
-from migration.stages.fixed import Fixed, fixed_at
+from migration.stages.fixed import Fixed, fixed_at, touched
 from migration.stages.moves import IllegalMove
 from tests.samples import ZONES, configuration, settings
 
@@ -105,6 +106,23 @@ def test_a_key_that_must_not_change_is_refused_before_anything_registers(monkeyp
     with pytest.raises(IllegalMove, match=r"(?s)1 key\(s\) can't change.*pools\[m5-a\] is gone"):
         admission.admit(settings(5, pools=pools), "migration/default")
     assert admission.admit(settings(5), "migration/default").target == 5
+
+
+def test_optional_keys_that_came_after_the_record_are_no_change_until_they_say_something() -> None:
+    configuration = settings(4).configuration
+    written = fixed_at(configuration, stage(4))
+    earlier = {key: without_nothing(value) for key, value in written.values.items()}
+    assert earlier["api"] != written.values["api"]
+    assert touched(Fixed(stage=4, values=earlier), configuration) == []
+    said = configuration.model_copy(update={"api": configuration.api.model_copy(update={"server_port": 7443})})
+    [told] = touched(Fixed(stage=4, values=earlier), said)
+    assert told.startswith("migration:api was ")
+
+
+def without_nothing(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {key: without_nothing(item) for key, item in value.items() if item not in (None, [], {})}
 
 
 def test_a_record_that_contradicts_what_is_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from migration.clients.etcd import Etcd
 from migration.etcd.preflight import preflight
-from migration.etcd.round_trips import NAME, RoundTrip, parsed
+from migration.etcd.round_trips import NAME, RoundTrips, parsed
 from migration.etcd.versions import judge
 from migration.runtime.deadline import Permanent, Retryable
 
@@ -57,9 +57,10 @@ class Voters:
         raise AssertionError("nothing is streamed")
 
 
-def asked(voters: Voters) -> tuple[str, list[str]]:
+def asked(voters: Voters, round_trips: RoundTrips | None = None) -> tuple[str, list[str]]:
     told: list[str] = []
-    return preflight(Etcd(["c10"], voters), ours=lambda _: False, log=told.append), told
+    etcd = Etcd(["c10"], voters)
+    return preflight(etcd, ours=lambda _: False, log=told.append, round_trips=round_trips), told
 
 
 def test_near_voters_of_a_good_version_pass_and_the_slowest_pair_is_told() -> None:
@@ -74,9 +75,33 @@ def test_a_round_trip_between_members_is_refused_however_near_the_operator_is() 
 
 def test_a_hundredth_of_long_round_trips_is_not_hidden_by_the_mean() -> None:
     seconds = [0.002] * 95 + [0.9] * 5
-    assert parsed(histogram(10, seconds)) == {"10": RoundTrip(observations=100, mean=sum(seconds) / 100, p99=0.8192)}
+    [seen] = parsed(histogram(10, seconds)).values()
+    assert (seen.observations, seen.judged) == (100, 0.8192)
     with pytest.raises(Retryable, match="takes 819 ms"):
         asked(Voters(seconds={10: [0.002] * 20, 11: seconds}))
+
+
+def test_a_bad_minute_is_over_once_enough_was_measured_after_it() -> None:
+    seen, bad = RoundTrips(), [0.9] * 5
+    for since in ([], [0.002] * 9):
+        with pytest.raises(Retryable, match="takes 819 ms"):
+            asked(Voters(seconds={10: [0.002] * 20, 11: [0.002] * 95 + bad + since}), seen)
+    told, _ = asked(Voters(seconds={10: [0.002] * 20, 11: [0.002] * 95 + bad + [0.002] * 10}), seen)
+    assert told.endswith("slowest round trip between them 2 ms")
+
+
+def test_a_good_week_does_not_hide_a_bad_minute() -> None:
+    seen, week = RoundTrips(), [0.002] * 20000
+    assert asked(Voters(seconds={10: week, 11: week}), seen)[1] == []
+    with pytest.raises(Retryable, match=r"takes 200 ms \(m11 to m10\)"):
+        asked(Voters(seconds={10: week, 11: week + [0.2] * 10}), seen)
+
+
+def test_what_an_etcd_measured_that_was_started_again_since_is_forgotten() -> None:
+    seen = RoundTrips()
+    with pytest.raises(Retryable, match="takes 900 ms"):
+        asked(Voters(seconds={10: [0.002] * 20, 11: [0.9] * 30}), seen)
+    assert asked(Voters(seconds={10: [0.002] * 20, 11: [0.002] * 12}), seen)[1] == []
 
 
 def test_a_long_one_is_warned_of_and_not_called_longer_than_it_is() -> None:
