@@ -60,6 +60,8 @@ class Machine:
     pods: StaticPods | None = None
     """What its kubelet runs by itself; None where it has no folder of manifests."""
     stopping: bool = False
+    attended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the machine's agent takes commands: it doesn't wait for a script of the user data, which may take hours."""
     told: frozenset[str] = frozenset()
     """The volumes that EC2 knows to be mounted here."""
     untold: bool = False
@@ -82,9 +84,16 @@ class Machine:
 
     async def boot(self) -> None:
         """Runs the user data, once in the machine's life; after a supervisor's restart takes over what runs."""
+        try:
+            await self._boot()
+        finally:
+            self.attended.set()
+
+    async def _boot(self) -> None:
         await self._recall()
         script = self.ledger.read(CLOUD_INIT)
         if script is not None:
+            self.attended.set()
             while script.alive:
                 await asyncio.sleep(0.2)
         elif not (self.folder / "booted").exists():
@@ -121,6 +130,7 @@ class Machine:
                 if answer.code:
                     log.error("%s: %s: %s", self.id, words, answer.stderr)
             return
+        self.attended.set()
         text = config.script if config.script is not None else script_of(config.commands)
         code = await self.shell(CLOUD_INIT, text)
         log.log(logging.WARNING if code else logging.INFO, "%s: cloud-init ended with %s", self.id, code)

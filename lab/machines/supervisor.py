@@ -129,7 +129,8 @@ class Supervisor:
         self._start(self._live(machine))
 
     async def _live(self, machine: Machine) -> None:
-        await machine.boot()
+        self._start(machine.boot())
+        await machine.attended.wait()
         assert self._session is not None
         # A worker here is a Node and nothing else: there is nobody on it to run a command.
         if machine.services or machine.pods is not None or not machine.kubelet:

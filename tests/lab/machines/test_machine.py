@@ -132,6 +132,21 @@ def test_a_service_that_died_unwatched_is_started_by_the_later_supervisor(tmp_pa
     asyncio.run(run())
 
 
+def test_its_agent_does_not_wait_for_a_script_of_the_user_data(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        one = machine(tmp_path, {"runcmd": ["until [ -e /srv/goes-on ]; do sleep 0.05; done"]})
+        booting = asyncio.create_task(one.boot())
+        async with asyncio.timeout(10):
+            await one.attended.wait()
+        assert not booting.done()
+        (one.root / "srv").mkdir(exist_ok=True)
+        (one.root / "srv/goes-on").touch()
+        await booting
+        await one.stop(3)
+
+    asyncio.run(scenario())
+
+
 def test_a_masked_service_does_not_start(tmp_path: Path) -> None:
     async def run() -> None:
         one = machine(tmp_path, {**WITH_SERVICE, "runcmd": [["systemctl", "mask", "serve"]]})
