@@ -141,7 +141,6 @@ def run(say: Say, *, short: bool = False) -> int:
 
 def row_of(rehearsal: Rehearsal, report: Report, commit: str, began: float) -> MigrationRow:
     """What a migration adds up to."""
-    cells = [*report.idle.values(), *report.probes.values()]
     living = rehearsal.living if isinstance(rehearsal, After) else None
     meant = tuple(filter(rehearsal.meant, report.reasons)) if isinstance(rehearsal, After) else ()
     wrong = tuple(reason for reason in report.reasons if reason not in meant)
@@ -155,8 +154,8 @@ def row_of(rehearsal: Rehearsal, report: Report, commit: str, began: float) -> M
         begin=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         seconds=report.seconds,
         stages=tuple(stage_row(stage) for stage in report.stages),
-        probes=Probes(due=sum(cell.due for cell in cells), failed=sum(cell.failed for cell in cells)),
-        writes=Writes(acknowledged=report.writes.acknowledged, lost=report.writes.lost),
+        probes=Probes.of(report),
+        writes=Writes.of(report),
         afterwards=tuple(living.rows) if living else (),
         report=f"{rehearsal.title}.html",
     )

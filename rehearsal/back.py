@@ -61,12 +61,23 @@ class Probes(Fact):
     due: int = 0
     failed: int = 0
 
+    @classmethod
+    def of(cls, report: Report) -> Probes:
+        """Those of a proof."""
+        cells = [*report.idle.values(), *report.probes.values()]
+        return cls(due=sum(cell.due for cell in cells), failed=sum(cell.failed for cell in cells))
+
 
 class Writes(Fact):
     """Acknowledged writes, and those that weren't there at the end."""
 
     acknowledged: int = 0
     lost: int = 0
+
+    @classmethod
+    def of(cls, report: Report) -> Writes:
+        """Those of a proof."""
+        return cls(acknowledged=report.writes.acknowledged, lost=report.writes.lost)
 
 
 class Evictions(Fact):
@@ -384,12 +395,11 @@ def row_of(turn: Turn, report: Report, commit: str, began: float, page: str) -> 
 
 def figures(report: Report) -> tuple[Probes, Writes, Evictions]:
     """What rows say of the proof."""
-    cells = [*report.idle.values(), *report.probes.values()]
     sides = [side.name for side in report.watched.sides] if report.watched else []
     off = [report.evictions.get(side, 0) for side in (*sides, "", "")]
     return (
-        Probes(due=sum(cell.due for cell in cells), failed=sum(cell.failed for cell in cells)),
-        Writes(acknowledged=report.writes.acknowledged, lost=report.writes.lost),
+        Probes.of(report),
+        Writes.of(report),
         Evictions(forward=off[0], back=off[1]),
     )
 

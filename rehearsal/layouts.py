@@ -103,7 +103,6 @@ def is_meant(reason: str, form: Form, voters: int | None) -> bool:
 
 def row_of(rehearsal: FormRehearsal, report: Report, commit: str, began: float) -> LayoutRow:
     """What a form's migration adds up to."""
-    cells = [*report.idle.values(), *report.probes.values()]
     voters = report.etcd.healthy_voters_at_start
     meant = tuple(reason for reason in report.reasons if is_meant(reason, rehearsal.form, voters))
     wrong = tuple(reason for reason in report.reasons if reason not in meant)
@@ -118,8 +117,8 @@ def row_of(rehearsal: FormRehearsal, report: Report, commit: str, began: float) 
         begin=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         seconds=report.seconds,
         stages=tuple(stage_row(stage) for stage in report.stages),
-        probes=Probes(due=sum(cell.due for cell in cells), failed=sum(cell.failed for cell in cells)),
-        writes=Writes(acknowledged=report.writes.acknowledged, lost=report.writes.lost),
+        probes=Probes.of(report),
+        writes=Writes.of(report),
         voters=voters,
         least_voters=report.etcd.min_healthy_voters,
         report=f"{rehearsal.title}.html",

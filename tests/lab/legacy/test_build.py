@@ -6,30 +6,16 @@ from pathlib import Path
 import pytest
 
 from lab.addresses import LabAddresses
-from lab.aws.server import LabAws
-from lab.aws.world import WORLD
 from lab.legacy.__main__ import build
 from lab.legacy.cloud import Cloud
 from lab.settings import LabSettings
-
-
-class Somewhere(LabAddresses):
-    """A lab whose AWS listens where there was room."""
-
-    url = ""
-
-    @property
-    def aws_url(self) -> str:
-        return self.url
+from tests.lab.somewhere import lab_aws
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[LabAddresses]:
-    WORLD.reset(LabSettings())
-    server = LabAws().start()
-    Somewhere.url = server.url
-    yield Somewhere()
-    server.stop()
+    with lab_aws() as addresses:
+        yield addresses
 
 
 @pytest.mark.lab

@@ -11,8 +11,6 @@ import pytest
 import yaml
 
 from lab.addresses import LOOPBACK, LabAddresses
-from lab.aws.server import LabAws
-from lab.aws.world import WORLD
 from lab.layouts import BUILT, ETCD, LAYOUTS, MASTER
 from lab.legacy import userdata
 from lab.legacy.__main__ import build
@@ -20,25 +18,15 @@ from lab.legacy.cloud import Cloud
 from lab.machines import images
 from lab.machines.cloudinit import MAX_BYTES, parse
 from lab.settings import LabSettings, SettingsError
+from tests.lab.somewhere import lab_aws
 
 OTHERS = [name for name in LAYOUTS if name != "cloud-config"]
 
 
-class Somewhere(LabAddresses):
-    url = ""
-
-    @property
-    def aws_url(self) -> str:
-        return self.url
-
-
 @pytest.fixture
 def lab() -> Iterator[LabAddresses]:
-    WORLD.reset(LabSettings())
-    server = LabAws().start()
-    Somewhere.url = server.url
-    yield Somewhere()
-    server.stop()
+    with lab_aws() as addresses:
+        yield addresses
 
 
 class Built:

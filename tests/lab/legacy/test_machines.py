@@ -22,7 +22,6 @@ from aiohttp import web
 
 from lab import toolchain
 from lab.addresses import LabAddresses, hidden_port
-from lab.aws.server import LabAws
 from lab.aws.snapshot import snapshot
 from lab.aws.world import WORLD
 from lab.layouts import LAYOUTS
@@ -35,30 +34,17 @@ from lab.machines.processes import everything
 from lab.machines.web import application
 from lab.settings import LabSettings
 from tests.lab.machines.test_machine import NoGate, Registered
+from tests.lab.somewhere import lab_aws
 
 pytestmark = [pytest.mark.lab, pytest.mark.timeout(240)]
 NOTING = '#!/bin/sh\nprintf "%s\\n" "$0" "$@" > $LAB_DIR/$(basename $0).called\nexec sleep 300\n'
 REAL = ("etcd", "kubeadm")
 
 
-class Somewhere(LabAddresses):
-    """A lab of its own index, whose AWS listens where there was room."""
-
-    url = ""
-
-    @property
-    def aws_url(self) -> str:
-        return self.url
-
-
 @pytest.fixture
 def addresses() -> Iterator[LabAddresses]:
-    settings = LabSettings(instance_boot_s=0)
-    WORLD.reset(settings)
-    server = LabAws().start()
-    Somewhere.url = server.url
-    yield Somewhere(index=9)
-    server.stop()
+    with lab_aws(index=9, settings=LabSettings(instance_boot_s=0)) as found:
+        yield found
 
 
 class One:

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.addresses import REGION, LabAddresses
-from lab.aws.server import LabAws
+from lab.addresses import REGION
 from lab.aws.snapshot import snapshot
 from lab.aws.world import WORLD
 from lab.legacy.cloud import Cloud
@@ -18,26 +17,16 @@ from lab.machines.machine import Machine
 from lab.machines.place import Place
 from lab.settings import LabSettings
 from tests.lab.machines.test_machine import NoGate, Registered, until
+from tests.lab.somewhere import Somewhere, lab_aws
 
 DEVICE = "/dev/xvdf"
 WRITER = "[Service]\nExecStart=/usr/local/bin/writer\nRestart=no\n"
 
 
-class Somewhere(LabAddresses):
-    url = ""
-
-    @property
-    def aws_url(self) -> str:
-        return self.url
-
-
 @pytest.fixture
 def cloud() -> Iterator[Cloud]:
-    WORLD.reset(LabSettings())
-    server = LabAws().start()
-    Somewhere.url = server.url
-    yield Cloud(Somewhere())
-    server.stop()
+    with lab_aws() as addresses:
+        yield Cloud(addresses)
 
 
 class Two:
