@@ -57,7 +57,7 @@ from rehearsal.engine import Command, EngineError, Outcome
 from rehearsal.leftovers import orphaned_processes, running_instances
 from rehearsal.plain import plain
 from rehearsal.proven import Proven
-from rehearsal.rows import commit_of, conclude, read_rows, write_rows
+from rehearsal.rows import PROGRAM, commit_of, conclude, read_rows, write_rows
 from rehearsal.strikes import Family, Kind, Moment, Progress, choose, hit_of, living
 from rehearsal.watch import Watch
 from rehearsal.work import Counter, Work, done_between, granted
@@ -69,8 +69,6 @@ the network comes and goes."""
 FILE, SHORT_FILE = "crash.json", "crash-short.json"
 UNDISTURBED = "crash-undisturbed-{}.json"
 """By the last stage of the round."""
-PROGRAM = ("__main__.py", "Pulumi.yaml", "migration", "components", "providers", "lab")
-"""What a row is about: with another program it counts no more. A change of what watches doesn't matter."""
 IDLE_S = 6.0
 STOPPED_S = 20.0
 """How long AWS stands still."""

@@ -22,8 +22,9 @@ from proof.model import Report
 from rehearsal.back import Probes, StageRow, Writes, stage_row
 from rehearsal.driver import RehearsalError, Say
 from rehearsal.meant import one_away
-from rehearsal.rows import commit_of, conclude, read_rows, write_rows
+from rehearsal.rows import PROGRAM, commit_of, conclude, read_rows, write_rows
 from rehearsal.run import Rehearsal
+from rehearsal.stack import CUSTOM_FILE
 from rehearsal.world import Fact
 
 FILE = "layouts.json"
@@ -151,7 +152,7 @@ def parse_forms(text: str) -> tuple[Form, ...]:
 
 def run(say: Say, forms: Sequence[Form], *, again: bool = False) -> int:
     """Each form that isn't ok yet with this program, one after the other; 0 only if all of `forms` are."""
-    commit, path = commit_of(REPOSITORY), make_folders() / "report" / FILE
+    commit, path = commit_of(REPOSITORY, *PROGRAM, CUSTOM_FILE), make_folders() / "report" / FILE
     rows, ran = read_rows(path, LayoutRow, say), False
     try:
         for form in forms:

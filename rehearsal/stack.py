@@ -30,8 +30,9 @@ LIMITS = {
     "healthIntervalSeconds": 5,
 }
 TTL_S = 2
+CUSTOM_FILE = "rehearsal/custom.sh"
 # By layout: what only the operator knows of it.
-TOLD = {"custom": ("--layout", "custom", "--user-data-file", "rehearsal/custom.sh")}
+TOLD = {"custom": ("--layout", "custom", "--user-data-file", CUSTOM_FILE)}
 # Clients that keep a connection never ask for its name again: they stay until their server goes.
 ACCEPTED = {
     "ingress": "60:probes that keep connections, which end with the ingress pods",
