@@ -24,3 +24,9 @@ def lab() -> Iterator[Path]:
         patch.setenv("LAB_DIR", str(directory))
         yield directory
         subprocess.run([sys.executable, "-m", "lab", "down"], cwd=REPOSITORY, check=False)
+
+
+def on_layout(layout: str) -> dict[str, str]:
+    """The environment for a lab whose first cluster has this form. One that is there keeps its own: it is purged."""
+    subprocess.run([sys.executable, "-m", "lab", "down", "--purge"], cwd=REPOSITORY, check=True)
+    return {**os.environ, "LAB_LAYOUT": layout}

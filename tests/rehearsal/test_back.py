@@ -1,4 +1,7 @@
-"""One turn with the real engine, forward to 3 and back, as `make back` does it, but for previews and second `up`s."""
+"""One turn with the real engine, forward to 3 and back, as `make back` does it, but for previews and second `up`s.
+
+On a control plane that is apart: the way forward is shown on another form, and what isn't a member differs in none.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 from lab.environment import REPOSITORY
 from rehearsal.back import SHORT_FILE, TurnRow
 from rehearsal.rows import read_rows
+from tests.rehearsal.conftest import on_layout
 
 # What the way forward shows is asked first: without it there is no way back to look at.
 pytestmark = [pytest.mark.rehearsal(after_forward=True), pytest.mark.timeout(900)]
@@ -21,7 +25,7 @@ TURN = 3
 def row(lab: Path) -> TurnRow:
     """The row of one short turn, run as a person would."""
     command = ["-m", "rehearsal", "back", "--turns", str(TURN), "--short", "--again"]
-    done = subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=False)
+    done = subprocess.run([sys.executable, *command], cwd=REPOSITORY, env=on_layout("separate-etcd"), check=False)
     [found] = [row for row in read_rows(lab / "report" / SHORT_FILE, TurnRow, print) if row.turn == TURN]
     assert (done.returncode == 0) is found.ok
     return found

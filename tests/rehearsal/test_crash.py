@@ -1,4 +1,7 @@
-"""One round with a strike of each kind, with the real engine, as `make crash` does it in its short form."""
+"""One round with a strike of each kind, with the real engine, as `make crash` does it in its short form.
+
+On a cluster that kubeadm made, as most are.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from rehearsal.crash import SHORT_FILE
 from rehearsal.crash_rows import EndRow, KillRow, RoundRow, Row
 from rehearsal.rows import read_rows
 from rehearsal.strikes import Kind
+from tests.rehearsal.conftest import on_layout
 
 # What the way forward and back shows undisturbed is asked first.
 pytestmark = [pytest.mark.rehearsal(after_forward=True), pytest.mark.timeout(900)]
@@ -23,7 +27,7 @@ SEED = 1
 def rows(lab: Path) -> list[KillRow | EndRow | RoundRow]:
     """The rows of the short form, run as a person would."""
     command = ["-m", "rehearsal", "crash", "--seed", str(SEED), "--short", "--again"]
-    done = subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=False)
+    done = subprocess.run([sys.executable, *command], cwd=REPOSITORY, env=on_layout("kubeadm"), check=False)
     every = [row.root for row in read_rows(lab / "report" / SHORT_FILE, Row, print)]
     last = max(number for number, row in enumerate(every) if isinstance(row, RoundRow))
     found = [row for row in every if (row.program, row.seed) == (every[last].program, SEED)]
