@@ -204,9 +204,9 @@ def votes():
     return not status.get("isLearner") and status.get("leader", "0") != "0"
 
 
-own_volume()
 if not os.path.exists(f"{TLS}/etcd-client.key"):
     certificates()
+own_volume()
 if os.path.exists(f"{DB}/member"):
     heal()
 joined = join()

@@ -261,8 +261,10 @@ class Moving(ABC):
         machines = {self._machine.ip: self._machine.id}
         there = OverSsm(self.aws, machines, deadline=self.deadline, alive=self.alive, files=self.on_machine)
         voters = [member for member in self._cluster.members() if not member.learner]
-        # Where the image brings certificates, it does so once the member is told whom to join.
-        ask = there.round_trip if self._api_set is None else there.connect_time
+        # An image brings certificates once the member is told whom to join, and a boot of somebody's own may make them
+        # once it has its volume, which comes later where that moves.
+        certified = self.strategy == "learner" and self._api_set is None
+        ask = there.round_trip if certified else there.connect_time
         seen = {voter.name: ask(self._machine.id, endpoint(voter)) for voter in voters}
         for name, seconds in seen.items():
             near(seconds, f"{self.new.name} to {name}", self.log)
