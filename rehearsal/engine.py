@@ -19,6 +19,8 @@ from lab.machines.processes import yield_to_others
 # The engine and its plugins yield to the network, the balancers and the probes.
 NICE = 10
 POLL_S, FAST_POLL_S = 0.3, 0.03
+ENDS_WITHIN_S = 60.0
+"""How long an engine that was told to end may take; then it is killed, and `recover` is there for what it held."""
 """Between two looks at an event log: for a person to read, and for somebody who acts on it."""
 Event = dict[str, Any]
 COUNTED = ("create", "update", "replace", "delete", "same")
@@ -122,9 +124,13 @@ class Command:
         return Outcome(tail.changes(), round(time.monotonic() - self._began, 1), self.output, tail.messages)
 
     def interrupt(self) -> None:
-        """Ctrl-C: the engine is told as a terminal would, so that it can finish what it holds."""
+        """Ctrl-C: the engine is told as a terminal would, to finish what it holds. It is killed if it doesn't end."""
         self.process.send_signal(signal.SIGINT)
-        self.process.wait(60)
+        try:
+            self.process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
 
 class _Tail(threading.Thread):
