@@ -257,7 +257,8 @@ class SwapNote(Contract):
 
     `member` is the id, in etcd's list, of the one that goes, `suspended` what of its group's processes was suspended
     before. `address` is where its machine was: it is asked for after that is gone. Earlier versions kept none, and knew
-    one `strategy`. `volume` is the id of the volume that moves along, where it does.
+    one `strategy`. `volume` is the id of the volume that moves along, where it does, `device` the name that it was
+    attached by.
     """
 
     member: str
@@ -265,6 +266,7 @@ class SwapNote(Contract):
     address: str | None = None
     strategy: Strategy = "learner"
     volume: str | None = None
+    device: str | None = None
 
 
 class ReturnNote(Contract):

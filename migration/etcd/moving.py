@@ -400,9 +400,16 @@ class Moving(ABC):
             if note is not None:
                 machine.give_back_replacement(self.aws, group, note, self.alive, kept)
 
-    def _hold(self, member: str, volume: str | None = None) -> None:
+    def _hold(self, member: str, volume: str | None = None, device: str | None = None) -> None:
         """The group of the one that goes must not start a second writer; who that is outlives a killed run."""
-        note = SwapNote(member=member, suspended=(), address=self._old_address(), strategy=self.strategy, volume=volume)
+        note = SwapNote(
+            member=member,
+            suspended=(),
+            address=self._old_address(),
+            strategy=self.strategy,
+            volume=volume,
+            device=device,
+        )
         machine.suspend_replacement(self.aws, self.old.group, note, self.alive, self._kept)
 
     def _take_snapshot(self, member: Member) -> None:

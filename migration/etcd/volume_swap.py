@@ -254,7 +254,8 @@ class VolumeSwap(Moving):
     def _held(self) -> None:
         """Before anything is stopped: no second machine, and which member and volume go outlives a killed run."""
         assert self._old_id is not None
-        self._hold(self._old_id, self._volume().id)
+        volume = self._volume()
+        self._hold(self._old_id, volume.id, self._device(volume))
 
     def _end_other_ticket(self) -> None:
         """On a way that was turned round the one that goes may have a ticket that it hasn't used."""
@@ -353,11 +354,17 @@ class VolumeSwap(Moving):
                 return True
             if now.holder is None:
                 self.alive()
-                volumes.attach(self.aws, volume.id, self._machine.id)
+                volumes.attach(self.aws, volume.id, self._machine.id, self._device(now))
                 self.log(f"{volume.id} goes to {self._machine.id}")
             raise Retryable(f"{volume.id} is {now.state}, at {now.holder or 'no machine'}")
 
         self._until_true(attached, f"{volume.id} to be attached to {self._machine.id}")
+
+    def _device(self, volume: DataVolume) -> str:
+        """As the machine that goes has or had it: what is mounted by that name there is so on the one that comes."""
+        notes = (self._kept.read(self.aws), self._kept_of_other_way.read(self.aws))
+        noted = next((note.device for note in notes if note is not None and note.device), None)
+        return volume.device or noted or volumes.DEVICE
 
     def _address(self) -> None:
         """Its entry says where it is before it starts: etcd takes peer URLs from the list it keeps, not from flags."""

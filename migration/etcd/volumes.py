@@ -19,7 +19,7 @@ from migration.etcd.returning import CLUSTER_TAG, MEMBER_TAG, RETURN_TAG
 from migration.runtime.deadline import Permanent, Retryable
 
 DEVICE = "/dev/xvdf"
-"""Where a member's boot looks for its volume (`migration/etcd/boot/member.py`)."""
+"""Where a member's boot looks for its volume, unless it is told another name (`migration/etcd/boot/member.py`)."""
 MOVED_TAG = "migration:moved-volume"
 """On a volume that came along with its member: to which machine last. It is nobody's to delete."""
 _IN_USE = ("VolumeInUse", "IncorrectState")
@@ -27,10 +27,11 @@ _IN_USE = ("VolumeInUse", "IncorrectState")
 
 @dataclass(frozen=True, kw_only=True)
 class Attachment:
-    """Where a volume is attached: `state` is attaching, attached, detaching, busy or detached."""
+    """Where a volume is attached: `state` is attaching, attached, detaching, busy or detached. `device`: as which."""
 
     instance: str
     state: str
+    device: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +51,22 @@ class DataVolume:
         """The instance that it is attached to, or on its way to or from."""
         return self.attachments[0].instance if self.attachments else None
 
+    @property
+    def device(self) -> str | None:
+        """The name that it is attached by."""
+        return self.attachments[0].device if self.attachments else None
+
     def usable_on(self, instance: str) -> bool:
-        """Whether it is attached there, and wholly."""
-        return self.state == "in-use" and self.attachments == (Attachment(instance=instance, state="attached"),)
+        """Whether it is attached there and nowhere else, and wholly."""
+        there = [(one.instance, one.state) for one in self.attachments]
+        return self.state == "in-use" and there == [(instance, "attached")]
 
 
 def _volume(found: Document) -> DataVolume:
-    every = (Attachment(instance=one["InstanceId"], state=one["State"]) for one in listed(found, "Attachments"))
+    every = (
+        Attachment(instance=one["InstanceId"], state=one["State"], device=one.get("Device"))
+        for one in listed(found, "Attachments")
+    )
     return DataVolume(
         id=found["VolumeId"],
         zone=found["AvailabilityZone"],
@@ -193,15 +203,18 @@ def give(
     return changed
 
 
-def attach(aws: Aws, volume: str, instance: str) -> None:
-    """Ask for the attachment. Raises `Retryable` where somebody was quicker, `Permanent` for what AWS never takes."""
+def attach(aws: Aws, volume: str, instance: str, device: str) -> None:
+    """Ask for the attachment by that name.
+
+    Raises `Retryable` where somebody was quicker, `Permanent` for what AWS never takes.
+    """
     try:
-        aws.ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=DEVICE)
+        aws.ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
     except ClientError as error:
         if error_code(error) in _IN_USE:
             raise Retryable(f"{volume} can't be attached yet: {error}") from error
         raise Permanent(
-            f"{volume} can't be attached to {instance} at {DEVICE}: {error}. It is detached and whole; cure that, then "
+            f"{volume} can't be attached to {instance} at {device}: {error}. It is detached and whole; cure that, then "
             f"run the same up again: until then a member is missing"
         ) from error
 

@@ -153,7 +153,9 @@ def own_volume(ec2: Any, instance: str) -> dict[str, Any]:
     def mounted() -> bool:
         if subprocess.run(["mountpoint", "-q", str(VOLUME)]).returncode == 0:
             return True
-        if subprocess.run(["mount", DEVICE, str(VOLUME)]).returncode == 0:
+        # One that moved along with its member is attached by the name that its last machine had for it.
+        names = [DEVICE, *(a["Device"] for a in volume["Attachments"] if a["InstanceId"] == instance)]
+        if any(subprocess.run(["mount", name, str(VOLUME)]).returncode == 0 for name in dict.fromkeys(names)):
             return True
         if not new:
             log(f"{DEVICE} can't be mounted, and its volume has no tag {NEW_VOLUME}=true: it isn't formatted")

@@ -22,18 +22,21 @@ class Device:
     zeroes: int
     """cmp's exit status."""
     mountable: bool = False
+    attached: str = "/dev/xvdf"
+    """The name that it is attached by; no other one is a device."""
     tags: list[dict[str, str]] = field(default_factory=lambda: [NEW])
     called: list[str] = field(default_factory=list)
 
     def describe_volumes(self, **_: Any) -> dict[str, Any]:
-        attachment = {"InstanceId": "i-1", "State": "attached"}
+        attachment = {"InstanceId": "i-1", "State": "attached", "Device": self.attached}
         return {"Volumes": [{"VolumeId": "v", "State": "in-use", "Attachments": [attachment], "Tags": self.tags}]}
 
     def run(self, words: list[str], **_: Any) -> Any:
         self.called.append(words[0])
         if words[0] == "mkfs.ext4":
             self.mountable = True
-        code = {"blkid": self.blkid, "cmp": self.zeroes, "mount": 0 if self.mountable else 32, "mountpoint": 1}
+        mounted = 0 if self.mountable and words[1] == self.attached else 32
+        code = {"blkid": self.blkid, "cmp": self.zeroes, "mount": mounted, "mountpoint": 1}
         return type("Done", (), {"returncode": code.get(words[0], 0)})()
 
 
@@ -64,6 +67,12 @@ def test_a_new_blank_volume_is_formatted(boot: Callable[[Device], list[str]]) ->
 
 def test_a_volume_with_a_file_system_is_mounted_and_nothing_else(boot: Callable[[Device], list[str]]) -> None:
     assert boot(Device(blkid=0, zeroes=1, mountable=True)) == ["mountpoint", "mount"]
+
+
+def test_one_that_came_along_is_mounted_by_the_name_that_its_last_machine_had_for_it(
+    boot: Callable[[Device], list[str]],
+) -> None:
+    assert boot(Device(blkid=0, zeroes=1, mountable=True, attached="/dev/sdg")) == ["mountpoint", "mount", "mount"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ class Disk:
     zone: str = "a"
     tags: dict[str, str] = field(default_factory=dict)
     holder: str | None = None
+    device: str = "/dev/sdg"
+    """By which name it has always been attached."""
     multi_attach: bool = False
 
 
@@ -67,7 +69,7 @@ class VolumeWorld(World):
 
     def described(self, volume: str) -> dict[str, Any]:
         disk = self.disks[volume]
-        attached = [{"InstanceId": disk.holder, "State": "attached"}] if disk.holder else []
+        attached = [{"InstanceId": disk.holder, "State": "attached", "Device": disk.device}] if disk.holder else []
         return {
             "VolumeId": volume,
             "AvailabilityZone": disk.zone,
@@ -120,6 +122,7 @@ class VolumeWorld(World):
     def attach_volume(self, VolumeId: str, InstanceId: str, Device: str) -> None:
         disk, here = self.disks[VolumeId], self.machine(InstanceId)
         assert not disk.holder, "a second attachment is asked for"
+        assert Device == disk.device, "a boot would wait for the name that its machine knows"
         self.event("attach")
         if disk.holder:
             raise refused("VolumeInUse")

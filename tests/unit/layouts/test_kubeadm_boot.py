@@ -506,7 +506,7 @@ class Cloud:
             "State": "in-use",
             "Tags": [{"Key": k, "Value": v} for k, v in tags.items()],
         }
-        self.volume["Attachments"] = [{"InstanceId": "i-1", "State": "attached"}]
+        self.volume["Attachments"] = [{"InstanceId": "i-1", "State": "attached", "Device": "/dev/xvdf"}]
 
     def Session(self, region_name: str) -> Cloud:
         return self
