@@ -326,12 +326,14 @@ class RestoreDrill(Contract):
 class DrillNote(Contract):
     """What a drill that was passed leaves beside the snapshots: the next swaps of the same members need none.
 
-    `members` are the names of the pairs, `version` is etcd's, `at` the time, in seconds since 1970.
+    `members` are the names of the pairs, `version` is etcd's, `at` the time, in seconds since 1970. `known` is the
+    digest of what the cluster held under the drill's key: another cluster of the same name holds something else there.
     """
 
     members: tuple[str, ...]
     version: str
     at: float
+    known: str
     drill: RestoreDrill
 
 

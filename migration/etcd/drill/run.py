@@ -49,6 +49,7 @@ class Drill:
     now: Callable[[], float] = time.time
     _version: str = field(init=False, default="")
     _witness: compare.Witness | None = field(init=False, default=None)
+    _done: RestoreDrill | None = field(init=False, default=None)
 
     def begin(self, etcd: Etcd) -> bool:
         """Before the snapshot: what the live cluster says. True once it is said; raises `Retryable` until then."""
@@ -57,7 +58,8 @@ class Drill:
             return True
         [first, *_] = [member for member in etcd.members() if not member.learner]
         self._version = etcd.status(endpoint(first)).version
-        if self._before() is None:
+        self._done = self._before(etcd)
+        if self._done is None:
             self._witness = compare.before(etcd)
         return True
 
@@ -73,9 +75,8 @@ class Drill:
     def _held(self, etcd: Etcd, path: Path, taken: Snapshot) -> RestoreDrill:
         if self.mode == "never":
             return _not("migration:etcd.restoreDrill is never")
-        done = self._before()
-        if done is not None:
-            return done.model_copy(update={"detail": f"held before an earlier swap: {done.detail}"})
+        if self._done is not None:
+            return self._done.model_copy(update={"detail": f"held before an earlier swap: {self._done.detail}"})
         if self.mode == "auto" and taken.size >= LARGE:
             return _not(f"the snapshot has {taken.size} bytes, and auto drills below {LARGE}; set always to drill it")
         try:
@@ -87,16 +88,16 @@ class Drill:
                     f"migration:etcd.restoreDrill is always, and the snapshot can't be restored here: {why}; {REMEDY}"
                 ) from why
             return _not(f"{why}; {REMEDY}")
-        drill = self._restored(etcd, path, taken, by)
-        note = DrillNote(members=self.members, version=self._version, at=self.now(), drill=drill)
+        if self._witness is None:
+            raise Permanent("the restore drill was begun without asking the cluster; run the same up again")
+        drill = self._restored(etcd, path, taken, by, self._witness)
+        known = self._witness.read.sha256
+        note = DrillNote(members=self.members, version=self._version, at=self.now(), known=known, drill=drill)
         self._note.touch(mode=0o600)
         self._note.write_text(note.model_dump_json(by_alias=True))
         return drill
 
-    def _restored(self, etcd: Etcd, path: Path, taken: Snapshot, by: Tools) -> RestoreDrill:
-        first = self._witness
-        if first is None:
-            raise Permanent("the restore drill was begun without asking the cluster; run the same up again")
+    def _restored(self, etcd: Etcd, path: Path, taken: Snapshot, by: Tools, first: compare.Witness) -> RestoreDrill:
         last = self.deadline.until(lambda: compare.after(etcd, first.key), "etcd's revision", alive=self.alive)
         began = time.monotonic()
         try:
@@ -132,15 +133,18 @@ class Drill:
     def _note(self) -> Path:
         return self.snapshots / f"{self.cluster}-restore-drill.json"
 
-    def _before(self) -> RestoreDrill | None:
-        """What an earlier swap's drill came to, if that was of these members and this etcd, and not long ago."""
+    def _before(self, etcd: Etcd) -> RestoreDrill | None:
+        """What an earlier swap's drill came to, if that was of this very cluster, these members, and not long ago."""
         try:
             note = DrillNote.model_validate_json(self._note.read_bytes())
         except (OSError, ValidationError):
             return None
         same = (note.members, note.version) == (self.members, self._version)
         fresh = 0 <= self.now() - note.at < LASTS
-        return note.drill if same and fresh and note.drill.drilled else None
+        if not (same and fresh and note.drill.drilled and note.drill.key):
+            return None
+        now = compare.after(etcd, note.drill.key.encode()).read
+        return note.drill if now.modified is not None and now.sha256 == note.known else None
 
 
 def _not(why: str) -> RestoreDrill:

@@ -163,6 +163,12 @@ def test_a_drill_of_other_members_or_long_ago_counts_for_nothing(live: Live, too
     assert live.held(live.drill("/nowhere", **more)).drilled is False
 
 
+def test_a_drill_of_another_cluster_with_these_names_counts_for_nothing(live: Live, tools: str) -> None:
+    live.held(live.drill(tools))
+    live.put(KNOWN, b"k8s\0 the namespace of a cluster that was made anew")
+    assert live.held(live.drill("/nowhere")).drilled is False
+
+
 @pytest.mark.parametrize("text", [b"", b"{}", b"\xff", b'{"members": ["a", "d"], "drill": null}'])
 def test_a_note_that_cannot_be_read_is_none(live: Live, text: bytes) -> None:
     drill = live.drill("/nowhere")
@@ -173,7 +179,8 @@ def test_a_note_that_cannot_be_read_is_none(live: Live, text: bytes) -> None:
 def test_a_note_that_nothing_was_drilled_is_no_success_later(live: Live) -> None:
     drill = live.drill("/nowhere")
     none = RestoreDrill(drilled=False, detail="not drilled: no room")
-    note = DrillNote(members=("a", "d"), version=live.etcd.status(live.url).version, at=time.time(), drill=none)
+    version = live.etcd.status(live.url).version
+    note = DrillNote(members=("a", "d"), version=version, at=time.time(), known="", drill=none)
     (drill.snapshots / "pet-restore-drill.json").write_text(note.model_dump_json(by_alias=True))
     assert live.held(drill).detail.startswith("not drilled: there is no etcd")
 
