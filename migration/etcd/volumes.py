@@ -211,7 +211,8 @@ def attach(aws: Aws, volume: str, instance: str, device: str) -> None:
     try:
         aws.ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=device)
     except ClientError as error:
-        if error_code(error) in _IN_USE:
+        # The machine's own boot attaches it, too: whoever comes second may hear that the name is taken.
+        if error_code(error) in _IN_USE or look(aws, volume).holder == instance:
             raise Retryable(f"{volume} can't be attached yet: {error}") from error
         raise Permanent(
             f"{volume} can't be attached to {instance} at {device}: {error}. It is detached and whole; cure that, then "

@@ -414,6 +414,13 @@ def test_a_machine_that_is_replaced_before_it_starts_gets_the_volume_and_the_add
     assert entry(world)[2] == world.machines["group-d"].peer_url
 
 
+def test_a_boot_that_attaches_its_volume_first_is_no_fault(operation: Operation) -> None:
+    # AWS says then that the name is taken, which is final for any other volume.
+    operation.world.quick = True
+    operation.run("new")
+    on(operation.world)
+
+
 def test_a_strategy_that_changes_while_a_move_is_on_its_way_is_refused(operation: Operation) -> None:
     operation.killed_at("away", "new")
     operation.strategy = "learner"
