@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
 
+from lab import strictness
 from lab.addresses import lab_dir
 from lab.layouts import BUILT, LAYOUTS, Layout
 
@@ -17,7 +18,7 @@ FILE = "lab.json"
 
 
 class SettingsError(ValueError):
-    """`lab.json` or `LAB_LAYOUT` can't be used; the message names file, key, value and what is expected."""
+    """`lab.json` or a `LAB_…` variable can't be used; the message names file, key, value and what is expected."""
 
 
 class LabSettings(BaseModel):
@@ -53,6 +54,17 @@ class LabSettings(BaseModel):
     """Stands for the 60 s of CloudWatch."""
     refuse_after_s: NonNegativeFloat = 1.0
     """A packet that AWS would drop: the connection is reset after this long (a lab can't keep from accepting it)."""
+    iam: Literal["open", "enforce"] = "open"
+    """`enforce`: calls are allowed by the caller's policies; the lab's tooling (key `lab`) may do everything."""
+    throttle: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of calls that are refused for their rate, chosen by `seed`."""
+    lag_s: NonNegativeFloat = 0.0
+    """For how long reads may still be answered as before a change; chosen by `seed` for each read."""
+    seed: NonNegativeInt = 0
+    egress: Literal["open", "enforce"] = "open"
+    """`enforce`: a machine reaches AWS's APIs only as its security groups, ACLs, routes, NAT and endpoints let it."""
+    quotas: dict[str, NonNegativeInt] = {}
+    """Quotas other than AWS's defaults, by name (`lab/aws/quotas.py`)."""
     private_networks: tuple[str, ...] = (
         "127.0.0.0/8",
         "10.0.0.0/8",
@@ -90,7 +102,9 @@ class LabSettings(BaseModel):
         except ValidationError as error:
             found = [f"{'.'.join(map(str, e['loc'])) or 'file'}={e['input']!r}: {e['msg']}" for e in error.errors()]
             raise SettingsError(f"{path}: " + "; ".join(found)) from error
-        asked = (os.environ if environ is None else environ).get("LAB_LAYOUT") or None
+        env = os.environ if environ is None else environ
+        settings = settings._with(env)
+        asked = env.get("LAB_LAYOUT") or None
         if asked is not None and asked not in LAYOUTS:
             raise SettingsError(f"LAB_LAYOUT={asked!r}: must be one of {', '.join(LAYOUTS)}")
         built = _built(directory)
@@ -101,6 +115,21 @@ class LabSettings(BaseModel):
             )
         layout = built or asked
         return settings if layout is None else settings.model_copy(update={"layout": layout})
+
+    def _with(self, environ: Mapping[str, str]) -> LabSettings:
+        """These with what the environment says. Raises SettingsError, naming the variables."""
+        try:
+            told = strictness.asked(environ)
+            return type(self).model_validate({**self.model_dump(), **told}) if told else self
+        except ValidationError as error:
+            names = {key: name for name, key in strictness.VARIABLES.items()}
+            found = [
+                f"{names.get(str(e['loc'][0]), '.'.join(map(str, e['loc'])))}={e['input']!r}: {e['msg']}"
+                for e in error.errors()
+            ]
+            raise SettingsError("; ".join(found)) from error
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
 
     def note_layout(self, directory: Path) -> None:
         """Keeps the layout for as long as the cluster is there, whatever later commands are told."""

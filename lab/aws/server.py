@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from lab.addresses import LOOPBACK
-from lab.aws import hooks, scaling
+from lab.aws import front, hooks, identity, scaling
 from lab.aws.backplane import Backplane
 from lab.aws.world import WORLD, World
 
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 READING = ("Describe", "Get", "List", "Lookup", "Simulate", "Search", "Assume", "PutMetricData")
 """Actions that change nothing the backplane shows."""
 READING_METHODS = ("GET ", "HEAD ", "OPTIONS ")
+CHECKS: tuple[front.Check, ...] = (identity.authorize, identity.dry_run)
+"""What every call passes before its service, in this order."""
 TICK_S = 0.03
 """Changes that come within this long of each other are reconciled together."""
 IDLE_S = 1.0
@@ -57,6 +59,7 @@ class Application:
         if environ.get("PATH_INFO", "").startswith("/_backplane/"):
             return self.backplane(environ, start_response)
         body = _read_body(environ)
+        request = front.read(environ, body)
         answer: list[Any] = []
 
         def keep(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
@@ -65,7 +68,11 @@ class Application:
 
         with self.world.lock:
             try:
+                for check in CHECKS:
+                    check(request)
                 content = b"".join(self.moto(environ, keep))
+            except front.Turned as turned:
+                *answer[:], content = front.refusal(request, turned)
             except Exception as error:
                 # A gap of moto's must reach the caller as an AWS error, not as a page boto3 can't parse.
                 log.exception("%s", body[:500])
