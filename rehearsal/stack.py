@@ -17,6 +17,7 @@ from lab.addresses import LabAddresses, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.layouts import MASTER, Layout
 from lab.settings import LabSettings
+from rehearsal.rights import as_operator
 
 Say = Callable[[str], None]
 FIRST = "stage-0"
@@ -130,7 +131,8 @@ def prepare(
     # Of a lab that is gone: stacks are renamed from stage to stage, so there may be any one.
     for stale in (program / "stacks").glob("Pulumi.stage-*.yaml"):
         stale.unlink()
-    for line in _run([sys.executable, *discovery(addresses, settings, more)], program, environment).splitlines():
+    command = [sys.executable, *discovery(addresses, settings, more)]
+    for line in _run(command, program, as_operator(environment, settings)).splitlines():
         say(line)
     _run(["pulumi", "stack", "init", FIRST, "--non-interactive"], program, environment)
     for key, value in by_hand(settings).items():
