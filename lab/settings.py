@@ -64,7 +64,7 @@ class LabSettings(BaseModel):
     egress: Literal["open", "enforce"] = "open"
     """`enforce`: a machine reaches AWS's APIs only as its security groups, ACLs, routes, NAT and endpoints let it."""
     quotas: dict[str, NonNegativeInt] = {}
-    """Quotas other than AWS's defaults, by name (`lab/aws/quotas.py`)."""
+    """Quotas other than AWS's defaults, by name (`lab/strictness.py`)."""
     private_networks: tuple[str, ...] = (
         "127.0.0.0/8",
         "10.0.0.0/8",
@@ -79,6 +79,13 @@ class LabSettings(BaseModel):
     def _known_layout(cls, value: str) -> str:
         if value not in LAYOUTS:
             raise ValueError(f"must be one of {', '.join(LAYOUTS)}")
+        return value
+
+    @field_validator("quotas")
+    @classmethod
+    def _known_quotas(cls, value: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(set(value) - set(strictness.QUOTAS)):
+            raise ValueError(f"{', '.join(unknown)}: must be of {', '.join(strictness.QUOTAS)}")
         return value
 
     @property

@@ -18,6 +18,27 @@ VARIABLES = {
 }
 """Environment variable → key of `LabSettings`."""
 
+QUOTAS = {
+    "rules-per-group": 60,
+    "groups-per-interface": 5,
+    "groups": 2_500,
+    "routes-per-table": 50,
+    "tables-per-vpc": 200,
+    "subnets-per-vpc": 200,
+    "vpcs": 5,
+    "ranges-per-vpc": 5,
+    "peerings-per-vpc": 50,
+    "internet-gateways": 5,
+    "nat-gateways-per-zone": 5,
+    "addresses": 5,
+    "network-balancers": 50,
+    "target-groups": 3_000,
+    "targets-per-group": 1_000,
+    "listeners-per-balancer": 50,
+    "auto-scaling-groups": 500,
+}
+"""AWS's defaults (general reference, Service endpoints and quotas)."""
+
 
 def asked(environ: Mapping[str, str]) -> dict[str, Any]:
     """The settings that the environment names, still as text. `LAB_QUOTAS` is `rules-per-group=20,addresses=2`.

@@ -20,6 +20,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from lab.addresses import LOOPBACK
 from lab.aws import front, hooks, identity, scaling
 from lab.aws.backplane import Backplane
+from lab.aws.moods import Moods
 from lab.aws.world import WORLD, World
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,13 @@ class Application:
         self.world = world
         self.moto = Dispatcher()
         self.backplane = Backplane(world)
+        self._moods: tuple[int, Moods] = (-1, Moods())
+
+    def moods(self) -> Moods:
+        """Those of this world: another one begins without a memory."""
+        if self._moods[0] != self.world.generation:
+            self._moods = (self.world.generation, Moods())
+        return self._moods[1]
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith("/_backplane/"):
@@ -68,9 +76,14 @@ class Application:
 
         with self.world.lock:
             try:
+                self.moods().throttle(request)
                 for check in CHECKS:
                     check(request)
-                content = b"".join(self.moto(environ, keep))
+                if (stale := self.moods().behind(request)) is not None:
+                    *answer[:], content = stale
+                else:
+                    content = b"".join(self.moto(environ, keep))
+                    self.moods().note(request, (str(answer[0]), answer[1], content))
             except front.Turned as turned:
                 *answer[:], content = front.refusal(request, turned)
             except Exception as error:
@@ -202,6 +215,7 @@ def _install_rules() -> None:
         launch,
         peering,
         permissions,
+        quotas,
         records,
         scaling_api,
         targets,

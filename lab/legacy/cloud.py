@@ -35,7 +35,9 @@ class Cloud:
 
     def _client(self, service: str) -> Any:
         return self._session.client(
-            service, endpoint_url=self.addresses.aws_url, config=Config(retries={"total_max_attempts": 3})
+            service,
+            endpoint_url=self.addresses.aws_url,
+            config=Config(retries={"mode": "standard", "total_max_attempts": 8}),
         )
 
     @cached_property
