@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from lab import strictness
+from lab import shapes, strictness
 from lab.addresses import lab_dir
 from lab.layouts import BUILT, LAYOUTS, Layout
 
@@ -36,6 +45,8 @@ class LabSettings(BaseModel):
     record_ttl_s: NonNegativeInt = 5
     """As the legacy tooling left it."""
     profile: str = "small"
+    shape: str = shapes.PET
+    """How the first cluster's account is (`lab/shapes.py`); its names are the shape's where they aren't given."""
     layout: str = "cloud-config"
     """The form of the first cluster's control plane (`lab/layouts.py`)."""
 
@@ -74,6 +85,11 @@ class LabSettings(BaseModel):
     )
     """What counts as private where AWS or the product asks for it: RFC 1918, 100.64.0.0/10 and, here, loopback."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_shape(cls, values: Any) -> Any:
+        return shapes.named(values) if isinstance(values, dict) else values
+
     @field_validator("layout")
     @classmethod
     def _known_layout(cls, value: str) -> str:
@@ -96,9 +112,9 @@ class LabSettings(BaseModel):
     def load(cls, directory: Path | None = None, environ: Mapping[str, str] | None = None) -> LabSettings:
         """The settings of the lab in `directory` (default `$LAB_DIR`); the defaults where the file is missing.
 
-        `LAB_LAYOUT` comes before the file's layout. A cluster that is there keeps its own: another one asked for is
-        an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises SettingsError, every error of
-        the file at once.
+        `LAB_LAYOUT` and `LAB_SHAPE` come before the file's. A cluster that is there keeps its own: another one asked
+        for is an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises SettingsError, every
+        error of the file at once.
         """
         directory = directory or lab_dir()
         path = directory / FILE
@@ -111,23 +127,31 @@ class LabSettings(BaseModel):
             raise SettingsError(f"{path}: " + "; ".join(found)) from error
         env = os.environ if environ is None else environ
         settings = settings._with(env)
-        asked = env.get("LAB_LAYOUT") or None
-        if asked is not None and asked not in LAYOUTS:
-            raise SettingsError(f"LAB_LAYOUT={asked!r}: must be one of {', '.join(LAYOUTS)}")
-        built = _built(directory)
-        if built is not None and asked not in (None, built):
+        for built, key, variable in ((BUILT, "layout", "LAB_LAYOUT"), (shapes.BUILT, "shape", "LAB_SHAPE")):
+            settings = settings._as_built(directory, built, key, env.get(variable) or None, variable)
+        return settings
+
+    def _as_built(self, directory: Path, built: str, key: str, asked: str | None, variable: str) -> LabSettings:
+        """These with what the cluster that is there has, or else what is asked for."""
+        known = {"layout": tuple(LAYOUTS), "shape": shapes.SHAPES}[key]
+        if asked is not None and asked not in known:
+            raise SettingsError(f"{variable}={asked!r}: must be one of {', '.join(known)}")
+        there = _built(directory / built, known)
+        if there is not None and asked not in (None, there):
             raise SettingsError(
-                f"LAB_LAYOUT={asked!r}: the lab in {directory} has a cluster of layout {built}: take it down first "
+                f"{variable}={asked!r}: the lab in {directory} has a cluster of {key} {there}: take it down first "
                 "(python3 -m lab down --purge), or set LAB_DIR to another folder"
             )
-        layout = built or asked
-        return settings if layout is None else settings.model_copy(update={"layout": layout})
+        chosen = there or asked
+        if chosen is None or chosen == getattr(self, key):
+            return self
+        return type(self).model_validate({**self.model_dump(exclude_unset=True), key: chosen})
 
     def _with(self, environ: Mapping[str, str]) -> LabSettings:
         """These with what the environment says. Raises SettingsError, naming the variables."""
         try:
             told = strictness.asked(environ)
-            return type(self).model_validate({**self.model_dump(), **told}) if told else self
+            return type(self).model_validate({**self.model_dump(exclude_unset=True), **told}) if told else self
         except ValidationError as error:
             names = {key: name for name, key in strictness.VARIABLES.items()}
             found = [
@@ -138,14 +162,15 @@ class LabSettings(BaseModel):
         except ValueError as error:
             raise SettingsError(str(error)) from error
 
-    def note_layout(self, directory: Path) -> None:
-        """Keeps the layout for as long as the cluster is there, whatever later commands are told."""
+    def note_built(self, directory: Path) -> None:
+        """Keeps layout and shape for as long as the cluster is there, whatever later commands are told."""
         (directory / BUILT).write_text(json.dumps(self.layout) + "\n")
+        (directory / shapes.BUILT).write_text(json.dumps(self.shape) + "\n")
 
 
-def _built(directory: Path) -> str | None:
+def _built(path: Path, known: Collection[str]) -> str | None:
     try:
-        found: Any = json.loads((directory / BUILT).read_text())
+        found: Any = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return found if found in LAYOUTS else None
+    return found if found in known else None

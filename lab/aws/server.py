@@ -217,6 +217,7 @@ def _install_rules() -> None:
         permissions,
         quotas,
         records,
+        requesters,
         scaling_api,
         targets,
         templates,

@@ -64,6 +64,10 @@ class Cloud:
     def route53(self) -> Any:
         return self._client("route53")
 
+    @cached_property
+    def acm(self) -> Any:
+        return self._client("acm")
+
     def named(self, call: str, key: str, name: str, **filters: str) -> dict[str, Any] | None:
         """What an EC2 describe call finds with this Name tag (and other filters): the first, or None."""
         wanted = {"tag:Name": name, **{field.replace("_", "-"): value for field, value in filters.items()}}
