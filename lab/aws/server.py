@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
 import logging
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,7 +21,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from lab.addresses import LOOPBACK
-from lab.aws import front, hooks, identity, scaling
+from lab.aws import egress, front, hooks, identity, scaling
 from lab.aws.backplane import Backplane
 from lab.aws.moods import Moods
 from lab.aws.world import WORLD, World
@@ -28,7 +31,7 @@ log = logging.getLogger(__name__)
 READING = ("Describe", "Get", "List", "Lookup", "Simulate", "Search", "Assume", "PutMetricData")
 """Actions that change nothing the backplane shows."""
 READING_METHODS = ("GET ", "HEAD ", "OPTIONS ")
-CHECKS: tuple[front.Check, ...] = (identity.authorize, identity.dry_run)
+CHECKS: tuple[front.Check, ...] = (egress.check, identity.authorize, identity.dry_run)
 """What every call passes before its service, in this order."""
 TICK_S = 0.03
 """Changes that come within this long of each other are reconciled together."""
@@ -69,6 +72,7 @@ class Application:
         body = _read_body(environ)
         request = front.read(environ, body)
         answer: list[Any] = []
+        lost: str | None = None
 
         def keep(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
             answer[:] = [status, headers, exc_info]
@@ -84,6 +88,8 @@ class Application:
                 else:
                     content = b"".join(self.moto(environ, keep))
                     self.moods().note(request, (str(answer[0]), answer[1], content))
+            except egress.Unanswered as unanswered:
+                lost, content, answer[:] = str(unanswered), b"", ["504 Gateway Timeout", []]
             except front.Turned as turned:
                 *answer[:], content = front.refusal(request, turned)
             except Exception as error:
@@ -96,6 +102,11 @@ class Application:
             if status < "400" and not action.startswith((*READING, *READING_METHODS)):
                 self.world.calls[_access_key(environ), action] += 1
                 self.world.bump()
+        if lost is not None:
+            log.info("%s", lost)
+            time.sleep(self.world.settings.refuse_after_s)
+            with contextlib.suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         start_response(status, answer[1])
         return [content]
 
@@ -210,6 +221,7 @@ def _install_rules() -> None:
     from lab.aws import (  # noqa: F401
         agent,
         balancers,
+        controllers,
         dependencies,
         groups,
         launch,

@@ -16,6 +16,8 @@ POLICIES = ("ELBSecurityPolicy-TLS13-1-2-2021-06", "ELBSecurityPolicy-2016-08")
 SECOND_NODE_PORT, UDP_NODE_PORT, SERVICE_NODE_PORT = 30_081, 30_053, 31_234
 SERVICE = "shop/checkout"
 """Namespace and name of the Service of type LoadBalancer."""
+SERVICE_BALANCER = "a5f1c0ffee5e4b1ce0decade00000001"
+"""Its balancer: the controller makes the name of the Service's UID."""
 
 
 def several_listeners(site: Site, draw: Random) -> None:
@@ -56,6 +58,7 @@ def second_ingress(site: Site, draw: Random) -> None:
     )
     names = _targets(site, "intranet-udp", UDP_NODE_PORT, protocol="UDP")
     _listen(site, balancer, 8_081, "TCP", inner)
+    _admit(site, SECOND_NODE_PORT)
     _listen(site, balancer, 53, "UDP", names)
 
 
@@ -110,10 +113,21 @@ def application_balancer(site: Site, draw: Random) -> None:
 def service_balancer(site: Site, draw: Random) -> None:
     """What the cloud controller made for a Service of type LoadBalancer: its name, its tags, no subnet's choice."""
     del draw
-    name = "a5f1c0ffee5e4b1ce0decade00000001"
-    balancer = _balancer(site, name, tags={"kubernetes.io/service-name": SERVICE})
+    balancer = _balancer(site, SERVICE_BALANCER, tags={"kubernetes.io/service-name": SERVICE})
     targets = _targets(site, "k8s-shop-checkout", SERVICE_NODE_PORT, tags={"kubernetes.io/service-name": SERVICE})
     _listen(site, balancer, 9_000, "TCP", targets)
+    _admit(site, SERVICE_NODE_PORT)
+
+
+def _admit(site: Site, port: int) -> None:
+    """Lets the VPC, and so its balancers, and the office in to a node port."""
+    addresses = site.cloud.addresses
+    ranges = [{"CidrIp": cidr} for cidr in (addresses.legacy_cidr, addresses.corp_cidr)]
+    rule = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": ranges}]
+    once(
+        "InvalidPermission.Duplicate",
+        lambda: site.cloud.ec2.authorize_security_group_ingress(GroupId=site.access.nodes, IpPermissions=rule),
+    )
 
 
 def _balancer(

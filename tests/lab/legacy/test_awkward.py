@@ -163,9 +163,7 @@ def test_an_application_balancer_has_rules(site: Site) -> None:
 
 def test_a_service_has_a_balancer_of_its_own(site: Site) -> None:
     build(site, "service_balancer")
-    known: Any = balancing.found(
-        site.cloud, "describe_load_balancers", "LoadBalancers", "a5f1c0ffee5e4b1ce0decade00000001"
-    )
+    known: Any = balancing.found(site.cloud, "describe_load_balancers", "LoadBalancers", balancers.SERVICE_BALANCER)
     told = site.cloud.elbv2.describe_tags(ResourceArns=[known["LoadBalancerArn"]])["TagDescriptions"][0]["Tags"]
     assert {t["Key"]: t["Value"] for t in told}["kubernetes.io/service-name"] == balancers.SERVICE
 
