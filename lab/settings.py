@@ -129,7 +129,7 @@ class LabSettings(BaseModel):
         settings = settings._with(env)
         for built, key, variable in ((BUILT, "layout", "LAB_LAYOUT"), (shapes.BUILT, "shape", "LAB_SHAPE")):
             settings = settings._as_built(directory, built, key, env.get(variable) or None, variable)
-        return settings
+        return settings._of_the_built_seed(directory, env.get("LAB_SEED") or None)
 
     def _as_built(self, directory: Path, built: str, key: str, asked: str | None, variable: str) -> LabSettings:
         """These with what the cluster that is there has, or else what is asked for."""
@@ -146,6 +146,18 @@ class LabSettings(BaseModel):
         if chosen is None or chosen == getattr(self, key):
             return self
         return type(self).model_validate({**self.model_dump(exclude_unset=True), key: chosen})
+
+    def _of_the_built_seed(self, directory: Path, asked: str | None) -> LabSettings:
+        """These with the seed of the variation that is there; `pet` has none, and only moods follow the seed."""
+        there = _kept(directory / shapes.BUILT_SEED)
+        if self.shape == shapes.PET or not isinstance(there, int):
+            return self
+        if asked is not None and asked != str(there):
+            raise SettingsError(
+                f"LAB_SEED={asked!r}: the lab in {directory} has a cluster of seed {there}: take it down first "
+                "(python3 -m lab down --purge), or set LAB_DIR to another folder"
+            )
+        return self.model_copy(update={"seed": there})
 
     def _with(self, environ: Mapping[str, str]) -> LabSettings:
         """These with what the environment says. Raises SettingsError, naming the variables."""
@@ -166,11 +178,16 @@ class LabSettings(BaseModel):
         """Keeps layout and shape for as long as the cluster is there, whatever later commands are told."""
         (directory / BUILT).write_text(json.dumps(self.layout) + "\n")
         (directory / shapes.BUILT).write_text(json.dumps(self.shape) + "\n")
+        (directory / shapes.BUILT_SEED).write_text(json.dumps(self.seed) + "\n")
+
+
+def _kept(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _built(path: Path, known: Collection[str]) -> str | None:
-    try:
-        found: Any = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return None
+    found = _kept(path)
     return found if found in known else None

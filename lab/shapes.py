@@ -10,8 +10,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-BUILT = "shape"
-"""File in the lab's folder: shape and seed of the cluster that is there."""
+BUILT, BUILT_SEED = "shape", "shape-seed"
+"""Files in the lab's folder: shape and seed of the cluster that is there."""
 PET, AWKWARD = "pet", "awkward"
 SHAPES = (PET, AWKWARD)
 

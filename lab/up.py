@@ -33,7 +33,7 @@ MACHINES_END_S = 40.0
 PROGRESS_EVERY_S = 15.0
 POLL_S = 0.2
 
-OF_ONE_AWS = ("machines", "volumes", "shims", "kubeconfig", "pulumi/state", BUILT, shapes.BUILT)
+OF_ONE_AWS = ("machines", "volumes", "shims", "kubeconfig", "pulumi/state", BUILT, shapes.BUILT, shapes.BUILT_SEED)
 """What stands for an AWS that is gone once its process is: AWS's state is in memory only."""
 
 

@@ -16,7 +16,9 @@ from lab import processes, up
 from lab.addresses import LabAddresses, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.layouts import MASTER, Layout
+from lab.legacy.balancing import legal
 from lab.settings import LabSettings
+from lab.shapes import PET
 from rehearsal.rights import as_operator
 
 Say = Callable[[str], None]
@@ -59,9 +61,26 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
         command += ["--accept-flows", f"{role}={flows}"]
     for key, value in {**LIMITS, "metricPeriodSeconds": int(settings.metric_period_s)}.items():
         command += ["--limit", f"{key}={value}"]
+    command += told_of_shape(settings)
     if settings.layout in TOLD:
         command += TOLD[settings.layout]
     return [*command, *more]
+
+
+def told_of_shape(settings: LabSettings) -> list[str]:
+    """What only an operator knows of an account with several ways in: which balancer, Service and zone are meant."""
+    if settings.shape == PET:
+        return []
+    wanted = f"{settings.zone_name}."
+    zones = boto3.client("route53").list_hosted_zones_by_name(DNSName=wanted)["HostedZones"]
+    private = [zone["Id"].rpartition("/")[2] for zone in zones if zone.get("Config", {}).get("PrivateZone")]
+    if not private:
+        raise StackError(f"the lab's Route 53 has no private zone {wanted}")
+    return [
+        *("--ingress-balancer", legal(f"ingress-{settings.cluster}")),
+        *("--ingress-service", settings.ingress_service),
+        *("--zone", private[0]),
+    ]
 
 
 def by_hand(settings: LabSettings) -> dict[str, str]:

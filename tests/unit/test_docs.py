@@ -12,6 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from components.cluster_objects import OPERATOR_RULES
+from lab.shapes import ODDITIES
+from lab.strictness import VARIABLES
 from migration.rights.table import ALWAYS, CHANGES, PROVIDER_READS, READS, RESOURCES, actions
 from migration.settings import ConfigurationError, load
 from migration.settings.model import Configuration, Model
@@ -249,3 +251,14 @@ def test_the_policy_that_closes_the_ca_keys_names_every_one_that_a_boot_reads() 
 def test_no_document_names_a_place_on_somebodys_machine() -> None:
     for document in DOCUMENTS:
         assert not re.search(r"(?<![\w.~])/(?:work|root|home|tmp)/", document.read_text()), document
+
+
+def test_the_labs_page_has_every_oddity_and_every_variable() -> None:
+    text = (ROOT / "docs" / "lab.md").read_text()
+    assert [name for name in (*ODDITIES, *VARIABLES) if f"`{name}" not in text] == []
+
+
+def test_tests_named_by_the_page_of_accounts_exist() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", (ROOT / "docs" / "accounts.md").read_text())
+    assert len(named) >= 5
+    assert [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()] == []

@@ -255,6 +255,9 @@ def test_the_shape_gives_the_names_and_is_kept_while_the_cluster_is_there(tmp_pa
         LabSettings.load(tmp_path, {"LAB_SHAPE": "odd"})
     asked.note_built(tmp_path)
     assert LabSettings.load(tmp_path, {}).cluster == shapes.ZONE
+    assert LabSettings.load(tmp_path, {}).seed == LabSettings.load(tmp_path, {"LAB_SEED": "7"}).seed == 7
+    with pytest.raises(SettingsError, match=r"LAB_SEED='8': the lab in .* has a cluster of seed 7"):
+        LabSettings.load(tmp_path, {"LAB_SEED": "8"})
     with pytest.raises(SettingsError, match=r"LAB_SHAPE='pet': the lab in .* has a cluster of shape awkward"):
         LabSettings.load(tmp_path, {"LAB_SHAPE": "pet"})
     (tmp_path / "lab.json").write_text(json.dumps({"cluster": "mine"}))
