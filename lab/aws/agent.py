@@ -26,7 +26,7 @@ def send(original: Any, backend: SimpleSystemManagerBackend, **arguments: Any) -
             raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
         # The agent registers from inside: one that can't reach the service is unknown to it.
         enforced = WORLD.settings.egress == "enforce" and active("agent_without_a_way")
-        if enforced and not reaches(instance.private_ip, "ssm").ok:
+        if enforced and not reaches(str(instance.private_ip), "ssm").ok:
             raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
     named = list(dict.fromkeys(arguments["instance_ids"]))  # moto adds to the list it is given
     command: Command = original(backend, **arguments)

@@ -51,5 +51,6 @@ def with_a_health_check(original: Any, backend: ELBBackend, *args: Any, **kwargs
     """
     made: LoadBalancer = original(backend, *args, **kwargs)
     if made.health_check is None and made.listeners:
-        made.health_check = FakeHealthCheck("5", "10", "2", "30", f"TCP:{made.listeners[0].instance_port}")
+        check: Any = FakeHealthCheck("5", "10", "2", "30", f"TCP:{made.listeners[0].instance_port}")
+        made.health_check = check
     return made

@@ -53,7 +53,7 @@ def reaches(ip: str, service: str) -> Verdict:
         if mine and str(endpoint.vpc_endpoint_type) == "Interface" and endpoint.private_dns_enabled:
             # The private name hides the public one: there is no other way then.
             doors = [WORLD.ec2.enis[one] for one in endpoint.network_interface_ids if one in WORLD.ec2.enis]
-            tried = [allowed(state, ip, door.private_ip_address, HTTPS) for door in doors]
+            tried = [allowed(state, ip, str(door.private_ip_address), HTTPS) for door in doors]
             return next(
                 (one for one in tried if one.ok), tried[0] if tried else Verdict(False, f"{endpoint.id}: empty")
             )

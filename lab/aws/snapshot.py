@@ -187,7 +187,7 @@ def _number(text: Any) -> int | None:
 def _prefix_lists(world: World) -> dict[str, list[str]]:
     """Ranges by list's id, in its newest version."""
     return {
-        found.id: [entry["Cidr"] for entry in found.entries.get(found.version) or []]
+        found.id: [entry["Cidr"] for entry in found.entries.get(found.version or 1) or []]
         for found in world.ec2.managed_prefix_lists.values()
     }
 

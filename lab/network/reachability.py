@@ -72,8 +72,8 @@ def _through_acls(state: State, source: Host, target: Host, port: int) -> Verdic
         (source, there, False, EPHEMERAL, "the answer into"),
     ):
         acl = state.acls.get(host.subnet or "")
-        for one in ports if acl is not None else ():
-            if not acl.admits(other, one, egress=egress):
+        for one in ports:
+            if acl is not None and not acl.admits(other, one, egress=egress):
                 return Verdict(False, f"{acl.id} lets nothing with port {one} {what} {host.subnet}")
     return None
 
