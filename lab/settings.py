@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from lab import shapes, strictness
 from lab.addresses import lab_dir
 from lab.layouts import BUILT, LAYOUTS, Layout
 
@@ -17,7 +27,7 @@ FILE = "lab.json"
 
 
 class SettingsError(ValueError):
-    """`lab.json` or `LAB_LAYOUT` can't be used; the message names file, key, value and what is expected."""
+    """`lab.json` or a `LAB_…` variable can't be used; the message names file, key, value and what is expected."""
 
 
 class LabSettings(BaseModel):
@@ -35,6 +45,8 @@ class LabSettings(BaseModel):
     record_ttl_s: NonNegativeInt = 5
     """As the legacy tooling left it."""
     profile: str = "small"
+    shape: str = shapes.PET
+    """How the first cluster's account is (`lab/shapes.py`); its names are the shape's where they aren't given."""
     layout: str = "cloud-config"
     """The form of the first cluster's control plane (`lab/layouts.py`)."""
 
@@ -53,6 +65,17 @@ class LabSettings(BaseModel):
     """Stands for the 60 s of CloudWatch."""
     refuse_after_s: NonNegativeFloat = 1.0
     """A packet that AWS would drop: the connection is reset after this long (a lab can't keep from accepting it)."""
+    iam: Literal["open", "enforce"] = "open"
+    """`enforce`: calls are allowed by the caller's policies; the lab's tooling (key `lab`) may do everything."""
+    throttle: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of calls that are refused for their rate, chosen by `seed`."""
+    lag_s: NonNegativeFloat = 0.0
+    """For how long reads may still be answered as before a change; chosen by `seed` for each read."""
+    seed: NonNegativeInt = 0
+    egress: Literal["open", "enforce"] = "open"
+    """`enforce`: a machine reaches AWS's APIs only as its security groups, ACLs, routes, NAT and endpoints let it."""
+    quotas: dict[str, NonNegativeInt] = {}
+    """Quotas other than AWS's defaults, by name (`lab/strictness.py`)."""
     private_networks: tuple[str, ...] = (
         "127.0.0.0/8",
         "10.0.0.0/8",
@@ -62,11 +85,23 @@ class LabSettings(BaseModel):
     )
     """What counts as private where AWS or the product asks for it: RFC 1918, 100.64.0.0/10 and, here, loopback."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_shape(cls, values: Any) -> Any:
+        return shapes.named(values) if isinstance(values, dict) else values
+
     @field_validator("layout")
     @classmethod
     def _known_layout(cls, value: str) -> str:
         if value not in LAYOUTS:
             raise ValueError(f"must be one of {', '.join(LAYOUTS)}")
+        return value
+
+    @field_validator("quotas")
+    @classmethod
+    def _known_quotas(cls, value: dict[str, int]) -> dict[str, int]:
+        if unknown := sorted(set(value) - set(strictness.QUOTAS)):
+            raise ValueError(f"{', '.join(unknown)}: must be of {', '.join(strictness.QUOTAS)}")
         return value
 
     @property
@@ -77,9 +112,9 @@ class LabSettings(BaseModel):
     def load(cls, directory: Path | None = None, environ: Mapping[str, str] | None = None) -> LabSettings:
         """The settings of the lab in `directory` (default `$LAB_DIR`); the defaults where the file is missing.
 
-        `LAB_LAYOUT` comes before the file's layout. A cluster that is there keeps its own: another one asked for is
-        an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises SettingsError, every error of
-        the file at once.
+        `LAB_LAYOUT` and `LAB_SHAPE` come before the file's. A cluster that is there keeps its own: another one asked
+        for is an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises SettingsError, every
+        error of the file at once.
         """
         directory = directory or lab_dir()
         path = directory / FILE
@@ -90,26 +125,69 @@ class LabSettings(BaseModel):
         except ValidationError as error:
             found = [f"{'.'.join(map(str, e['loc'])) or 'file'}={e['input']!r}: {e['msg']}" for e in error.errors()]
             raise SettingsError(f"{path}: " + "; ".join(found)) from error
-        asked = (os.environ if environ is None else environ).get("LAB_LAYOUT") or None
-        if asked is not None and asked not in LAYOUTS:
-            raise SettingsError(f"LAB_LAYOUT={asked!r}: must be one of {', '.join(LAYOUTS)}")
-        built = _built(directory)
-        if built is not None and asked not in (None, built):
+        env = os.environ if environ is None else environ
+        settings = settings._with(env)
+        for built, key, variable in ((BUILT, "layout", "LAB_LAYOUT"), (shapes.BUILT, "shape", "LAB_SHAPE")):
+            settings = settings._as_built(directory, built, key, env.get(variable) or None, variable)
+        return settings._of_the_built_seed(directory, env.get("LAB_SEED") or None)
+
+    def _as_built(self, directory: Path, built: str, key: str, asked: str | None, variable: str) -> LabSettings:
+        """These with what the cluster that is there has, or else what is asked for."""
+        known = {"layout": tuple(LAYOUTS), "shape": shapes.SHAPES}[key]
+        if asked is not None and asked not in known:
+            raise SettingsError(f"{variable}={asked!r}: must be one of {', '.join(known)}")
+        there = _built(directory / built, known)
+        if there is not None and asked not in (None, there):
             raise SettingsError(
-                f"LAB_LAYOUT={asked!r}: the lab in {directory} has a cluster of layout {built}: take it down first "
+                f"{variable}={asked!r}: the lab in {directory} has a cluster of {key} {there}: take it down first "
                 "(python3 -m lab down --purge), or set LAB_DIR to another folder"
             )
-        layout = built or asked
-        return settings if layout is None else settings.model_copy(update={"layout": layout})
+        chosen = there or asked
+        if chosen is None or chosen == getattr(self, key):
+            return self
+        return type(self).model_validate({**self.model_dump(exclude_unset=True), key: chosen})
 
-    def note_layout(self, directory: Path) -> None:
-        """Keeps the layout for as long as the cluster is there, whatever later commands are told."""
+    def _of_the_built_seed(self, directory: Path, asked: str | None) -> LabSettings:
+        """These with the seed of the variation that is there; `pet` has none, and only moods follow the seed."""
+        there = _kept(directory / shapes.BUILT_SEED)
+        if self.shape == shapes.PET or not isinstance(there, int):
+            return self
+        if asked is not None and asked != str(there):
+            raise SettingsError(
+                f"LAB_SEED={asked!r}: the lab in {directory} has a cluster of seed {there}: take it down first "
+                "(python3 -m lab down --purge), or set LAB_DIR to another folder"
+            )
+        return self.model_copy(update={"seed": there})
+
+    def _with(self, environ: Mapping[str, str]) -> LabSettings:
+        """These with what the environment says. Raises SettingsError, naming the variables."""
+        try:
+            told = strictness.asked(environ)
+            return type(self).model_validate({**self.model_dump(exclude_unset=True), **told}) if told else self
+        except ValidationError as error:
+            names = {key: name for name, key in strictness.VARIABLES.items()}
+            found = [
+                f"{names.get(str(e['loc'][0]), '.'.join(map(str, e['loc'])))}={e['input']!r}: {e['msg']}"
+                for e in error.errors()
+            ]
+            raise SettingsError("; ".join(found)) from error
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+
+    def note_built(self, directory: Path) -> None:
+        """Keeps layout and shape for as long as the cluster is there, whatever later commands are told."""
         (directory / BUILT).write_text(json.dumps(self.layout) + "\n")
+        (directory / shapes.BUILT).write_text(json.dumps(self.shape) + "\n")
+        (directory / shapes.BUILT_SEED).write_text(json.dumps(self.seed) + "\n")
 
 
-def _built(directory: Path) -> str | None:
+def _kept(path: Path) -> Any:
     try:
-        found: Any = json.loads((directory / BUILT).read_text())
+        return json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return found if found in LAYOUTS else None
+
+
+def _built(path: Path, known: Collection[str]) -> str | None:
+    found = _kept(path)
+    return found if found in known else None

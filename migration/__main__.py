@@ -1,4 +1,4 @@
-"""The command line beside `pulumi up`: discover, status, plan, check, roll, handover, record, recover, watch."""
+"""The command line beside `pulumi up`: discover, rights, status, plan, check, roll, handover, record, recover, …"""
 
 from __future__ import annotations
 
@@ -112,6 +112,15 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
     plan.add_argument("--stage", type=int, choices=range(LAST + 1), metavar="N", help="default: the stack's own")
     plan.add_argument("--json", action="store_true", help="for machines")
+    rights = commands.add_parser("rights", help="IAM policies with the rights that a migration needs; asks nobody")
+    rights.add_argument("--cluster", required=True, help="the cluster's name, as its tags have it")
+    rights.add_argument("--region", required=True)
+    rights.add_argument("--account", default="*", metavar="ID", help="default: any")
+    rights.add_argument("--partition", default="aws", help="aws, aws-cn, aws-us-gov, … (default: aws)")
+    rights.add_argument("--etcd-certificates", default="", metavar="PREFIX", help="as discovery takes it")
+    for option, text in (("--member-role", "of the control plane's machines"), ("--machine-role", "of any machine")):
+        rights.add_argument(option, action="append", default=[], metavar="NAME", help=f"{text} (default: any role)")
+    rights.add_argument("--output", type=Path, metavar="FOLDER", help="default: standard output, a document a line")
     roll = commands.add_parser("roll", help="replace nodes and members' machines of another version than their group's")
     roll.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
     roll.add_argument("--plan", action="store_true", help="only say what would be replaced")
@@ -261,6 +270,28 @@ def _plan(args: argparse.Namespace) -> None:
     print(told.model_dump_json(indent=1, by_alias=True) if args.json else "\n".join(lines(told)))
 
 
+def _rights(args: argparse.Namespace) -> None:
+    from migration.rights.policy import Scope, documents
+
+    scope = Scope(
+        cluster=args.cluster,
+        region=args.region,
+        account=args.account,
+        partition=args.partition,
+        certificates=args.etcd_certificates,
+        roles=tuple(args.member_role),
+        passed=tuple(args.machine_role),
+    )
+    for number, document in enumerate(documents(scope), 1):
+        if args.output is None:
+            print(document)
+            continue
+        args.output.mkdir(parents=True, exist_ok=True)
+        path = args.output / f"{args.cluster}-migration-{number}.json"
+        path.write_text(document + "\n")
+        print(f"{path}: {len(document)} characters")
+
+
 def _roll(args: argparse.Namespace) -> None:
     from migration.plan.reading import ReadingClients
     from migration.rolling import due, run
@@ -373,6 +404,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "check": _check,
         "status": _status,
         "plan": _plan,
+        "rights": _rights,
         "roll": _roll,
         "handover": _handover,
         "record": _record,

@@ -8,6 +8,7 @@ import sys
 
 from lab import interrupt
 from lab.layouts import LAYOUTS
+from lab.shapes import PET, SHAPES
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import RehearsalError
 from rehearsal.layouts import STRATEGIES, Form, FormRehearsal
@@ -33,6 +34,12 @@ def parser() -> argparse.ArgumentParser:
     )
     rehearse.add_argument(
         "--etcd", choices=STRATEGIES, default=os.environ.get("ETCD") or Form.etcd, help="how a member's data moves"
+    )
+    rehearse.add_argument(
+        "--shape", choices=SHAPES, default=os.environ.get("SHAPE") or PET, help="how the cluster's account is"
+    )
+    rehearse.add_argument(
+        "--seed", type=int, default=os.environ.get("SEED") or "0", help="chooses the shape's variation"
     )
     layouts = commands.add_parser("layouts", help="the whole migration for every layout, each with both ways for data")
     layouts.add_argument(
@@ -77,6 +84,8 @@ def main(argv: list[str] | None = None) -> int:
             case "up":
                 return lab_with_stack(say)
             case "rehearse":
+                # Every process of the lab reads these.
+                os.environ |= {"LAB_SHAPE": options.shape, "LAB_SEED": str(options.seed)}
                 return _rehearse(parse_stages(options.stages), Form(layout=options.layout, etcd=options.etcd))
             case "layouts":
                 from rehearsal import layouts

@@ -25,6 +25,7 @@ from migration.runtime.deadline import Permanent, Retryable
 from migration.stages import STAGES
 from proof.model import Gate, Stage
 from rehearsal.engine import Engine, EngineError, Outcome
+from rehearsal.rights import as_operator
 from rehearsal.stack import StackError, lab_with_stack, standing_at
 from rehearsal.watch import Road, Watch, WatchError
 
@@ -96,7 +97,8 @@ class Driver:
     def same_lab(self) -> None:
         """Go on with the lab that runs, and its stack."""
         self.reports.mkdir(parents=True, exist_ok=True)
-        self.engine = Engine(self.program, self.environment, self.directory / "log" / "engine", self.detail)
+        operator = as_operator(self.environment, self.settings)
+        self.engine = Engine(self.program, operator, self.directory / "log" / "engine", self.detail)
 
     def watch(self, name: str) -> Watch:
         """A started proof with a folder of its own under the report's."""

@@ -16,7 +16,10 @@ from lab import processes, up
 from lab.addresses import LabAddresses, from_environment
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.layouts import MASTER, Layout
+from lab.legacy.balancing import legal
 from lab.settings import LabSettings
+from lab.shapes import PET
+from rehearsal.rights import as_operator
 
 Say = Callable[[str], None]
 FIRST = "stage-0"
@@ -59,9 +62,26 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
         command += ["--accept-flows", f"{role}={flows}"]
     for key, value in {**LIMITS, "metricPeriodSeconds": int(settings.metric_period_s)}.items():
         command += ["--limit", f"{key}={value}"]
+    command += told_of_shape(settings)
     if settings.layout in TOLD:
         command += TOLD[settings.layout]
     return [*command, *more]
+
+
+def told_of_shape(settings: LabSettings) -> list[str]:
+    """What only an operator knows of an account with several ways in: which balancer, Service and zone are meant."""
+    if settings.shape == PET:
+        return []
+    wanted = f"{settings.zone_name}."
+    zones = boto3.client("route53").list_hosted_zones_by_name(DNSName=wanted)["HostedZones"]
+    private = [zone["Id"].rpartition("/")[2] for zone in zones if zone.get("Config", {}).get("PrivateZone")]
+    if not private:
+        raise StackError(f"the lab's Route 53 has no private zone {wanted}")
+    return [
+        *("--ingress-balancer", legal(f"ingress-{settings.cluster}")),
+        *("--ingress-service", settings.ingress_service),
+        *("--zone", private[0]),
+    ]
 
 
 def by_hand(settings: LabSettings) -> dict[str, str]:
@@ -131,7 +151,8 @@ def prepare(
     # Of a lab that is gone: stacks are renamed from stage to stage, so there may be any one.
     for stale in (program / "stacks").glob("Pulumi.stage-*.yaml"):
         stale.unlink()
-    for line in _run([sys.executable, *discovery(addresses, settings, more)], program, environment).splitlines():
+    command = [sys.executable, *discovery(addresses, settings, more)]
+    for line in _run(command, program, as_operator(environment, settings)).splitlines():
         say(line)
     _run(["pulumi", "stack", "init", FIRST, "--non-interactive"], program, environment)
     for key, value in by_hand(settings).items():

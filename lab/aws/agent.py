@@ -7,8 +7,11 @@ from typing import Any
 
 from moto.ssm.models import Command, SimpleSystemManagerBackend
 
-from lab.aws.hooks import Refused, instead
+from lab.aws.egress import reaches
+from lab.aws.hooks import Refused, active, inner_rule, instead
 from lab.aws.world import WORLD
+
+inner_rule("agent_without_a_way", "Systems Manager user guide, Troubleshooting SSM Agent: instance isn't registered")
 
 
 @instead(SimpleSystemManagerBackend, "send_command")
@@ -20,6 +23,10 @@ def send(original: Any, backend: SimpleSystemManagerBackend, **arguments: Any) -
     for instance_id in arguments["instance_ids"]:
         instance = WORLD.ec2.get_instance_by_id(instance_id)
         if instance is None or instance.state != "running":
+            raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
+        # The agent registers from inside: one that can't reach the service is unknown to it.
+        enforced = WORLD.settings.egress == "enforce" and active("agent_without_a_way")
+        if enforced and not reaches(str(instance.private_ip), "ssm").ok:
             raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
     named = list(dict.fromkeys(arguments["instance_ids"]))  # moto adds to the list it is given
     command: Command = original(backend, **arguments)

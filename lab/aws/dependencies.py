@@ -72,7 +72,13 @@ def gateway_unless_told(
     original: Any, backend: EC2Backend, vpc_id: str, service_name: str, endpoint_type: str | None, *args: Any, **kw: Any
 ) -> Any:
     """CreateVpcEndpoint's default type is Gateway; moto leaves it empty and can't delete it then."""
-    return original(backend, vpc_id, service_name, endpoint_type or "Gateway", *args, **kw)
+    made = original(backend, vpc_id, service_name, endpoint_type or "Gateway", *args, **kw)
+    # moto keeps the endpoint's security groups to itself; they are its interfaces'.
+    for one in made.network_interface_ids:
+        if one in backend.enis:
+            groups = [backend.get_security_group_from_id(group) for group in made.security_group_ids]
+            backend.enis[one]._group_set = [group for group in groups if group is not None]
+    return made
 
 
 @instead(EC2Backend, "delete_vpc_endpoints")

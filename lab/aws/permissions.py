@@ -2,66 +2,59 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.iam.models import IAMBackend
 from moto.iam.responses import IamResponse
 
 from lab.aws.hooks import Refused, define
+from lab.aws.identity import documents_of
+from lab.aws.policies import ALLOWED, Decision, decide
 
 OPERATOR = ":user/moto"
 """Whom moto takes a caller with unknown keys for: the lab's operator, who may do everything."""
 
 
-def _policies(backend: IAMBackend, arn: str) -> list[Any] | None:
-    """The principal's policies; None for the operator. Raises Refused (NoSuchEntity) for one that doesn't exist."""
-    if arn.endswith(OPERATOR):
+def _holder(backend: IAMBackend, arn: str) -> tuple[Any, ...] | None:
+    """The principal's policies; None for root and the operator. Raises Refused (NoSuchEntity) for nobody."""
+    if arn.endswith((OPERATOR, ":root")):
         return None
     name = arn.rsplit("/", 1)[-1]
     if ":assumed-role/" in arn:
         name = arn.split("/")[1]
     for holder in (*backend.roles.values(), *backend.users.values()):
         if holder.name == name:
-            inline = holder.policies.values() if isinstance(holder.policies, dict) else holder.policies
-            return [*holder.managed_policies.values(), *inline]
+            return documents_of(holder)
     raise Refused("NoSuchEntity", f"The principal {arn} cannot be found.")
 
 
-def decide(policies: list[Any] | None, action: str, resource: str) -> str:
-    """`allowed`, `explicitDeny` or `implicitDeny`. Source: IAM user guide, Policy evaluation logic."""
-    if policies is None:
-        return "allowed"
-    verdicts = [
-        IAMPolicy(p if not isinstance(p, dict) or "policy_document" in p else json.dumps(p)).is_action_permitted(
-            action, resource
-        )
-        for p in policies
-    ]
-    if PermissionResult.DENIED in verdicts:
-        return "explicitDeny"
-    return "allowed" if PermissionResult.PERMITTED in verdicts else "implicitDeny"
-
-
 def _simulate(response: IamResponse) -> ActionResult:
-    """SimulatePrincipalPolicy, without context keys. Source: IAM API reference, SimulatePrincipalPolicy."""
+    """SimulatePrincipalPolicy. Source: IAM API reference, SimulatePrincipalPolicy.
+
+    Condition keys count only as the caller gives them; those that a policy asks for and the call lacks are named.
+    """
     parameters = response._get_params()
-    policies = _policies(response.backend, str(response._get_param("PolicySourceArn")))
+    documents = _holder(response.backend, str(response._get_param("PolicySourceArn")))
+    context = {
+        str(entry["ContextKeyName"]): next(iter(entry.get("ContextKeyValues") or [""]))
+        for entry in parameters.get("ContextEntries") or []
+    }
     actions = _strings(parameters, "ActionNames")
     resources = _strings(parameters, "ResourceArns") or ["*"]
-    results = [
-        {
-            "EvalActionName": action,
-            "EvalResourceName": resource,
-            "EvalDecision": decide(policies, action, resource),
-            "MatchedStatements": [],
-            "MissingContextValues": [],
-        }
-        for action in actions
-        for resource in resources
-    ]
+    results: list[dict[str, Any]] = []
+    for action in actions:
+        for resource in resources:
+            decision = Decision(ALLOWED) if documents is None else decide(documents, action, resource, context)
+            results.append(
+                {
+                    "EvalActionName": action,
+                    "EvalResourceName": resource,
+                    "EvalDecision": decision.verdict,
+                    "MatchedStatements": [],
+                    "MissingContextValues": list(decision.missing),
+                }
+            )
     return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 

@@ -10,6 +10,7 @@ from moto.core.responses import ActionResult, EmptyResult
 
 from lab.aws import scaling
 from lab.aws.hooks import Refused, active, define, inner_rule, instead, rule
+from lab.aws.quotas import most
 from lab.aws.world import WORLD
 
 API = "EC2 Auto Scaling API reference, "
@@ -351,7 +352,7 @@ def keep_every_parameter(original: Any, response: AutoScalingResponse) -> EmptyR
 def _account_limits(_response: AutoScalingResponse) -> ActionResult:
     return ActionResult(
         {
-            "MaxNumberOfAutoScalingGroups": 500,
+            "MaxNumberOfAutoScalingGroups": most("auto-scaling-groups"),
             "MaxNumberOfLaunchConfigurations": 200,
             "NumberOfAutoScalingGroups": len(WORLD.autoscaling.autoscaling_groups),
             "NumberOfLaunchConfigurations": len(WORLD.autoscaling.launch_configurations),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
 import logging
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
@@ -18,8 +21,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from lab.addresses import LOOPBACK
-from lab.aws import hooks, scaling
+from lab.aws import egress, front, hooks, identity, scaling
 from lab.aws.backplane import Backplane
+from lab.aws.moods import Moods
 from lab.aws.world import WORLD, World
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,8 @@ log = logging.getLogger(__name__)
 READING = ("Describe", "Get", "List", "Lookup", "Simulate", "Search", "Assume", "PutMetricData")
 """Actions that change nothing the backplane shows."""
 READING_METHODS = ("GET ", "HEAD ", "OPTIONS ")
+CHECKS: tuple[front.Check, ...] = (egress.check, identity.authorize, identity.dry_run)
+"""What every call passes before its service, in this order."""
 TICK_S = 0.03
 """Changes that come within this long of each other are reconciled together."""
 IDLE_S = 1.0
@@ -52,12 +58,21 @@ class Application:
         self.world = world
         self.moto = Dispatcher()
         self.backplane = Backplane(world)
+        self._moods: tuple[int, Moods] = (-1, Moods())
+
+    def moods(self) -> Moods:
+        """Those of this world: another one begins without a memory."""
+        if self._moods[0] != self.world.generation:
+            self._moods = (self.world.generation, Moods())
+        return self._moods[1]
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO", "").startswith("/_backplane/"):
             return self.backplane(environ, start_response)
         body = _read_body(environ)
+        request = front.read(environ, body)
         answer: list[Any] = []
+        lost: str | None = None
 
         def keep(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
             answer[:] = [status, headers, exc_info]
@@ -65,7 +80,18 @@ class Application:
 
         with self.world.lock:
             try:
-                content = b"".join(self.moto(environ, keep))
+                self.moods().throttle(request)
+                for check in CHECKS:
+                    check(request)
+                if (stale := self.moods().behind(request)) is not None:
+                    *answer[:], content = stale
+                else:
+                    content = b"".join(self.moto(environ, keep))
+                    self.moods().note(request, (str(answer[0]), answer[1], content))
+            except egress.Unanswered as unanswered:
+                lost, content, answer[:] = str(unanswered), b"", ["504 Gateway Timeout", []]
+            except front.Turned as turned:
+                *answer[:], content = front.refusal(request, turned)
             except Exception as error:
                 # A gap of moto's must reach the caller as an AWS error, not as a page boto3 can't parse.
                 log.exception("%s", body[:500])
@@ -76,6 +102,11 @@ class Application:
             if status < "400" and not action.startswith((*READING, *READING_METHODS)):
                 self.world.calls[_access_key(environ), action] += 1
                 self.world.bump()
+        if lost is not None:
+            log.info("%s", lost)
+            time.sleep(self.world.settings.refuse_after_s)
+            with contextlib.suppress(OSError):
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         start_response(status, answer[1])
         return [content]
 
@@ -190,12 +221,15 @@ def _install_rules() -> None:
     from lab.aws import (  # noqa: F401
         agent,
         balancers,
+        controllers,
         dependencies,
         groups,
         launch,
         peering,
         permissions,
+        quotas,
         records,
+        requesters,
         scaling_api,
         targets,
         templates,

@@ -16,6 +16,8 @@ def snapshot(world: World) -> dict[str, Any]:
         "instances": _instances(world),
         "volumes": _volumes(world),
         "security_groups": _security_groups(world),
+        "network_acls": _network_acls(world),
+        "prefix_lists": _prefix_lists(world),
         "peerings": _peerings(world),
         "route_tables": _route_tables(world),
         "interfaces": _interfaces(world),
@@ -91,6 +93,9 @@ def _instances(world: World) -> list[dict[str, Any]]:
                     "security_groups": sorted(g.id for g in instance.nics[0].group_set) if instance.nics else [],
                     "tags": tags_of(world, instance.id),
                     "asg": groups.get(instance.id),
+                    "mac": instance.nics[0].mac_address if instance.nics else None,
+                    "interface": instance.nics[0].id if instance.nics else None,
+                    "metadata": _metadata(instance),
                     "user_data": str(instance.user_data) if instance.user_data else None,
                     "iam_profile": profile["Arn"] if profile else None,
                     "launch_time": instance.launch_time.isoformat(),
@@ -100,6 +105,16 @@ def _instances(world: World) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def _metadata(instance: Any) -> dict[str, Any]:
+    """How the metadata service answers; by default as EC2 has it without a word in template, image or account."""
+    options = instance.metadata_options
+    return {
+        "enabled": options.http_endpoint == "enabled",
+        "tokens": options.http_tokens,
+        "hop_limit": options.http_put_response_hop_limit,
+    }
 
 
 def _volumes(world: World) -> list[dict[str, Any]]:
@@ -140,6 +155,41 @@ def _security_groups(world: World) -> list[dict[str, Any]]:
         for by_vpc in world.ec2.groups.values()
         for group in by_vpc.values()
     ]
+
+
+def _network_acls(world: World) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": acl.id,
+            "vpc": acl.vpc_id,
+            "subnets": [association.subnet_id for association in acl.associations],
+            "entries": [
+                {
+                    "number": int(entry.rule_number),
+                    "protocol": str(entry.protocol),
+                    "allow": entry.rule_action == "allow",
+                    "egress": str(entry.egress).lower() == "true",
+                    "cidr": entry.cidr_block,
+                    "from": _number(entry.port_range_from),
+                    "to": _number(entry.port_range_to),
+                }
+                for entry in acl.entries
+            ],
+        }
+        for acl in world.ec2.network_acls.values()
+    ]
+
+
+def _number(text: Any) -> int | None:
+    return None if text in (None, "") else int(text)
+
+
+def _prefix_lists(world: World) -> dict[str, list[str]]:
+    """Ranges by list's id, in its newest version."""
+    return {
+        found.id: [entry["Cidr"] for entry in found.entries.get(found.version or 1) or []]
+        for found in world.ec2.managed_prefix_lists.values()
+    }
 
 
 def _peerings(world: World) -> list[dict[str, Any]]:

@@ -37,6 +37,8 @@ class World:
         self.changed = threading.Condition(self.lock)
         self.settings = LabSettings()
         self.clock: Callable[[], float] = time.time
+        self.generation = 0
+        """Counts how often the account was emptied."""
         self._first_revision = 0
         self._clear()
 
@@ -68,6 +70,7 @@ class World:
         with self.lock:
             moto_api_backend.reset()
             self._first_revision = self.revision
+            self.generation += 1
             self.settings = settings or LabSettings()
             self._clear()
             self.changed.notify_all()

@@ -104,11 +104,16 @@ class Client:
         """What a path that isn't an object's says (`/metrics`)."""
         return _checked(self._ask("GET", path)).text
 
-    def apply(self, where: Where, body: Mapping[str, Any], *, manager: str, force: bool) -> dict[str, Any]:
-        """Server-side apply. Raises Conflict, naming the manager that owns the field."""
+    def apply(
+        self, where: Where, body: Mapping[str, Any], *, manager: str, force: bool, part: str = ""
+    ) -> dict[str, Any]:
+        """Server-side apply, of the subresource `part` where one is named (`status`).
+
+        Raises Conflict, naming the manager that owns the field.
+        """
         answer = self._ask(
             "PATCH",
-            self._path(where),
+            f"{self._path(where)}/{part}" if part else self._path(where),
             params={"fieldManager": manager, "force": "true" if force else "false"},
             content=json.dumps(body),
             headers={"Content-Type": "application/apply-patch+yaml"},

@@ -9,8 +9,9 @@ from pathlib import Path
 from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.addresses import LabAddresses, from_environment, lab_dir
-from lab.legacy import access, balancing, groups, launching, network, pki
+from lab.legacy import access, awkward, balancing, groups, launching, network, pki
 from lab.legacy.cloud import Cloud
+from lab.legacy.members import Site
 from lab.settings import LabSettings, SettingsError
 
 KUBECONFIG = "kubeconfig"
@@ -24,6 +25,9 @@ def build(addresses: LabAddresses, settings: LabSettings, directory: Path) -> No
     rights = access.build(cloud, settings.cluster, made, settings.control_plane)
     balancers = balancing.build(cloud, settings, made)
     groups.build(cloud, settings, made, rights, balancers)
+    site = Site(cloud=cloud, settings=settings, network=made, access=rights, balancing=balancers)
+    if odd := awkward.build(site):
+        print(f"shape {settings.shape}, seed {settings.seed}: {', '.join(odd)}", flush=True)
 
 
 def _secrets(cloud: Cloud, settings: LabSettings, directory: Path) -> None:

@@ -13,6 +13,9 @@ from lab.legacy.network import Network
 from lab.legacy.plan import tags
 from lab.settings import LabSettings
 
+MOST = 32
+"""Characters of a balancer's name."""
+
 
 @dataclass(frozen=True)
 class Balancing:
@@ -35,10 +38,18 @@ def build(cloud: Cloud, settings: LabSettings, network: Network) -> Balancing:
     return balancing
 
 
+def legal(name: str) -> str:
+    """A balancer's or target group's name, where AWS takes no dots and 32 characters: as older tooling cut it."""
+    if "." not in name and len(name) <= MOST:
+        return name
+    return name.replace(".", "-")[:MOST].strip("-")
+
+
 def _balancer(cloud: Cloud, name: str, cluster: str, network: Network, port: int, target: int) -> tuple[str, str]:
     """A network load balancer with one listener on one target group. The group's ARN and the balancer's DNS name."""
     named = pairs(tags(f"{name}.{cluster}", cluster))
-    balancer = _found(cloud, "describe_load_balancers", "LoadBalancers", name)
+    name = legal(name)
+    balancer = found(cloud, "describe_load_balancers", "LoadBalancers", name)
     if balancer is None:
         balancer = cloud.elbv2.create_load_balancer(
             Name=name,
@@ -51,7 +62,7 @@ def _balancer(cloud: Cloud, name: str, cluster: str, network: Network, port: int
             LoadBalancerArn=balancer["LoadBalancerArn"],
             Attributes=[{"Key": "load_balancing.cross_zone.enabled", "Value": "true"}],
         )
-    group = _found(cloud, "describe_target_groups", "TargetGroups", name)
+    group = found(cloud, "describe_target_groups", "TargetGroups", name)
     if group is None:
         group = cloud.elbv2.create_target_group(
             Name=name,
@@ -82,7 +93,8 @@ def _balancer(cloud: Cloud, name: str, cluster: str, network: Network, port: int
     return group["TargetGroupArn"], balancer["DNSName"]
 
 
-def _found(cloud: Cloud, call: str, key: str, name: str) -> dict[str, str] | None:
+def found(cloud: Cloud, call: str, key: str, name: str) -> dict[str, str] | None:
+    """What ELB describes by this name, or None."""
     try:
         return getattr(cloud.elbv2, call)(Names=[name])[key][0]
     except ClientError as error:

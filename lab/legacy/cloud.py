@@ -35,7 +35,9 @@ class Cloud:
 
     def _client(self, service: str) -> Any:
         return self._session.client(
-            service, endpoint_url=self.addresses.aws_url, config=Config(retries={"total_max_attempts": 3})
+            service,
+            endpoint_url=self.addresses.aws_url,
+            config=Config(retries={"mode": "standard", "total_max_attempts": 8}),
         )
 
     @cached_property
@@ -61,6 +63,10 @@ class Cloud:
     @cached_property
     def route53(self) -> Any:
         return self._client("route53")
+
+    @cached_property
+    def acm(self) -> Any:
+        return self._client("acm")
 
     def named(self, call: str, key: str, name: str, **filters: str) -> dict[str, Any] | None:
         """What an EC2 describe call finds with this Name tag (and other filters): the first, or None."""

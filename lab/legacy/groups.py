@@ -14,12 +14,13 @@ def build(cloud: Cloud, settings: LabSettings, network: Network, access: Access,
     image = launching.image(cloud, f"{settings.cluster}-node-1.34.1")
     members.build(cloud, settings, network, access, balancing)
     for pool in plan.pools(settings.profile):
-        _workers(cloud, settings.cluster, pool, image, network, access, balancing)
+        workers(cloud, settings.cluster, pool, image, network, access, balancing)
 
 
-def _workers(
+def workers(
     cloud: Cloud, cluster: str, pool: plan.Pool, image: str, network: Network, access: Access, balancing: Balancing
 ) -> None:
+    """A pool's template and group."""
     name = pool.name(cluster)
     own = plan.tags(
         name,

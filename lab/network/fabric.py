@@ -10,7 +10,7 @@ from typing import Protocol
 from lab.addresses import FORWARDED_PORTS, hidden_port
 from lab.network.callers import Callers
 from lab.network.listeners import Place
-from lab.network.reachability import allowed, routed
+from lab.network.reachability import allowed, passes, routed
 from lab.network.relay import Condition, Flows, Hop, Plan, reset
 from lab.network.state import State
 
@@ -147,7 +147,7 @@ class Fabric:
 
     def apply(self, state: State) -> None:
         """A new revision. Flows of a machine that is gone, or over a path that is, are reset; a security group's
-        change touches no open flow (AWS tracks connections)."""
+        change touches no open flow (AWS tracks connections), an ACL's does."""
         before, self.state = self.state, state
         gone = {i.ip for i in before.instances.values() if i.alive} - {
             i.ip for i in state.instances.values() if i.alive
@@ -156,6 +156,8 @@ class Fabric:
             self.abort_where(lambda hops: any(h.source in gone or h.target in gone for h in hops))
         if before.peerings != state.peerings or before.route_tables != state.route_tables:
             self.abort_where(lambda hops: any(not routed(state, h.source, h.target).ok for h in hops))
+        if before.acls != state.acls:
+            self.abort_where(lambda hops: any(not passes(state, h.source, h.target, h.port) for h in hops))
 
     def abort_where(self, condition: Condition) -> int:
         """Resets every connection, whoever carries it, whose legs fulfil the condition; returns how many."""

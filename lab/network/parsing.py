@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lab.network.state import (
+    AclEntry,
     BalancerAddress,
     BalancerListener,
     Cidr,
@@ -13,6 +14,7 @@ from lab.network.state import (
     Host,
     Instance,
     LoadBalancer,
+    NetworkAcl,
     Peering,
     Record,
     Route,
@@ -44,6 +46,7 @@ def parse(raw: Mapping[str, Any]) -> State:
     for instance in instances.values():
         if instance.alive and instance.ip:
             hosts[instance.ip] = Host(instance.ip, instance.vpc, instance.subnet, instance.groups, True, instance.id)
+    lists: dict[str, list[str]] = raw.get("prefix_lists") or {}
     balancers = {b["arn"]: _balancer(b) for b in raw.get("load_balancers", ())}
     for balancer in balancers.values():
         for address in balancer.addresses:
@@ -66,11 +69,14 @@ def parse(raw: Mapping[str, Any]) -> State:
             for s in raw.get("subnets", ())
         },
         instances=instances,
-        security_groups={g["id"]: _group(g) for g in raw.get("security_groups", ())},
+        security_groups={g["id"]: _group(g, lists) for g in raw.get("security_groups", ())},
+        acls={
+            subnet: acl for a in raw.get("network_acls", ()) for acl in (_acl(a),) for subnet in a.get("subnets", ())
+        },
         peerings=tuple(
             Peering(p["id"], p["requester_vpc"], p["accepter_vpc"], p["state"]) for p in raw.get("peerings", ())
         ),
-        route_tables={t["id"]: _table(t) for t in raw.get("route_tables", ())},
+        route_tables={t["id"]: _table(t, lists) for t in raw.get("route_tables", ())},
         load_balancers=balancers,
         target_groups={t["arn"]: _target_group(t) for t in raw.get("target_groups", ())},
         zones=tuple(_zone(z) for z in raw.get("zones", ())),
@@ -95,27 +101,48 @@ def _instance(raw: Mapping[str, Any]) -> Instance:
     )  # fmt: skip
 
 
-def _rule(raw: Mapping[str, Any]) -> Rule:
+Lists = Mapping[str, list[str]]
+"""Prefix lists' ranges, by id."""
+
+
+def _rule(raw: Mapping[str, Any], lists: Lists) -> Rule:
+    listed = [text for named in raw.get("prefix_lists") or () for text in lists.get(named, ())]
     return Rule(
-        str(raw["protocol"]), raw.get("from"), raw.get("to"), _cidrs(raw.get("cidrs") or ()),
+        str(raw["protocol"]), raw.get("from"), raw.get("to"), _cidrs([*(raw.get("cidrs") or ()), *listed]),
         frozenset(raw.get("groups") or ()),
     )  # fmt: skip
 
 
-def _group(raw: Mapping[str, Any]) -> SecurityGroup:
+def _acl(raw: Mapping[str, Any]) -> NetworkAcl:
+    entries = [
+        AclEntry(
+            int(e["number"]),
+            bool(e["allow"]),
+            bool(e["egress"]),
+            Rule(str(e["protocol"]), e.get("from"), e.get("to"), _cidrs([e["cidr"]]), frozenset()),
+        )
+        for e in raw.get("entries") or ()
+        if _is_ipv4(e.get("cidr"))
+    ]
+    return NetworkAcl(raw["id"], tuple(sorted(entries, key=lambda entry: entry.number)))
+
+
+def _group(raw: Mapping[str, Any], lists: Lists) -> SecurityGroup:
     return SecurityGroup(
         raw["id"],
         raw["vpc"],
-        tuple(map(_rule, raw.get("ingress") or ())),
-        tuple(map(_rule, raw.get("egress") or ())),
+        tuple(_rule(one, lists) for one in raw.get("ingress") or ()),
+        tuple(_rule(one, lists) for one in raw.get("egress") or ()),
     )
 
 
-def _table(raw: Mapping[str, Any]) -> RouteTable:
+def _table(raw: Mapping[str, Any], lists: Lists) -> RouteTable:
+    """A route to a prefix list is one to each of its ranges; AWS's own lists have none here."""
     routes = tuple(
-        Route(cidr(r["cidr"]), r["target"], r.get("state", "active") == "active")
+        Route(cidr(text), r["target"], r.get("state", "active") == "active")
         for r in raw.get("routes") or ()
-        if _is_ipv4(r.get("cidr"))
+        for text in lists.get(r.get("cidr") or "", [r.get("cidr")])
+        if _is_ipv4(text)
     )
     return RouteTable(raw["id"], raw["vpc"], bool(raw.get("main")), routes)
 
@@ -132,7 +159,7 @@ def _balancer(raw: Mapping[str, Any]) -> LoadBalancer:
         listeners=tuple(
             BalancerListener(li["arn"], int(li["port"]), li["target_group"])
             for li in raw.get("listeners") or ()
-            if li.get("target_group")
+            if li.get("target_group") and li.get("protocol") != "UDP"  # nothing here speaks it
         ),
     )
 

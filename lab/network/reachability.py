@@ -46,11 +46,42 @@ def _allowed(state: State, from_ip: str, to_ip: str, port: int) -> Verdict:
         return path
     source, target = state.host(from_ip), state.host(to_ip)
     assert source is not None and target is not None
-    if source.filtered and not _admits(state, source, target, port, outbound=True):
+    if source.filtered and not admits(state, source, target, port, outbound=True):
         return Verdict(False, f"no egress rule of {_named(source)} admits {to_ip}:{port}")
-    if target.filtered and not _admits(state, target, source, port, outbound=False):
+    if target.filtered and not admits(state, target, source, port, outbound=False):
         return Verdict(False, f"no ingress rule of {_named(target)} admits {from_ip} to port {port}")
-    return path
+    return _through_acls(state, source, target, port) or path
+
+
+EPHEMERAL = (1_024, 65_535)
+"""Where answers may go: a client's port may be any of these (VPC user guide, Network ACLs, Ephemeral ports)."""
+
+
+def _through_acls(state: State, source: Host, target: Host, port: int) -> Verdict | None:
+    """The ACL that drops the packet, or its answer: each subnet's own, both ways, without a memory. None: no ACL does.
+
+    Within a subnet nothing is asked. Source: VPC user guide, Network ACLs.
+    """
+    if source.subnet == target.subnet:
+        return None
+    there, back = ip_number(target.ip), ip_number(source.ip)
+    for host, other, egress, ports, what in (
+        (source, there, True, (port,), "out of"),
+        (target, back, False, (port,), "into"),
+        (target, back, True, EPHEMERAL, "the answer out of"),
+        (source, there, False, EPHEMERAL, "the answer into"),
+    ):
+        acl = state.acls.get(host.subnet or "")
+        for one in ports:
+            if acl is not None and not acl.admits(other, one, egress=egress):
+                return Verdict(False, f"{acl.id} lets nothing with port {one} {what} {host.subnet}")
+    return None
+
+
+def passes(state: State, from_ip: str, to_ip: str, port: int) -> bool:
+    """Whether the ACLs between two addresses let an open connection go on."""
+    source, target = state.host(from_ip), state.host(to_ip)
+    return source is None or target is None or _through_acls(state, source, target, port) is None
 
 
 def _named(host: Host) -> str:
@@ -73,8 +104,11 @@ def _crosses(state: State, source: Host, target: Host) -> Verdict:
     return Verdict(True, peering.id)
 
 
-def _admits(state: State, owner: Host, other: Host, port: int, *, outbound: bool) -> bool:
-    """A rule that names a group of another VPC is stale without an active peering; so is the path, asked before."""
+def admits(state: State, owner: Host, other: Host, port: int, *, outbound: bool) -> bool:
+    """Whether a rule of the owner's groups lets the other in, or out to it.
+
+    A rule that names a group of another VPC is stale without an active peering; so is the path, asked before.
+    """
     number = ip_number(other.ip)
     for group_id in owner.groups:
         group = state.security_groups.get(group_id)

@@ -99,6 +99,29 @@ class SecurityGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class AclEntry:
+    number: int
+    allow: bool
+    egress: bool
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkAcl:
+    """Stateless: the first entry that fits decides, and none is a no."""
+
+    id: str
+    entries: tuple[AclEntry, ...]
+    """By number."""
+
+    def admits(self, ip: int, port: int, *, egress: bool) -> bool:
+        for entry in self.entries:
+            if entry.egress is egress and entry.rule.covers(port) and any(ip in c for c in entry.rule.cidrs):
+                return entry.allow
+        return False
+
+
+@dataclass(frozen=True, slots=True)
 class Peering:
     id: str
     requester: str
@@ -237,6 +260,8 @@ class State:
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
     instances: Mapping[str, Instance] = field(default_factory=dict)
     security_groups: Mapping[str, SecurityGroup] = field(default_factory=dict)
+    acls: Mapping[str, NetworkAcl] = field(default_factory=dict)
+    """By subnet."""
     peerings: tuple[Peering, ...] = ()
     route_tables: Mapping[str, RouteTable] = field(default_factory=dict)
     load_balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)

@@ -11,10 +11,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from lab.addresses import LabAddresses, from_environment, lab_dir
 from lab.kubernetes.access import ApiError
+from lab.legacy.awkward.balancers import SERVICE, SERVICE_BALANCER
+from lab.legacy.balancing import found
 from lab.legacy.cloud import Cloud, specification
 from lab.legacy.pki import Authority
 from lab.settings import LabSettings, SettingsError
-from lab.workload import objects
+from lab.shapes import oddities
+from lab.workload import awkward, objects
 from lab.workload.cluster import Cluster, NotReady, Summary
 
 LIMIT_S = 120.0
@@ -24,7 +27,7 @@ NAME = "webhook.admission.svc"
 def volumes(addresses: LabAddresses, cluster: str) -> dict[str, str]:
     """The EBS volumes of the teams' data, made where they are missing, by namespace/claim."""
     cloud = Cloud(addresses)
-    found: dict[str, str] = {}
+    made: dict[str, str] = {}
     for space, claim, zone in objects.claims():
         name = f"{cluster}-{space}-{claim}"
         volume = cloud.named("describe_volumes", "Volumes", name)
@@ -43,8 +46,16 @@ def volumes(addresses: LabAddresses, cluster: str) -> dict[str, str]:
                 Encrypted=True,
                 TagSpecifications=specification("volume", tags),
             )
-        found[f"{space}/{claim}"] = volume["VolumeId"]
-    return found
+        made[f"{space}/{claim}"] = volume["VolumeId"]
+    return made
+
+
+def balancer_of(addresses: LabAddresses) -> str:
+    """The name in DNS of the balancer that the Service of type LoadBalancer has."""
+    known = found(Cloud(addresses), "describe_load_balancers", "LoadBalancers", SERVICE_BALANCER)
+    if known is None:
+        raise NotReady(f"Service {SERVICE}: there is no balancer {SERVICE_BALANCER}")
+    return known["DNSName"]
 
 
 def admission(cluster: Cluster) -> None:
@@ -64,6 +75,9 @@ def run(addresses: LabAddresses, settings: LabSettings, directory: Path) -> Summ
     cluster.apply_all([*objects.ingress(), *objects.system(), *objects.storage(volumes(addresses, settings.cluster))])
     admission(cluster)
     cluster.apply_all(objects.teams())
+    if "service_balancer" in oddities(settings.shape, settings.seed):
+        cluster.apply_all(awkward.checkout(settings.zone_name))
+        cluster.apply_status(awkward.status(balancer_of(addresses)))
     return cluster.wait(LIMIT_S)
 
 

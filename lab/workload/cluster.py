@@ -13,6 +13,7 @@ from lab.kubernetes.access import access, read, ready
 from lab.kubernetes.client import PASSING, Client, Where
 
 MANAGER = "pet-deploy"
+CONTROLLER = "cloud-controller-manager"
 PATIENCE_S = 60.0
 
 
@@ -54,6 +55,10 @@ class Cluster:
     def apply(self, item: dict[str, Any]) -> None:
         """Server-side apply: https://kubernetes.io/docs/reference/using-api/server-side-apply/"""
         self._client.apply(Where.of(item), item, manager=MANAGER, force=True)
+
+    def apply_status(self, item: dict[str, Any]) -> None:
+        """The same of an object's status, as its controller would."""
+        self._client.apply(Where.of(item), item, manager=CONTROLLER, force=True, part="status")
 
     def apply_all(self, items: Iterable[dict[str, Any]]) -> None:
         """Namespaces and other cluster-wide objects first, then the rest side by side."""

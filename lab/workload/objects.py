@@ -49,7 +49,8 @@ def service(name: str, namespace: str, port: int, target: int, **spec: Any) -> O
     }
 
 
-def _pod(name: str, *, port: int = 8080, annotations: Mapping[str, str] | None = None, **spec: Any) -> Object:
+def pod_template(name: str, *, port: int = 8080, annotations: Mapping[str, str] | None = None, **spec: Any) -> Object:
+    """A pod's template with one container; `container` among the rest is merged into that."""
     container: Object = {
         "name": "main",
         "image": f"registry.pet.lab.internal/{name}:1",
@@ -101,7 +102,7 @@ def app(wanted: App) -> list[Object]:
                 wanted.name,
                 wanted.namespace,
                 wanted.replicas,
-                _pod(wanted.name),
+                pod_template(wanted.name),
                 rolling(1, 0) if wanted.surge else None,
             )
         ]
@@ -120,7 +121,7 @@ def stateful_set(wanted: App) -> Object:
             "resources": {"requests": {"storage": "10Gi"}},
         },
     }
-    pod = _pod(
+    pod = pod_template(
         wanted.name,
         terminationGracePeriodSeconds=2 * DATABASE_STOP_S,
         container={
@@ -210,7 +211,7 @@ def storage(volumes: Mapping[str, str]) -> list[Object]:
 
 
 def ingress() -> list[Object]:
-    pod = _pod(
+    pod = pod_template(
         "ingress",
         annotations={SERVES: "http"},
         terminationGracePeriodSeconds=3 * PRE_STOP_S,
@@ -235,8 +236,8 @@ def ingress() -> list[Object]:
 
 def system() -> list[Object]:
     """CoreDNS and an agent on every node, whatever its taints."""
-    agent = _pod("node-agent", tolerations=[{"operator": "Exists"}])
-    dns = _pod(
+    agent = pod_template("node-agent", tolerations=[{"operator": "Exists"}])
+    dns = pod_template(
         "coredns",
         port=1053,
         topologySpreadConstraints=[_spread("coredns", "kubernetes.io/hostname")],
@@ -261,7 +262,7 @@ def system() -> list[Object]:
 
 def admission(certificate: str, key: str) -> list[Object]:
     """What decides about every new pod of the teams: without it, none starts."""
-    pod = _pod(
+    pod = pod_template(
         "webhook",
         port=8443,
         annotations={SERVES: "webhook", TLS_SECRET: "admission/webhook-tls"},

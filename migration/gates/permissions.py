@@ -12,6 +12,9 @@ from migration.clients.kubernetes import ApiFailure, Kind, NotFound
 from migration.contracts.gates import Permissions
 from migration.gates.live import Live
 from migration.names import record_parameter
+from migration.rights.ask import caller, dry_runs, simulated
+from migration.rights.policy import Scope
+from migration.rights.table import OPTIONAL, actions
 from migration.runtime.deadline import Permanent
 
 _REVIEWS = Kind("apis/authorization.k8s.io/v1", "selfsubjectaccessreviews", namespaced=False)
@@ -23,31 +26,6 @@ _DENIED = (
     "UnrecognizedClientException",
 )
 
-# What the stages call, one of each kind that policies tend to leave out; docs/adopting.md has the whole list.
-ACTIONS = (
-    "ec2:CreateVpc",
-    "ec2:CreateVpcPeeringConnection",
-    "ec2:CreateRoute",
-    "ec2:AuthorizeSecurityGroupIngress",
-    "ec2:CreateLaunchTemplate",
-    "ec2:CreateLaunchTemplateVersion",
-    "ec2:CreateVolume",
-    "autoscaling:CreateAutoScalingGroup",
-    "autoscaling:SuspendProcesses",
-    "autoscaling:UpdateAutoScalingGroup",
-    "autoscaling:TerminateInstanceInAutoScalingGroup",
-    "elasticloadbalancing:CreateLoadBalancer",
-    "elasticloadbalancing:DeregisterTargets",
-    "elasticloadbalancing:ModifyTargetGroupAttributes",
-    "route53:ChangeResourceRecordSets",
-    "route53:AssociateVPCWithHostedZone",
-    "ssm:PutParameter",
-    "ssm:DeleteParameter",
-    "ssm:SendCommand",
-    "iam:PutRolePolicy",
-    "iam:PassRole",
-    "cloudwatch:GetMetricStatistics",
-)
 # group, resource, verb
 VERBS = (
     ("", "nodes", "patch"),
@@ -85,31 +63,40 @@ def permissions(q: Permissions, live: Live) -> str:
                 denied.append(f"{service} ({code})")
                 continue
             raise Permanent(f"{service} doesn't know what the configuration names: {error}") from error
-    refused, simulated = _simulated(live)
+    refused, said = _asked(q, live)
     denied += refused + _denied_verbs(live)
     if denied:
-        raise Permanent(f"not allowed: {', '.join(denied)}; docs/adopting.md lists what a migration needs")
-    return f"every service answers; {simulated}; {_room(q, live)}"
+        raise Permanent(
+            f"not allowed: {', '.join(denied)}; docs/adopting.md lists what a migration needs, "
+            "python -m migration rights writes it as policies"
+        )
+    return f"every service answers; {said}; {_room(q, live)}"
 
 
-def _simulated(live: Live) -> tuple[list[str], str]:
-    """Denied actions by IAM's own simulation; what it can't simulate is only warned of."""
+def _asked(q: Permissions, live: Live) -> tuple[list[str], str]:
+    """Denied actions, and what else there is to say: IAM simulates; where that isn't allowed, EC2 tells by dry runs."""
     aws = live.aws
     try:
-        caller = aws.sts.get_caller_identity()["Arn"]
-        # A session's ARN names its role: arn:aws:sts::1:assumed-role/name/session.
-        if ":assumed-role/" in caller:
-            role = caller.split(":assumed-role/", 1)[1].split("/", 1)[0]
-            caller = aws.iam.get_role(RoleName=role)["Role"]["Arn"]
-        answer = aws.iam.simulate_principal_policy(PolicySourceArn=caller, ActionNames=list(ACTIONS))
+        source, partition, account = caller(aws)
+        scope = Scope(
+            cluster=live.cluster,
+            region=aws.region,
+            account=account,
+            partition=partition,
+            roles=(q.control_plane_role,),
+            passed=(q.control_plane_role,),
+        )
+        # Who may be simulated has the right to simulate.
+        found = simulated(aws, source, scope, [action for action in actions() if action not in OPTIONAL])
     except (ClientError, BotoCoreError, NotImplementedError) as error:
-        return [], f"warning: actions couldn't be simulated ({type(error).__name__})"
-    results = answer["EvaluationResults"]
-    refused = [one["EvalActionName"] for one in results if one["EvalDecision"] == "explicitDeny"]
-    # Denied for want of a statement may be allowed for the resources that a policy names.
-    unsure = [one["EvalActionName"] for one in results if one["EvalDecision"] == "implicitDeny"]
-    warning = f", warning: not for every resource: {', '.join(unsure)}" if unsure else ""
-    return refused, f"{len(results) - len(unsure)} of {len(ACTIONS)} actions simulated as allowed{warning}"
+        dry = dry_runs(aws, live.vpc(live.side(q.old)))
+        said = (
+            f"warning: IAM didn't simulate ({type(error).__name__}), so {dry.asked} EC2 actions were asked by dry runs "
+            "and nothing else; allow iam:SimulatePrincipalPolicy and iam:GetRole to have all of them asked"
+        )
+        return list(dry.denied), said
+    doubt = f", warning: it depends on the call: {', '.join(found.unsure)}" if found.unsure else ""
+    return list(found.denied), f"{found.asked - len(found.unsure)} of {found.asked} actions simulated as allowed{doubt}"
 
 
 def _denied_verbs(live: Live) -> list[str]:

@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from migration.clients import Clients
 from migration.clients.aws import Aws
+from migration.clients.documents import mapping
 from migration.clients.kubernetes import Kind, Kubernetes, Unreachable
 from migration.runtime.deadline import Permanent
 
@@ -27,8 +28,11 @@ class NotReading(Exception):
     """Something would have been written, or commanded: a plan doesn't."""
 
 
-def _only_reads(model: Any, **_: object) -> None:
-    if not model.name.startswith(_READS):
+def _only_reads(model: Any, params: dict[str, Any], **_: object) -> None:
+    # EC2's dry run asks for a right, and makes nothing.
+    form = isinstance(params.get("body"), dict)  # JSON, elsewhere, is a text
+    dry = form and str(mapping(params, "body").get("DryRun", "")).lower() == "true"
+    if not model.name.startswith(_READS) and not dry:
         raise NotReading(f"a plan only reads, and {model.service_model.service_name}:{model.name} isn't reading")
 
 

@@ -12,7 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from components.cluster_objects import OPERATOR_RULES
-from migration.gates.permissions import ACTIONS
+from lab.shapes import ODDITIES
+from lab.strictness import VARIABLES
+from migration.rights.table import ALWAYS, CHANGES, PROVIDER_READS, READS, RESOURCES, actions
 from migration.settings import ConfigurationError, load
 from migration.settings.model import Configuration, Model
 from migration.stages import STAGES, Stage
@@ -103,7 +105,12 @@ def test_no_key_is_explained_that_is_gone() -> None:
 
 
 def camel(call: str) -> str:
-    return "".join(word.capitalize() for word in call.split("_")).replace("ByVpc", "ByVPC")
+    return (
+        "".join(word.capitalize() for word in call.split("_"))
+        .replace("ByVpc", "ByVPC")
+        .replace("eVpcWith", "eVPCWith")
+        .replace("eVpcFrom", "eVPCFrom")
+    )
 
 
 def calls() -> set[str]:
@@ -122,11 +129,44 @@ def calls() -> set[str]:
     return found
 
 
-def test_every_aws_call_of_the_product_is_listed() -> None:
+def test_every_aws_call_of_the_product_is_a_right_of_the_table() -> None:
     found = calls()
     assert {"ec2:DescribeInstances", "ssm:SendCommand", "route53:ListHostedZonesByVPC"} <= found
-    missing = {action for action in found | set(ACTIONS) if f"`{action}`" not in ADOPTING}
-    assert missing - MACHINES_OWN == set()
+    assert found - set(actions()) - ALWAYS - MACHINES_OWN == set()
+
+
+def provider_calls() -> set[str]:
+    """IAM actions of the lab's own stand-in of the provider: what these resources take at least."""
+    found: set[str] = set()
+    files = {"autoscaling": "autoscaling", "balancing": "elbv2", "targets": "elbv2", "dns": "route53"}
+    for file in (ROOT / "lab" / "plugins" / "aws").glob("*.py"):
+        own = files.get(file.stem, "ec2")
+        named = r'(?:client\("([a-z0-9]+)"\)|\b_?client\(call\)|\belb\(call\)|\bclient|\belb|\.ec2)'
+        for client, call in re.findall(named + r"\.([a-z]+_[a-z0-9_]+)(?=[(,)])", file.read_text()):
+            if call not in NOT_CALLS:
+                found.add(f"{SERVICES[client or own]}:{camel(call)}")
+    return found
+
+
+def test_what_the_provider_calls_is_a_right_of_the_table() -> None:
+    found = provider_calls()
+    assert {
+        "ec2:ReplaceRouteTableAssociation",
+        "iam:PutRolePolicy",
+        "elasticloadbalancing:CreateListener",
+        "autoscaling:CreateAutoScalingGroup",
+        "route53:AssociateVPCWithHostedZone",
+    } <= found
+    reads = tuple(read.removesuffix("*") for read in PROVIDER_READS)
+    assert {action for action in found if not action.startswith(reads)} - set(actions()) - ALWAYS == set()
+
+
+def test_the_document_lists_the_rights_of_the_table_row_by_row() -> None:
+    text = ADOPTING[ADOPTING.index("## 4. Rights in AWS") : ADOPTING.index("## 5. Rights in the cluster")]
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    listed = {(cells[0].strip(), tuple(sorted(set(re.findall(r"`([a-z0-9]+:[A-Z]\w+)`", cells[1]))))) for cells in rows}
+    table = {(row.title, tuple(sorted(set(row.actions)))) for row in (*READS, *CHANGES, *RESOURCES)}
+    assert {row for row in listed if row[1]} == table
 
 
 def test_the_operators_role_is_listed_as_it_is() -> None:
@@ -219,3 +259,14 @@ def test_the_policy_that_closes_the_ca_keys_names_every_one_that_a_boot_reads() 
 def test_no_document_names_a_place_on_somebodys_machine() -> None:
     for document in DOCUMENTS:
         assert not re.search(r"(?<![\w.~])/(?:work|root|home|tmp)/", document.read_text()), document
+
+
+def test_the_labs_page_has_every_oddity_and_every_variable() -> None:
+    text = (ROOT / "docs" / "lab.md").read_text()
+    assert [name for name in (*ODDITIES, *VARIABLES) if f"`{name}" not in text] == []
+
+
+def test_tests_named_by_the_page_of_accounts_exist() -> None:
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w+)`", (ROOT / "docs" / "accounts.md").read_text())
+    assert len(named) >= 5
+    assert [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / file).read_text()] == []

@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lab.plugins.aws.young import Young
 from lab.plugins.diffing import compare
 from lab.plugins.errors import Cancelled, PluginError, TimedOut
 from lab.plugins.host import Props
@@ -40,6 +41,7 @@ class Clients:
         self._session: boto3.Session | None = None
         self._made: dict[str, Any] = {}
         self._account: str | None = None
+        self._young = Young()
 
     def get(self, service: str) -> Any:
         """The client of a service; `AWS_ENDPOINT_URL`, credentials and their kin are honoured by boto3 itself."""
@@ -48,8 +50,10 @@ class Clients:
                 self._session = self._session or boto3.Session(region_name=self._region)
                 self._made[service] = self._session.client(
                     service,  # pyright: ignore[reportCallIssue, reportArgumentType]
-                    config=Config(retries={"mode": "standard", "max_attempts": 5}, max_pool_connections=32),
+                    config=Config(retries={"mode": "standard", "max_attempts": 8}, max_pool_connections=32),
                 )
+                if service == "ec2":
+                    self._young.watch(self._made[service])
             return self._made[service]
 
     @property

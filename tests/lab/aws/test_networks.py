@@ -369,3 +369,17 @@ def test_a_whole_vpc_can_be_taken_down(aws: Any, old: Any, new: Any, peering: st
 
 def json_text(value: Any) -> str:
     return repr(value)
+
+
+def test_an_interface_of_another_service_is_that_services(aws: Any, old: Any, refuses: Any) -> None:
+    marked = [{"ResourceType": "network-interface", "Tags": [{"Key": "lab/requester", "Value": "amazon-rds"}]}]
+    made = aws.ec2.create_network_interface(
+        SubnetId=old.subnets[0], Groups=[old.group], Description="RDSNetworkInterface", TagSpecifications=marked
+    )["NetworkInterface"]
+    one = made["NetworkInterfaceId"]
+    shown = aws.ec2.describe_network_interfaces(Filters=[{"Name": "requester-id", "Values": ["amazon-rds"]}])
+    assert [(i["NetworkInterfaceId"], i["RequesterManaged"]) for i in shown["NetworkInterfaces"]] == [(one, True)]
+    change = aws.ec2.modify_network_interface_attribute
+    refuses("AuthFailure", "interface_of_a_service_changed", lambda: change(NetworkInterfaceId=one, Groups=[old.group]))
+    delete = aws.ec2.delete_network_interface
+    refuses("InvalidParameterValue", "interface_of_a_service", lambda: delete(NetworkInterfaceId=one))

@@ -168,7 +168,7 @@ def test_the_layout_is_asked_for_by_variable_or_file_and_another_is_an_error(tmp
 
 
 def test_a_cluster_that_is_there_keeps_its_layout(tmp_path: Path) -> None:
-    LabSettings(layout="kubeadm").note_layout(tmp_path)
+    LabSettings(layout="kubeadm").note_built(tmp_path)
     assert LabSettings.load(tmp_path, {}).layout == "kubeadm"
     assert LabSettings.load(tmp_path, {"LAB_LAYOUT": "kubeadm"}).layout == "kubeadm"
     with pytest.raises(SettingsError, match=r"'custom'.*layout kubeadm: take it down first"):

@@ -4,8 +4,10 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from lab.machines import web
 from lab.machines.web import TOKEN, application, metadata
 
 INSTANCE = {
@@ -16,12 +18,13 @@ INSTANCE = {
 
 
 class Stub:
-    instance = INSTANCE
+    def __init__(self, **more: Any) -> None:
+        self.instance = {**INSTANCE, **more}
 
 
-def asked(*requests: tuple[str, str, dict[str, str]]) -> list[tuple[int, str]]:
+def asked(*requests: tuple[str, str, dict[str, str]], **more: Any) -> list[tuple[int, str]]:
     async def run() -> list[tuple[int, str]]:
-        stub: Any = {"i-1": Stub()}
+        stub: Any = {"i-1": Stub(**more)}
         async with TestClient(TestServer(application(stub, dict))) as client:
             answers: list[tuple[int, str]] = []
             for method, path, headers in requests:
@@ -58,3 +61,43 @@ def test_credentials_are_those_of_the_instance_profile() -> None:
     assert json.loads(items["meta-data/iam/security-credentials/masters.pet"])["Code"] == "Success"
     assert json.loads(items["dynamic/instance-identity/document"])["region"] == "eu-central-1"
     assert not [key for key in metadata({**INSTANCE, "iam_profile": None}) if "credentials" in key]
+
+
+LIFETIME = {f"{TOKEN}-ttl-seconds": "60"}
+
+
+def options(tokens: str = "required", hops: int = 1, *, enabled: bool = True) -> dict[str, Any]:
+    return {"enabled": enabled, "tokens": tokens, "hop_limit": hops}
+
+
+def test_an_answer_that_takes_more_hops_than_allowed_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "LOST_S", 0.01)
+    from_a_pod = ("PUT", "/imds/i-1/latest/api/token", {**LIFETIME, "Lab-Hops": "2"})
+    assert asked(from_a_pod, metadata=options(hops=1))[0][0] == 504
+    assert asked(from_a_pod, metadata=options(hops=2))[0][0] == 200
+    assert asked(("PUT", "/imds/i-1/latest/api/token", {**LIFETIME, "X-Forwarded-For": "a"}))[0][0] == 403
+
+
+def test_version_one_is_answered_where_the_options_say_so() -> None:
+    plain = ("GET", "/imds/i-1/latest/meta-data/instance-id", {})
+    assert asked(plain, metadata=options("optional"))[0] == (200, INSTANCE["id"])
+    assert asked(plain, metadata=options("required"))[0][0] == 401
+    assert asked(("GET", plain[1], {TOKEN: "wrong"}), metadata=options("optional"))[0][0] == 401
+    assert asked(("PUT", "/imds/i-1/latest/api/token", LIFETIME), metadata=options(enabled=False))[0][0] == 403
+
+
+def test_folders_are_listed_and_slashes_forgiven() -> None:
+    mac = "0e:00:00:00:00:01"
+    token = {TOKEN: "<token>"}
+    _, listed, bare, vpc, doubled, missing = asked(
+        ("PUT", "/imds/i-1/latest/api/token", LIFETIME),
+        ("GET", "/imds/i-1/latest/meta-data/network/interfaces/macs/", token),
+        ("GET", "/imds/i-1/latest/meta-data/iam/security-credentials", token),
+        ("GET", f"/imds/i-1/latest/meta-data/network/interfaces/macs/{mac}/vpc-id", token),
+        ("GET", "/imds/i-1//latest/meta-data/services/domain", token),
+        ("GET", "/imds/i-1/latest/meta-data/nothing/", token),
+        mac=mac,
+        vpc="vpc-1",
+    )
+    assert (listed[1], bare[1], vpc[1], doubled[1]) == (f"{mac}/", "masters.pet", "vpc-1", "amazonaws.com")
+    assert missing[0] == 404

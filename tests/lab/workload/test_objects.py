@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from lab.workload import objects
+from lab.workload import awkward, objects
 from lab.workload.apps import APPS, NAMESPACES
 
 VOLUMES = {f"{space}/{claim}": f"vol-{number}" for number, (space, claim, _) in enumerate(objects.claims())}
@@ -63,3 +63,14 @@ def test_every_claim_has_a_volume_in_one_zone() -> None:
     zones = [v["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"][0]["matchExpressions"][0]["values"] for v in
              of("PersistentVolume")]  # fmt: skip
     assert len(zones) == 6 and all(len(values) == 1 for values in zones)
+
+
+def test_a_service_of_type_load_balancer_has_pods_and_a_status() -> None:
+    made = {item["kind"]: item for item in awkward.checkout("k8s.lab.internal")}
+    service = made["Service"]
+    assert service["spec"]["type"] == "LoadBalancer"
+    assert service["spec"]["ports"][0]["nodePort"] == awkward.SERVICE_NODE_PORT
+    assert service["spec"]["selector"] == made["Deployment"]["spec"]["selector"]["matchLabels"]
+    told = awkward.status("a5.elb.eu-central-1.amazonaws.com")
+    assert (told["metadata"]["namespace"], told["metadata"]["name"]) == ("shop", "checkout")
+    assert told["status"]["loadBalancer"]["ingress"][0]["hostname"].startswith("a5.")

@@ -1,0 +1,149 @@
+"""A busy account: calls are throttled and reads lag, and the product's own clients get through."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.addresses import REGION
+from lab.aws import hooks
+from lab.aws.world import WORLD
+from lab.plugins.aws.call import Clients
+from lab.settings import LabSettings
+from migration.clients.aws import Aws
+from migration.contracts.workers import HeldBefore
+from migration.workers.hold import hold, release, suspended
+from tests.lab.aws.conftest import Refuses
+
+
+def product(aws: Any) -> Aws:
+    session: Any = boto3.Session("lab", "lab", region_name=REGION)
+    return Aws(region=REGION, session=session)
+
+
+@pytest.fixture
+def own(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Aws:
+    """The product's client, with its own ways of retrying."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+    return product(aws)
+
+
+def test_each_service_says_in_its_own_words_that_it_was_asked_too_often(aws: Any, refuses: Refuses) -> None:
+    WORLD.settings = LabSettings(throttle=0.999999)
+    rule = "request_rate_exceeded"
+    assert refuses("RequestLimitExceeded", rule, aws.ec2.describe_vpcs) == "Request limit exceeded."
+    refuses("Throttling", rule, aws.asg.describe_auto_scaling_groups)
+    refuses("Throttling", rule, aws.elb.describe_load_balancers)
+    refuses("Throttling", rule, aws.dns.list_hosted_zones)
+    refuses("Throttling", rule, aws.iam.list_roles)
+    refuses("ThrottlingException", rule, lambda: aws.ssm.get_parameters(Names=["/a"]))
+
+
+def throttled(aws: Any, calls: int) -> list[bool]:
+    found: list[bool] = []
+    for _ in range(calls):
+        try:
+            aws.ec2.describe_vpcs()
+            found.append(False)
+        except ClientError:
+            found.append(True)
+    return found
+
+
+def test_the_seed_says_which_calls(aws: Any) -> None:
+    seen: dict[int, list[bool]] = {}
+    for seed in (1, 2, 1):
+        WORLD.reset(LabSettings(throttle=0.3, seed=seed))
+        found = throttled(aws, 40)
+        assert seen.setdefault(seed, found) == found
+    assert seen[1] != seen[2]
+    assert 4 <= sum(seen[1]) <= 20
+
+
+def test_the_products_client_gets_through_five_percent(aws: Any, own: Aws) -> None:
+    WORLD.reset(LabSettings(throttle=0.05, seed=7))
+    met: list[str] = []
+    own.ec2.meta.events.register(
+        "needs-retry.ec2", lambda response, **_: met.append(str(response[0].status_code)) if response else None
+    )
+    for _ in range(60):
+        assert own.ec2.describe_vpcs()["Vpcs"]
+    own.ssm.put_parameter(Name="/pet/migration/record", Type="String", Value="{}")
+    assert own.ssm.get_parameter(Name="/pet/migration/record")["Parameter"].get("Value") == "{}"
+    assert "503" in met
+
+
+def test_what_was_made_a_moment_ago_may_not_be_known_yet(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    WORLD.settings = LabSettings(lag_s=60, seed=1)
+    vpc = aws.ec2.create_vpc(CidrBlock="127.30.0.0/16")["Vpc"]["VpcId"]
+    known: list[bool] = []
+    for _ in range(20):
+        try:
+            aws.ec2.describe_vpcs(VpcIds=[vpc])
+            known.append(True)
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "InvalidVpcID.NotFound"  # type: ignore[typeddict-item]
+            known.append(False)
+    assert True in known and False in known
+    with hooks.without("reads_lag_behind_writes"):
+        assert [len(aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]) for _ in range(20)] == [1] * 20
+    later = WORLD.clock() + 61
+    monkeypatch.setattr(WORLD, "clock", lambda: later)
+    assert [aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"][0]["VpcId"] for _ in range(20)] == [vpc] * 20
+
+
+def test_a_read_may_be_answered_as_before_the_change(aws: Any, old: Any) -> None:
+    old.new_group("workers", 0)
+    WORLD.settings = LabSettings(lag_s=60, seed=1)
+
+    def most() -> int:
+        return aws.asg.describe_auto_scaling_groups(AutoScalingGroupNames=["workers"])["AutoScalingGroups"][0][
+            "MaxSize"
+        ]
+
+    assert most() == 10
+    aws.asg.update_auto_scaling_group(AutoScalingGroupName="workers", MaxSize=3)
+    assert most() in (3, 10)
+    # What was answered since the change isn't taken back.
+    while most() != 3:
+        pass
+    assert [most() for _ in range(20)] == [3] * 20
+
+
+def test_a_group_is_held_and_given_back_in_a_busy_account(aws: Any, own: Aws, old: Any) -> None:
+    """As the product does it: look, act, look again until nothing is left to do."""
+    old.new_group("workers", 1)
+    WORLD.settings = LabSettings(throttle=0.05, lag_s=1.0, seed=7)
+    before: dict[str, HeldBefore] = {}
+
+    def until_quiet(act: Callable[[Aws, Any, dict[str, HeldBefore], Callable[[], None]], bool]) -> dict[str, Any]:
+        quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < 1.5:
+            if act(own, own.groups(["workers"])["workers"], before, lambda: None):
+                quiet_since = time.monotonic()
+            time.sleep(0.1)
+        return aws.asg.describe_auto_scaling_groups(AutoScalingGroupNames=["workers"])["AutoScalingGroups"][0]
+
+    held = until_quiet(hold)
+    assert (held["MaxSize"], suspended(held)) == (1, {"Launch", "AZRebalance"})
+    assert before["workers"] == HeldBefore(max=10, suspended=())
+    free = until_quiet(release)
+    assert (free["MaxSize"], suspended(free)) == (10, set())
+
+
+def test_the_labs_own_plugin_waits_for_what_it_made(
+    aws: Any, own: Aws, old: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "lab")
+    WORLD.settings = LabSettings(lag_s=1.0, seed=3)
+    ec2 = Clients(REGION).get("ec2")
+    made = [ec2.create_security_group(GroupName=f"g{n}", Description="g", VpcId=old.vpc)["GroupId"] for n in range(4)]
+    assert [ec2.describe_security_groups(GroupIds=[one])["SecurityGroups"][0]["GroupId"] for one in made] == made
+    with pytest.raises(ClientError, match=r"InvalidGroup.NotFound"):
+        ec2.describe_security_groups(GroupIds=["sg-0123456789abcdef0"])
