@@ -94,6 +94,7 @@ class ManagedMembers(Component):
                     for member in members
                     for one in (member, *member.api_servers)
                 },
+                without=c.copies.without,
             ),
             self.at_once(once=f"{old.name}-member-groups" if old is not None else None),
         )

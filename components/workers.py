@@ -71,6 +71,7 @@ class ManagedWorkers(Component):
                 side=args.old.name if args.old is not None else view.name,
                 groups={pool.name: pool_group(origin, pool) if origin else pool.group for pool in pools},
                 optional=tuple(pool.name for pool in pools if side.pool(pool.name).own_source),
+                without=settings.configuration.copies.without,
             ),
             self.at_once(once=f"{args.old.name}-worker-groups" if args.old is not None else None),
         )

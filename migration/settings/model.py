@@ -533,6 +533,13 @@ class Hardening(Model):
     imdsv2: ImdsV2 = "copied"
 
 
+class Copies(Model):
+    """What copies of the old groups may lack. `without` names it as the refusal at stage 0 does, AWS's name first
+    letter lower: ``networkInterfaces.associatePublicIpAddress``."""
+
+    without: tuple[str, ...] = ()
+
+
 class Configuration(Model):
     """The whole of `migration:`, before the stage is settled against the stack's name.
 
@@ -565,6 +572,7 @@ class Configuration(Model):
     drain: Drain = Drain()
     limits: Limits = Limits()
     hardening: Hardening = Hardening()
+    copies: Copies = Copies()
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

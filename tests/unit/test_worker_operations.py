@@ -10,12 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.session import get_session
 from pydantic import SecretStr
-from pydantic.alias_generators import to_snake
 
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import NODES, PODS, Kind
+from migration.contracts.launch import NetworkInterface
 from migration.contracts.workers import (
     AutoscalerHoldInputs,
     AutoscalerHoldResult,
@@ -39,9 +38,7 @@ from migration.operations import hold, note, scale, taint
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
 from migration.workers.hold import suspended
-from migration.workers.snapshot import KEPT
 from tests.samples import COMMON
-from tests.unit.contracts.shapes import models
 from tests.unit.drain.world import Clock
 
 
@@ -219,6 +216,8 @@ def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags(
         user_data=SecretStr("I2Nsb3VkLWNvbmZpZw=="),
         iam_instance_profile=InstanceProfile(name="worker"),
         block_device_mappings=(BlockDevice(device_name="/dev/sda1", ebs=Ebs(volume_size=20)),),
+        network_interfaces=(NetworkInterface(),),
+        whole=True,
     )
     seen = Group(group="a", min=1, max=5, desired=2, template=template, tags={"Name": "worker"})
     assert result == GroupNoteResult(groups={"pool": seen})
@@ -269,34 +268,6 @@ def test_a_template_without_the_groups_version_is_refused_by_name() -> None:
     world.templates = []
     with pytest.raises(Permanent, match=r"launch template lt-1 of group a has no version \$Latest"):
         note.run(noted(one="a"), None, world.context())
-
-
-def lower(name: str) -> str:
-    return name[:1].lower() + name[1:]
-
-
-def said(shape: Any) -> set[str]:
-    """The keys of a structure that AWS answers with, first letter lower, with those inside."""
-    if shape.type_name == "list":
-        return said(shape.member)
-    if shape.type_name != "structure":
-        return set()
-    return {key for name, member in shape.members.items() for key in {lower(name), *said(member)}}
-
-
-def held(kind: Any) -> set[str]:
-    """The keys of the models in a field's type, with those inside."""
-    fields = [item for model in models(kind) for item in model.model_fields.items()]
-    return {key for name, field in fields for key in {field.alias or name, *held(field.annotation)}}
-
-
-@pytest.mark.parametrize("key", KEPT)
-def test_a_template_holds_whatever_aws_says_of_one(key: str) -> None:
-    service: Any = get_session().get_service_model("ec2")
-    answered = said(service.shape_for("ResponseLaunchTemplateData").members[key])
-    if key == "InstanceMarketOptions":
-        answered -= said(service.shape_for("LaunchTemplateSpotMarketOptions"))  # kept as they are
-    assert answered == held(Template.model_fields[to_snake(key)].annotation)
 
 
 SIZE = GroupSize(group="old", min=1, desired=2)
