@@ -25,6 +25,7 @@ from migration.contracts.launch import (
     SpotOptions,
     TagSpecification,
 )
+from migration.contracts.scaling import Attributes, LifecycleHook, Mixed
 from migration.settings import Settings
 from migration.settings.groups import pool_group
 from migration.settings.model import Configuration, ManagedSide
@@ -139,9 +140,10 @@ class Template(Contract):
     @classmethod
     def _as_noted_then(cls, data: Any) -> Any:
         """An earlier version noted these, and no copy took them."""
-        if not isinstance(data, dict) or cast(dict[str, Any], data).get("whole"):
+        if not isinstance(data, dict):
             return data
-        return {key: value for key, value in cast(dict[str, Any], data).items() if key not in _NOTED_LATER}
+        told = cast(dict[str, Any], data)
+        return told if told.get("whole") else {key: told[key] for key in told if key not in _NOTED_LATER}
 
 
 class Size(Contract):
@@ -158,11 +160,19 @@ class GroupSize(Size):
 
 
 class Group(GroupSize):
-    """One Auto Scaling group as it was: sizes, launch template, and the tags it propagates."""
+    """One Auto Scaling group as it was: sizes, launch template, and the tags it propagates.
+
+    What was noted by an earlier version lacks the rest: the tags that it doesn't propagate (`own_tags`), the mixed
+    instances policy, attributes and hooks.
+    """
 
     max: int
     template: Template
     tags: dict[str, str]
+    own_tags: dict[str, str] = Field(default_factory=dict)
+    mixed: Mixed | None = None
+    attributes: Attributes | None = None
+    hooks: tuple[LifecycleHook, ...] = ()
 
     def size(self) -> Size:
         """The size, for a group of another name."""
@@ -225,10 +235,14 @@ class AutoscalerHoldInputs(Inputs):
 
 
 class HeldBefore(Contract):
-    """What an old group had before it was held: its maximum, and which of the held processes were suspended."""
+    """What an old group had before it was held: its maximum, and which of the held `processes` were suspended.
+
+    An earlier version held fewer, and gives back those alone.
+    """
 
     max: int
     suspended: tuple[str, ...]
+    processes: tuple[str, ...] = ("Launch", "AZRebalance")
 
 
 class AutoscalerHoldResult(Result):

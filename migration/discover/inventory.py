@@ -13,6 +13,7 @@ from migration.layouts.texts import plain_text
 from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent
 from migration.settings.model import LayoutName
+from migration.workers.scaled import Scaled, scaled
 
 if TYPE_CHECKING:
     from mypy_boto3_route53.literals import VPCRegionType
@@ -52,6 +53,7 @@ class Group:
     tags: Mapping[str, str]
     instances: tuple[Document, ...]
     spot: bool
+    scaled: Scaled = field(default_factory=Scaled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,6 +232,7 @@ def _group(aws: Aws, found: Document) -> Group:
             if one["State"]["Name"] in ("pending", "running")
         ),
         spot=market == "spot" or on_demand == 0,
+        scaled=scaled(aws, name),
     )
 
 

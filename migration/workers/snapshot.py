@@ -1,4 +1,4 @@
-"""What an Auto Scaling group is at one moment: sizes, launch template, propagated tags."""
+"""What an Auto Scaling group is at one moment: sizes, launch template, policy, attributes, hooks, tags."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from typing import Any
 
 from migration.clients.aws import Aws, described
 from migration.clients.documents import listed, mapping
-from migration.contracts.workers import Group
+from migration.contracts.workers import Group, Template
 from migration.runtime.deadline import Permanent
-from migration.workers.carried import carried_template
+from migration.workers.carried import LeftOut, carried_group, carried_template
+from migration.workers.hold import recorded
+
+# Notes of this program's on a group, that it takes away again.
+_OURS = "migration:"
 
 
 def describe(aws: Aws, group: Mapping[str, Any], without: Collection[str] = ()) -> Group:
@@ -23,17 +27,38 @@ def describe(aws: Aws, group: Mapping[str, Any], without: Collection[str] = ()) 
 def noted(aws: Aws, groups: Mapping[str, Mapping[str, Any]], without: Collection[str] = ()) -> dict[str, Group]:
     """Groups by key, from AWS's descriptions of them; raises `Permanent` naming all that copies couldn't take over."""
     seen = {key: _seen(aws, group, without) for key, group in groups.items()}
-    left = [f"{group.group}: {sentence}" for group, sentences in seen.values() for sentence in sentences]
-    if left:
-        raise Permanent(
-            f"{'; '.join(left)}. Take it off the old group or its launch template, or list it by this name under "
-            f"migration:copies.without, and the copy goes without"
-        )
+    if left := [sentence for group, more in seen.values() for sentence in _told(group.group, more)]:
+        raise Permanent("; ".join(left))
     return {key: group for key, (group, _) in seen.items()}
 
 
-def _seen(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple[Group, tuple[str, ...]]:
-    specification, instance_type = _template_of(group)
+def refusals(aws: Aws, groups: Mapping[str, Mapping[str, Any]], without: Collection[str] = ()) -> list[str]:
+    """All that copies of the groups couldn't take over, a sentence each, without looking at anything else."""
+    found: list[str] = []
+    for name, group in groups.items():
+        try:
+            found += _told(name, _seen(aws, group, without)[1])
+        except Permanent as refusal:
+            found.append(str(refusal))
+    return found
+
+
+def _told(group: str, left: Collection[LeftOut]) -> list[str]:
+    listed = "or list it by this name under migration:copies.without, and the copy goes without"
+    return [
+        f"{group}: {one}; " + ("correct it on the old group" if one.firm else f"take it off the old group, {listed}")
+        for one in left
+    ]
+
+
+def template_of(aws: Aws, group: Mapping[str, Any]) -> Template:
+    """What a copy takes over of the launch template alone; raises `Permanent` as `describe` does."""
+    return _template(aws, group, ())[0]
+
+
+def template_data(aws: Aws, group: Mapping[str, Any]) -> Mapping[str, Any]:
+    """AWS's own words for the launch template version in use; raises `Permanent` as `describe` does."""
+    specification, _ = _template_of(group)
     # The group may follow $Default or $Latest: what that is now is what its copy gets.
     versions = aws.ec2.describe_launch_template_versions(
         LaunchTemplateId=specification["LaunchTemplateId"],
@@ -45,22 +70,51 @@ def _seen(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple
             f"the launch template {specification['LaunchTemplateId']} of group {group['AutoScalingGroupName']} has no "
             f"version {specification.get('Version') or '$Default'}; correct the group's template"
         )
-    template, left = carried_template(version["LaunchTemplateData"], without)
+    data: Mapping[str, Any] = version["LaunchTemplateData"]
+    return data
+
+
+def _template(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple[Template, list[LeftOut]]:
+    template, left = carried_template(template_data(aws, group), without)
+    _, instance_type = _template_of(group)
     if instance_type:
         template = template.model_copy(update={"instance_type": instance_type})
+    return template, left
+
+
+def _seen(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple[Group, tuple[LeftOut, ...]]:
+    template, left = _template(aws, group, without)
+    name = group["AutoScalingGroupName"]
+    hooks = described(aws.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"])
+    told = aws.autoscaling.describe_notification_configurations(AutoScalingGroupNames=[name])
+    whole = {**group, "NotificationConfigurations": told["NotificationConfigurations"]}
+    carried = carried_group(whole, list(hooks), recorded(group))
     found = Group(
-        group=group["AutoScalingGroupName"],
+        group=name,
         min=group["MinSize"],
         max=group["MaxSize"],
         desired=group["DesiredCapacity"],
         template=template,
-        tags={
-            tag["Key"]: tag["Value"]
-            for tag in group.get("Tags", [])
-            if tag.get("PropagateAtLaunch") and not tag["Key"].startswith("aws:")
-        },
+        tags=propagated_tags(group),
+        own_tags={key: value for key, value in _tags(group, propagated=False).items() if not key.startswith(_OURS)},
+        mixed=carried.mixed,
+        attributes=carried.attributes,
+        hooks=carried.hooks,
     )
-    return found, tuple(str(one) for one in left if one.path not in without)
+    return found, tuple(one for one in (*left, *carried.left) if one.firm or one.path not in without)
+
+
+def propagated_tags(group: Mapping[str, Any]) -> dict[str, str]:
+    """Tags that a group gives to its machines."""
+    return _tags(group, propagated=True)
+
+
+def _tags(group: Mapping[str, Any], *, propagated: bool) -> dict[str, str]:
+    return {
+        tag["Key"]: tag["Value"]
+        for tag in group.get("Tags", [])
+        if bool(tag.get("PropagateAtLaunch")) is propagated and not tag["Key"].startswith("aws:")
+    }
 
 
 def _template_of(group: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from migration.workers.carried import carried_template
-from tests.samples import settings
+from migration.workers.carried import carried_group, carried_template
+from tests.samples import configuration, settings
 from tests.transitions import recorder
 from tests.transitions.recorder import declare
 
@@ -111,4 +111,192 @@ def test_a_note_of_an_earlier_version_makes_what_it_made(monkeypatch: pytest.Mon
     assert found["blockDeviceMappings"][2] == {
         "deviceName": "/dev/sdc",
         "ebs": {"encrypted": "true", "deleteOnTermination": "true"},
+    }
+
+
+GROUP: dict[str, Any] = {
+    "AutoScalingGroupName": "m5-a.pet",
+    "MinSize": 1,
+    "MaxSize": 3,
+    "DesiredCapacity": 2,
+    "LaunchTemplate": {"LaunchTemplateId": "lt-1", "Version": "1"},
+    "AvailabilityZones": ["eu-central-1a"],
+    "VPCZoneIdentifier": "subnet-old",
+    "DefaultCooldown": 0,
+    "HealthCheckType": "ELB",
+    "HealthCheckGracePeriod": 0,
+    "TerminationPolicies": ["OldestInstance", "Default"],
+    "NewInstancesProtectedFromScaleIn": True,
+    "ServiceLinkedRoleARN": "arn:aws-cn:iam::1:role/aws-service-role/autoscaling.amazonaws.com/own",
+    "MaxInstanceLifetime": 604800,
+    "CapacityRebalance": True,
+    "EnabledMetrics": [{"Metric": "GroupMinSize", "Granularity": "1Minute"}],
+    "InstanceMaintenancePolicy": {"MinHealthyPercentage": 90, "MaxHealthyPercentage": 110},
+    "SuspendedProcesses": [{"ProcessName": "AZRebalance"}],
+    "TargetGroupARNs": ["arn:old"],
+    "TrafficSources": [{"Identifier": "arn:old", "Type": "elbv2"}],
+    "AvailabilityZoneImpairmentPolicy": {"ZonalShiftEnabled": False},
+    "DeletionProtection": "none",
+    "Tags": [
+        {"Key": "k8s.io/cluster-autoscaler/pet", "Value": "owned", "PropagateAtLaunch": False},
+        {"Key": "team", "Value": "a", "PropagateAtLaunch": True},
+        {"Key": "migration:hold", "Value": "x", "PropagateAtLaunch": False},
+    ],
+}
+HOOK = {
+    "LifecycleHookName": "drain",
+    "AutoScalingGroupName": "m5-a.pet",
+    "LifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+    "HeartbeatTimeout": 60,
+    "GlobalTimeout": 6000,
+    "DefaultResult": "CONTINUE",
+    "NotificationTargetARN": "arn:aws-cn:sqs:cn-north-1:1:q",
+    "RoleARN": "arn:aws-cn:iam::1:role/r",
+}
+MIXED = {
+    "LaunchTemplate": {
+        "LaunchTemplateSpecification": {"LaunchTemplateId": "lt-1", "Version": "1"},
+        "Overrides": [
+            {"InstanceType": "m5.large", "WeightedCapacity": "1"},
+            {"InstanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4096, "Max": 8192}}},
+        ],
+    },
+    "InstancesDistribution": {
+        "OnDemandAllocationStrategy": "prioritized",
+        "OnDemandBaseCapacity": 1,
+        "OnDemandPercentageAboveBaseCapacity": 25,
+        "SpotAllocationStrategy": "capacity-optimized",
+        "SpotMaxPrice": "",
+    },
+}
+
+
+def declared(group: dict[str, Any], monkeypatch: pytest.MonkeyPatch, pools: dict[str, Any] | None = None) -> Any:
+    copied = carried_group(group, [HOOK], None)
+    assert copied.left == ()
+    own = {tag["Key"]: tag["Value"] for tag in group["Tags"] if not tag["PropagateAtLaunch"]}
+    monkeypatch.setattr(
+        recorder,
+        "GROUP",
+        {
+            "ownTags": own,
+            "mixed": copied.mixed.model_dump(by_alias=True, exclude_none=True) if copied.mixed else None,
+            "attributes": copied.attributes.model_dump(by_alias=True, exclude_none=True),
+            "hooks": [one.model_dump(by_alias=True, exclude_none=True) for one in copied.hooks],
+        },
+    )
+    sides = configuration()["sides"]
+    sides["main"]["pools"] = pools or {}
+    return declare(settings(3, sides=sides))
+
+
+def test_a_groups_attributes_hooks_and_tags_are_declared_as_the_old_ones_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = declared(GROUP, monkeypatch)[("Group", "main-m5-a")].inputs
+    mine = {"name", "minSize", "maxSize", "desiredCapacity", "targetGroupArns", "vpcZoneIdentifiers", "launchTemplate"}
+    assert {key: value for key, value in found.items() if key not in {*mine, "tags"}} == {
+        "defaultCooldown": 0,
+        "healthCheckType": "ELB",
+        "healthCheckGracePeriod": 0,
+        "terminationPolicies": ["OldestInstance", "Default"],
+        "protectFromScaleIn": True,
+        "serviceLinkedRoleArn": "arn:aws-cn:iam::1:role/aws-service-role/autoscaling.amazonaws.com/own",
+        "maxInstanceLifetime": 604800,
+        "capacityRebalance": True,
+        "enabledMetrics": ["GroupMinSize"],
+        "instanceMaintenancePolicy": {"minHealthyPercentage": 90, "maxHealthyPercentage": 110},
+        "suspendedProcesses": ["AZRebalance"],
+        "initialLifecycleHooks": [
+            {
+                "name": "drain",
+                "lifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+                "heartbeatTimeout": 60,
+                "defaultResult": "CONTINUE",
+                "notificationTargetArn": "arn:aws-cn:sqs:cn-north-1:1:q",
+                "roleArn": "arn:aws-cn:iam::1:role/r",
+            }
+        ],
+    }
+    tags = {one["key"]: one["propagateAtLaunch"] for one in found["tags"]}
+    assert tags["k8s.io/cluster-autoscaler/pet"] is False and tags["migration:cluster"] is True
+
+
+def test_a_mixed_policy_is_declared_with_the_new_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = declared({**GROUP, "MixedInstancesPolicy": MIXED}, monkeypatch)
+    assert "launchTemplate" not in found[("Group", "main-m5-a")].inputs
+    assert found[("Group", "main-m5-a")].inputs["mixedInstancesPolicy"] == {
+        "launchTemplate": {
+            "launchTemplateSpecification": {"launchTemplateId": "id-main-m5-a", "version": "1"},
+            "overrides": [
+                {"instanceType": "m5.large"},
+                {"instanceRequirements": {"vcpuCount": {"min": 2}, "memoryMib": {"min": 4096, "max": 8192}}},
+            ],
+        },
+        "instancesDistribution": {
+            "onDemandAllocationStrategy": "prioritized",
+            "onDemandBaseCapacity": 1,
+            "onDemandPercentageAboveBaseCapacity": 25,
+            "spotAllocationStrategy": "capacity-optimized",
+        },
+    }
+
+
+def test_types_and_market_of_the_configuration_stand_in_the_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    pools = {"m5-a": {"instanceTypes": ["m6i.large", "m6a.large"], "market": "spot"}}
+    for group in (GROUP, {**GROUP, "MixedInstancesPolicy": MIXED}):
+        found = declared(group, monkeypatch, pools)
+        policy = found[("Group", "main-m5-a")].inputs["mixedInstancesPolicy"]
+        overrides = policy["launchTemplate"]["overrides"]
+        assert overrides == [{"instanceType": "m6i.large"}, {"instanceType": "m6a.large"}]
+        assert policy["instancesDistribution"]["onDemandPercentageAboveBaseCapacity"] == 0
+        # AWS refuses a policy over a template that says its own market.
+        assert "instanceMarketOptions" not in found[("LaunchTemplate", "main-m5-a")].inputs
+
+
+def test_policies_come_with_the_group_and_schedules_when_pods_have_moved() -> None:
+    """A schedule would set the sizes that are held still meanwhile."""
+    pools = configuration()["pools"]
+    metric = {
+        "namespace": "Own",
+        "name": "Load",
+        "statistic": "Average",
+        "dimensions": {"AutoScalingGroupName": "{group}"},
+    }
+    pools[0] |= {
+        "scaling": [
+            {"name": "cpu", "target": 60, "predefined": "ASGAverageCPUUtilization", "warmup": 30},
+            {"name": "load", "target": 2.5, "metric": metric, "disableScaleIn": True},
+        ],
+        "schedules": [{"name": "night", "recurrence": "0 20 * * *", "timeZone": "Europe/Berlin", "min": 1}],
+    }
+    at = {stage: declare(settings(stage, pools=pools)) for stage in (2, 3, 6, 7)}
+    logical = f"main-{pools[0]['name']}"
+    policies = {("Policy", f"{logical}-policy-{name}") for name in ("cpu", "load")}
+    schedule = ("Schedule", f"{logical}-schedule-night")
+    assert [policies <= set(at[stage]) for stage in at] == [False, True, True, True]
+    assert [schedule in at[stage] for stage in at] == [False, False, False, True]
+    group = at[3][("Group", logical)].inputs["name"]
+    assert at[3][("Policy", f"{logical}-policy-cpu")].inputs == {
+        "name": "cpu",
+        "autoscalingGroupName": group,
+        "policyType": "TargetTrackingScaling",
+        "enabled": True,
+        "estimatedInstanceWarmup": 30,
+        "targetTrackingConfiguration": {
+            "targetValue": 60,
+            "disableScaleIn": False,
+            "predefinedMetricSpecification": {"predefinedMetricType": "ASGAverageCPUUtilization"},
+        },
+    }
+    tracked = at[3][("Policy", f"{logical}-policy-load")].inputs["targetTrackingConfiguration"]
+    assert tracked["customizedMetricSpecification"]["metricDimensions"] == [
+        {"name": "AutoScalingGroupName", "value": group}
+    ]
+    assert at[7][schedule].inputs == {
+        "scheduledActionName": "night",
+        "autoscalingGroupName": group,
+        "recurrence": "0 20 * * *",
+        "timeZone": "Europe/Berlin",
+        "minSize": 1,
+        "maxSize": -1,
+        "desiredCapacity": -1,
     }

@@ -471,10 +471,27 @@ REFUSED: list[tuple[str, Change, str]] = [
         "digits; look it up with aws ec2 describe-images",
     ),
     (
-        "several instance types",
-        lambda c: pools(c, {"m5-a": {"instanceTypes": ["m5.large", "m5a.large"]}}),
-        "migration:sides.main.pools.m5-a.instanceTypes is ['m5.large', 'm5a.large']: a group of several types isn't "
-        "made yet: a roll counts its nodes as alike; name one type",
+        "a policy twice",
+        lambda c: c["pools"][0].update(
+            scaling=[{"name": "cpu", "target": 1, "predefined": "ASGAverageCPUUtilization"}] * 2
+        ),
+        "migration:pools[m5-a].scaling is 'cpu': is named twice; names are unique",
+    ),
+    (
+        "a policy without a metric",
+        lambda c: c["pools"][0].update(scaling=[{"name": "cpu", "target": 1}]),
+        "migration:pools[m5-a].scaling is 'cpu': tracks one metric: give one of predefined and metric",
+    ),
+    (
+        "several instance types for a member",
+        lambda c: new(c).update(members={"instanceTypes": ["m5.large", "m5a.large"]}),
+        "migration:sides.main.members.instanceTypes is ['m5.large', 'm5a.large']: a member is one machine of one "
+        "type; name one",
+    ),
+    (
+        "an instance type twice",
+        lambda c: pools(c, {"m5-a": {"instanceTypes": ["m5.large", "m5.large"]}}),
+        "migration:sides.main.pools.m5-a.instanceTypes is 'm5.large': is listed twice; list a type once",
     ),
     (
         "the type said twice",

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import NODES, PODS, Kind
 from migration.contracts.launch import NetworkInterface
+from migration.contracts.scaling import Attributes, Mixed, Override
 from migration.contracts.workers import (
     AutoscalerHoldInputs,
     AutoscalerHoldResult,
@@ -37,7 +38,7 @@ from migration.drain.nodes import TAINT
 from migration.operations import hold, note, scale, taint
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
-from migration.workers.hold import suspended
+from migration.workers.hold import PROCESSES, TAG, suspended
 from tests.samples import COMMON
 from tests.unit.drain.world import Clock
 
@@ -69,6 +70,8 @@ class World:
     told: list[str] = field(default_factory=list)
     templates: list[dict[str, Any]] | None = None
     activities: list[dict[str, Any]] = field(default_factory=list)
+    hooks: list[dict[str, Any]] = field(default_factory=list)
+    told_to: list[dict[str, Any]] = field(default_factory=list)
 
     def context(self) -> Context:
         clients: Any = SimpleNamespace(aws=self, kubernetes=self)
@@ -127,6 +130,8 @@ class World:
             create_or_update_tags=tag,
             delete_tags=untag,
             describe_scaling_activities=lambda **_: {"Activities": self.activities},
+            describe_lifecycle_hooks=lambda **_: {"LifecycleHooks": self.hooks},
+            describe_notification_configurations=lambda **_: {"NotificationConfigurations": self.told_to},
             set_instance_protection=lambda **changes: self.calls.append(("protection", changes["InstanceIds"])),
         )
 
@@ -203,7 +208,7 @@ def noted(**groups: str) -> GroupNoteInputs:
     return GroupNoteInputs(**COMMON, side="legacy", groups=groups)
 
 
-def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags() -> None:
+def test_a_note_holds_sizes_the_template_without_networking_and_tags_of_both_kinds() -> None:
     tags = [
         {"Key": "Name", "Value": "worker", "PropagateAtLaunch": True},
         {"Key": "aws:cloudformation", "Value": "x", "PropagateAtLaunch": True},
@@ -219,7 +224,16 @@ def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags(
         network_interfaces=(NetworkInterface(),),
         whole=True,
     )
-    seen = Group(group="a", min=1, max=5, desired=2, template=template, tags={"Name": "worker"})
+    seen = Group(
+        group="a",
+        min=1,
+        max=5,
+        desired=2,
+        template=template,
+        tags={"Name": "worker"},
+        own_tags={"own": "x"},
+        attributes=Attributes(),
+    )
     assert result == GroupNoteResult(groups={"pool": seen})
     assert world.calls == [("versions", ("lt-1", "$Latest"))]
 
@@ -243,6 +257,7 @@ def test_a_mixed_policys_template_and_its_type_are_noted() -> None:
     world = World({"a": group("a", LaunchTemplate=None, MixedInstancesPolicy=mixed)})
     result = note.run(noted(one="a"), None, world.context())
     assert result.groups["one"].template.instance_type == "m5.large"
+    assert result.groups["one"].mixed == Mixed(overrides=(Override(instance_type="m5.large"),))
     assert world.calls == [("versions", ("lt-9", "4"))]
 
 
@@ -284,10 +299,23 @@ def test_held_the_old_group_can_not_grow_and_the_new_one_can_not_shrink() -> Non
     result = hold.run(HELD, None, world.context())
     old, new = world.described["old"], world.described["new"]
     assert (old["MinSize"], old["MaxSize"], old["DesiredCapacity"]) == (1, 2, 2)
-    assert suspended(old) == {"Launch", "AZRebalance"}
+    assert suspended(old) == set(PROCESSES)
     assert (new["MinSize"], new["MaxSize"], new["DesiredCapacity"]) == (2, 5, 2)
     assert suspended(new) == set()
-    assert result == AutoscalerHoldResult(wanted="held", old={"old": HeldBefore(max=5, suspended=())}, new={"new": 2})
+    assert result == AutoscalerHoldResult(
+        wanted="held", old={"old": HeldBefore(max=5, suspended=(), processes=PROCESSES)}, new={"new": 2}
+    )
+
+
+def test_what_an_earlier_version_held_is_all_that_is_given_back() -> None:
+    """It left scheduled actions alone: where they are suspended, somebody else did that."""
+    both = [{"ProcessName": name} for name in ("Launch", "AZRebalance", "ScheduledActions")]
+    before = {"Key": TAG, "Value": '{"max": 5, "suspended": []}', "PropagateAtLaunch": False}
+    world = held_world(SuspendedProcesses=both, Tags=[before])
+    hold.run(HELD, None, world.context())
+    assert suspended(world.described["old"]) == {"Launch", "AZRebalance", "ScheduledActions"}
+    hold.run(RELEASED, None, world.context())
+    assert suspended(world.described["old"]) == {"ScheduledActions"}
 
 
 def test_holding_twice_changes_nothing_and_keeps_what_was() -> None:
@@ -336,7 +364,7 @@ def test_an_emptied_old_group_stays_shut_when_released_and_a_deleted_one_is_no_e
     hold.run(HELD, None, world.context())
     world.described["old"].update(MinSize=0, DesiredCapacity=0)
     hold.run(RELEASED, None, world.context())
-    assert suspended(world.described["old"]) == {"Launch", "AZRebalance"}
+    assert suspended(world.described["old"]) == set(PROCESSES)
     assert json.loads(world.described["old"]["Tags"][0]["Value"])["max"] == 5
     del world.described["old"]
     hold.run(RELEASED, None, world.context())

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from botocore.session import get_session
 
-from migration.contracts.workers import Template
+from migration.contracts.workers import HeldBefore, Template
 from migration.runtime.deadline import Permanent
-from migration.workers.carried import PUBLIC, carried_template, lower, taken
+from migration.workers.carried import PUBLIC, carried_group, carried_template, lower, taken
 from migration.workers.snapshot import noted
 from tests.unit.test_worker_operations import World, group
 
@@ -133,3 +133,50 @@ def test_a_public_address_is_refused_for_every_group_that_has_one_or_given_up_by
         noted(world, world.described)
     found = noted(world, world.described, [PUBLIC])["a"].template.network_interfaces
     assert [one.associate_public_ip_address for one in found] == [False]
+
+
+def left_of_group(held: HeldBefore | None = None, **said: Any) -> dict[str, str]:
+    return {one.path: str(one) for one in carried_group({**group("a"), **said}, [], held).left}
+
+
+def test_what_a_group_has_that_no_copy_can_have_is_named() -> None:
+    assert left_of_group(TrafficSources=[{"Identifier": "arn:t", "Type": "elbv2"}], WarmPoolSize=0) == {}
+    found = left_of_group(
+        WarmPoolConfiguration={"MinSize": 1},
+        LoadBalancerNames=["classic"],
+        TrafficSources=[{"Identifier": "arn:t", "Type": "vpc-lattice"}],
+        NotificationConfigurations=[{"TopicARN": "arn:topic"}],
+        AvailabilityZoneImpairmentPolicy={"ZonalShiftEnabled": True},
+        DesiredCapacityType="vcpu",
+    )
+    assert set(found) == {
+        "warmPoolConfiguration",
+        "loadBalancerNames",
+        "trafficSources",
+        "notificationConfigurations",
+        "availabilityZoneImpairmentPolicy",
+        "desiredCapacityType",
+    }
+    assert "nobody would drain them" in found["warmPoolConfiguration"]
+
+
+def test_processes_that_would_keep_machines_away_are_refused() -> None:
+    both = [{"ProcessName": "Launch"}, {"ProcessName": "AZRebalance"}]
+    found = carried_group({**group("a"), "SuspendedProcesses": both}, [], None)
+    assert [one.path for one in found.left] == ["suspendedProcesses.Launch"] and found.left[0].firm
+    assert found.attributes.suspended_processes == ("AZRebalance",)
+
+
+def test_what_this_program_suspended_is_no_attribute_of_the_groups() -> None:
+    both = [{"ProcessName": "Launch"}, {"ProcessName": "AZRebalance"}]
+    held = HeldBefore(max=5, suspended=("AZRebalance",))
+    found = carried_group({**group("a"), "SuspendedProcesses": both}, [], held)
+    assert found.left == () and found.attributes.suspended_processes == ("AZRebalance",)
+
+
+def test_a_group_that_notifies_somebody_is_refused_by_its_name() -> None:
+    world: Any = World({"a": group("a")})
+    world.told_to = [{"TopicARN": "arn:topic", "NotificationType": "x"}]
+    with pytest.raises(Permanent, match=r"a: notificationConfigurations .*without"):
+        noted(world, world.described)
+    assert noted(world, world.described, ["notificationConfigurations"])["a"].attributes is not None

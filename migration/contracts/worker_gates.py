@@ -1,0 +1,133 @@
+"""What gates read of the machines to be copied: can they be, and is there room for a second set of them?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field
+
+from migration.contracts.base import Contract
+from migration.settings import Settings
+from migration.settings.groups import member_group, pool_group
+from migration.settings.model import ManagedSide, Model, ReferencedSide, ScalingPolicy, ScheduledAction
+
+if TYPE_CHECKING:
+    from migration.stages.table import Stage
+
+
+class PoolCopied(Contract):
+    """A pool's old group, and what the configuration says that its copy is scaled by: JSON by its place and name."""
+
+    pool: str
+    group: str
+    scaled: dict[str, str] = Field(default_factory=dict)
+
+
+def scaled_texts(policies: Sequence[ScalingPolicy], schedules: Sequence[ScheduledAction]) -> dict[str, str]:
+    """What a group is scaled by, each part as JSON, by the name that it has in `migration:copies.without`."""
+    named: list[tuple[str, Model]] = [(f"scalingPolicies.{one.name}", one) for one in policies]
+    named += [(f"scheduledActions.{one.name}", one) for one in schedules]
+    return {path: one.model_dump_json(by_alias=True, exclude_defaults=True) for path, one in named}
+
+
+def _control_plane(s: Settings, side: str) -> tuple[str, ...]:
+    c = s.configuration
+    return tuple(member_group(c.sides[side], one) for member in c.members for one in (member, *member.api_servers))
+
+
+class MachinesCopied(Contract):
+    """Can the old groups be copied: templates, policies, attributes, hooks, what they are scaled by?
+
+    `without`: what copies may lack. `security_groups`: those that the configuration names of the old side; empty where
+    that side is this program's own.
+    """
+
+    check: Literal["machines-copied"] = "machines-copied"
+    pools: tuple[PoolCopied, ...]
+    control_plane: tuple[str, ...]
+    security_groups: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, old = s.configuration, s.old
+        known: tuple[str | None, ...] = ()
+        if isinstance(old, ReferencedSide):
+            known = (old.security_groups.nodes, old.security_groups.control_plane, old.security_groups.etcd)
+        return cls(
+            pools=tuple(
+                PoolCopied(
+                    pool=pool.name,
+                    group=pool_group(old, pool),
+                    scaled=scaled_texts(pool.scaling, pool.schedules),
+                )
+                for pool in c.pools
+            ),
+            control_plane=_control_plane(s, c.from_),
+            security_groups=tuple(filter(None, known)),
+            without=c.copies.without,
+        )
+
+
+class PoolPlaced(Contract):
+    """A pool's old group and its copy, the zones, and the types that are said for the copy (none: as the old one's)."""
+
+    old: str
+    new: str
+    zones: tuple[str, ...]
+    types: tuple[str, ...] = ()
+    market: Literal["on-demand", "spot"] | None = None
+
+
+class MachinePlaced(Contract):
+    """A member's or an API machine's old group and its copy, with the zone and the type that is said for the copy."""
+
+    old: str
+    new: str
+    zone: str
+    types: tuple[str, ...] = ()
+
+
+class RoomForBoth(Contract):
+    """Is there room for the new machines beside the old ones: quotas, types in their zones, addresses, keys?
+
+    `subnet_prefix`: of each zone's subnet of machines on the new side.
+    """
+
+    check: Literal["room-for-both"] = "room-for-both"
+    pools: tuple[PoolPlaced, ...]
+    control_plane: tuple[MachinePlaced, ...]
+    subnet_prefix: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, old, new = s.configuration, s.old, s.new
+        # Configurations whose new side is somebody else's are refused before.
+        assert isinstance(new, ManagedSide)
+        machines: list[MachinePlaced] = []
+        for member in c.members:
+            keys = [(member, new.member(member.name))]
+            keys += [(one, new.api_server(one.name)) for one in member.api_servers]
+            machines += [
+                MachinePlaced(
+                    old=member_group(old, one), new=member_group(new, one), zone=one.zone, types=said.types_wanted
+                )
+                for one, said in keys
+            ]
+        return cls(
+            pools=tuple(
+                PoolPlaced(
+                    old=pool_group(old, pool),
+                    new=pool_group(new, pool),
+                    zones=pool.zones,
+                    types=new.pool(pool.name).types_wanted,
+                    market=new.pool(pool.name).market,
+                )
+                for pool in c.pools
+            ),
+            control_plane=tuple(machines),
+            subnet_prefix=new.subnet_prefix,
+        )
