@@ -192,7 +192,10 @@ class ManagedMembers(Component):
             logical,
             name=group_name,
             original=original.apply(lambda group: group.template),
-            security_groups=[new.control_plane_group],
+            security_groups=[
+                new.control_plane_group,
+                *(new.more_groups[one.name] for one in c.security_groups if one.control_plane),
+            ],
             tags=tags,
             user_data=original.apply(refusing(user_data)),
             imdsv2=c.hardening.imdsv2,

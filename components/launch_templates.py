@@ -16,28 +16,8 @@ from migration.contracts.base import Contract
 from migration.contracts.launch import NetworkInterface
 from migration.contracts.workers import BlockDevice, Template
 from migration.settings.model import ImdsV2
+from migration.workers.carried import TEMPLATE_AS_NOTED
 from migration.workers.copies import encrypted, metadata_options
-
-# What the provider takes as it was noted, under the same name.
-_AS_NOTED = (
-    "capacity_reservation_specification",
-    "cpu_options",
-    "credit_specification",
-    "disable_api_stop",
-    "disable_api_termination",
-    "enclave_options",
-    "hibernation_options",
-    "instance_initiated_shutdown_behavior",
-    "instance_requirements",
-    "kernel_id",
-    "license_specifications",
-    "maintenance_options",
-    "monitoring",
-    "network_performance_options",
-    "placement",
-    "private_dns_name_options",
-    "ram_disk_id",
-)
 
 
 def as_noted(part: object) -> Any:
@@ -156,7 +136,8 @@ def copied_template(
     data = original.apply(_user_data) if user_data is None else user_data
     both = pulumi.Output.all(original=original, groups=pulumi.Output.all(*security_groups))
     noted: dict[str, Any] = {
-        name: original.apply(lambda template, name=name: as_noted(getattr(template, name))) for name in _AS_NOTED
+        name: original.apply(lambda template, name=name: as_noted(getattr(template, name)))
+        for name in TEMPLATE_AS_NOTED
     }
     return aws.ec2.LaunchTemplate(
         logical_name,

@@ -157,7 +157,14 @@ class ManagedWorkers(Component):
             logical,
             name=name,
             original=original.apply(lambda group: group.template),
-            security_groups=[new.nodes_group],
+            security_groups=[
+                new.nodes_group,
+                *(
+                    new.more_groups[one.name]
+                    for one in self._scope.settings.configuration.security_groups
+                    if pool.name in one.pools
+                ),
+            ],
             tags=own,
             user_data=None,
             imdsv2=self._scope.settings.configuration.hardening.imdsv2,

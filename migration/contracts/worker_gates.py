@@ -39,23 +39,29 @@ def _control_plane(s: Settings, side: str) -> tuple[str, ...]:
 class MachinesCopied(Contract):
     """Can the old groups be copied: templates, policies, attributes, hooks, what they are scaled by?
 
-    `without`: what copies may lack. `security_groups`: those that the configuration names of the old side; empty where
-    that side is this program's own.
+    `without`: what copies may lack. `security_groups`: those that each group's machines may be in; empty where the old
+    side is this program's own.
     """
 
     check: Literal["machines-copied"] = "machines-copied"
     pools: tuple[PoolCopied, ...]
     control_plane: tuple[str, ...]
-    security_groups: tuple[str, ...] = ()
+    security_groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     without: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c, old = s.configuration, s.old
-        known: tuple[str | None, ...] = ()
+        known: dict[str, tuple[str, ...]] = {}
         if isinstance(old, ReferencedSide):
-            known = (old.security_groups.nodes, old.security_groups.control_plane, old.security_groups.etcd)
+            own = old.security_groups
+            for pool in c.pools:
+                more = (one.id for one in c.security_groups if pool.name in one.pools)
+                known[pool_group(old, pool)] = (own.nodes, *more)
+            masters = (own.control_plane, *((own.etcd,) if own.etcd is not None else ()))
+            more = tuple(one.id for one in c.security_groups if one.control_plane)
+            known |= dict.fromkeys(_control_plane(s, c.from_), (*masters, *more))
         return cls(
             pools=tuple(
                 PoolCopied(
@@ -66,7 +72,7 @@ class MachinesCopied(Contract):
                 for pool in c.pools
             ),
             control_plane=_control_plane(s, c.from_),
-            security_groups=tuple(filter(None, known)),
+            security_groups=known,
             without=c.copies.without,
         )
 

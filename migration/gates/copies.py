@@ -56,7 +56,8 @@ def _scaled(pool: PoolCopied, q: MachinesCopied, live: Live) -> Iterator[str]:
 
 
 def _security_groups(name: str, described: Mapping[str, Document], q: MachinesCopied, live: Live) -> Iterator[str]:
-    if not q.security_groups:
+    known = q.security_groups.get(name)
+    if known is None:
         return
     data = template_data(live.aws, described[name])
     for interface in listed(data, "NetworkInterfaces") or (data,):
@@ -64,8 +65,9 @@ def _security_groups(name: str, described: Mapping[str, Document], q: MachinesCo
         if not has:
             yield f"{name}: its launch template names no security group; name the cluster's there"
         for group in has:
-            if group not in q.security_groups:
+            if group not in known:
                 yield (
-                    f"{name}: its machines are in security group {group}, too, which has no counterpart on the new "
-                    f"side; take it off the launch template, once the cluster's own groups permit what it does"
+                    f"{name}: its machines are in security group {group}, too, which is copied for none of them; list "
+                    f"it with its rules under migration:securityGroups (discover writes it), or take it off the "
+                    f"launch template"
                 )

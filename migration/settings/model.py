@@ -581,6 +581,36 @@ class Hardening(Model):
     imdsv2: ImdsV2 = "copied"
 
 
+class GroupRule(Model):
+    """One rule of a copied security group. All ports where none are said; ``-1`` is every protocol.
+
+    `group` is ``nodes``, ``controlPlane``, another copied group's name, or the id of any other group.
+    """
+
+    direction: Literal["ingress", "egress"]
+    protocol: str = "-1"
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr: Cidr | None = None
+    prefix_list: str | None = None
+    group: str | None = None
+    description: str | None = None
+
+
+class CopiedGroup(Model):
+    """A security group that machines are in besides the nodes' or the control plane's, made anew on each new side.
+
+    `id` is the old one's. `pools` and `control_plane` say whose machines are in it.
+    """
+
+    name: str
+    id: str
+    description: str = ""
+    pools: tuple[str, ...] = ()
+    control_plane: bool = False
+    rules: tuple[GroupRule, ...] = ()
+
+
 class Copies(Model):
     """What copies of the old groups may lack. `without` names it as the refusal at stage 0 does, AWS's name first
     letter lower: ``networkInterfaces.associatePublicIpAddress``."""
@@ -621,6 +651,7 @@ class Configuration(Model):
     limits: Limits = Limits()
     hardening: Hardening = Hardening()
     copies: Copies = Copies()
+    security_groups: tuple[CopiedGroup, ...] = ()
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -15,6 +15,27 @@ from migration.contracts.workers import HeldBefore, Template
 
 M = TypeVar("M", bound=BaseModel)
 
+# Fields of a template that the official provider takes as they were noted, under the same names.
+TEMPLATE_AS_NOTED = (
+    "capacity_reservation_specification",
+    "cpu_options",
+    "credit_specification",
+    "disable_api_stop",
+    "disable_api_termination",
+    "enclave_options",
+    "hibernation_options",
+    "instance_initiated_shutdown_behavior",
+    "instance_requirements",
+    "kernel_id",
+    "license_specifications",
+    "maintenance_options",
+    "monitoring",
+    "network_performance_options",
+    "placement",
+    "private_dns_name_options",
+    "ram_disk_id",
+)
+
 # A copy has its own: groups of its side's VPC, and subnets from its Auto Scaling group.
 _OF_THE_SIDE = frozenset({"securityGroupIds", "securityGroups"})
 # Who made it, not what it launches.

@@ -300,3 +300,63 @@ def test_policies_come_with_the_group_and_schedules_when_pods_have_moved() -> No
         "maxSize": -1,
         "desiredCapacity": -1,
     }
+
+
+MORE: list[dict[str, Any]] = [
+    {
+        "name": "scrape",
+        "id": "sg-scrape",
+        "pools": ["m5-a"],
+        "rules": [
+            {"direction": "ingress", "protocol": "tcp", "fromPort": 9100, "toPort": 9100, "cidr": "10.50.0.0/16"},
+            {"direction": "ingress", "protocol": "tcp", "fromPort": 22, "toPort": 22, "group": "bastion"},
+            {"direction": "ingress", "protocol": "tcp", "fromPort": 443, "toPort": 443, "group": "sg-elsewhere"},
+            {"direction": "egress", "prefixList": "pl-1", "description": "S3"},
+        ],
+    },
+    {"name": "bastion", "id": "sg-bastion", "controlPlane": True},
+]
+
+
+def rules_at(stage: int) -> dict[str, Any]:
+    found = declare(settings(stage, securityGroups=MORE))
+    prefix = "main-group-scrape-"
+    return {name[len(prefix) :]: one.inputs for (_, name), one in found.items() if name.startswith(prefix)}
+
+
+def test_a_copied_group_has_the_old_ones_rules_on_the_new_side() -> None:
+    assert rules_at(1) == {}
+    rules = rules_at(3)
+    assert sorted(rules) == [
+        "egress-any-all-pl-1",
+        "ingress-tcp-22-22-bastion",
+        "ingress-tcp-22-22-bastion-before",
+        "ingress-tcp-443-443-sg-elsewhere",
+        "ingress-tcp-9100-9100-10.50.0.0/16",
+    ]
+    assert rules["ingress-tcp-22-22-bastion"]["referencedSecurityGroupId"] == "id-main-group-bastion"
+    assert rules["ingress-tcp-22-22-bastion-before"]["referencedSecurityGroupId"] == "sg-bastion"
+    assert rules["egress-any-all-pl-1"] == {
+        "securityGroupId": "id-main-group-scrape",
+        "ipProtocol": "-1",
+        "prefixListId": "pl-1",
+        "description": "S3",
+        "tags": rules["egress-any-all-pl-1"]["tags"],
+    }
+    # Groups of the old VPC can't be named any more when the peering goes.
+    assert sorted(rules_at(8)) == [
+        "egress-any-all-pl-1",
+        "ingress-tcp-22-22-bastion",
+        "ingress-tcp-9100-9100-10.50.0.0/16",
+    ]
+
+
+def test_machines_are_in_the_copied_groups_that_are_theirs() -> None:
+    found = declare(settings(7, securityGroups=MORE))
+
+    def groups(logical: str) -> list[str]:
+        return found[("LaunchTemplate", logical)].inputs["vpcSecurityGroupIds"]
+
+    assert groups("main-m5-a") == ["id-main-nodes", "id-main-group-scrape"]
+    assert groups("main-m5-b") == ["id-main-nodes"]
+    assert groups("main-member-a") == ["id-main-control-plane", "id-main-group-bastion"]

@@ -471,6 +471,31 @@ REFUSED: list[tuple[str, Change, str]] = [
         "digits; look it up with aws ec2 describe-images",
     ),
     (
+        "a copied group of a pool that isn't there",
+        lambda c: c.update(securityGroups=[{"name": "g", "id": "sg-1", "pools": ["m5-x"]}]),
+        "migration:securityGroups[g].pools is 'm5-x': is no pool of migration:pools (m5-a, m5-b, m5-c); correct the "
+        "name",
+    ),
+    (
+        "a copied group that is nobody's",
+        lambda c: c.update(securityGroups=[{"name": "g", "id": "sg-1"}]),
+        "migration:securityGroups[g].pools is []: no machine is in it; name its pools, or set controlPlane",
+    ),
+    (
+        "a copied group like the cluster's own",
+        lambda c: c.update(securityGroups=[{"name": "nodes", "id": "sg-1", "controlPlane": True}]),
+        "migration:securityGroups is 'nodes': is no name for it: letters, digits, dots, hyphens and underscores, and "
+        "not one of the cluster's own",
+    ),
+    (
+        "a rule without a source",
+        lambda c: c.update(
+            securityGroups=[{"name": "g", "id": "sg-1", "controlPlane": True, "rules": [{"direction": "egress"}]}]
+        ),
+        "migration:securityGroups[g].rules is {'direction': 'egress'}: has one source: give one of cidr, prefixList "
+        "and group",
+    ),
+    (
         "a policy twice",
         lambda c: c["pools"][0].update(
             scaling=[{"name": "cpu", "target": 1, "predefined": "ASGAverageCPUUtilization"}] * 2

@@ -76,7 +76,7 @@ class World:
         question = MachinesCopied(
             pools=(PoolCopied(pool="a", group="a", scaled=scaled_texts(scaling, schedules)),),
             control_plane=control_plane,
-            security_groups=(self.nodes,),
+            security_groups=dict.fromkeys(("a", *control_plane), (self.nodes,)),
             without=without,
         )
         return look(question, Live("pet", self.context))
@@ -109,8 +109,20 @@ def test_the_question_names_every_old_group_and_what_the_configuration_says_of_i
     sample = settings(0).configuration
     assert [one.group for one in question.pools] == [one.group for one in sample.pools]
     assert question.control_plane == tuple(one.group for one in sample.members)
-    assert len(question.security_groups) == 2
+    assert question.security_groups["nodes-m5-a.pet"] == ("sg-nodes",)
+    assert question.security_groups["master-a.pet"] == ("sg-masters",)
     assert question.without == ("monitoring",)
+
+
+def test_copied_security_groups_are_those_of_the_pools_that_they_name() -> None:
+    groups = [
+        {"name": "scrape", "id": "sg-1", "pools": ["m5-a"]},
+        {"name": "bastion", "id": "sg-2", "controlPlane": True},
+    ]
+    question = MachinesCopied.of(settings(0, securityGroups=groups), STAGES[0])
+    assert question.security_groups["nodes-m5-a.pet"] == ("sg-nodes", "sg-1")
+    assert question.security_groups["nodes-m5-b.pet"] == ("sg-nodes",)
+    assert question.security_groups["master-a.pet"] == ("sg-masters", "sg-2")
 
 
 def test_everything_that_can_not_be_copied_is_named_at_once(world: World) -> None:
