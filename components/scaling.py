@@ -22,10 +22,21 @@ def group_arguments(original: pulumi.Output[Group], template: aws.ec2.LaunchTemp
 
     Hooks come with the group, before its first machine: one that came later would miss that.
     """
-    known = pulumi.Output.all(original=original, id=template.id, version=template.latest_version.apply(str))
+    version = template.latest_version.apply(str)
+
+    # Which of the two it is, is known before the template is: a preview names the one alone.
+    def launch_template(group: Group) -> Any:
+        return None if group.mixed is not None else pulumi.Output.from_input({"id": template.id, "version": version})
+
+    def policy(group: Group) -> Any:
+        if group.mixed is None:
+            return None
+        reference = {"launch_template_id": template.id, "version": version}
+        return pulumi.Output.from_input(reference).apply(lambda known: _mixed(group, known))
+
     return {
-        "launch_template": known.apply(_launch_template),
-        "mixed_instances_policy": known.apply(_mixed),
+        "launch_template": original.apply(launch_template),
+        "mixed_instances_policy": original.apply(policy),
         "enabled_metrics": original.apply(_metrics),
         "initial_lifecycle_hooks": original.apply(lambda group: as_noted(group.hooks)),
         **{name: original.apply(lambda group, name=name: _attribute(group, name)) for name in _AS_NOTED},
@@ -36,20 +47,13 @@ def _attribute(group: Group, name: str) -> Any:
     return None if group.attributes is None else as_noted(getattr(group.attributes, name))
 
 
-def _launch_template(known: dict[str, Any]) -> Any:
-    group: Group = known["original"]
-    return None if group.mixed is not None else {"id": known["id"], "version": known["version"]}
-
-
-def _mixed(known: dict[str, Any]) -> Any:
-    group: Group = known["original"]
-    if group.mixed is None:
-        return None
+def _mixed(group: Group, reference: dict[str, Any]) -> Any:
+    assert group.mixed is not None
     overrides = as_noted(group.mixed.overrides)
     distribution = as_noted(group.mixed.instances_distribution)
     return {
         "launch_template": {
-            "launch_template_specification": {"launch_template_id": known["id"], "version": known["version"]},
+            "launch_template_specification": reference,
             **({"overrides": overrides} if overrides else {}),
         },
         **({"instances_distribution": distribution} if distribution else {}),
