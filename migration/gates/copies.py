@@ -33,7 +33,15 @@ def machines_copied(q: MachinesCopied, live: Live) -> str:
         raise Permanent("; ".join(refused))
     policies = sum(len(one.scaled) for one in q.pools)
     lacking = f", without {', '.join(q.without)}" if q.without else ""
-    return f"{len(names)} groups can be copied whole, with {policies} policies and schedules{lacking}"
+    ageing = sorted(one.group for one in q.pools if described[one.group].get("MaxInstanceLifetime"))
+    # The hold suspends what launches, not what ends a machine that has reached its age.
+    warning = (
+        f"; warning: machines of {', '.join(ageing)} have a longest lifetime: where one reaches it while pods move, "
+        f"Auto Scaling ends it undrained; take the lifetime off the old group until stage 8"
+        if ageing
+        else ""
+    )
+    return f"{len(names)} groups can be copied whole, with {policies} policies and schedules{lacking}{warning}"
 
 
 def _scaled(pool: PoolCopied, q: MachinesCopied, live: Live) -> Iterator[str]:

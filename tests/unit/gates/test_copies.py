@@ -104,6 +104,14 @@ def test_a_plain_group_can_be_copied(world: World) -> None:
     assert world.ask() == "1 groups can be copied whole, with 0 policies and schedules"
 
 
+def test_a_longest_lifetime_of_old_machines_is_warned_of(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    described = world.aws.groups(["a"])
+    monkeypatch.setattr(
+        world.aws, "groups", lambda names: {name: {**described[name], "MaxInstanceLifetime": 86400} for name in names}
+    )
+    assert "warning: machines of a have a longest lifetime" in world.ask()
+
+
 def test_the_question_names_every_old_group_and_what_the_configuration_says_of_it() -> None:
     question = MachinesCopied.of(settings(0, copies={"without": ["monitoring"]}), STAGES[0])
     sample = settings(0).configuration
