@@ -9,7 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.base import Args, Component
-from migration.settings.model import CopiedGroup, GroupRule, ReferencedSide
+from migration.settings.model import CopiedGroup, CopiedRule, ReferencedSide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class CopiedGroups(Component):
         return {**own, **{one.name: one.id for one in c.security_groups}}
 
     def _sources(
-        self, rule: GroupRule, here: Mapping[str, pulumi.Input[str]], there: Mapping[str, str] | None
+        self, rule: CopiedRule, here: Mapping[str, pulumi.Input[str]], there: Mapping[str, str] | None
     ) -> Iterator[tuple[str, pulumi.Input[str] | None]]:
         """The groups that a rule names, each with what tells it in the rule's name."""
         if rule.group is None:
@@ -75,7 +75,7 @@ class CopiedGroups(Component):
         elif there is not None:
             yield rule.group, rule.group
 
-    def _rule(self, group: CopiedGroup, rule: GroupRule, label: str, source: pulumi.Input[str] | None) -> None:
+    def _rule(self, group: CopiedGroup, rule: CopiedRule, label: str, source: pulumi.Input[str] | None) -> None:
         ports = "all" if rule.from_port is None else f"{rule.from_port}-{rule.to_port}"
         protocol = "any" if rule.protocol == "-1" else rule.protocol
         name = f"{self._side}-group-{group.name}-{rule.direction}-{protocol}-{ports}-{label}"

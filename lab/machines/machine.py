@@ -61,7 +61,7 @@ class Machine:
     """What its kubelet runs by itself; None where it has no folder of manifests."""
     stopping: bool = False
     attended: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set once the machine's agent takes commands: it doesn't wait for a script of the user data, which may take hours."""
+    """Set once the machine's agent takes commands: it waits for no script of the user data, which may take hours."""
     told: frozenset[str] = frozenset()
     """The volumes that EC2 knows to be mounted here."""
     untold: bool = False

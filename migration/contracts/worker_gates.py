@@ -99,13 +99,16 @@ class MachinePlaced(Contract):
 class RoomForBoth(Contract):
     """Is there room for the new machines beside the old ones: quotas, types in their zones, addresses, keys?
 
-    `subnet_prefix`: of each zone's subnet of machines on the new side.
+    `subnet_prefix`: of each zone's subnet of machines on the new side. `rules_added`: how many rules into each of the
+    old side's security groups are to come, at least. `groups_each`: in how many groups a new machine is at most.
     """
 
     check: Literal["room-for-both"] = "room-for-both"
     pools: tuple[PoolPlaced, ...]
     control_plane: tuple[MachinePlaced, ...]
     subnet_prefix: int
+    rules_added: dict[str, int] = Field(default_factory=dict)
+    groups_each: int = 1
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
@@ -136,4 +139,23 @@ class RoomForBoth(Contract):
             ),
             control_plane=tuple(machines),
             subnet_prefix=new.subnet_prefix,
+            rules_added=_rules_added(s),
+            groups_each=1
+            + max(
+                sum(one.control_plane for one in c.security_groups),
+                *(sum(pool.name in one.pools for one in c.security_groups) for pool in c.pools),
+            ),
         )
+
+
+def _rules_added(s: Settings) -> dict[str, int]:
+    """As `components.security_groups` makes them: the other side's machines, balancers and clients, and operators."""
+    if not isinstance(s.old, ReferencedSide):
+        return {}
+    own, operators = s.old.security_groups, len(s.configuration.operator_networks)
+    # Nodes and control plane of the other side, and its clients of the ingress.
+    found = {own.nodes: 3}
+    if own.etcd is None:
+        # etcd's two ports, the API for nodes and for balancers.
+        return {**found, own.control_plane: 4 + operators}
+    return {**found, own.control_plane: 2, own.etcd: 2 + operators}

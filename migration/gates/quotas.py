@@ -1,6 +1,7 @@
-"""EC2's quotas of running processors, by family and market.
+"""Quotas as Service Quotas answers them: EC2's of running processors, by family and market, and the VPC's of rules.
 
-Codes and families: https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
+Codes and families: https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html,
+https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws
 
+RULES_PER_GROUP, GROUPS_PER_INTERFACE = "L-0EA8095F", "L-2AFB9258"
 SPOT = True
 STANDARD = "Standard"
 # Family: code on demand, code of spot requests (empty: there is none).
@@ -52,14 +54,17 @@ def family_of(kind: str) -> str:
 def quota(aws: Aws, family: str, *, spot: bool) -> tuple[str, float | None]:
     """The quota's code and its value in vCPUs; None where AWS doesn't say it."""
     code = _CODES[family][1 if spot else 0]
-    if not code:
-        return "", None
+    return code, value_of(aws, "ec2", code) if code else None
+
+
+def value_of(aws: Aws, service: str, code: str) -> float | None:
+    """A quota's value as Service Quotas has it; None where AWS doesn't say it."""
     try:
-        found = aws.quotas.get_service_quota(ServiceCode="ec2", QuotaCode=code)
+        found = aws.quotas.get_service_quota(ServiceCode=service, QuotaCode=code)
     except ClientError:
         # An account that never had it raised may have no value of its own.
         try:
-            found = aws.quotas.get_aws_default_service_quota(ServiceCode="ec2", QuotaCode=code)
+            found = aws.quotas.get_aws_default_service_quota(ServiceCode=service, QuotaCode=code)
         except ClientError:
-            return code, None
-    return code, float(found["Quota"]["Value"])
+            return None
+    return float(found["Quota"]["Value"])

@@ -19,7 +19,7 @@ from migration.contracts.worker_gates import MachinePlaced, PoolPlaced, RoomForB
 from migration.contracts.workers import Group
 from migration.gates.keys import keys_usable
 from migration.gates.live import Live
-from migration.gates.quotas import SPOT, family_of, quota
+from migration.gates.quotas import GROUPS_PER_INTERFACE, RULES_PER_GROUP, SPOT, family_of, quota, value_of
 from migration.runtime.deadline import Permanent
 from migration.workers.snapshot import describe
 
@@ -66,6 +66,7 @@ def room_for_both(q: RoomForBoth, live: Live) -> str:
     found.asked("which types the zones have", lambda: _offered(aws, waves, found))
     found.asked("quotas of processors", lambda: _processors(aws, waves, found))
     found.asked("quotas of targets", lambda: _targets(aws, waves, q, found))
+    found.asked("quotas of rules", lambda: _rules(aws, q, found))
     found.asked("capacity reservations", lambda: _reservations(aws, waves, found))
     _addresses(waves, q.subnet_prefix, found)
     keys_usable(aws, {wave.name: wave.original for wave in waves}, found.refused, found.warned)
@@ -214,6 +215,31 @@ def _targets(aws: Aws, waves: Sequence[Wave], q: RoomForBoth, found: Findings) -
         if name in limits and count > limits[name]:
             found.refused.append(
                 f"{count} workers would be targets of {where}, and the limit {name} is {limits[name]}: raise it"
+            )
+
+
+def _rules(aws: Aws, q: RoomForBoth, found: Findings) -> None:
+    """Rules are added to the old side's groups, which somebody may have filled; interfaces take so many groups."""
+    most, each = (value_of(aws, "vpc", code) for code in (RULES_PER_GROUP, GROUPS_PER_INTERFACE))
+    if each is not None and q.groups_each > each:
+        found.refused.append(
+            f"machines would be in {q.groups_each} security groups, and the quota {GROUPS_PER_INTERFACE} of VPC is "
+            f"{each:g}: raise it"
+        )
+    if most is None:
+        found.warned.append("the quota of rules per security group couldn't be asked")
+        return
+    for group, added in sorted(q.rules_added.items()):
+        pages = aws.ec2.get_paginator("describe_security_group_rules").paginate(
+            Filters=[{"Name": "group-id", "Values": [group]}]
+        )
+        rules = [one for page in pages for one in described(page["SecurityGroupRules"]) if not one["IsEgress"]]
+        # Those of this program are among the ones that are to come.
+        theirs = [one for one in rules if not any(tag["Key"] == "migration:cluster" for tag in listed(one, "Tags"))]
+        if len(theirs) + added > most:
+            found.refused.append(
+                f"{added} rules come into security group {group}, which has {len(theirs)} of {most:g}: raise the quota "
+                f"{RULES_PER_GROUP} of VPC"
             )
 
 

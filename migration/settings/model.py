@@ -581,7 +581,7 @@ class Hardening(Model):
     imdsv2: ImdsV2 = "copied"
 
 
-class GroupRule(Model):
+class CopiedRule(Model):
     """One rule of a copied security group. All ports where none are said; ``-1`` is every protocol.
 
     `group` is ``nodes``, ``controlPlane``, another copied group's name, or the id of any other group.
@@ -608,7 +608,7 @@ class CopiedGroup(Model):
     description: str = ""
     pools: tuple[str, ...] = ()
     control_plane: bool = False
-    rules: tuple[GroupRule, ...] = ()
+    rules: tuple[CopiedRule, ...] = ()
 
 
 class Copies(Model):

@@ -51,6 +51,9 @@ class Account:
     grants: list[str] = field(default_factory=list)
     reserved: dict[str, int] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    rules_added: dict[str, int] = field(default_factory=dict)
+    groups_each: int = 1
 
     def groups(self, names: Any) -> dict[str, Any]:
         described = {
@@ -89,6 +92,7 @@ class Account:
                     {"InstanceType": kind, "VCpuInfo": {"DefaultVCpus": self.types[kind]}} for kind in InstanceTypes
                 ],
             ),
+            "describe_security_group_rules": pages("SecurityGroupRules", lambda **_: self.rules),
             "describe_instances": pages("Reservations", lambda **_: [{"Instances": self.running}]),
         }
 
@@ -133,7 +137,13 @@ class Account:
     def ask(self, prefix: int = 20, **pool: Any) -> str:
         placed = PoolPlaced(old="old", new="new", zones=ZONES, **pool)
         member = MachinePlaced(old="master", new="new-master", zone="za")
-        question = RoomForBoth(pools=(placed,), control_plane=(member,), subnet_prefix=prefix)
+        question = RoomForBoth(
+            pools=(placed,),
+            control_plane=(member,),
+            subnet_prefix=prefix,
+            rules_added=self.rules_added,
+            groups_each=self.groups_each,
+        )
         clients: Any = SimpleNamespace(aws=self)
         return look(question, Live("pet", Context(log=lambda _: None, deadline=Deadline(1), clients=clients)))
 
@@ -241,6 +251,17 @@ def test_targets_per_balancer_and_zone_are_limits() -> None:
     told = Account(limits={one: 3, zone: 1}).refusal()
     assert f"4 workers would be targets of the new ingress balancer, and the limit {one} is 3" in told
     assert f"2 workers would be targets of the new ingress balancer in za, and the limit {zone} is 1" in told
+
+
+def test_rules_and_groups_must_fit_the_vpcs_quotas() -> None:
+    ours = {"IsEgress": False, "Tags": [{"Key": "migration:cluster", "Value": "pet"}]}
+    rules = [{"IsEgress": True}, {"IsEgress": False}, ours, ours]
+    told = Account(rules=rules, rules_added={"sg-1": 2}, quota=2, groups_each=3).refusal()
+    assert "2 rules come into security group sg-1, which has 1 of 2: raise the quota L-0EA8095F of VPC" in told
+    assert "machines would be in 3 security groups, and the quota L-2AFB9258 of VPC is 2" in told
+    assert Account(rules=rules, rules_added={"sg-1": 9}, quota=10).ask() == "room for 5 more machines"
+    question = RoomForBoth.of(settings(0), STAGES[0])
+    assert (question.rules_added, question.groups_each) == ({"sg-nodes": 3, "sg-masters": 5}, 1)
 
 
 def test_a_reservation_that_is_full_is_refused() -> None:
