@@ -185,7 +185,7 @@ class ManagedMembers(Component):
 
         def wanted(seen: GroupNoteResult) -> Group:
             group = seen.groups[member.name]
-            return group.model_copy(update={"template": wanted_template(group.template, keys, where)})
+            return group.model_copy(update={"template": wanted_template(group.one_type(), keys, where)})
 
         original = self._note.apply(refusing(wanted))
         template = copied_template(

@@ -193,6 +193,7 @@ def _install_rules() -> None:
         dependencies,
         groups,
         launch,
+        launchable,
         limits,
         peering,
         permissions,

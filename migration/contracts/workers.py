@@ -174,6 +174,14 @@ class Group(GroupSize):
     attributes: Attributes | None = None
     hooks: tuple[LifecycleHook, ...] = ()
 
+    def one_type(self) -> Template:
+        """The template for a machine alone: of the first type that a mixed policy prefers, where there is one."""
+        overrides = self.mixed.overrides if self.mixed is not None else ()
+        kind = next((one.instance_type for one in overrides if one.instance_type is not None), None)
+        if kind is None:
+            return self.template
+        return self.template.model_copy(update={"instance_type": kind, "instance_requirements": None})
+
     def size(self) -> Size:
         """The size, for a group of another name."""
         return Size(min=self.min, desired=self.desired)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from migration.clients.aws import Aws, described
-from migration.clients.documents import listed, mapping
+from migration.clients.documents import mapping
 from migration.contracts.workers import Group, Template
 from migration.runtime.deadline import Permanent
 from migration.workers.carried import LeftOut, carried_group, carried_template
@@ -44,21 +44,21 @@ def refusals(aws: Aws, groups: Mapping[str, Mapping[str, Any]], without: Collect
 
 
 def _told(group: str, left: Collection[LeftOut]) -> list[str]:
-    listed = "or list it by this name under migration:copies.without, and the copy goes without"
+    by_name = "or list it by this name under migration:copies.without, and the copy goes without"
     return [
-        f"{group}: {one}; " + ("correct it on the old group" if one.firm else f"take it off the old group, {listed}")
+        f"{group}: {one}; " + ("correct it on the old group" if one.firm else f"take it off the old group, {by_name}")
         for one in left
     ]
 
 
 def template_of(aws: Aws, group: Mapping[str, Any]) -> Template:
     """What a copy takes over of the launch template alone; raises `Permanent` as `describe` does."""
-    return _template(aws, group, ())[0]
+    return carried_template(template_data(aws, group))[0]
 
 
 def template_data(aws: Aws, group: Mapping[str, Any]) -> Mapping[str, Any]:
     """AWS's own words for the launch template version in use; raises `Permanent` as `describe` does."""
-    specification, _ = _template_of(group)
+    specification = _template_of(group)
     # The group may follow $Default or $Latest: what that is now is what its copy gets.
     versions = aws.ec2.describe_launch_template_versions(
         LaunchTemplateId=specification["LaunchTemplateId"],
@@ -74,16 +74,8 @@ def template_data(aws: Aws, group: Mapping[str, Any]) -> Mapping[str, Any]:
     return data
 
 
-def _template(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple[Template, list[LeftOut]]:
-    template, left = carried_template(template_data(aws, group), without)
-    _, instance_type = _template_of(group)
-    if instance_type:
-        template = template.model_copy(update={"instance_type": instance_type})
-    return template, left
-
-
 def _seen(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple[Group, tuple[LeftOut, ...]]:
-    template, left = _template(aws, group, without)
+    template, left = carried_template(template_data(aws, group), without)
     name = group["AutoScalingGroupName"]
     hooks = described(aws.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"])
     told = aws.autoscaling.describe_notification_configurations(AutoScalingGroupNames=[name])
@@ -117,14 +109,12 @@ def _tags(group: Mapping[str, Any], *, propagated: bool) -> dict[str, str]:
     }
 
 
-def _template_of(group: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
-    """The group's launch template, and the instance type where a mixed policy overrides it with just one."""
-    if group.get("LaunchTemplate"):
-        return group["LaunchTemplate"], ""
-    mixed = mapping(group, "MixedInstancesPolicy", "LaunchTemplate")
-    if mixed.get("LaunchTemplateSpecification"):
-        types = [one["InstanceType"] for one in listed(mixed, "Overrides") if one.get("InstanceType")]
-        return mixed["LaunchTemplateSpecification"], types[0] if types else ""
+def _template_of(group: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The launch template that a group, or its mixed policy, names."""
+    mixed = mapping(group, "MixedInstancesPolicy", "LaunchTemplate", "LaunchTemplateSpecification")
+    specification: Mapping[str, Any] = group.get("LaunchTemplate") or mixed
+    if specification:
+        return specification
     raise Permanent(
         f"Auto Scaling group {group['AutoScalingGroupName']} uses a launch configuration; give it a launch template "
         f"(AWS console: copy to launch template) and run the same up again"

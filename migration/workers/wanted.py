@@ -26,7 +26,8 @@ def wanted_template(copied: Template, keys: MachineKeys, where: str) -> Template
     if keys.image is not None:
         changes["image_id"] = keys.image
     if keys.type_wanted is not None:
-        changes["instance_type"] = keys.type_wanted
+        # AWS takes a type, or what a type must have.
+        changes |= {"instance_type": keys.type_wanted, "instance_requirements": None}
     if keys.key_name is not None:
         changes["key_name"] = keys.key_name
     if keys.instance_profile is not None:

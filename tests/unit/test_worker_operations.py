@@ -247,7 +247,7 @@ def test_a_noted_group_is_never_read_again_and_only_new_keys_are() -> None:
     assert second.groups["one"].desired == 2
 
 
-def test_a_mixed_policys_template_and_its_type_are_noted() -> None:
+def test_a_mixed_policys_template_and_its_types_are_noted() -> None:
     mixed = {
         "LaunchTemplate": {
             "LaunchTemplateSpecification": {"LaunchTemplateId": "lt-9", "Version": "4"},
@@ -256,7 +256,8 @@ def test_a_mixed_policys_template_and_its_type_are_noted() -> None:
     }
     world = World({"a": group("a", LaunchTemplate=None, MixedInstancesPolicy=mixed)})
     result = note.run(noted(one="a"), None, world.context())
-    assert result.groups["one"].template.instance_type == "m5.large"
+    assert result.groups["one"].template.instance_type is None
+    assert result.groups["one"].one_type().instance_type == "m5.large"
     assert result.groups["one"].mixed == Mixed(overrides=(Override(instance_type="m5.large"),))
     assert world.calls == [("versions", ("lt-9", "4"))]
 

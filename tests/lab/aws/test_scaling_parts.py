@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.aws.hooks import without
+
 TRACKING: dict[str, Any] = {
     "TargetValue": 50.0,
     "PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"},
@@ -82,3 +84,39 @@ def test_the_accounts_key_and_limits_are_awss_own(aws: Any) -> None:
     assert aws.ec2.get_ebs_default_kms_key_id()["KmsKeyId"] == "alias/aws/ebs"
     limits = {one["Name"]: one["Max"] for one in aws.elb.describe_account_limits()["Limits"]}
     assert limits["targets-per-network-load-balancer"] == "3000"
+
+
+def refused(old: Any, reason: str, **data: Any) -> None:
+    template = old.new_template("awkward", **data)
+    with pytest.raises(ClientError, match=reason):
+        old.new_group("awkward", 0, LaunchTemplate={"LaunchTemplateId": template, "Version": "1"})
+
+
+def test_security_groups_stand_with_the_interface_or_with_the_instance(old: Any) -> None:
+    interface = {"DeviceIndex": 0, "Groups": [old.group]}
+    refused(old, "may not be specified on the same request", NetworkInterfaces=[interface])
+    with without("groups_beside_an_interface"):
+        old.new_group("made", 0, LaunchTemplate={"LaunchTemplateName": "awkward", "Version": "1"})
+
+
+def test_a_mixed_group_takes_no_template_that_asks_for_spot(old: Any) -> None:
+    template = old.new_template("spot", InstanceMarketOptions={"MarketType": "spot"})
+    policy = {"LaunchTemplate": {"LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"}}}
+    mixed = {"LaunchTemplate": None, "MixedInstancesPolicy": policy}
+    with pytest.raises(ClientError, match="can't be used with a mixed instances policy"):
+        old.aws.asg.create_auto_scaling_group(**group_of(old, mixed))
+    with without("spot_template_in_a_mixed_group"):
+        old.aws.asg.create_auto_scaling_group(**group_of(old, mixed))
+
+
+def group_of(old: Any, more: dict[str, Any]) -> dict[str, Any]:
+    said = {"AutoScalingGroupName": "mixed", "MinSize": 0, "MaxSize": 1, "DesiredCapacity": 0}
+    every = {**said, "VPCZoneIdentifier": ",".join(old.subnets), **more}
+    return {key: value for key, value in every.items() if value is not None}
+
+
+def test_a_template_says_a_type_or_what_it_must_have(old: Any) -> None:
+    requirements = {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4096}}
+    refused(old, "InstanceType and InstanceRequirements", InstanceRequirements=requirements)
+    with without("type_and_requirements"):
+        old.new_group("made", 0, LaunchTemplate={"LaunchTemplateName": "awkward", "Version": "1"})
