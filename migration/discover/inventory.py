@@ -122,8 +122,9 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
     scaling = _pages(aws.autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups")
     where = {s["SubnetId"]: s["VpcId"] for s in _pages(aws.ec2, "describe_subnets", "Subnets")}
     _exactly_one(cluster, vpc_id, [vpc, *subnets], scaling, where)
+    by_group = scaled(aws)
     groups = tuple(
-        _group(aws, found)
+        _group(aws, found, by_group.get(found["AutoScalingGroupName"], Scaled()))
         for found in sorted(scaling, key=lambda one: one["AutoScalingGroupName"])
         if _vpc_of(found, where) == vpc_id and belongs_to(tags_of(found), cluster)
     )
@@ -205,7 +206,7 @@ def _exactly_one(
         )
 
 
-def _group(aws: Aws, found: Document) -> Group:
+def _group(aws: Aws, found: Document, by: Scaled) -> Group:
     mixed = found.get("MixedInstancesPolicy", {})
     wanted = found.get("LaunchTemplate") or mixed.get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
     name = found["AutoScalingGroupName"]
@@ -232,7 +233,7 @@ def _group(aws: Aws, found: Document) -> Group:
             if one["State"]["Name"] in ("pending", "running")
         ),
         spot=market == "spot" or on_demand == 0,
-        scaled=scaled(aws, name),
+        scaled=by,
     )
 
 

@@ -8,7 +8,7 @@ from migration.clients.documents import Document, listed
 from migration.contracts.worker_gates import MachinesCopied, PoolCopied, scaled_texts
 from migration.gates.live import Live
 from migration.runtime.deadline import Permanent
-from migration.workers.scaled import scaled
+from migration.workers.scaled import Scaled, scaled
 from migration.workers.snapshot import refusals, template_data
 
 _WITHOUT = "or list it by this name under migration:copies.without, and the copy goes without"
@@ -25,8 +25,9 @@ def machines_copied(q: MachinesCopied, live: Live) -> str:
             f"and members, or discover again"
         )
     refused = refusals(live.aws, described, q.without)
+    by_group = scaled(live.aws)
     for pool in q.pools:
-        refused += _scaled(pool, q, live)
+        refused += _scaled(pool, by_group.get(pool.group, Scaled()), q)
     for name in names:
         refused += _security_groups(name, described, q, live)
     if refused:
@@ -44,8 +45,7 @@ def machines_copied(q: MachinesCopied, live: Live) -> str:
     return f"{len(names)} groups can be copied whole, with {policies} policies and schedules{lacking}{warning}"
 
 
-def _scaled(pool: PoolCopied, q: MachinesCopied, live: Live) -> Iterator[str]:
-    found = scaled(live.aws, pool.group)
+def _scaled(pool: PoolCopied, found: Scaled, q: MachinesCopied) -> Iterator[str]:
     for path, why in found.left:
         if path not in q.without:
             yield f"{pool.group}: {path} {why}; take it off the group, {_WITHOUT}"

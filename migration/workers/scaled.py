@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,20 +27,18 @@ class Scaled:
     left: tuple[tuple[str, str], ...] = ()
 
 
-def scaled(aws: Aws, group: str) -> Scaled:
-    """What AWS says of a group."""
+def scaled(aws: Aws) -> dict[str, Scaled]:
+    """What AWS says of every group that is scaled by anything, by its name: asked for all of them at once."""
     client = aws.autoscaling
-    policies = [
-        one
-        for page in client.get_paginator("describe_policies").paginate(AutoScalingGroupName=group)
-        for one in described(page["ScalingPolicies"])
-    ]
-    actions = [
-        one
-        for page in client.get_paginator("describe_scheduled_actions").paginate(AutoScalingGroupName=group)
-        for one in described(page["ScheduledUpdateGroupActions"])
-    ]
-    return scaled_by(group, policies, actions)
+    policies: dict[str, list[Document]] = defaultdict(list)
+    for page in client.get_paginator("describe_policies").paginate():
+        for one in described(page["ScalingPolicies"]):
+            policies[one["AutoScalingGroupName"]].append(one)
+    actions: dict[str, list[Document]] = defaultdict(list)
+    for page in client.get_paginator("describe_scheduled_actions").paginate():
+        for one in described(page["ScheduledUpdateGroupActions"]):
+            actions[one["AutoScalingGroupName"]].append(one)
+    return {group: scaled_by(group, policies[group], actions[group]) for group in {*policies, *actions}}
 
 
 def scaled_by(group: str, policies: Iterable[Document], actions: Iterable[Document]) -> Scaled:

@@ -9,7 +9,7 @@ from migration.clients.aws import Aws, described
 from migration.clients.documents import mapping
 from migration.contracts.workers import Group, Template
 from migration.runtime.deadline import Permanent
-from migration.workers.carried import LeftOut, carried_group, carried_template
+from migration.workers.carried import Carried, LeftOut, carried_group, carried_template
 from migration.workers.hold import recorded
 
 # Notes of this program's on a group, that it takes away again.
@@ -22,6 +22,11 @@ def describe(aws: Aws, group: Mapping[str, Any], without: Collection[str] = ()) 
     What a copy can't take over is left out (`noted` names it); `without` is what it is to lack.
     """
     return _seen(aws, group, without)[0]
+
+
+def outline(aws: Aws, group: Mapping[str, Any]) -> Group:
+    """The same without hooks, which each group has to be asked for alone; raises `Permanent` as `describe` does."""
+    return _group(group, template_of(aws, group), carried_group(group, (), recorded(group)))
 
 
 def noted(aws: Aws, groups: Mapping[str, Mapping[str, Any]], without: Collection[str] = ()) -> dict[str, Group]:
@@ -81,8 +86,13 @@ def _seen(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple
     told = aws.autoscaling.describe_notification_configurations(AutoScalingGroupNames=[name])
     whole = {**group, "NotificationConfigurations": told["NotificationConfigurations"]}
     carried = carried_group(whole, list(hooks), recorded(group))
-    found = Group(
-        group=name,
+    left = tuple(one for one in (*left, *carried.left) if one.firm or one.path not in without)
+    return _group(group, template, carried), left
+
+
+def _group(group: Mapping[str, Any], template: Template, carried: Carried) -> Group:
+    return Group(
+        group=group["AutoScalingGroupName"],
         min=group["MinSize"],
         max=group["MaxSize"],
         desired=group["DesiredCapacity"],
@@ -93,7 +103,6 @@ def _seen(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple
         attributes=carried.attributes,
         hooks=carried.hooks,
     )
-    return found, tuple(one for one in (*left, *carried.left) if one.firm or one.path not in without)
 
 
 def propagated_tags(group: Mapping[str, Any]) -> dict[str, str]:
