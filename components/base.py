@@ -103,9 +103,11 @@ def refusing(make: Callable[[A], B]) -> Callable[[A], B]:
     return attempt
 
 
-def tag_list(tags: Mapping[str, str]) -> list[aws.autoscaling.GroupTagArgs]:
-    """Tags in the form Auto Scaling groups take them, propagated to their instances."""
+def tag_list(tags: Mapping[str, str], own: Mapping[str, str] | None = None) -> list[aws.autoscaling.GroupTagArgs]:
+    """Tags in the form Auto Scaling groups take them, propagated to their instances; `own` stay with the group."""
+    every = {**dict.fromkeys(own or {}, False), **dict.fromkeys(tags, True)}
+    values = {**(own or {}), **tags}
     return [
-        aws.autoscaling.GroupTagArgs(key=key, value=value, propagate_at_launch=True)
-        for key, value in sorted(tags.items())
+        aws.autoscaling.GroupTagArgs(key=key, value=values[key], propagate_at_launch=propagated)
+        for key, propagated in sorted(every.items())
     ]

@@ -94,6 +94,7 @@ class ManagedMembers(Component):
                     for member in members
                     for one in (member, *member.api_servers)
                 },
+                without=c.copies.without,
             ),
             self.at_once(once=f"{old.name}-member-groups" if old is not None else None),
         )
@@ -184,14 +185,17 @@ class ManagedMembers(Component):
 
         def wanted(seen: GroupNoteResult) -> Group:
             group = seen.groups[member.name]
-            return group.model_copy(update={"template": wanted_template(group.template, keys, where)})
+            return group.model_copy(update={"template": wanted_template(group.one_type(), keys, where)})
 
         original = self._note.apply(refusing(wanted))
         template = copied_template(
             logical,
             name=group_name,
             original=original.apply(lambda group: group.template),
-            security_groups=[new.control_plane_group],
+            security_groups=[
+                new.control_plane_group,
+                *(new.more_groups[one.name] for one in c.security_groups if one.control_plane),
+            ],
             tags=tags,
             user_data=original.apply(refusing(user_data)),
             imdsv2=c.hardening.imdsv2,

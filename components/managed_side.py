@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.base import Args, Component
+from components.copied_groups import CopiedGroups, CopiedGroupsArgs
 from components.load_balancers import ApiServedBy, SideLoadBalancers, SideLoadBalancersArgs
 from components.network import SideNetwork, SideNetworkArgs
 from components.security_groups import SideSecurityGroups, SideSecurityGroupsArgs
@@ -40,6 +41,7 @@ class ManagedSideComponent(Component):
         network = SideNetwork(f"{name}-network", SideNetworkArgs(scope=scope, name=args.name, side=side), inside)
         subnets: dict[str, pulumi.Output[str]] = {zone: subnet.id for zone, subnet in network.subnets.items()}
         groups: SideSecurityGroups | None = None
+        copied: Mapping[str, pulumi.Input[str]] = {}
         self.load_balancers: SideLoadBalancers | None = None
         if args.shared:
             groups = SideSecurityGroups(
@@ -54,6 +56,18 @@ class ManagedSideComponent(Component):
                 ),
                 inside,
             )
+            if scope.settings.configuration.security_groups:
+                copied = CopiedGroups(
+                    f"{name}-copied-groups",
+                    CopiedGroupsArgs(
+                        scope=scope,
+                        side=args.name,
+                        vpc_id=network.vpc.id,
+                        nodes=groups.nodes.id,
+                        control_plane=groups.control_plane.id,
+                    ),
+                    inside,
+                ).groups
             self.load_balancers = SideLoadBalancers(
                 f"{name}-load-balancers",
                 SideLoadBalancersArgs(
@@ -70,6 +84,7 @@ class ManagedSideComponent(Component):
             route_tables={key: table.id for key, table in network.route_tables.items()},
             nodes_group=groups.nodes.id if groups else None,
             control_plane_group=groups.control_plane.id if groups else None,
+            more_groups=copied,
             ingress=self.load_balancers.ingress if self.load_balancers else None,
             api=self.load_balancers.api if self.load_balancers else None,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pulumi
@@ -25,7 +25,7 @@ class SideView:
     """A side's ids. What a stage hasn't made yet is None or empty; consumers can't tell the kinds of side apart.
 
     `route_tables` is keyed by something stable (an id or a zone), `subnets` by zone (private subnets). `etcd_group` is
-    that of etcd's machines, where they have another than the API's.
+    that of etcd's machines, where they have another than the API's. `more_groups`: the copied ones, by name.
     """
 
     name: str
@@ -37,6 +37,7 @@ class SideView:
     nodes_group: pulumi.Input[str] | None = None
     control_plane_group: pulumi.Input[str] | None = None
     etcd_group: pulumi.Input[str] | None = None
+    more_groups: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
     ingress: BalancerView | None = None
     api: BalancerView | None = None
 

@@ -14,6 +14,7 @@ import pulumi_aws as aws
 
 from components.base import Args, Component, refusing, tag_list
 from components.launch_templates import copied_template, with_versions
+from components.scaling import group_arguments, scaled_by
 from components.side_view import SideView
 from migration.contracts.gates import ended_groups, worker_groups
 from migration.contracts.workers import (
@@ -71,6 +72,7 @@ class ManagedWorkers(Component):
                 side=args.old.name if args.old is not None else view.name,
                 groups={pool.name: pool_group(origin, pool) if origin else pool.group for pool in pools},
                 optional=tuple(pool.name for pool in pools if side.pool(pool.name).own_source),
+                without=settings.configuration.copies.without,
             ),
             self.at_once(once=f"{args.old.name}-worker-groups" if args.old is not None else None),
         )
@@ -155,26 +157,37 @@ class ManagedWorkers(Component):
             logical,
             name=name,
             original=original.apply(lambda group: group.template),
-            security_groups=[new.nodes_group],
+            security_groups=[
+                new.nodes_group,
+                *(
+                    new.more_groups[one.name]
+                    for one in self._scope.settings.configuration.security_groups
+                    if pool.name in one.pools
+                ),
+            ],
             tags=own,
             user_data=None,
             imdsv2=self._scope.settings.configuration.hardening.imdsv2,
             opts=self.child(delete_before_replace=False),
         )
         templates.append(template)
-        return aws.autoscaling.Group(
+        made = aws.autoscaling.Group(
             logical,
             name=name,
             min_size=original.apply(lambda group: group.min),
             max_size=original.apply(lambda group: group.max),
             desired_capacity=original.apply(lambda group: group.desired),
             vpc_zone_identifiers=[new.subnets[zone] for zone in pool.zones],
-            launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             target_group_arns=list(new.balancer("ingress").target_groups),
-            tags=original.apply(lambda group: tag_list({**group.tags, **own})),
+            tags=original.apply(lambda group: tag_list({**group.tags, **own}, group.own_tags)),
+            **group_arguments(original, template),
             # A group of another name is there before the old one's pods are moved to it.
             opts=self.child(ignore_changes=SCALED_ELSEWHERE, delete_before_replace=False),
         )
+        # A schedule would set the sizes that are held still while pods move.
+        schedules = () if self._scope.settings.stage.autoscaler_held else pool.schedules
+        scaled_by(logical, made.name, name, pool.scaling, schedules, lambda: self.child(after=[made]))
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from migration.settings.model import MachineKeys, ManagedSide
 from migration.stages.identity import verify_cluster
 from migration.stages.record import read_record
 from migration.workers.roll import told, versions_of
-from migration.workers.snapshot import describe
+from migration.workers.snapshot import template_of
 from migration.workers.wanted import wanted_template
 
 
@@ -126,7 +126,7 @@ def changing(settings: Settings, clients: Clients) -> Iterator[str]:
         keys[member_group(side, member)] = side.member(member.name)
         keys |= {member_group(side, one): side.api_server(one.name) for one in member.api_servers}
     for group, seen in clients.aws.groups(keys).items():
-        now = describe(clients.aws, seen).template
+        now = template_of(clients.aws, seen)
         then = wanted_template(now, keys[group], f"migration:sides.{name}")
         if then != now:
             names = [key for key in type(now).model_fields if getattr(now, key) != getattr(then, key)]

@@ -331,6 +331,10 @@ _PLAIN = {
     "DesiredCapacityType": "desired_capacity_type",
     "Context": "context",
     "HealthCheckGracePeriod": "health_check_grace_period",
+    "InstanceMaintenancePolicy": "instance_maintenance_policy",
+    "AvailabilityZoneDistribution": "availability_zone_distribution",
+    "CapacityReservationSpecification": "capacity_reservation_specification",
+    "InstanceLifecyclePolicy": "instance_lifecycle_policy",
 }
 
 
@@ -346,7 +350,64 @@ def keep_every_parameter(original: Any, response: AutoScalingResponse) -> EmptyR
             value = 0
         if value is not None:
             setattr(group, attribute, value)
+    if creating:
+        for hook in response._get_param("LifecycleHookSpecificationList", []):
+            _hook(group.name, hook)
     return answer
+
+
+def _hook(group: str, said: Any) -> None:
+    """A hook with all that was said of it; moto forgets whom it tells, and as whom.
+
+    Source: API reference, PutLifecycleHook: HeartbeatTimeout 3600, DefaultResult ABANDON where nothing is said.
+    """
+    hook = WORLD.autoscaling.create_lifecycle_hook(
+        name=said["LifecycleHookName"],
+        as_name=group,
+        transition=said["LifecycleTransition"],
+        timeout=int(said.get("HeartbeatTimeout") or 3600),
+        result=said.get("DefaultResult") or "ABANDON",
+    )
+    for parameter, attribute in (
+        ("NotificationTargetARN", "notification_target_arn"),
+        ("RoleARN", "role_arn"),
+        ("NotificationMetadata", "notification_metadata"),
+    ):
+        setattr(hook, attribute, said.get(parameter))
+
+
+@instead(AutoScalingResponse, "put_lifecycle_hook")
+def put_hook(_original: Any, response: AutoScalingResponse) -> EmptyResult:
+    """PutLifecycleHook, on a group that exists."""
+    group = the_group(response._get_param("AutoScalingGroupName"))
+    names = ("LifecycleHookName", "LifecycleTransition", "HeartbeatTimeout", "DefaultResult")
+    told = ("NotificationTargetARN", "RoleARN", "NotificationMetadata")
+    _hook(group.name, {name: response._get_param(name) for name in (*names, *told)})
+    return EmptyResult()
+
+
+def _put_notification(response: AutoScalingResponse) -> EmptyResult:
+    group = the_group(response._get_param("AutoScalingGroupName"))
+    topic, kinds = response._get_param("TopicARN"), response._get_param("NotificationTypes", [])
+    told: dict[str, list[str]] = getattr(group, "lab_notifications", {})
+    group.lab_notifications = {**told, topic: kinds}  # type: ignore[attr-defined]  # moto has no such field
+    return EmptyResult()
+
+
+def _notifications(response: AutoScalingResponse) -> ActionResult:
+    names = response._get_param("AutoScalingGroupNames", []) or list(WORLD.autoscaling.autoscaling_groups)
+    found = [
+        {"AutoScalingGroupName": name, "TopicARN": topic, "NotificationType": kind}
+        for name in names
+        for topic, kinds in getattr(the_group(name), "lab_notifications", {}).items()
+        for kind in kinds
+    ]
+    return ActionResult({"NotificationConfigurations": found})
+
+
+# Source: API reference, PutNotificationConfiguration and DescribeNotificationConfigurations, which moto lacks.
+define(AutoScalingResponse, "put_notification_configuration", _put_notification)
+define(AutoScalingResponse, "describe_notification_configurations", _notifications)
 
 
 def _account_limits(_response: AutoScalingResponse) -> ActionResult:

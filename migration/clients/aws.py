@@ -159,6 +159,16 @@ class Aws:
         return self._client("iam")
 
     @cached_property
+    def kms(self) -> Any:
+        """Key Management Service."""
+        return self._client("kms")
+
+    @cached_property
+    def quotas(self) -> Any:
+        """Service Quotas."""
+        return self._client("service-quotas")
+
+    @cached_property
     def sts(self) -> STSClient:
         """STS."""
         return self._client("sts")

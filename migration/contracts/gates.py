@@ -12,6 +12,7 @@ from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, api_members, member_pairs
+from migration.contracts.worker_gates import MachinesCopied, RoomForBoth
 from migration.dns.wanted import weights_at
 from migration.names import api_names, member_name
 from migration.settings import Settings
@@ -758,6 +759,8 @@ Question = (
     | NothingNamesTheOldVpc
     | ApiGroupHealthy
     | RetiredAndKept
+    | MachinesCopied
+    | RoomForBoth
 )
 
 QUESTIONS: dict[str, type[Question]] = {

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted, common
+from migration.contracts.launch import (
+    CapacityReservation,
+    CpuOptions,
+    CreditSpecification,
+    Enabled,
+    Hibernation,
+    InstanceRequirements,
+    License,
+    Maintenance,
+    Monitoring,
+    NetworkInterface,
+    NetworkPerformance,
+    Placement,
+    PrivateDnsName,
+    SpotOptions,
+    TagSpecification,
+)
+from migration.contracts.scaling import Attributes, LifecycleHook, Mixed
 from migration.settings import Settings
 from migration.settings.groups import pool_group
 from migration.settings.model import Configuration, ManagedSide
@@ -46,6 +64,11 @@ class BlockDevice(Contract):
     virtual_name: str | None = None
     no_device: str | None = None
 
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is a volume: no disk of the machine itself, nor a device of the image's that shall be away."""
+        return self.virtual_name is None and self.no_device is None
+
 
 class MetadataOptions(Contract):
     """How instances reach their metadata service; what is None, the image or the account decides."""
@@ -59,16 +82,28 @@ class MetadataOptions(Contract):
 
 
 class MarketOptions(Contract):
-    """On which market instances are bought; `spot_options` aren't copied."""
+    """On which market instances are bought, and how."""
 
     market_type: str
-    spot_options: dict[str, Any] | None = None
+    spot_options: SpotOptions | None = None
+
+
+# What copies take over since notes say that they are whole.
+_NOTED_LATER = (
+    "monitoring",
+    "creditSpecification",
+    "tagSpecifications",
+)
 
 
 class Template(Contract):
     """What a copy takes over of a launch template, with AWS's names, first letter lower. `user_data` is base64.
 
-    User data often holds join tokens. Networking is left out on purpose: it is what differs between the sides.
+    User data often holds join tokens. Of networking only the form is taken over: a copy has the subnets and security
+    groups of its own side.
+
+    `whole`: everything was noted that a copy takes over. Notes of an earlier version aren't, and what is made from them
+    stays as it was made: other data would be a new version, and replace every machine.
     """
 
     image_id: str
@@ -80,9 +115,35 @@ class Template(Contract):
     block_device_mappings: tuple[BlockDevice, ...] = ()
     user_data: SecretText | None = None
     instance_market_options: MarketOptions | None = None
+    whole: bool = False
+    capacity_reservation_specification: CapacityReservation | None = None
+    cpu_options: CpuOptions | None = None
+    credit_specification: CreditSpecification | None = None
+    disable_api_stop: bool | None = None
+    disable_api_termination: bool | None = None
+    enclave_options: Enabled | None = None
+    hibernation_options: Hibernation | None = None
+    instance_initiated_shutdown_behavior: str | None = None
+    instance_requirements: InstanceRequirements | None = None
+    kernel_id: str | None = None
+    license_specifications: tuple[License, ...] = ()
+    maintenance_options: Maintenance | None = None
+    monitoring: Monitoring | None = None
+    network_interfaces: tuple[NetworkInterface, ...] = ()
+    network_performance_options: NetworkPerformance | None = None
+    placement: Placement | None = None
+    private_dns_name_options: PrivateDnsName | None = None
+    ram_disk_id: str | None = None
+    tag_specifications: tuple[TagSpecification, ...] = ()
 
-    # No copy ever took these.
-    dropped: ClassVar[frozenset[str]] = frozenset({"monitoring", "creditSpecification", "tagSpecifications"})
+    @model_validator(mode="before")
+    @classmethod
+    def _as_noted_then(cls, data: Any) -> Any:
+        """An earlier version noted these, and no copy took them."""
+        if not isinstance(data, dict):
+            return data
+        told = cast(dict[str, Any], data)
+        return told if told.get("whole") else {key: told[key] for key in told if key not in _NOTED_LATER}
 
 
 class Size(Contract):
@@ -99,11 +160,27 @@ class GroupSize(Size):
 
 
 class Group(GroupSize):
-    """One Auto Scaling group as it was: sizes, launch template, and the tags it propagates."""
+    """One Auto Scaling group as it was: sizes, launch template, and the tags it propagates.
+
+    What was noted by an earlier version lacks the rest: the tags that it doesn't propagate (`own_tags`), the mixed
+    instances policy, attributes and hooks.
+    """
 
     max: int
     template: Template
     tags: dict[str, str]
+    own_tags: dict[str, str] = Field(default_factory=dict)
+    mixed: Mixed | None = None
+    attributes: Attributes | None = None
+    hooks: tuple[LifecycleHook, ...] = ()
+
+    def one_type(self) -> Template:
+        """The template for a machine alone: of the first type that a mixed policy prefers, where there is one."""
+        overrides = self.mixed.overrides if self.mixed is not None else ()
+        kind = next((one.instance_type for one in overrides if one.instance_type is not None), None)
+        if kind is None:
+            return self.template
+        return self.template.model_copy(update={"instance_type": kind, "instance_requirements": None})
 
     def size(self) -> Size:
         """The size, for a group of another name."""
@@ -117,7 +194,8 @@ class Group(GroupSize):
 class GroupNoteInputs(Inputs):
     """Auto Scaling groups to look at, by a key that stays; `side` is whose they are.
 
-    `optional` are keys that something else is known to make a group from, so that theirs needn't exist.
+    `optional` are keys that something else is known to make a group from, so that theirs needn't exist. `without`: what
+    a copy may lack (`migration.settings.model.Copies`).
     """
 
     shown: ClassVar[str] = "groups"
@@ -125,6 +203,7 @@ class GroupNoteInputs(Inputs):
     side: Manner[str]
     groups: Manner[dict[str, str]]
     optional: Manner[tuple[str, ...]] = ()
+    without: Manner[tuple[str, ...]] = ()
 
     @property
     def label(self) -> str:
@@ -164,10 +243,14 @@ class AutoscalerHoldInputs(Inputs):
 
 
 class HeldBefore(Contract):
-    """What an old group had before it was held: its maximum, and which of the held processes were suspended."""
+    """What an old group had before it was held: its maximum, and which of the held `processes` were suspended.
+
+    An earlier version held fewer, and gives back those alone.
+    """
 
     max: int
     suspended: tuple[str, ...]
+    processes: tuple[str, ...] = ("Launch", "AZRebalance")
 
 
 class AutoscalerHoldResult(Result):

@@ -9,6 +9,7 @@ from typing import Any
 
 from migration.discover import cloud_config, groups, network, ownership, traffic
 from migration.discover.inventory import Group, Inventory
+from migration.discover.more_groups import more_groups
 from migration.discover.options import DiscoveryOptions
 from migration.discover.tags import tags_of
 from migration.layouts import found as in_user_data
@@ -110,6 +111,11 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "retire": retire,
         "keep": keep,
     }
+    own: dict[str, str] = found["sides"][old]["securityGroups"]
+    # An API machine's groups are told from etcd's where those are on machines of their own.
+    masters = [*members, *(one for one in servers if one not in members)]
+    if more := more_groups(inventory, workers, masters, own, options.log):
+        found["securityGroups"] = more
     if options.kubeconfig:
         found["kubeconfig"] = options.kubeconfig
     if options.tags:

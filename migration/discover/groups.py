@@ -79,19 +79,29 @@ def pools(inventory: Inventory) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for group in workers_of(inventory):
         kind = group.template.data.get("InstanceType") or next((one["InstanceType"] for one in group.instances), None)
-        if kind is None:
-            raise Permanent(f"the launch template {group.template.name} of {group.name} names no instance type")
         found.append(
             {
                 "name": short_name(group.name, inventory.cluster),
                 "group": group.name,
                 "launchTemplate": group.template.id,
-                "instanceType": kind,
+                # A group that says what its types must have, and has no machine, has none to show.
+                **({"instanceType": kind} if kind is not None else {}),
                 "market": "spot" if group.spot else "on-demand",
                 "zones": zones_of(inventory, group),
+                **_scaled(group),
             }
         )
     return found
+
+
+def _scaled(group: Group) -> dict[str, Any]:
+    """What a group is scaled by, where it is by anything; stage 0 names what isn't copied of it."""
+    found = {"scaling": group.scaled.policies, "schedules": group.scaled.schedules}
+    return {
+        key: [one.model_dump(mode="json", by_alias=True, exclude_defaults=True) for one in several]
+        for key, several in found.items()
+        if several
+    }
 
 
 def members(inventory: Inventory) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from migration.layouts.texts import plain_text
 from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent
 from migration.settings.model import LayoutName
+from migration.workers.scaled import Scaled, scaled
 
 if TYPE_CHECKING:
     from mypy_boto3_route53.literals import VPCRegionType
@@ -52,6 +53,7 @@ class Group:
     tags: Mapping[str, str]
     instances: tuple[Document, ...]
     spot: bool
+    scaled: Scaled = field(default_factory=Scaled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +122,9 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
     scaling = _pages(aws.autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups")
     where = {s["SubnetId"]: s["VpcId"] for s in _pages(aws.ec2, "describe_subnets", "Subnets")}
     _exactly_one(cluster, vpc_id, [vpc, *subnets], scaling, where)
+    by_group = scaled(aws)
     groups = tuple(
-        _group(aws, found)
+        _group(aws, found, by_group.get(found["AutoScalingGroupName"], Scaled()))
         for found in sorted(scaling, key=lambda one: one["AutoScalingGroupName"])
         if _vpc_of(found, where) == vpc_id and belongs_to(tags_of(found), cluster)
     )
@@ -203,7 +206,7 @@ def _exactly_one(
         )
 
 
-def _group(aws: Aws, found: Document) -> Group:
+def _group(aws: Aws, found: Document, by: Scaled) -> Group:
     mixed = found.get("MixedInstancesPolicy", {})
     wanted = found.get("LaunchTemplate") or mixed.get("LaunchTemplate", {}).get("LaunchTemplateSpecification")
     name = found["AutoScalingGroupName"]
@@ -230,6 +233,7 @@ def _group(aws: Aws, found: Document) -> Group:
             if one["State"]["Name"] in ("pending", "running")
         ),
         spot=market == "spot" or on_demand == 0,
+        scaled=by,
     )
 
 

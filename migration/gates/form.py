@@ -10,7 +10,7 @@ from migration.layouts.registry import layout_of, template_text
 from migration.layouts.texts import plain_text
 from migration.names import ticket_parameter
 from migration.runtime.deadline import Permanent
-from migration.workers.snapshot import describe
+from migration.workers.snapshot import propagated_tags, template_of
 
 
 def control_plane_form(q: ControlPlaneForm, live: Live) -> str:
@@ -26,10 +26,11 @@ def control_plane_form(q: ControlPlaneForm, live: Live) -> str:
     originals: dict[str, str | None] = {}
     seen: list[GroupSeen] = []
     for group in groups:
-        known = describe(live.aws, described[group])
-        secret = known.template.user_data
+        secret = template_of(live.aws, described[group]).user_data
         originals[group] = secret.get_secret_value() if secret is not None else None
-        seen.append(GroupSeen(name=group, tags=known.tags, user_data=plain_text(originals[group])))
+        seen.append(
+            GroupSeen(name=group, tags=propagated_tags(described[group]), user_data=plain_text(originals[group]))
+        )
     evidence = Evidence(groups=tuple(seen))
     contradicted = contradictions(evidence, q.form.layout, q.form.units, q.files)
     refused = [*contradicted, *_in_the_wrong_place(layout.recognise(evidence), q)]

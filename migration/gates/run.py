@@ -12,12 +12,14 @@ from migration.gates import (
     cleanup,
     cluster,
     control_plane,
+    copies,
     form,
     members,
     names,
     network,
     permissions,
     quiet,
+    room,
     volumes,
     workloads,
 )
@@ -32,6 +34,8 @@ Check = Callable[[Any, Live], str]
 
 CHECKS: Mapping[str, Check] = {
     "permissions": permissions.permissions,
+    "machines-copied": copies.machines_copied,
+    "room-for-both": room.room_for_both,
     "control-plane-form": form.control_plane_form,
     "cluster-healthy": cluster.healthy,
     "networks-disjoint": network.disjoint,

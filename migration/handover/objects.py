@@ -16,6 +16,7 @@ from migration.clients.aws import Aws, described
 from migration.clients.documents import Document, listed, mapping
 from migration.discover.tags import tags_of
 from migration.handover.hcl import Block, Expression, written
+from migration.handover.machines import group_parts, template_parts
 from migration.names import balancer_name, plain
 from migration.runtime.deadline import Permanent
 from migration.settings import Settings
@@ -341,15 +342,11 @@ class _Side:
         [version] = described(versions["LaunchTemplateVersions"])
         data: Document = version["LaunchTemplateData"]
         profile, options = mapping(data, "IamInstanceProfile"), mapping(data, "MetadataOptions")
-        blocks = [
-            Block("block_device_mappings", (), {"device_name": disk["DeviceName"]}, (_disk(mapping(disk, "Ebs")),))
-            for disk in listed(data, "BlockDeviceMappings")
-        ]
+        more, parts = template_parts(data)
+        blocks = [_mapping(disk) for disk in listed(data, "BlockDeviceMappings")] + parts
         if profile:
             named = {"arn": profile.get("Arn"), "name": profile.get("Name")}
             blocks.append(Block("iam_instance_profile", (), named))
-        if market := mapping(data, "InstanceMarketOptions").get("MarketType"):
-            blocks.append(Block("instance_market_options", (), {"market_type": market}))
         if options:
             told = {
                 "http_endpoint": options.get("HttpEndpoint"),
@@ -367,7 +364,9 @@ class _Side:
             "instance_type": data.get("InstanceType"),
             "key_name": data.get("KeyName"),
             "ebs_optimized": None if optimized is None else str(optimized).lower(),
-            "vpc_security_group_ids": list(data.get("SecurityGroupIds") or ()),
+            # Where they stand in an interface, they mustn't stand here.
+            "vpc_security_group_ids": list(data.get("SecurityGroupIds") or ()) or None,
+            **more,
         }
         return self._thing(
             "aws_launch_template",
@@ -380,7 +379,7 @@ class _Side:
 
     def _group(self, group: Document) -> Thing:
         name = group["AutoScalingGroupName"]
-        launch = mapping(group, "LaunchTemplate")
+        more, parts = group_parts(group)
         tags = tuple(
             Block(
                 "tag",
@@ -397,10 +396,8 @@ class _Side:
             "desired_capacity": group["DesiredCapacity"],
             "vpc_zone_identifier": sorted(part for part in group["VPCZoneIdentifier"].split(",") if part),
             "target_group_arns": sorted(group.get("TargetGroupARNs") or ()),
+            **more,
         }
-        template = Block(
-            "launch_template", (), {"id": launch.get("LaunchTemplateId"), "version": launch.get("Version")}
-        )
         # The autoscaler owns the sizes.
         sizes = Block("lifecycle", (), {"ignore_changes": Expression("[min_size, max_size, desired_capacity]")})
         return Thing(
@@ -408,7 +405,7 @@ class _Side:
             name=name,
             id=name,
             arguments=arguments,
-            blocks=(template, *tags, sizes),
+            blocks=(*parts, *tags, sizes),
         )
 
     def _policy(self) -> Iterator[Thing]:
@@ -455,8 +452,18 @@ def _via(route: Document) -> dict[str, object]:
     return {word: route[key] for key, word in words.items() if route.get(key) and route[key] != "local"}
 
 
+def _mapping(disk: Document) -> Block:
+    said = {
+        "device_name": disk["DeviceName"],
+        "virtual_name": disk.get("VirtualName"),
+        "no_device": disk.get("NoDevice"),
+    }
+    return Block("block_device_mappings", (), said, (_disk(mapping(disk, "Ebs")),) if disk.get("Ebs") else ())
+
+
 def _disk(ebs: Document) -> Block:
     said = {
+        "snapshot_id": ebs.get("SnapshotId"),
         "volume_size": ebs.get("VolumeSize"),
         "volume_type": ebs.get("VolumeType"),
         "encrypted": None if ebs.get("Encrypted") is None else str(ebs["Encrypted"]).lower(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from migration.contracts.workers import GroupNoteInputs, GroupNoteResult
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
-from migration.workers.snapshot import describe
+from migration.workers.snapshot import noted
 
 
 def run(inputs: GroupNoteInputs, previous: GroupNoteResult | None, context: Context) -> GroupNoteResult:
@@ -13,7 +13,7 @@ def run(inputs: GroupNoteInputs, previous: GroupNoteResult | None, context: Cont
 
     What an earlier run saw is kept as it was then: afterwards the autoscaler and this program change the groups, and a
     migration deletes them. Raises `Permanent` for a group that isn't there and of which nothing was ever known, unless
-    its copy can be made from something else.
+    its copy can be made from something else; and for what a copy can't take over of a group.
     """
     known = dict(previous.groups) if previous else {}
     new = {key: name for key, name in inputs.groups.items() if key not in known}
@@ -26,8 +26,7 @@ def run(inputs: GroupNoteInputs, previous: GroupNoteResult | None, context: Cont
             f"give it `like`, or `image` and `instanceType`, under migration:sides.<side>.pools"
         )
     there = {key: name for key, name in new.items() if name in described}
-    for key, name in there.items():
-        known[key] = describe(context.clients.aws, described[name])
+    known |= noted(context.clients.aws, {key: described[name] for key, name in there.items()}, inputs.without)
     if there:
         context.log(f"noted {len(there)} groups, {sum(known[key].desired for key in there)} instances wanted")
     return GroupNoteResult(groups={key: known[key] for key in inputs.groups if key in known})

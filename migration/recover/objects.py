@@ -91,6 +91,7 @@ class Rule(Tagged):
     to_port: int | None = None
     cidr_ipv4: str | None = None
     referenced_security_group_id: str | None = None
+    prefix_list_id: str | None = None
 
 
 class GroupTag(Foreign):
@@ -107,6 +108,14 @@ class Group(Foreign):
     def marks(self) -> dict[str, str]:
         """As `Tagged.marks`."""
         return {tag.key: tag.value for tag in self.tags if tag.key.startswith(PREFIX)}
+
+
+class GroupsPolicy(Foreign):
+    """A policy's or a scheduled action's inputs: its group's, and its name there."""
+
+    autoscaling_group_name: str
+    name: str | None = None
+    scheduled_action_name: str | None = None
 
 
 class Route(Foreign):
@@ -281,6 +290,7 @@ def _permits_the_same(rule: Document, wanted: Rule) -> bool:
         and port(rule.get("FromPort")) == port(wanted.from_port)
         and port(rule.get("ToPort")) == port(wanted.to_port)
         and rule.get("CidrIpv4") == wanted.cidr_ipv4
+        and rule.get("PrefixListId") == wanted.prefix_list_id
         and mapping(rule, "ReferencedGroupInfo").get("GroupId") == wanted.referenced_security_group_id
     )
 
@@ -312,6 +322,22 @@ def _group(aws: Aws, wanted: Group) -> Iterator[Found]:
         # One that is on its way out has a status, and its name is free again soon.
         if not group.get("Status"):
             yield Found(id=name, tags=tags_of(group))
+
+
+def _policy(aws: Aws, wanted: GroupsPolicy) -> Iterator[Found]:
+    group = wanted.autoscaling_group_name
+    names = [wanted.name] if wanted.name else []
+    answer = aws.autoscaling.describe_policies(AutoScalingGroupName=group, PolicyNames=names)
+    for one in described(answer["ScalingPolicies"]):
+        yield Found(id=f"{group}/{one['PolicyName']}")
+
+
+def _schedule(aws: Aws, wanted: GroupsPolicy) -> Iterator[Found]:
+    group = wanted.autoscaling_group_name
+    names = [wanted.scheduled_action_name] if wanted.scheduled_action_name else []
+    answer = aws.autoscaling.describe_scheduled_actions(AutoScalingGroupName=group, ScheduledActionNames=names)
+    for one in described(answer["ScheduledUpdateGroupActions"]):
+        yield Found(id=f"{group}/{one['ScheduledActionName']}")
 
 
 def _volume(aws: Aws, wanted: Volume) -> Iterator[Found]:
@@ -402,6 +428,8 @@ KINDS: Mapping[str, Kind[Any]] = {
     "aws:autoscaling/group:Group": Kind(
         inputs=Group, find=_group, remove="aws autoscaling delete-auto-scaling-group --auto-scaling-group-name {id}"
     ),
+    "aws:autoscaling/policy:Policy": Kind(inputs=GroupsPolicy, find=_policy),
+    "aws:autoscaling/schedule:Schedule": Kind(inputs=GroupsPolicy, find=_schedule),
     "aws:ebs/volume:Volume": Kind(inputs=Volume, find=_volume, remove="aws ec2 delete-volume --volume-id {id}"),
     "aws:lb/loadBalancer:LoadBalancer": Kind(
         inputs=Named, find=_balancer, remove="aws elbv2 delete-load-balancer --load-balancer-arn {id}"

@@ -134,7 +134,7 @@ class DiskKeys(Model):
 class MachineKeys(Model):
     """What machines are launched from, where it shall be other than what was copied. Unsaid: as copied.
 
-    `instance_types` is a list for the day on which groups take several; only one may be said now.
+    Of `instance_types` a pool may name several, in order of preference: its group then has a mixed instances policy.
     """
 
     image: str | None = None
@@ -147,7 +147,12 @@ class MachineKeys(Model):
     @property
     def type_wanted(self) -> str | None:
         """The instance type that is said, either way; None where none is."""
-        return self.instance_type or next(iter(self.instance_types), None)
+        return next(iter(self.types_wanted), None)
+
+    @property
+    def types_wanted(self) -> tuple[str, ...]:
+        """All instance types that are said."""
+        return (self.instance_type,) if self.instance_type is not None else self.instance_types
 
 
 class MemberKeys(MachineKeys):
@@ -223,14 +228,57 @@ def _of_one(keys: MembersKeys, name: str) -> MemberKeys:
 Side = Annotated[ReferencedSide | ManagedSide, Field(discriminator="kind")]
 
 
+class CustomMetric(Model):
+    """A metric of CloudWatch's. ``{group}`` in a dimension's value is the name of the group that has the policy."""
+
+    namespace: str
+    name: str
+    statistic: str
+    unit: str | None = None
+    dimensions: dict[str, str] = Field(default_factory=dict)
+
+
+class ScalingPolicy(Model):
+    """A target tracking policy of a group's: `target` for a `predefined` metric, or for one's own (`metric`).
+
+    `warmup` is in seconds.
+    """
+
+    name: str
+    target: float
+    predefined: str | None = None
+    metric: CustomMetric | None = None
+    disable_scale_in: bool = False
+    warmup: int | None = None
+    enabled: bool = True
+
+
+class ScheduledAction(Model):
+    """Sizes that a group gets at a time. `recurrence` is cron's; `start` and `end` are RFC 3339, in UTC."""
+
+    name: str
+    recurrence: str | None = None
+    time_zone: str | None = None
+    start: str | None = None
+    end: str | None = None
+    min: int | None = None
+    max: int | None = None
+    desired: int | None = None
+
+
 class Pool(Model):
-    """A worker pool: one Auto Scaling group of the old side. What it launches is read from the group itself."""
+    """A worker pool: one Auto Scaling group of the old side. What it launches is read from the group itself.
+
+    `scaling` and `schedules` are what the group's copy is scaled by; `schedules` come when pods have moved.
+    """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"launchTemplate", "instanceType", "market"})
 
     name: str
     group: str
     zones: tuple[str, ...]
+    scaling: tuple[ScalingPolicy, ...] = ()
+    schedules: tuple[ScheduledAction, ...] = ()
 
 
 class ApiServer(Model):
@@ -533,6 +581,43 @@ class Hardening(Model):
     imdsv2: ImdsV2 = "copied"
 
 
+class CopiedRule(Model):
+    """One rule of a copied security group. All ports where none are said; ``-1`` is every protocol.
+
+    `group` is ``nodes``, ``controlPlane``, another copied group's name, or the id of any other group.
+    """
+
+    direction: Literal["ingress", "egress"]
+    protocol: str = "-1"
+    from_port: int | None = None
+    to_port: int | None = None
+    cidr: Cidr | None = None
+    prefix_list: str | None = None
+    group: str | None = None
+    description: str | None = None
+
+
+class CopiedGroup(Model):
+    """A security group that machines are in besides the nodes' or the control plane's, made anew on each new side.
+
+    `id` is the old one's. `pools` and `control_plane` say whose machines are in it.
+    """
+
+    name: str
+    id: str
+    description: str = ""
+    pools: tuple[str, ...] = ()
+    control_plane: bool = False
+    rules: tuple[CopiedRule, ...] = ()
+
+
+class Copies(Model):
+    """What copies of the old groups may lack. `without` names it as the refusal at stage 0 does, AWS's name first
+    letter lower: ``networkInterfaces.associatePublicIpAddress``."""
+
+    without: tuple[str, ...] = ()
+
+
 class Configuration(Model):
     """The whole of `migration:`, before the stage is settled against the stack's name.
 
@@ -565,6 +650,8 @@ class Configuration(Model):
     drain: Drain = Drain()
     limits: Limits = Limits()
     hardening: Hardening = Hardening()
+    copies: Copies = Copies()
+    security_groups: tuple[CopiedGroup, ...] = ()
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from migration.contracts.workers import MetadataOptions, Template
+from migration.contracts.workers import Ebs, MetadataOptions, Template
 from migration.settings.model import ImdsV2
 
 # A copy is never less protected than its original: a disk is encrypted either way. No program on it notices.
@@ -13,6 +13,15 @@ ENCRYPTED = True
 # One hop more than the machine's own: a pod behind its node's bridge. (The limit is on the answer that brings the
 # session token, https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html)
 POD_HOPS = 2
+
+
+def encrypted(disk: Ebs, *, whole: bool = True) -> bool | None:
+    """Whether a copied disk is encrypted.
+
+    One made from a snapshot that a template names is as the original: AWS takes no other word for it
+    (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_LaunchTemplateEbsBlockDeviceRequest.html).
+    """
+    return disk.encrypted if whole and disk.snapshot_id is not None else ENCRYPTED
 
 
 def metadata_options(original: MetadataOptions, imdsv2: ImdsV2) -> MetadataOptions | None:
@@ -33,8 +42,8 @@ def metadata_options(original: MetadataOptions, imdsv2: ImdsV2) -> MetadataOptio
 
 def stricter(template: Template, imdsv2: ImdsV2) -> Iterator[str]:
     """Each way in which a copy of the template differs from it in protection, in an operator's words."""
-    disks = [one.ebs for one in template.block_device_mappings if one.virtual_name is None and one.no_device is None]
-    if any(disk.encrypted is not ENCRYPTED for disk in disks):
+    disks = [one.ebs for one in template.block_device_mappings if one.is_volume]
+    if any(encrypted(disk, whole=template.whole) and not disk.encrypted for disk in disks):
         yield "disks encrypted"
     copy = metadata_options(template.metadata_options, imdsv2)
     if copy is not None and copy.http_tokens != template.metadata_options.http_tokens:

@@ -1,7 +1,8 @@
 """Keeping one group still: an old one can't grow, a new one can't shrink.
 
 On an old group, `Launch` and `AZRebalance` are suspended, because a node launched after the taint would be without
-it. What a group had before is kept on the group itself, as a tag, so that a killed run can still give it back.
+it; scheduled actions and scaling policies are, because they would end nodes that nobody drained. What a group had
+before is kept on the group itself, as a tag, so that a killed run can still give it back.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from migration.clients.aws import Aws
 from migration.contracts.workers import HeldBefore
 
 TAG = "migration:hold"
-PROCESSES = ("Launch", "AZRebalance")
+PROCESSES = ("Launch", "AZRebalance", "ScheduledActions", "AlarmNotification")
 
 
 def suspended(group: Mapping[str, Any]) -> set[str]:
@@ -35,13 +36,15 @@ def hold(aws: Aws, group: Mapping[str, Any], before: dict[str, HeldBefore], aliv
     record = recorded(group)
     changed = False
     if record is None:
-        record = HeldBefore(max=group["MaxSize"], suspended=tuple(sorted(suspended(group) & set(PROCESSES))))
+        record = HeldBefore(
+            max=group["MaxSize"], suspended=tuple(sorted(suspended(group) & set(PROCESSES))), processes=PROCESSES
+        )
         alive()
         tag: Any = {"ResourceId": name, "ResourceType": "auto-scaling-group", "PropagateAtLaunch": False}
         aws.autoscaling.create_or_update_tags(Tags=[tag | {"Key": TAG, "Value": record.model_dump_json()}])
         changed = True
     before[name] = record
-    running = [process for process in PROCESSES if process not in suspended(group)]
+    running = [process for process in record.processes if process not in suspended(group)]
     if running:
         alive()
         aws.autoscaling.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=running)
@@ -64,7 +67,7 @@ def release(aws: Aws, group: Mapping[str, Any], before: dict[str, HeldBefore], a
     if group["MaxSize"] != record.max:
         alive()
         aws.autoscaling.update_auto_scaling_group(AutoScalingGroupName=name, MaxSize=record.max)
-    ours = [process for process in PROCESSES if process not in record.suspended]
+    ours = [process for process in record.processes if process not in record.suspended]
     if ours:
         alive()
         aws.autoscaling.resume_processes(AutoScalingGroupName=name, ScalingProcesses=ours)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import SecretStr
 
+from migration.contracts.scaling import Mixed, Override
 from migration.contracts.workers import (
     BlockDevice,
     Ebs,
@@ -25,7 +26,8 @@ def wanted_template(copied: Template, keys: MachineKeys, where: str) -> Template
     if keys.image is not None:
         changes["image_id"] = keys.image
     if keys.type_wanted is not None:
-        changes["instance_type"] = keys.type_wanted
+        # AWS takes a type, or what a type must have.
+        changes |= {"instance_type": keys.type_wanted, "instance_requirements": None}
     if keys.key_name is not None:
         changes["key_name"] = keys.key_name
     if keys.instance_profile is not None:
@@ -59,9 +61,8 @@ def wanted_group(known: Mapping[str, Group], pool: Pool, side: ManagedSide, side
         other = known.get(keys.like)
         if other is not None:
             like = side.pool(keys.like)
-            base = _sized(
-                other.model_copy(update={"template": wanted_template(other.template, like, where)}), like
-            ).model_copy(update={"group": pool.group})
+            alike = other.model_copy(update={"template": wanted_template(other.template, like, where)})
+            base = _sized(_launching(alike, like), like).model_copy(update={"group": pool.group})
     if base is None and keys.image is not None and keys.type_wanted is not None:
         blank = Template(image_id=keys.image)
         base = Group(group=pool.group, min=0, max=keys.max or keys.desired or 1, desired=0, template=blank, tags={})
@@ -71,7 +72,35 @@ def wanted_group(known: Mapping[str, Group], pool: Pool, side: ManagedSide, side
             + (f", and none of {keys.like}, which it is to be like" if keys.like else "")
             + f"; set {where}.like to a pool that is there, or both {where}.image and {where}.instanceType"
         )
-    return _sized(base.model_copy(update={"template": wanted_template(base.template, keys, where)}), keys)
+    return _sized(
+        _launching(base.model_copy(update={"template": wanted_template(base.template, keys, where)}), keys), keys
+    )
+
+
+def _launching(group: Group, keys: PoolKeys) -> Group:
+    """The group's mixed policy with the types and the market that are said; a group of several types has one.
+
+    Beside a policy the market isn't the launch template's to say: AWS refuses one that does.
+    """
+    mixed, types, market = group.mixed, keys.types_wanted, keys.market
+    if mixed is None:
+        if len(types) < 2:
+            return group
+        options = group.template.instance_market_options
+        market = market or ("spot" if options is not None and options.market_type == "spot" else "on-demand")
+        mixed = Mixed()
+    if types:
+        mixed = mixed.model_copy(update={"overrides": tuple(Override(instance_type=kind) for kind in types)})
+    if market is not None:
+        share = {
+            "on_demand_base_capacity": 0,
+            "on_demand_percentage_above_base_capacity": 0 if market == "spot" else 100,
+        }
+        mixed = mixed.model_copy(
+            update={"instances_distribution": mixed.instances_distribution.model_copy(update=share)}
+        )
+    template = group.template.model_copy(update={"instance_market_options": None})
+    return group.model_copy(update={"template": template, "mixed": mixed})
 
 
 def _sized(group: Group, keys: PoolKeys) -> Group:

@@ -36,7 +36,8 @@ _TEMPLATE = {
     "userData": base64.b64encode(OLD_CLOUD_CONFIG.encode()).decode(),
     "metadataOptions": {"httpTokens": "optional", "instanceMetadataTags": "enabled"},
 }
-
+# What an Auto Scaling group of the old side says besides.
+GROUP: dict[str, Any] = {}
 
 Key = tuple[str, str]
 """A resource by its type's last part and its name."""
@@ -96,7 +97,13 @@ class _Answers(pulumi.runtime.Mocks):
             groups = _plain(args.inputs)["inputs"]["groups"]
             size = {"min": 1, "max": 3, "desired": 2}
             seen = {
-                key: {"group": group, **size, "template": _template_of(group), "tags": {"k8s.io/role/node": "1"}}
+                key: {
+                    "group": group,
+                    **size,
+                    "template": _template_of(group),
+                    "tags": {"k8s.io/role/node": "1"},
+                    **GROUP,
+                }
                 for key, group in groups.items()
             }
             outputs["result"] = {"groups": seen}

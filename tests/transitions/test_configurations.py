@@ -38,6 +38,14 @@ def record_names(c: dict[str, Any]) -> None:
     c["traffic"]["records"] += [{**apps, "name": "b-x.pet.example"}, {**apps, "name": "x.pet.example"}]
 
 
+def policies(c: dict[str, Any]) -> None:
+    c["pools"][0]["scaling"] = [{"name": "cpu", "target": 1, "predefined": "ASGAverageCPUUtilization"}] * 2
+
+
+def schedules(c: dict[str, Any]) -> None:
+    c["pools"][0]["schedules"] = [{"name": "night", "recurrence": "0 20 * * *", "min": 1}] * 2
+
+
 CLASHES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("a pool like a member", lambda c: member_at("member-a", c)),
     ("a network like the nodes", lambda c: network("nodes", c)),
@@ -47,6 +55,8 @@ CLASHES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("names that meet", record_names),
     ("a name twice", lambda c: c["traffic"]["records"].append(dict(c["traffic"]["records"][0]))),
     ("a pool twice", lambda c: c["pools"].append({**c["pools"][0], "group": "other"})),
+    ("a policy twice", policies),
+    ("a schedule twice", schedules),
     ("a table twice", lambda c: c["connectedNetworks"][0]["routeTables"].append("rtb-corp")),
     ("an operators' range twice", lambda c: c["operatorNetworks"].append("10.50.0.0/16")),
 ]

@@ -471,10 +471,52 @@ REFUSED: list[tuple[str, Change, str]] = [
         "digits; look it up with aws ec2 describe-images",
     ),
     (
-        "several instance types",
-        lambda c: pools(c, {"m5-a": {"instanceTypes": ["m5.large", "m5a.large"]}}),
-        "migration:sides.main.pools.m5-a.instanceTypes is ['m5.large', 'm5a.large']: a group of several types isn't "
-        "made yet: a roll counts its nodes as alike; name one type",
+        "a copied group of a pool that isn't there",
+        lambda c: c.update(securityGroups=[{"name": "g", "id": "sg-1", "pools": ["m5-x"]}]),
+        "migration:securityGroups[g].pools is 'm5-x': is no pool of migration:pools (m5-a, m5-b, m5-c); correct the "
+        "name",
+    ),
+    (
+        "a copied group that is nobody's",
+        lambda c: c.update(securityGroups=[{"name": "g", "id": "sg-1"}]),
+        "migration:securityGroups[g].pools is []: no machine is in it; name its pools, or set controlPlane",
+    ),
+    (
+        "a copied group like the cluster's own",
+        lambda c: c.update(securityGroups=[{"name": "nodes", "id": "sg-1", "controlPlane": True}]),
+        "migration:securityGroups is 'nodes': is no name for it: letters, digits, dots, hyphens and underscores, and "
+        "not one of the cluster's own",
+    ),
+    (
+        "a rule without a source",
+        lambda c: c.update(
+            securityGroups=[{"name": "g", "id": "sg-1", "controlPlane": True, "rules": [{"direction": "egress"}]}]
+        ),
+        "migration:securityGroups[g].rules is {'direction': 'egress'}: has one source: give one of cidr, prefixList "
+        "and group",
+    ),
+    (
+        "a policy twice",
+        lambda c: c["pools"][0].update(
+            scaling=[{"name": "cpu", "target": 1, "predefined": "ASGAverageCPUUtilization"}] * 2
+        ),
+        "migration:pools[m5-a].scaling is 'cpu': is named twice; names are unique",
+    ),
+    (
+        "a policy without a metric",
+        lambda c: c["pools"][0].update(scaling=[{"name": "cpu", "target": 1}]),
+        "migration:pools[m5-a].scaling is 'cpu': tracks one metric: give one of predefined and metric",
+    ),
+    (
+        "several instance types for a member",
+        lambda c: new(c).update(members={"instanceTypes": ["m5.large", "m5a.large"]}),
+        "migration:sides.main.members.instanceTypes is ['m5.large', 'm5a.large']: a member is one machine of one "
+        "type; name one",
+    ),
+    (
+        "an instance type twice",
+        lambda c: pools(c, {"m5-a": {"instanceTypes": ["m5.large", "m5.large"]}}),
+        "migration:sides.main.pools.m5-a.instanceTypes is 'm5.large': is listed twice; list a type once",
     ),
     (
         "the type said twice",

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.session import get_session
 from pydantic import SecretStr
-from pydantic.alias_generators import to_snake
 
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import NODES, PODS, Kind
+from migration.contracts.launch import NetworkInterface
+from migration.contracts.scaling import Attributes, Mixed, Override
 from migration.contracts.workers import (
     AutoscalerHoldInputs,
     AutoscalerHoldResult,
@@ -38,10 +38,8 @@ from migration.drain.nodes import TAINT
 from migration.operations import hold, note, scale, taint
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
-from migration.workers.hold import suspended
-from migration.workers.snapshot import KEPT
+from migration.workers.hold import PROCESSES, TAG, suspended
 from tests.samples import COMMON
-from tests.unit.contracts.shapes import models
 from tests.unit.drain.world import Clock
 
 
@@ -72,6 +70,8 @@ class World:
     told: list[str] = field(default_factory=list)
     templates: list[dict[str, Any]] | None = None
     activities: list[dict[str, Any]] = field(default_factory=list)
+    hooks: list[dict[str, Any]] = field(default_factory=list)
+    told_to: list[dict[str, Any]] = field(default_factory=list)
 
     def context(self) -> Context:
         clients: Any = SimpleNamespace(aws=self, kubernetes=self)
@@ -130,6 +130,8 @@ class World:
             create_or_update_tags=tag,
             delete_tags=untag,
             describe_scaling_activities=lambda **_: {"Activities": self.activities},
+            describe_lifecycle_hooks=lambda **_: {"LifecycleHooks": self.hooks},
+            describe_notification_configurations=lambda **_: {"NotificationConfigurations": self.told_to},
             set_instance_protection=lambda **changes: self.calls.append(("protection", changes["InstanceIds"])),
         )
 
@@ -206,7 +208,7 @@ def noted(**groups: str) -> GroupNoteInputs:
     return GroupNoteInputs(**COMMON, side="legacy", groups=groups)
 
 
-def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags() -> None:
+def test_a_note_holds_sizes_the_template_without_networking_and_tags_of_both_kinds() -> None:
     tags = [
         {"Key": "Name", "Value": "worker", "PropagateAtLaunch": True},
         {"Key": "aws:cloudformation", "Value": "x", "PropagateAtLaunch": True},
@@ -219,8 +221,19 @@ def test_a_note_holds_sizes_the_template_without_networking_and_propagated_tags(
         user_data=SecretStr("I2Nsb3VkLWNvbmZpZw=="),
         iam_instance_profile=InstanceProfile(name="worker"),
         block_device_mappings=(BlockDevice(device_name="/dev/sda1", ebs=Ebs(volume_size=20)),),
+        network_interfaces=(NetworkInterface(),),
+        whole=True,
     )
-    seen = Group(group="a", min=1, max=5, desired=2, template=template, tags={"Name": "worker"})
+    seen = Group(
+        group="a",
+        min=1,
+        max=5,
+        desired=2,
+        template=template,
+        tags={"Name": "worker"},
+        own_tags={"own": "x"},
+        attributes=Attributes(),
+    )
     assert result == GroupNoteResult(groups={"pool": seen})
     assert world.calls == [("versions", ("lt-1", "$Latest"))]
 
@@ -234,7 +247,7 @@ def test_a_noted_group_is_never_read_again_and_only_new_keys_are() -> None:
     assert second.groups["one"].desired == 2
 
 
-def test_a_mixed_policys_template_and_its_type_are_noted() -> None:
+def test_a_mixed_policys_template_and_its_types_are_noted() -> None:
     mixed = {
         "LaunchTemplate": {
             "LaunchTemplateSpecification": {"LaunchTemplateId": "lt-9", "Version": "4"},
@@ -243,7 +256,9 @@ def test_a_mixed_policys_template_and_its_type_are_noted() -> None:
     }
     world = World({"a": group("a", LaunchTemplate=None, MixedInstancesPolicy=mixed)})
     result = note.run(noted(one="a"), None, world.context())
-    assert result.groups["one"].template.instance_type == "m5.large"
+    assert result.groups["one"].template.instance_type is None
+    assert result.groups["one"].one_type().instance_type == "m5.large"
+    assert result.groups["one"].mixed == Mixed(overrides=(Override(instance_type="m5.large"),))
     assert world.calls == [("versions", ("lt-9", "4"))]
 
 
@@ -271,34 +286,6 @@ def test_a_template_without_the_groups_version_is_refused_by_name() -> None:
         note.run(noted(one="a"), None, world.context())
 
 
-def lower(name: str) -> str:
-    return name[:1].lower() + name[1:]
-
-
-def said(shape: Any) -> set[str]:
-    """The keys of a structure that AWS answers with, first letter lower, with those inside."""
-    if shape.type_name == "list":
-        return said(shape.member)
-    if shape.type_name != "structure":
-        return set()
-    return {key for name, member in shape.members.items() for key in {lower(name), *said(member)}}
-
-
-def held(kind: Any) -> set[str]:
-    """The keys of the models in a field's type, with those inside."""
-    fields = [item for model in models(kind) for item in model.model_fields.items()]
-    return {key for name, field in fields for key in {field.alias or name, *held(field.annotation)}}
-
-
-@pytest.mark.parametrize("key", KEPT)
-def test_a_template_holds_whatever_aws_says_of_one(key: str) -> None:
-    service: Any = get_session().get_service_model("ec2")
-    answered = said(service.shape_for("ResponseLaunchTemplateData").members[key])
-    if key == "InstanceMarketOptions":
-        answered -= said(service.shape_for("LaunchTemplateSpotMarketOptions"))  # kept as they are
-    assert answered == held(Template.model_fields[to_snake(key)].annotation)
-
-
 SIZE = GroupSize(group="old", min=1, desired=2)
 HELD = AutoscalerHoldInputs(**COMMON, wanted="held", old_groups=("old",), new_groups={"new": Size(min=1, desired=2)})
 RELEASED = HELD.model_copy(update={"wanted": "released"})
@@ -313,10 +300,23 @@ def test_held_the_old_group_can_not_grow_and_the_new_one_can_not_shrink() -> Non
     result = hold.run(HELD, None, world.context())
     old, new = world.described["old"], world.described["new"]
     assert (old["MinSize"], old["MaxSize"], old["DesiredCapacity"]) == (1, 2, 2)
-    assert suspended(old) == {"Launch", "AZRebalance"}
+    assert suspended(old) == set(PROCESSES)
     assert (new["MinSize"], new["MaxSize"], new["DesiredCapacity"]) == (2, 5, 2)
     assert suspended(new) == set()
-    assert result == AutoscalerHoldResult(wanted="held", old={"old": HeldBefore(max=5, suspended=())}, new={"new": 2})
+    assert result == AutoscalerHoldResult(
+        wanted="held", old={"old": HeldBefore(max=5, suspended=(), processes=PROCESSES)}, new={"new": 2}
+    )
+
+
+def test_what_an_earlier_version_held_is_all_that_is_given_back() -> None:
+    """It left scheduled actions alone: where they are suspended, somebody else did that."""
+    both = [{"ProcessName": name} for name in ("Launch", "AZRebalance", "ScheduledActions")]
+    before = {"Key": TAG, "Value": '{"max": 5, "suspended": []}', "PropagateAtLaunch": False}
+    world = held_world(SuspendedProcesses=both, Tags=[before])
+    hold.run(HELD, None, world.context())
+    assert suspended(world.described["old"]) == {"Launch", "AZRebalance", "ScheduledActions"}
+    hold.run(RELEASED, None, world.context())
+    assert suspended(world.described["old"]) == {"ScheduledActions"}
 
 
 def test_holding_twice_changes_nothing_and_keeps_what_was() -> None:
@@ -365,7 +365,7 @@ def test_an_emptied_old_group_stays_shut_when_released_and_a_deleted_one_is_no_e
     hold.run(HELD, None, world.context())
     world.described["old"].update(MinSize=0, DesiredCapacity=0)
     hold.run(RELEASED, None, world.context())
-    assert suspended(world.described["old"]) == {"Launch", "AZRebalance"}
+    assert suspended(world.described["old"]) == set(PROCESSES)
     assert json.loads(world.described["old"]["Tags"][0]["Value"])["max"] == 5
     del world.described["old"]
     hold.run(RELEASED, None, world.context())

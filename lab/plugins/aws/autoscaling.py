@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.plugins.aws.call import Call
+from lab.plugins.aws.launch_template import REQUIREMENTS
+from lab.plugins.aws.shapes import from_aws, to_aws
 from lab.plugins.aws.vpc import DOCS
 from lab.plugins.errors import PluginError
-from lab.plugins.schema import ResourceType, block, blocks, flag, number, text, texts
+from lab.plugins.schema import ResourceType, block, blocks, flag, listed, number, text, texts
+from lab.plugins.wire import Unknown
 
 _BUSY = ("ResourceInUse", "ResourceInUseFault", "ScalingActivityInProgress", "ScalingActivityInProgressFault")
 _CAPACITY_S = 600.0
@@ -24,6 +27,71 @@ _PLAIN = {
     "maxSize": "MaxSize",
     "desiredCapacity": "DesiredCapacity",
     "healthCheckGracePeriod": "HealthCheckGracePeriod",
+    "capacityRebalance": "CapacityRebalance",
+    "context": "Context",
+    "defaultCooldown": "DefaultCooldown",
+    "defaultInstanceWarmup": "DefaultInstanceWarmup",
+    "desiredCapacityType": "DesiredCapacityType",
+    "healthCheckType": "HealthCheckType",
+    "maxInstanceLifetime": "MaxInstanceLifetime",
+    "placementGroup": "PlacementGroup",
+    "protectFromScaleIn": "NewInstancesProtectedFromScaleIn",
+    "serviceLinkedRoleArn": "ServiceLinkedRoleARN",
+    "terminationPolicies": "TerminationPolicies",
+}
+# The same for nested blocks.
+_BLOCKS = {
+    "availabilityZoneDistribution": "AvailabilityZoneDistribution",
+    "capacityReservationSpecification": "CapacityReservationSpecification",
+    "instanceLifecyclePolicy": "InstanceLifecyclePolicy",
+    "instanceMaintenancePolicy": "InstanceMaintenancePolicy",
+    "mixedInstancesPolicy": "MixedInstancesPolicy",
+}
+_REFERENCE = {"launchTemplateId": text(computed=True), "launchTemplateName": text(computed=True), "version": text()}
+_FIELDS = {
+    "availabilityZoneDistribution": block({"capacityDistributionStrategy": text()}, computed=True),
+    "capacityReservationSpecification": block(
+        {
+            "capacityReservationPreference": text(),
+            "capacityReservationTarget": block(
+                {"capacityReservationIds": texts(), "capacityReservationResourceGroupArns": texts()}
+            ),
+        },
+        computed=True,
+    ),
+    "instanceLifecyclePolicy": block({"retentionTriggers": block({"terminateHookAbandon": text()})}),
+    "instanceMaintenancePolicy": block({"maxHealthyPercentage": number(), "minHealthyPercentage": number()}),
+    "mixedInstancesPolicy": block(
+        {
+            "instancesDistribution": block(
+                {
+                    "onDemandAllocationStrategy": text(computed=True),
+                    "onDemandBaseCapacity": number(computed=True),
+                    "onDemandPercentageAboveBaseCapacity": number(computed=True),
+                    "spotAllocationStrategy": text(computed=True),
+                    "spotInstancePools": number(computed=True),
+                    "spotMaxPrice": text(),
+                },
+                computed=True,
+            ),
+            "launchTemplate": block(
+                {
+                    "launchTemplateSpecification": block(_REFERENCE, required=True),
+                    "overrides": listed({"instanceRequirements": block(REQUIREMENTS), "instanceType": text()}),
+                },
+                required=True,
+            ),
+        }
+    ),
+}
+_HOOK = {
+    "defaultResult": text(),
+    "heartbeatTimeout": number(),
+    "lifecycleTransition": text(required=True),
+    "name": text(required=True),
+    "notificationMetadata": text(),
+    "notificationTargetArn": text(),
+    "roleArn": text(),
 }
 
 
@@ -37,6 +105,42 @@ def _group(call: Call) -> dict[str, Any] | None:
 def _template(given: Mapping[str, Any]) -> dict[str, Any]:
     by = {"LaunchTemplateId": given["id"]} if given.get("id") else {"LaunchTemplateName": given["name"]}
     return {**by, "Version": str(given.get("version") or "$Default")}
+
+
+def _nested(call: Call, *names: str) -> dict[str, Any]:
+    """Arguments of the blocks that are set."""
+    shape = call.client("autoscaling").meta.service_model.operation_model("CreateAutoScalingGroup").input_shape
+    return {
+        _BLOCKS[name]: to_aws(_FIELDS[name].fields, call.new[name], shape.members[_BLOCKS[name]])
+        for name in names
+        if call.new.get(name)
+    }
+
+
+def _launches(call: Call) -> dict[str, Any]:
+    given = call.new.get("launchTemplate")
+    return {"LaunchTemplate": _template(given)} if given else {}
+
+
+def _hooks(call: Call) -> dict[str, Any]:
+    """Given with the creation only, as the provider does: a later change of them changes nothing."""
+    argument = {
+        "name": "LifecycleHookName",
+        "notificationTargetArn": "NotificationTargetARN",
+        "roleArn": "RoleARN",
+    }
+    hooks = [
+        {argument.get(name, name[0].upper() + name[1:]): value for name, value in hook.items() if value is not None}
+        for hook in call.new.get("initialLifecycleHooks") or ()
+    ]
+    return {"LifecycleHookSpecificationList": hooks} if hooks else {}
+
+
+def _exactly_one(given: Mapping[str, Any]) -> list[tuple[str, str]]:
+    said = [name for name in ("launchTemplate", "mixedInstancesPolicy") if given.get(name)]
+    if any(isinstance(given[name], Unknown) for name in said):
+        return []
+    return [] if len(said) == 1 else [("launchTemplate", "give one of launchTemplate and mixedInstancesPolicy")]
 
 
 def _tags(call: Call) -> list[dict[str, Any]]:
@@ -70,12 +174,15 @@ def _create(call: Call) -> str:
             **call.given(**{argument: prop for prop, argument in _PLAIN.items()}),
             **call.given(TargetGroupARNs="targetGroupArns"),
             VPCZoneIdentifier=_subnets(call),
-            LaunchTemplate=_template(call.new["launchTemplate"]),
+            **_launches(call),
+            **_nested(call, *_BLOCKS),
+            **_hooks(call),
             **({"Tags": tags} if tags else {}),
         ),
         timeout_s=15,
     )
     call.made(name)
+    _update_metrics(call)
     _wait_for_capacity(call, exact=False)
     if call.new.get("suspendedProcesses"):
         client.suspend_processes(AutoScalingGroupName=name, ScalingProcesses=sorted(call.new["suspendedProcesses"]))
@@ -109,6 +216,12 @@ def _read(call: Call) -> dict[str, Any] | None:
             "name": template.get("LaunchTemplateName"),
             "version": template.get("Version") or "$Default",
         }
+    shape = call.client("autoscaling").meta.service_model.shape_for("AutoScalingGroup")
+    for prop, argument in _BLOCKS.items():
+        if group.get(argument):
+            values[prop] = from_aws(_FIELDS[prop].fields, group[argument], shape.members[argument])
+    if group.get("EnabledMetrics"):
+        values["enabledMetrics"] = sorted(one["Metric"] for one in group["EnabledMetrics"])
     return {
         **values,
         "name": group["AutoScalingGroupName"],
@@ -132,7 +245,8 @@ def _update(call: Call) -> None:
     plain = {argument: prop for prop, argument in _PLAIN.items() if call.changed(prop)}
     arguments = call.given(**plain)
     if call.changed("launchTemplate"):
-        arguments["LaunchTemplate"] = _template(call.new["launchTemplate"])
+        arguments |= _launches(call)
+    arguments |= _nested(call, *(name for name in _BLOCKS if call.changed(name)))
     if call.changed("vpcZoneIdentifiers"):
         arguments["VPCZoneIdentifier"] = _subnets(call)
     if arguments:
@@ -142,6 +256,7 @@ def _update(call: Call) -> None:
         _update_tags(call)
     _update_target_groups(call)
     _update_processes(call)
+    _update_metrics(call)
     if call.changed("desiredCapacity", "minSize"):
         _wait_for_capacity(call, exact=True)
 
@@ -176,6 +291,15 @@ def _update_target_groups(call: Call) -> None:
         client.attach_load_balancer_target_groups(AutoScalingGroupName=call.id, TargetGroupARNs=added)
 
 
+def _update_metrics(call: Call) -> None:
+    client = call.client("autoscaling")
+    added, removed = _added_and_removed(call, "enabledMetrics")
+    if removed:
+        client.disable_metrics_collection(AutoScalingGroupName=call.id, Metrics=removed)
+    if added:
+        client.enable_metrics_collection(AutoScalingGroupName=call.id, Metrics=added, Granularity="1Minute")
+
+
 def _update_processes(call: Call) -> None:
     client = call.client("autoscaling")
     added, removed = _added_and_removed(call, "suspendedProcesses")
@@ -192,6 +316,11 @@ def _delete(call: Call) -> None:
         return
     if group["Instances"] or group["DesiredCapacity"]:
         client.update_auto_scaling_group(AutoScalingGroupName=call.id, MinSize=0, MaxSize=0, DesiredCapacity=0)
+        protected = [one["InstanceId"] for one in group["Instances"] if one.get("ProtectedFromScaleIn")]
+        if protected:
+            client.set_instance_protection(
+                AutoScalingGroupName=call.id, InstanceIds=protected, ProtectedFromScaleIn=False
+            )
 
         def empty() -> bool:
             live = _group(call)
@@ -219,8 +348,22 @@ ROWS: tuple[ResourceType[Call], ...] = (
             "maxSize": number(required=True),
             "desiredCapacity": number(computed=True),
             "vpcZoneIdentifiers": texts(required=True),
-            "launchTemplate": block(TEMPLATE, required=True),
+            "launchTemplate": block(TEMPLATE),
+            **_FIELDS,
+            "capacityRebalance": flag(),
+            "context": text(),
+            "defaultCooldown": number(computed=True),
+            "defaultInstanceWarmup": number(computed=True),
+            "desiredCapacityType": text(computed=True),
+            "enabledMetrics": texts(),
             "healthCheckGracePeriod": number(default=300),
+            "healthCheckType": text(computed=True),
+            "initialLifecycleHooks": blocks(_HOOK, unreadable=True),
+            "maxInstanceLifetime": number(),
+            "placementGroup": text(),
+            "protectFromScaleIn": flag(),
+            "serviceLinkedRoleArn": text(computed=True),
+            "terminationPolicies": texts(computed=True),
             "tags": blocks(
                 {"key": text(required=True), "value": text(required=True), "propagateAtLaunch": flag(required=True)}
             ),
@@ -230,6 +373,7 @@ ROWS: tuple[ResourceType[Call], ...] = (
         },
         computed=("arn",),
         unique="name",
+        validate=_exactly_one,
         create=_create,
         read=_read,
         update=_update,

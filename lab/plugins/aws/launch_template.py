@@ -11,7 +11,7 @@ from lab.plugins.aws.call import Call
 from lab.plugins.aws.shapes import from_aws, to_aws
 from lab.plugins.aws.tags import TAGS, as_dict, as_list, sync_ec2
 from lab.plugins.aws.vpc import DOCS, arn, first
-from lab.plugins.schema import ResourceType, block, flag, listed, number, text, texts
+from lab.plugins.schema import ResourceType, block, flag, listed, mapping, number, text, texts
 
 # Flags that the provider keeps as text, so that "not said" differs from false.
 _EBS = {
@@ -19,18 +19,101 @@ _EBS = {
     "encrypted": text(),
     "iops": number(computed=True),
     "kmsKeyId": text(),
+    "snapshotId": text(),
     "throughput": number(computed=True),
+    "volumeInitializationRate": number(),
     "volumeSize": number(computed=True),
     "volumeType": text(computed=True),
 }
+_RANGE = block({"min": number(), "max": number()})
+REQUIREMENTS = {
+    "acceleratorCount": _RANGE,
+    "acceleratorManufacturers": texts(),
+    "acceleratorNames": texts(),
+    "acceleratorTotalMemoryMib": _RANGE,
+    "acceleratorTypes": texts(),
+    "allowedInstanceTypes": texts(),
+    "bareMetal": text(),
+    "baselineEbsBandwidthMbps": _RANGE,
+    "burstablePerformance": text(),
+    "cpuManufacturers": texts(),
+    "excludedInstanceTypes": texts(),
+    "instanceGenerations": texts(),
+    "localStorage": text(),
+    "localStorageTypes": texts(),
+    "maxSpotPriceAsPercentageOfOptimalOnDemandPrice": number(),
+    "memoryGibPerVcpu": _RANGE,
+    "memoryMib": _RANGE,
+    "networkBandwidthGbps": _RANGE,
+    "networkInterfaceCount": _RANGE,
+    "onDemandMaxPricePercentageOverLowestPrice": number(),
+    "requireHibernateSupport": flag(),
+    "spotMaxPricePercentageOverLowestPrice": number(),
+    "totalLocalStorageGb": _RANGE,
+    "vcpuCount": _RANGE,
+}
+_INTERFACE = {
+    "associatePublicIpAddress": text(),
+    "connectionTrackingSpecification": block(
+        {"tcpEstablishedTimeout": number(), "udpStreamTimeout": number(), "udpTimeout": number()}
+    ),
+    "deleteOnTermination": text(),
+    "description": text(),
+    "deviceIndex": number(),
+    "enaQueueCount": number(),
+    "enaSrdSpecification": block(
+        {"enaSrdEnabled": flag(), "enaSrdUdpSpecification": block({"enaSrdUdpEnabled": flag()})}
+    ),
+    "interfaceType": text(),
+    "ipv4AddressCount": number(),
+    "ipv4PrefixCount": number(),
+    "networkCardIndex": number(),
+    "securityGroups": texts(),
+}
 DATA = {
-    "blockDeviceMappings": listed({"deviceName": text(), "ebs": block(_EBS)}),
+    "blockDeviceMappings": listed(
+        {"deviceName": text(), "ebs": block(_EBS), "noDevice": text(), "virtualName": text()}
+    ),
+    "capacityReservationSpecification": block(
+        {
+            "capacityReservationPreference": text(),
+            "capacityReservationTarget": block(
+                {"capacityReservationId": text(), "capacityReservationResourceGroupArn": text()}
+            ),
+        }
+    ),
+    "cpuOptions": block(
+        {"amdSevSnp": text(), "coreCount": number(), "nestedVirtualization": text(), "threadsPerCore": number()}
+    ),
+    "creditSpecification": block({"cpuCredits": text()}),
+    "disableApiStop": flag(),
+    "disableApiTermination": flag(),
     "ebsOptimized": text(),
+    "enclaveOptions": block({"enabled": flag()}),
+    "hibernationOptions": block({"configured": flag()}),
     "iamInstanceProfile": block({"arn": text(), "name": text()}),
     "imageId": text(),
-    "instanceMarketOptions": block({"marketType": text(choices=("spot", "capacity-block"))}),
+    "instanceInitiatedShutdownBehavior": text(choices=("stop", "terminate")),
+    "instanceMarketOptions": block(
+        {
+            "marketType": text(choices=("spot", "capacity-block")),
+            "spotOptions": block(
+                {
+                    "blockDurationMinutes": number(),
+                    "instanceInterruptionBehavior": text(),
+                    "maxPrice": text(),
+                    "spotInstanceType": text(),
+                    "validUntil": text(),
+                }
+            ),
+        }
+    ),
+    "instanceRequirements": block(REQUIREMENTS),
     "instanceType": text(),
+    "kernelId": text(),
     "keyName": text(),
+    "licenseSpecifications": listed({"licenseConfigurationArn": text(required=True)}),
+    "maintenanceOptions": block({"autoRecovery": text()}),
     "metadataOptions": block(
         {
             "httpEndpoint": text(computed=True),
@@ -41,6 +124,31 @@ DATA = {
         },
         computed=True,
     ),
+    "monitoring": block({"enabled": flag()}),
+    "networkInterfaces": listed(_INTERFACE),
+    "networkPerformanceOptions": block({"bandwidthWeighting": text()}),
+    "placement": block(
+        {
+            "affinity": text(),
+            "availabilityZone": text(),
+            "groupId": text(),
+            "groupName": text(),
+            "hostId": text(),
+            "hostResourceGroupArn": text(),
+            "partitionNumber": number(),
+            "spreadDomain": text(),
+            "tenancy": text(),
+        }
+    ),
+    "privateDnsNameOptions": block(
+        {
+            "enableResourceNameDnsARecord": flag(),
+            "enableResourceNameDnsAaaaRecord": flag(),
+            "hostnameType": text(),
+        }
+    ),
+    "ramDiskId": text(),
+    "tagSpecifications": listed({"resourceType": text(), "tags": mapping()}),
     "userData": text(),
     "vpcSecurityGroupIds": texts(),
 }

@@ -9,11 +9,23 @@ from lab.plugins.errors import PluginError
 from lab.plugins.schema import Kind, Prop
 
 # Where the provider's name isn't AWS's with a small first letter.
-_ALIASES = {"vpcSecurityGroupIds": "SecurityGroupIds"}
+_ALIASES = {
+    "vpcSecurityGroupIds": "SecurityGroupIds",
+    "ipv4AddressCount": "SecondaryPrivateIpAddressCount",
+    "enableResourceNameDnsAaaaRecord": "EnableResourceNameDnsAAAARecord",
+    "vcpuCount": "VCpuCount",
+    "memoryMib": "MemoryMiB",
+    "memoryGibPerVcpu": "MemoryGiBPerVCpu",
+    "totalLocalStorageGb": "TotalLocalStorageGB",
+    "acceleratorTotalMemoryMib": "AcceleratorTotalMemoryMiB",
+}
+# The same inside one structure only.
+_INSIDE = {("LaunchTemplateInstanceNetworkInterfaceSpecification", "securityGroups"): "Groups"}
 
 
 def _aws_name(name: str, shape: Any) -> str:
-    candidate = _ALIASES.get(name, name[0].upper() + name[1:])
+    inside = _INSIDE.get((str(shape.name).removesuffix("Request"), name))
+    candidate = inside or _ALIASES.get(name, name[0].upper() + name[1:])
     if candidate not in shape.members:
         raise PluginError(f"'{name}' has no counterpart in AWS's {shape.name}")
     return candidate
@@ -35,10 +47,14 @@ def _value_to_aws(prop: Prop, value: Any, shape: Any) -> Any:
         return to_aws(prop.fields, value, shape)
     if prop.kind is Kind.LISTED:
         return [to_aws(prop.fields, v, shape.member) for v in value]
+    if prop.kind is Kind.MAP and shape.type_name == "list":
+        return [{"Key": key, "Value": str(v)} for key, v in value.items()]
     if shape.type_name == "list":
         return [str(v) for v in value]
     if shape.type_name == "boolean":
         return value in (True, "true", "True", "1")
+    if shape.type_name == "double":
+        return float(value)
     return int(value) if shape.type_name == "integer" else str(value)
 
 
@@ -57,6 +73,8 @@ def _value_from_aws(prop: Prop, value: Any, shape: Any) -> Any:
         return from_aws(prop.fields, value, shape)
     if prop.kind is Kind.LISTED:
         return [from_aws(prop.fields, v, shape.member) for v in value]
+    if prop.kind is Kind.MAP and isinstance(value, list):
+        return {tag["Key"]: tag["Value"] for tag in value}
     if prop.kind is Kind.TEXT and isinstance(value, bool):
         return "true" if value else "false"
     return value

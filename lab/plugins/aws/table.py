@@ -9,6 +9,7 @@ from lab.plugins.aws import (
     launch_template,
     peering,
     routing,
+    scaling,
     security,
     small,
     targets,
@@ -17,6 +18,6 @@ from lab.plugins.aws import (
 from lab.plugins.aws.call import Call
 from lab.plugins.schema import ResourceType
 
-_MODULES = (vpc, routing, peering, security, launch_template, autoscaling, balancing, targets, dns, small)
+_MODULES = (vpc, routing, peering, security, launch_template, autoscaling, scaling, balancing, targets, dns, small)
 
 TABLE: dict[str, ResourceType[Call]] = {row.token: row for module in _MODULES for row in module.ROWS}

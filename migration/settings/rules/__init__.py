@@ -7,7 +7,18 @@ from functools import partial
 
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration
-from migration.settings.rules import control_plane, living, machines, names, networks, retirement, sides, traffic, zones
+from migration.settings.rules import (
+    control_plane,
+    groups,
+    living,
+    machines,
+    names,
+    networks,
+    retirement,
+    sides,
+    traffic,
+    zones,
+)
 
 Rule = Callable[[Configuration], Iterator[Problem]]
 
@@ -26,6 +37,8 @@ _RULES: tuple[Rule, ...] = (
     machines.enough_vote_meanwhile,
     machines.are_told_apart,
     machines.members_have_addresses,
+    groups.are_told_apart,
+    groups.say_whose_and_from_where,
     control_plane.has_its_keys,
     control_plane.pki_can_be_found,
     control_plane.sets_fit_the_layout,

@@ -70,12 +70,14 @@ def have_the_form_that_aws_takes(c: Configuration) -> Iterator[Problem]:
         if keys.image is not None and not _IMAGE.fullmatch(keys.image):
             remedy = "is no image's id: ami- and 8 or 17 hexadecimal digits; look it up with aws ec2 describe-images"
             yield Problem(f"{key}.image", keys.image, remedy)
-        if len(keys.instance_types) > 1:
-            remedy = "a group of several types isn't made yet: a roll counts its nodes as alike; name one type"
+        if len(keys.instance_types) > 1 and not isinstance(keys, PoolKeys):
+            remedy = "a member is one machine of one type; name one"
             yield Problem(f"{key}.instanceTypes", list(keys.instance_types), remedy)
         if keys.instance_type is not None and keys.instance_types:
             remedy = "says the same as instanceType; leave one of the two"
             yield Problem(f"{key}.instanceTypes", list(keys.instance_types), remedy)
+        for kind in twice(keys.instance_types):
+            yield Problem(f"{key}.instanceTypes", kind, "is listed twice; list a type once")
         for kind in filter(None, (keys.instance_type, *keys.instance_types)):
             if not _TYPE.fullmatch(kind):
                 yield Problem(f"{key}.instanceType", kind, "is no instance type; m5.large would be one")

@@ -45,6 +45,15 @@ def are_told_apart(c: Configuration) -> Iterator[Problem]:
     for key, names in (("members", ticketed), ("pools", [pool.name for pool in c.pools])):
         for name in twice(names):
             yield Problem(f"migration:{key}", name, "is named twice; names are unique")
+    for pool in c.pools:
+        scaled = {"scaling": [one.name for one in pool.scaling], "schedules": [one.name for one in pool.schedules]}
+        for key, names in scaled.items():
+            for name in twice(names):
+                yield Problem(f"migration:pools[{pool.name}].{key}", name, "is named twice; names are unique")
+        for policy in pool.scaling:
+            if (policy.predefined is None) is (policy.metric is None):
+                remedy = "tracks one metric: give one of predefined and metric"
+                yield Problem(f"migration:pools[{pool.name}].scaling", policy.name, remedy)
     for group in twice(one.group for _, one in machines(c)):
         holders = " and ".join(key for key, one in machines(c) if one.group == group)
         yield Problem("migration:pools", group, f"is the group of {holders}; give each the group that is its own")

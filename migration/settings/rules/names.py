@@ -87,6 +87,12 @@ def _logical(c: Configuration) -> Iterator[tuple[tuple[str, str], str, str]]:
         yield ("Group", f"{c.to}-server-{server.name}"), f"{key}.name", server.name
     for pool in c.pools:
         yield ("Group", f"{c.to}-{pool.name}"), f"migration:pools[{pool.name}].name", pool.name
+        for one in pool.scaling:
+            key = f"migration:pools[{pool.name}].scaling[{one.name}].name"
+            yield ("Policy", f"{c.to}-{pool.name}-policy-{one.name}"), key, one.name
+        for one in pool.schedules:
+            key = f"migration:pools[{pool.name}].schedules[{one.name}].name"
+            yield ("Schedule", f"{c.to}-{pool.name}-schedule-{one.name}"), key, one.name
     for record in c.traffic.records:
         for side in (c.from_, c.to):
             key = f"migration:traffic.records[{plain(record.name)}].name"

@@ -233,3 +233,31 @@ def test_two_clusters_under_one_tag_are_refused(fresh: Any) -> None:
     )
     with pytest.raises(Permanent, match=f"two clusters under one tag.*{vpc}"):
         legacy.discover()
+
+
+def test_what_a_group_is_scaled_by_is_written_and_valid(legacy: Any, tmp_path: Path) -> None:
+    client, name = legacy.aws.autoscaling, "nodes-m5-large-b-spot.pet"
+    metric = {"PredefinedMetricType": "ASGAverageCPUUtilization"}
+    client.put_scaling_policy(
+        AutoScalingGroupName=name,
+        PolicyName="cpu",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingConfiguration={"TargetValue": 60.0, "PredefinedMetricSpecification": metric},
+    )
+    client.put_scheduled_update_group_action(
+        AutoScalingGroupName=name, ScheduledActionName="night", Recurrence="0 20 * * *", MinSize=0
+    )
+    try:
+        found = legacy.discover()
+    finally:
+        client.delete_policy(AutoScalingGroupName=name, PolicyName="cpu")
+        client.delete_scheduled_action(AutoScalingGroupName=name, ScheduledActionName="night")
+    by_group = {pool["group"]: pool for pool in found["pools"]}
+    scaling = by_group.pop(name)
+    assert scaling["scaling"] == [{"name": "cpu", "target": 60.0, "predefined": "ASGAverageCPUUtilization"}]
+    assert scaling["schedules"] == [{"name": "night", "recurrence": "0 20 * * *", "min": 0}]
+    assert not any("scaling" in pool or "schedules" in pool for pool in by_group.values())
+    path = tmp_path / "Pulumi.stage-0.yaml"
+    write(path, "eu-central-1", found)
+    settings = load_file(path)
+    assert [one.name for pool in settings.configuration.pools for one in pool.scaling] == ["cpu"]

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from migration.contracts.launch import InstanceRequirements, IntegerRange
+from migration.contracts.scaling import Distribution, Mixed, Override
 from migration.contracts.workers import BlockDevice, Ebs, Group, InstanceProfile, MarketOptions, Template
 from migration.runtime.deadline import Permanent
 from migration.settings.model import ManagedSide, Pool, PoolKeys
@@ -121,3 +123,35 @@ def test_a_pool_of_image_and_type_alone_begins_empty() -> None:
 def test_a_pool_of_which_nothing_is_known_is_refused_with_what_to_set(said: Any) -> None:
     with pytest.raises(Permanent, match=r"nothing is known of pool b.*set migration:sides.main.pools.b.like"):
         wanted_group({}, pool("b"), side(b=said), "main")
+
+
+def test_several_types_are_a_mixed_policy_on_the_market_that_was_copied() -> None:
+    """AWS refuses a policy over a template that says its own market."""
+    found = wanted_group({"a": GROUP}, pool("a"), side(a={"instanceTypes": ["m6i.large", "m6a.large"]}), "main")
+    assert found.template.instance_market_options is None
+    assert found.mixed == Mixed(
+        overrides=(Override(instance_type="m6i.large"), Override(instance_type="m6a.large")),
+        instances_distribution=Distribution(on_demand_base_capacity=0, on_demand_percentage_above_base_capacity=0),
+    )
+
+
+def test_a_type_or_a_market_that_is_said_stands_in_a_copied_policy() -> None:
+    shares = Distribution(on_demand_base_capacity=2, spot_allocation_strategy="lowest-price")
+    policy = Mixed(overrides=(Override(instance_type="m5.large"),), instances_distribution=shares)
+    plain = COPIED.model_copy(update={"instance_market_options": None})
+    group = GROUP.model_copy(update={"mixed": policy, "template": plain})
+    one = wanted_group({"a": group}, pool("a"), side(a={"instanceType": "c5.large"}), "main")
+    assert one.mixed == policy.model_copy(update={"overrides": (Override(instance_type="c5.large"),)})
+    other = wanted_group({"a": group}, pool("a"), side(a={"market": "on-demand"}), "main").mixed
+    assert other is not None and other.overrides == policy.overrides
+    assert other.instances_distribution.on_demand_percentage_above_base_capacity == 100
+    assert other.instances_distribution.spot_allocation_strategy == "lowest-price"
+    assert wanted_group({"a": group}, pool("a"), side(), "main") == group
+
+
+def test_a_type_takes_the_place_of_what_a_type_must_have() -> None:
+    """A launch template has one or the other."""
+    any_type = InstanceRequirements(vcpu_count=IntegerRange(min=2), memory_mib=IntegerRange(min=4096))
+    copied = COPIED.model_copy(update={"instance_type": None, "instance_requirements": any_type})
+    found = wanted_template(copied, keys(instanceType="m5.large"), "here")
+    assert (found.instance_type, found.instance_requirements) == ("m5.large", None)
