@@ -146,7 +146,7 @@ class Migration(Component):
         api = ApiServedBy.ADDRESSES
         if stage.control_plane.on_new:
             api = ApiServedBy.INSTANCES if stage.finished else ApiServedBy.ADDRESSES_CHECKED
-        other = {old.name: old.cidr}
+        other = old.ranges
         component, new = self._network_of(c.to, side, clients=other, targets=other, shared=stage.shared.on_new, api=api)
         if not stage.finished or c.retain_peering:
             peering = PeeringArgs(scope=scope, old=old, new=new)

@@ -83,7 +83,7 @@ class SideSecurityGroups(_Rules):
             )
             for role in ("nodes", "control-plane")
         )
-        connected = {network.name: network.cidr for network in c.connected_networks}
+        connected = {name: cidr for network in c.connected_networks for name, cidr in network.ranges.items()}
         clients = {name: args.cidr, **args.clients, **connected}
         targets = {name: args.cidr, **args.targets, **connected}
         api, node_port = c.api.on_members, c.ingress.node_port

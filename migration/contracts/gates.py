@@ -43,6 +43,7 @@ class SideRef(Contract):
     name: str
     suffix: str
     cidr: str
+    secondary_cidrs: tuple[str, ...] = ()
     vpc_id: str | None = None
     route_tables: tuple[str, ...] = ()
     ingress: BalancerRef | None = None
@@ -62,6 +63,7 @@ class SideRef(Contract):
             name=name,
             suffix=side.suffix,
             cidr=side.cidr,
+            secondary_cidrs=side.secondary_cidrs,
             vpc_id=side.vpc_id,
             route_tables=side.route_tables,
             ingress=ingress,
@@ -189,8 +191,9 @@ class ConnectedRange(Contract):
 
 def _connected(s: Settings) -> tuple[ConnectedRange, ...]:
     return tuple(
-        ConnectedRange(name=one.name, cidr=one.cidr, vpc_id=one.vpc_id, route_tables=one.route_tables)
+        ConnectedRange(name=name, cidr=cidr, vpc_id=one.vpc_id, route_tables=one.route_tables)
         for one in s.configuration.connected_networks
+        for name, cidr in one.ranges.items()
     )
 
 
@@ -209,6 +212,25 @@ class NetworksDisjoint(Contract):
         """From the settings."""
         c, (old, new) = s.configuration, _sides(s)
         return cls(old=old, new=new, pod_cidr=c.pod_cidr, service_cidr=c.service_cidr, connected=_connected(s))
+
+
+class NetworksCarried(Contract):
+    """Is everything of the old VPC's network, which the new one must have too, named in the configuration?
+
+    `subnets` are those that the cluster's machines are in; `ipv6` whether addresses of that kind may be left behind.
+    """
+
+    check: Literal["networks-carried"] = "networks-carried"
+    old: SideRef
+    subnets: tuple[str, ...]
+    ipv6: Literal["refuse", "leave"]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, old = s.configuration, s.old
+        subnets = tuple(one.private for _, one in sorted(old.zones.items())) if isinstance(old, ReferencedSide) else ()
+        return cls(old=SideRef.of(s, c.from_), subnets=subnets, ipv6=c.ipv6)
 
 
 class ReachableBothWays(Contract):
@@ -731,6 +753,7 @@ Question = (
     Permissions
     | ControlPlaneForm
     | ClusterHealthy
+    | NetworksCarried
     | NetworksDisjoint
     | ReachableBothWays
     | ApiServedByNewBalancer

@@ -14,6 +14,7 @@ from migration.discover.tags import tags_of
 from migration.layouts import found as in_user_data
 from migration.layouts import scripts
 from migration.layouts.contract import Recognition
+from migration.reachability import vpc_cidrs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     node_port = traffic.node_port(inventory, ingress)
     service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
     connected = network.connected(inventory)
-    taken = [answers.pod_cidr, answers.service_cidr, *(one["cidr"] for one in connected)]
+    taken = [answers.pod_cidr, answers.service_cidr, *network.ranges(connected)]
     zones = network.zones(inventory)
     retire, keep = ownership.split(inventory, options.etcd_strategy)
     old = side_name(inventory, options)
@@ -60,6 +61,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "kind": "referenced",
                 "vpcId": inventory.vpc["VpcId"],
                 "cidr": inventory.vpc["CidrBlock"],
+                **({"secondaryCidrs": more} if (more := vpc_cidrs(inventory.vpc)[1:]) else {}),
                 "suffix": "",
                 "zones": zones,
                 "routeTables": sorted(table["RouteTableId"] for table in inventory.route_tables),

@@ -9,6 +9,7 @@ from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import CheckResult, Question
 from migration.gates import (
     balancers,
+    carried,
     cleanup,
     cluster,
     control_plane,
@@ -34,6 +35,7 @@ CHECKS: Mapping[str, Check] = {
     "permissions": permissions.permissions,
     "control-plane-form": form.control_plane_form,
     "cluster-healthy": cluster.healthy,
+    "networks-carried": carried.networks,
     "networks-disjoint": network.disjoint,
     "reachable-both-ways": network.reachable,
     "api-served-by-new-balancer": balancers.api_served,

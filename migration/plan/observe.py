@@ -163,7 +163,8 @@ class _Observer:
                 tables = f"{len(s.old.route_tables)} old route tables"
             peered = sum(1 for one in c.connected_networks if one.vpc_id)
             found.append(
-                f"network: VPC {c.to} {s.new.cidr} in {len(s.new.zones)} zones, peered with {c.from_} {s.old.cidr}; "
+                f"network: VPC {c.to} {s.new.cidr} in {len(s.new.zones)} zones, peered with {c.from_} "
+                f"{', '.join(s.old.ranges)}; "
                 f"a route in {tables}; {peered} of {len(c.connected_networks)} connected networks "
                 f"peered as well"
             )

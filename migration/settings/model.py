@@ -7,6 +7,7 @@ Rules that compare several keys stand in `migration.settings.rules`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, ClassVar, Literal, cast
@@ -113,11 +114,17 @@ class ReferencedSide(Model):
     kind: Literal["referenced"]
     vpc_id: str
     cidr: Cidr
+    secondary_cidrs: tuple[Cidr, ...] = ()
     suffix: str = ""
     zones: dict[str, ReferencedSubnets]
     route_tables: tuple[str, ...]
     security_groups: SecurityGroups
     load_balancers: ReferencedBalancers
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """Every range of the VPC, the first one first."""
+        return (self.cidr, *self.secondary_cidrs)
 
 
 class DiskKeys(Model):
@@ -200,6 +207,11 @@ class ManagedSide(Model):
     pools: dict[str, PoolKeys] = Field(default_factory=dict)
     members: MembersKeys = MembersKeys()
     api_servers: MembersKeys = MembersKeys()
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """Every range of the VPC: it is made with one."""
+        return (self.cidr,)
 
     def pool(self, name: str) -> PoolKeys:
         """What is said of a pool; nothing where it isn't named."""
@@ -427,17 +439,28 @@ class Api(Model):
         return self.port if self.server_port is None else self.server_port
 
 
+def named_ranges(name: str, ranges: Sequence[str]) -> dict[str, str]:
+    """Ranges by names that stay when others come or go: the first one's is `name`, the others' say which."""
+    return {name if not position else f"{name}-{cidr}": cidr for position, cidr in enumerate(ranges)}
+
+
 class Network(Model):
     """Somebody else's network that talks to this cluster (`connectedNetworks`).
 
     With a `vpc_id` and `route_tables` (same account) the network component peers it with the new VPC as it is
-    peered with the old one; without, the operator connects it before stage 4.
+    peered with the old one; without, the operator connects it before stage 4. `secondary_cidrs` are its other ranges.
     """
 
     name: str
     cidr: Cidr
+    secondary_cidrs: tuple[Cidr, ...] = ()
     vpc_id: str | None = None
     route_tables: tuple[str, ...] = ()
+
+    @property
+    def ranges(self) -> dict[str, str]:
+        """Every range by a name of its own; the first one has the network's."""
+        return named_ranges(self.name, (self.cidr, *self.secondary_cidrs))
 
 
 class Retired(Model):
@@ -537,6 +560,7 @@ class Configuration(Model):
     """The whole of `migration:`, before the stage is settled against the stack's name.
 
     `etcd_role` is the IAM role of members whose API servers are on other machines, which have `control_plane_role`.
+    `ipv6`: whether machines of the old VPC that have IPv6 addresses are a reason to refuse; new ones have none.
     """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"workerRole", "allowTrafficOnOldBalancers"})
@@ -565,6 +589,7 @@ class Configuration(Model):
     drain: Drain = Drain()
     limits: Limits = Limits()
     hardening: Hardening = Hardening()
+    ipv6: Literal["refuse", "leave"] = "refuse"
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -152,7 +152,7 @@ def _row(
 # names of `migration.gates.CHECKS`, that must hold before and after the stage's changes; then the rest by name.
 STAGES: tuple[Stage, ...] = (
     _row(0, "baseline",      "O O O O O O",
-         "permissions control-plane-form member-volumes versions-fit database-fits certificates-last",
+         "permissions networks-carried control-plane-form member-volumes versions-fit database-fits certificates-last",
          "cluster-healthy",
          names=Names.FOUND, back=Back.CLOSED,
          moves="nothing: the record begins",
