@@ -51,6 +51,8 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
     command = ["-m", "migration", "discover", "--cluster", settings.cluster, "--vpc", vpcs[0].get("VpcId", "")]
     command += ["--from", "legacy", "--to", "main", "--to-cidr", addresses.main_cidr, "--stack", FIRST]
     command += ["--operator-network", addresses.corp_cidr, "--ttl", str(TTL_S)]
+    # Somebody's database lets the old VPC in by its range.
+    command += ["--references", "apply"]
     if settings.control_plane.etcd_role != MASTER:
         # Units that an image brings stand in no user data: the machines are asked what they are told.
         command += ["--ask-machines"]

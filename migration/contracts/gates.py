@@ -18,12 +18,14 @@ from migration.settings import Settings
 from migration.settings.groups import member_group, pool_group
 from migration.settings.model import (
     AcceptedFlows,
+    Configuration,
     ManagedSide,
     MemberFiles,
     MemberKeys,
     Name,
     ReferencedSide,
     Retired,
+    SecurityGroups,
     Strategy,
 )
 from migration.stages.table import Stage, stage
@@ -231,6 +233,64 @@ class NetworksCarried(Contract):
         c, old = s.configuration, s.old
         subnets = tuple(one.private for _, one in sorted(old.zones.items())) if isinstance(old, ReferencedSide) else ()
         return cls(old=SideRef.of(s, c.from_), subnets=subnets, ipv6=c.ipv6)
+
+
+class _References(Contract):
+    """What rules elsewhere may name. `groups` are ids by role, none where this program made the side.
+
+    `peered_vpcs`: connected VPCs; `ours`: groups that go with the old side.
+    """
+
+    old: SideRef
+    new: SideRef
+    groups: dict[str, str]
+    peered_vpcs: tuple[str, ...]
+    ours: tuple[str, ...]
+
+    @classmethod
+    def _of(cls, s: Settings) -> dict[str, Any]:
+        c, (old, new) = s.configuration, _sides(s)
+        groups = named_groups(s.old.security_groups) if isinstance(s.old, ReferencedSide) else {}
+        return {"old": old, "new": new, "groups": groups, "peered_vpcs": peered_vpcs(c), "ours": retired_groups(c)}
+
+
+def named_groups(groups: SecurityGroups) -> dict[str, str]:
+    """Security groups' ids by role."""
+    every = {"nodes": groups.nodes, "control-plane": groups.control_plane, "etcd": groups.etcd}
+    return {role: id_ for role, id_ in every.items() if id_ is not None}
+
+
+def peered_vpcs(c: Configuration) -> tuple[str, ...]:
+    """Connected VPCs that this program peers."""
+    return tuple(network.vpc_id for network in c.connected_networks if network.vpc_id)
+
+
+def retired_groups(c: Configuration) -> tuple[str, ...]:
+    """Security groups that the end deletes."""
+    return tuple(item.id for item in c.retire if item.type == "security-group")
+
+
+class ReferencesAccepted(_References):
+    """Is it decided what becomes of the rules elsewhere that name the old side?"""
+
+    check: Literal["references-accepted"] = "references-accepted"
+    mode: Literal["apply", "list"] | None
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(mode=s.configuration.references, **cls._of(s))
+
+
+class ReferencesAnswered(_References):
+    """Does whatever names the old side elsewhere name the new one, too?"""
+
+    check: Literal["references-answered"] = "references-answered"
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(**cls._of(s))
 
 
 class ReachableBothWays(Contract):
@@ -754,6 +814,8 @@ Question = (
     | ControlPlaneForm
     | ClusterHealthy
     | NetworksCarried
+    | ReferencesAccepted
+    | ReferencesAnswered
     | NetworksDisjoint
     | ReachableBothWays
     | ApiServedByNewBalancer

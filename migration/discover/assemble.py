@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migration.discover import cloud_config, groups, network, ownership, traffic
+from migration.discover import cloud_config, groups, network, ownership, rules, traffic
 from migration.discover.inventory import Group, Inventory
 from migration.discover.options import DiscoveryOptions
 from migration.discover.tags import tags_of
@@ -15,6 +15,7 @@ from migration.layouts import found as in_user_data
 from migration.layouts import scripts
 from migration.layouts.contract import Recognition
 from migration.reachability import vpc_cidrs
+from migration.settings.model import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,13 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     zones = network.zones(inventory)
     retire, keep = ownership.split(inventory, options.etcd_strategy)
     old = side_name(inventory, options)
-    form, text = groups.control_plane_of(inventory), members[0].template.user_data
+    form = groups.control_plane_of(inventory)
+    own_groups: dict[Role, str] = {
+        "nodes": groups.security_group(inventory, workers, "worker"),
+        "control-plane": groups.security_group(inventory, servers, "control-plane"),
+        **({"etcd": groups.security_group(inventory, members, "etcd")} if form.servers else {}),
+    }
+    text = members[0].template.user_data
     units = in_user_data.read(text, scripts.files(text))
     found: dict[str, Any] = {
         "cluster": inventory.cluster,
@@ -66,9 +73,9 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "zones": zones,
                 "routeTables": sorted(table["RouteTableId"] for table in inventory.route_tables),
                 "securityGroups": {
-                    "nodes": groups.security_group(inventory, workers, "worker"),
-                    "controlPlane": groups.security_group(inventory, servers, "control-plane"),
-                    **({"etcd": groups.security_group(inventory, members, "etcd")} if form.servers else {}),
+                    "nodes": own_groups["nodes"],
+                    "controlPlane": own_groups["control-plane"],
+                    **({"etcd": own_groups["etcd"]} if "etcd" in own_groups else {}),
                 },
                 "loadBalancers": {"ingress": ingress, "api": api},
             },
@@ -78,6 +85,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "suffix": f"-{options.to_name}",
                 "zones": list(zones),
                 "nat": options.nat,
+                "rules": rules.of_groups(inventory, own_groups, options.log),
             },
         },
         "podCidr": answers.pod_cidr,
@@ -112,6 +120,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "retire": retire,
         "keep": keep,
     }
+    if options.references:
+        found["references"] = options.references
     if options.kubeconfig:
         found["kubeconfig"] = options.kubeconfig
     if options.tags:

@@ -30,6 +30,7 @@ class DiscoveryOptions:
     zone: str | None = None
     etcd_certificates: str | None = None
     kubeconfig: str | None = None
+    references: str | None = None
     nat: str = "none"
     ttl: int | None = None
     etcd_strategy: Strategy = "learner"

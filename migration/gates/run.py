@@ -19,6 +19,7 @@ from migration.gates import (
     network,
     permissions,
     quiet,
+    references,
     volumes,
     workloads,
 )
@@ -36,6 +37,8 @@ CHECKS: Mapping[str, Check] = {
     "control-plane-form": form.control_plane_form,
     "cluster-healthy": cluster.healthy,
     "networks-carried": carried.networks,
+    "references-accepted": references.accepted,
+    "references-answered": references.are_answered,
     "networks-disjoint": network.disjoint,
     "reachable-both-ways": network.reachable,
     "api-served-by-new-balancer": balancers.api_served,

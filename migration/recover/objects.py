@@ -90,6 +90,7 @@ class Rule(Tagged):
     from_port: int | None = None
     to_port: int | None = None
     cidr_ipv4: str | None = None
+    prefix_list_id: str | None = None
     referenced_security_group_id: str | None = None
 
 
@@ -281,6 +282,7 @@ def _permits_the_same(rule: Document, wanted: Rule) -> bool:
         and port(rule.get("FromPort")) == port(wanted.from_port)
         and port(rule.get("ToPort")) == port(wanted.to_port)
         and rule.get("CidrIpv4") == wanted.cidr_ipv4
+        and rule.get("PrefixListId") == wanted.prefix_list_id
         and mapping(rule, "ReferencedGroupInfo").get("GroupId") == wanted.referenced_security_group_id
     )
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -191,11 +191,46 @@ class PoolKeys(MachineKeys):
         return self.like is not None or (self.image is not None and self.type_wanted is not None)
 
 
+Role = Literal["nodes", "control-plane", "etcd"]
+"""A security group of the cluster, by what its machines do."""
+
+
+class GroupRule(Model):
+    """One permission of the cluster's groups besides those this program makes, as the old side's groups have it.
+
+    Exactly one of `cidr`, `prefix_list`, `role` (the cluster's own group of that kind, on both sides), `own_vpc` (the
+    ranges of the side itself, and of the other one as long as both are peered) and `security_group` (somebody's, in
+    `vpc_id`) says with whom. Ports are None for every protocol (``-1``).
+    """
+
+    group: Role
+    direction: Literal["ingress", "egress"]
+    protocol: str = "-1"
+    from_port: Annotated[int, Field(ge=-1, le=65535)] | None = None
+    to_port: Annotated[int, Field(ge=-1, le=65535)] | None = None
+    cidr: Cidr | None = None
+    prefix_list: str | None = None
+    role: Role | None = None
+    own_vpc: Literal[True] | None = None
+    security_group: str | None = None
+    vpc_id: str | None = None
+
+    @model_validator(mode="after")
+    def _one_peer(self) -> Self:
+        peers = (self.cidr, self.prefix_list, self.role, self.own_vpc, self.security_group)
+        if sum(one is not None for one in peers) != 1:
+            raise ValueError("needs exactly one of cidr, prefixList, role, ownVpc and securityGroup")
+        if self.protocol in ("tcp", "udp") and (self.from_port is None or self.to_port is None):
+            raise ValueError(f"{self.protocol} needs fromPort and toPort")
+        return self
+
+
 class ManagedSide(Model):
     """A side this program makes. `zones` are availability zone names; `nat` is one gateway a zone, or none.
 
     `pools`, `members` and, where they are on machines of their own, `api_servers` say what machines are made of where
-    that shall be other than what was copied.
+    that shall be other than what was copied. `rules` are what its security groups allow besides this program's own;
+    None: nothing is known of the old groups' rules, and nothing of them is copied.
     """
 
     kind: Literal["managed"]
@@ -204,6 +239,7 @@ class ManagedSide(Model):
     zones: tuple[str, ...]
     nat: Literal["none", "per-zone"] = "none"
     subnet_prefix: Annotated[int, Field(ge=16, le=28)] = 20
+    rules: tuple[GroupRule, ...] | None = None
     pools: dict[str, PoolKeys] = Field(default_factory=dict)
     members: MembersKeys = MembersKeys()
     api_servers: MembersKeys = MembersKeys()
@@ -561,6 +597,8 @@ class Configuration(Model):
 
     `etcd_role` is the IAM role of members whose API servers are on other machines, which have `control_plane_role`.
     `ipv6`: whether machines of the old VPC that have IPv6 addresses are a reason to refuse; new ones have none.
+    `references`: whether rules elsewhere that name the old side get their twins from this program or from their owners;
+    None: nobody has decided, which is refused where there are any.
     """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"workerRole", "allowTrafficOnOldBalancers"})
@@ -590,6 +628,7 @@ class Configuration(Model):
     limits: Limits = Limits()
     hardening: Hardening = Hardening()
     ipv6: Literal["refuse", "leave"] = "refuse"
+    references: Literal["apply", "list"] | None = None
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -152,7 +152,8 @@ def _row(
 # names of `migration.gates.CHECKS`, that must hold before and after the stage's changes; then the rest by name.
 STAGES: tuple[Stage, ...] = (
     _row(0, "baseline",      "O O O O O O",
-         "permissions networks-carried control-plane-form member-volumes versions-fit database-fits certificates-last",
+         "permissions networks-carried references-accepted control-plane-form member-volumes versions-fit "
+         "database-fits certificates-last",
          "cluster-healthy",
          names=Names.FOUND, back=Back.CLOSED,
          moves="nothing: the record begins",
@@ -166,7 +167,8 @@ STAGES: tuple[Stage, ...] = (
          names=Names.PAIR, back=Back.OPEN,
          moves="access rules and load balancers on both sides; short TTLs",
          undo="names as they were found, their short TTL waited out; then balancers and access rules are deleted"),
-    _row(3, "workers",       "B B B O B O", "writers-known every-old-node-in-a-pool old-targets-serve",
+    _row(3, "workers",       "B B B O B O", "references-answered writers-known every-old-node-in-a-pool "
+         "old-targets-serve",
          "new-nodes-ready",
          names=Names.PAIR, back=Back.OPEN,
          moves="a copy of every worker group; old nodes tainted: pods start on the new side only",

@@ -65,7 +65,11 @@ def _delete_group(call: Call) -> None:
 
 # --- Rule
 
-_SOURCES = {"cidrIpv4": "CidrIpv4", "referencedSecurityGroupId": "ReferencedGroupId"}
+_SOURCES = {
+    "cidrIpv4": "CidrIpv4",
+    "prefixListId": "PrefixListId",
+    "referencedSecurityGroupId": "ReferencedGroupId",
+}
 _PROTOCOLS = {"all": "-1", "6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6"}
 
 
@@ -84,6 +88,8 @@ def _permission(call: Call) -> dict[str, Any]:
     source = _source(new)
     if source == "cidrIpv4":
         permission["IpRanges"] = [{"CidrIp": new[source], **note}]
+    elif source == "prefixListId":
+        permission["PrefixListIds"] = [{"PrefixListId": new[source], **note}]
     elif source == "referencedSecurityGroupId":
         permission["UserIdGroupPairs"] = [{"GroupId": new[source], **note}]
     return permission
@@ -124,6 +130,7 @@ def _read_rule(call: Call) -> dict[str, Any] | None:
         "fromPort": port("FromPort", "fromPort"),
         "toPort": port("ToPort", "toPort"),
         "cidrIpv4": rule.get("CidrIpv4"),
+        "prefixListId": rule.get("PrefixListId"),
         "referencedSecurityGroupId": (rule.get("ReferencedGroupInfo") or {}).get("GroupId"),
         # moto (5.2.5) forgets the description of a rule that names a group; AWS doesn't.
         "description": rule.get("Description") or (known.get("description") if not rule.get("CidrIpv4") else None),

@@ -16,3 +16,29 @@ def test_every_range_is_found(fresh: Callable[[], Any]) -> None:
     assert found["sides"]["legacy"]["secondaryCidrs"] == ["127.9.0.0/16"]
     [network] = found["connectedNetworks"]
     assert (network["cidr"], network["secondaryCidrs"]) == ("127.50.0.0/16", ["127.49.0.0/16"])
+
+
+def test_rules_are_read_and_what_isnt_carried_is_said(fresh: Callable[[], Any]) -> None:
+    legacy, said = fresh(), list[str]()
+    ec2 = legacy.cloud.ec2
+    nodes = legacy.discover()["sides"]["legacy"]["securityGroups"]["nodes"]
+    listed = ec2.create_managed_prefix_list(PrefixListName="office", MaxEntries=2, AddressFamily="IPv4")
+    office = listed["PrefixList"]["PrefixListId"]
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22}
+    ec2.authorize_security_group_ingress(
+        GroupId=nodes,
+        IpPermissions=[
+            {**ssh, "PrefixListIds": [{"PrefixListId": office}]},
+            {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "Ipv6Ranges": [{"CidrIpv6": "2001:db8::/32"}]},
+        ],
+    )
+    rules = legacy.discover(log=said.append)["sides"]["main"]["rules"]
+    ports = {"protocol": "tcp", "fromPort": 22, "toPort": 22}
+    assert {"group": "nodes", "direction": "ingress", **ports, "prefixList": office} in rules
+    assert {"group": "nodes", "direction": "egress", "cidr": "0.0.0.0/0"} in rules
+    assert {"group": "nodes", "direction": "ingress", "role": "control-plane"} in rules
+    own = {"protocol": "tcp", "fromPort": 30080, "toPort": 30080, "ownVpc": True}
+    assert {"group": "nodes", "direction": "ingress", **own} in rules
+    assert [line for line in said if "2001:db8::/32" in line] == [
+        f"{nodes}: a rule for 2001:db8::/32 isn't carried: the new VPC has no IPv6"
+    ]
