@@ -75,7 +75,7 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add("--kubeconfig", metavar="FILE", help="default: KUBECONFIG")
     references = "rules elsewhere that name the old VPC: give them twins, or leave that to their owners"
     add("--references", choices=["apply", "list"], help=references)
-    add("--nat", choices=["none", "per-zone"], default="none", help="the new VPC's way to the internet")
+    add("--nat", choices=["none", "per-zone"], help="the new VPC's way to the internet; unsaid: as the old one's")
     add("--ttl", type=int, metavar="SECONDS", help="TTL of the records from stage 2 on")
     add(
         "--accept-flows",

@@ -159,6 +159,11 @@ class Aws:
         return self._client("iam")
 
     @cached_property
+    def route53resolver(self) -> Any:
+        """Route 53 Resolver."""
+        return self._client("route53resolver")
+
+    @cached_property
     def sts(self) -> STSClient:
         """STS."""
         return self._client("sts")

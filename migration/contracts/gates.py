@@ -230,9 +230,8 @@ class NetworksCarried(Contract):
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        c, old = s.configuration, s.old
-        subnets = tuple(one.private for _, one in sorted(old.zones.items())) if isinstance(old, ReferencedSide) else ()
-        return cls(old=SideRef.of(s, c.from_), subnets=subnets, ipv6=c.ipv6)
+        c = s.configuration
+        return cls(old=SideRef.of(s, c.from_), subnets=machine_subnets(s), ipv6=c.ipv6)
 
 
 class _References(Contract):
@@ -291,6 +290,31 @@ class ReferencesAnswered(_References):
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         return cls(**cls._of(s))
+
+
+class NetworksAlike(Contract):
+    """Does the new VPC offer machines what the old one does: a way out, names, endpoints?
+
+    `subnets` are those that the old side's machines are in; `without` is what the new VPC needn't have.
+    """
+
+    check: Literal["networks-alike"] = "networks-alike"
+    old: SideRef
+    new: SideRef
+    subnets: tuple[str, ...]
+    without: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        (old, new), made = _sides(s), s.new
+        without = made.without if isinstance(made, ManagedSide) else ()
+        return cls(old=old, new=new, subnets=machine_subnets(s), without=without)
+
+
+def machine_subnets(s: Settings) -> tuple[str, ...]:
+    """The subnets of the old side's machines; none where this program made it, and tags say."""
+    return tuple(one.private for _, one in sorted(s.old.zones.items())) if isinstance(s.old, ReferencedSide) else ()
 
 
 class ReachableBothWays(Contract):
@@ -816,6 +840,7 @@ Question = (
     | NetworksCarried
     | ReferencesAccepted
     | ReferencesAnswered
+    | NetworksAlike
     | NetworksDisjoint
     | ReachableBothWays
     | ApiServedByNewBalancer

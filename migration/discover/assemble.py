@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migration.discover import cloud_config, groups, network, ownership, rules, traffic
+from migration.discover import cloud_config, groups, network, offers, ownership, rules, traffic
 from migration.discover.inventory import Group, Inventory
 from migration.discover.options import DiscoveryOptions
 from migration.discover.tags import tags_of
@@ -51,6 +51,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     zones = network.zones(inventory)
     retire, keep = ownership.split(inventory, options.etcd_strategy)
     old = side_name(inventory, options)
+    offer = offers.of_vpc(inventory, [zone["private"] for zone in zones.values()], zone_id)
     form = groups.control_plane_of(inventory)
     own_groups: dict[Role, str] = {
         "nodes": groups.security_group(inventory, workers, "worker"),
@@ -84,8 +85,9 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "cidr": network.new_cidr(inventory, options.to_cidr, taken),
                 "suffix": f"-{options.to_name}",
                 "zones": list(zones),
-                "nat": options.nat,
+                "nat": options.nat or offer.nat,
                 "rules": rules.of_groups(inventory, own_groups, options.log),
+                **offer.keys,
             },
         },
         "podCidr": answers.pod_cidr,

@@ -10,6 +10,7 @@ from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
 from migration.discover.tags import belongs_to, clusters_of, tags_of
 from migration.layouts.texts import plain_text
+from migration.parity import read as parity
 from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent
 from migration.settings.model import LayoutName
@@ -98,6 +99,10 @@ class Inventory:
     zones: tuple[tuple[str, str, tuple[Document, ...]], ...]  # zone id, name, records
     roles: Mapping[str, str]  # instance profile (name or ARN) to role name
     others: tuple[Other, ...] = ()
+    endpoints: tuple[Document, ...] = ()
+    resolver_rules: tuple[str, ...] = ()
+    dhcp_options: str | None = None  # a set's id; None: the default
+    private_zones: frozenset[str] = frozenset()
     layout: LayoutName | None = None  # the control plane's, as an operator says; None: to be recognised
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """By instance id, lines of what runs there; only machines that were asked."""
@@ -153,6 +158,10 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
         zones=_zones(aws, vpc_id),
         roles=_roles(aws, groups),
         others=_others(aws, vpc_id, groups),
+        endpoints=tuple(_pages(aws.ec2, "describe_vpc_endpoints", "VpcEndpoints", Filters=inside)),
+        private_zones=frozenset(parity.zones(aws, vpc_id)),
+        resolver_rules=tuple(sorted(parity.resolver_rules(aws, vpc_id))),
+        dhcp_options=vpc.get("DhcpOptionsId") if parity.dhcp(aws, vpc.get("DhcpOptionsId") or "default") else None,
     )
 
 

@@ -31,7 +31,7 @@ class DiscoveryOptions:
     etcd_certificates: str | None = None
     kubeconfig: str | None = None
     references: str | None = None
-    nat: str = "none"
+    nat: str | None = None
     ttl: int | None = None
     etcd_strategy: Strategy = "learner"
     accepted_flows: Mapping[str, AcceptedFlows] = field(default_factory=dict[str, AcceptedFlows])

@@ -8,6 +8,7 @@ from typing import Any
 from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import CheckResult, Question
 from migration.gates import (
+    alike,
     balancers,
     carried,
     cleanup,
@@ -39,6 +40,7 @@ CHECKS: Mapping[str, Check] = {
     "networks-carried": carried.networks,
     "references-accepted": references.accepted,
     "references-answered": references.are_answered,
+    "networks-alike": alike.networks,
     "networks-disjoint": network.disjoint,
     "reachable-both-ways": network.reachable,
     "api-served-by-new-balancer": balancers.api_served,

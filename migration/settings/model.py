@@ -225,12 +225,24 @@ class GroupRule(Model):
         return self
 
 
+class Endpoint(Model):
+    """A VPC endpoint beside the one for S3, which every side has. `policy` is JSON; None: AWS's own."""
+
+    service: str
+    type: Literal["Gateway", "Interface"]
+    private_dns: bool = True
+    policy: str | None = None
+
+
 class ManagedSide(Model):
     """A side this program makes. `zones` are availability zone names; `nat` is one gateway a zone, or none.
 
     `pools`, `members` and, where they are on machines of their own, `api_servers` say what machines are made of where
     that shall be other than what was copied. `rules` are what its security groups allow besides this program's own;
     None: nothing is known of the old groups' rules, and nothing of them is copied.
+
+    `endpoints`, `dhcp_options` (a set's id), `resolver_rules` (ids) and `private_zones` (ids, beside the traffic's own)
+    are what the VPC offers as the old one does; `without`: what it needn't have (`migration.parity.compare`).
     """
 
     kind: Literal["managed"]
@@ -240,6 +252,11 @@ class ManagedSide(Model):
     nat: Literal["none", "per-zone"] = "none"
     subnet_prefix: Annotated[int, Field(ge=16, le=28)] = 20
     rules: tuple[GroupRule, ...] | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+    dhcp_options: str | None = None
+    resolver_rules: tuple[str, ...] = ()
+    private_zones: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     pools: dict[str, PoolKeys] = Field(default_factory=dict)
     members: MembersKeys = MembersKeys()
     api_servers: MembersKeys = MembersKeys()

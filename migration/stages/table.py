@@ -167,7 +167,7 @@ STAGES: tuple[Stage, ...] = (
          names=Names.PAIR, back=Back.OPEN,
          moves="access rules and load balancers on both sides; short TTLs",
          undo="names as they were found, their short TTL waited out; then balancers and access rules are deleted"),
-    _row(3, "workers",       "B B B O B O", "references-answered writers-known every-old-node-in-a-pool "
+    _row(3, "workers",       "B B B O B O", "networks-alike references-answered writers-known every-old-node-in-a-pool "
          "old-targets-serve",
          "new-nodes-ready",
          names=Names.PAIR, back=Back.OPEN,

@@ -182,3 +182,31 @@ def reached(found: dict[Key, Declared], start: Key) -> set[Key]:
             waiting += found[key].after
             waiting += [one for one in found if f"::{key[1]}" in found[one].parent and one not in seen]
     return seen
+
+
+def test_what_the_old_vpc_offers_is_declared_for_the_new_one() -> None:
+    found = configuration()["sides"]
+    found["main"] |= {
+        "endpoints": [
+            {"service": "com.amazonaws.eu-central-1.dynamodb", "type": "Gateway"},
+            {"service": "com.amazonaws.eu-central-1.ecr.api", "type": "Interface", "policy": "{}"},
+        ],
+        "dhcpOptions": "dopt-1",
+        "resolverRules": ["rslvr-rr-1"],
+        "privateZones": ["Z2"],
+    }
+    made = {key: one for key, one in declare(settings(1, sides=found)).items() if key not in at(1)}
+    table = made[("VpcEndpoint", "main-endpoint-eu-central-1.dynamodb")].inputs
+    assert len(table["routeTableIds"]) == 3
+    ecr = made[("VpcEndpoint", "main-endpoint-eu-central-1.ecr.api")].inputs
+    assert (len(ecr["subnetIds"]), ecr["securityGroupIds"], ecr["privateDnsEnabled"], ecr["policy"]) == (
+        3,
+        ["id-main-endpoints"],
+        True,
+        "{}",
+    )
+    door = made[("SecurityGroupIngressRule", "main-endpoints-from-main")].inputs
+    assert (door["cidrIpv4"], door["fromPort"]) == ("10.1.0.0/16", 443)
+    assert made[("VpcDhcpOptionsAssociation", "main-dhcp")].inputs["dhcpOptionsId"] == "dopt-1"
+    assert made[("ResolverRuleAssociation", "main-rslvr-rr-1")].inputs["resolverRuleId"] == "rslvr-rr-1"
+    assert made[("ZoneAssociation", "main-Z2")].inputs["zoneId"] == "Z2"

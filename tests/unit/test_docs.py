@@ -30,6 +30,7 @@ SERVICES = {
     "autoscaling": "autoscaling",
     "elbv2": "elasticloadbalancing",
     "route53": "route53",
+    "route53resolver": "route53resolver",
     "ssm": "ssm",
     "cloudwatch": "cloudwatch",
     "iam": "iam",

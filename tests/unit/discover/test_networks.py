@@ -42,3 +42,18 @@ def test_rules_are_read_and_what_isnt_carried_is_said(fresh: Callable[[], Any]) 
     assert [line for line in said if "2001:db8::/32" in line] == [
         f"{nodes}: a rule for 2001:db8::/32 isn't carried: the new VPC has no IPv6"
     ]
+
+
+def test_what_the_old_vpc_offers_is_found(fresh: Callable[[], Any]) -> None:
+    legacy = fresh()
+    ec2, plain = legacy.cloud.ec2, legacy.discover()["sides"]["main"]
+    assert plain["nat"] == "none"
+    assert not {"endpoints", "dhcpOptions", "resolverRules", "privateZones"} & set(plain)
+    service = "com.amazonaws.eu-central-1.ecr.api"
+    subnet = legacy.discover()["sides"]["legacy"]["zones"]["eu-central-1a"]["private"]
+    ec2.create_vpc_endpoint(VpcId=legacy.vpc, ServiceName=service, VpcEndpointType="Interface", SubnetIds=[subnet])
+    options = ec2.create_dhcp_options(DhcpConfigurations=[{"Key": "domain-name", "Values": ["corp.example"]}])
+    ec2.associate_dhcp_options(VpcId=legacy.vpc, DhcpOptionsId=options["DhcpOptions"]["DhcpOptionsId"])
+    found = legacy.discover()["sides"]["main"]
+    assert [(one["service"], one["type"]) for one in found["endpoints"]] == [(service, "Interface")]
+    assert found["dhcpOptions"] == options["DhcpOptions"]["DhcpOptionsId"]
