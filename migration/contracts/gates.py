@@ -12,6 +12,7 @@ from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, api_members, member_pairs
+from migration.contracts.parity import VpcPlanned
 from migration.dns.wanted import weights_at
 from migration.names import api_names, member_name
 from migration.settings import Settings
@@ -28,7 +29,7 @@ from migration.settings.model import (
     SecurityGroups,
     Strategy,
 )
-from migration.stages.table import Stage, stage
+from migration.stages.table import Stage, before, stage
 
 
 class BalancerRef(Contract):
@@ -273,7 +274,7 @@ class ReferencesAccepted(_References):
     """Is it decided what becomes of the rules elsewhere that name the old side?"""
 
     check: Literal["references-accepted"] = "references-accepted"
-    mode: Literal["apply", "list"] | None
+    mode: Literal["apply", "list"] | None = None
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
@@ -285,17 +286,19 @@ class ReferencesAnswered(_References):
     """Does whatever names the old side elsewhere name the new one, too?"""
 
     check: Literal["references-answered"] = "references-answered"
+    mode: Literal["apply", "list"] | None = None
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls(**cls._of(s))
+        return cls(mode=s.configuration.references, **cls._of(s))
 
 
 class NetworksAlike(Contract):
     """Does the new VPC offer machines what the old one does: a way out, names, endpoints?
 
-    `subnets` are those that the old side's machines are in; `without` is what the new VPC needn't have.
+    `subnets` are those that the old side's machines are in; `without` is what the new VPC needn't have, `planned` what
+    it will have, for as long as it isn't made.
     """
 
     check: Literal["networks-alike"] = "networks-alike"
@@ -303,18 +306,50 @@ class NetworksAlike(Contract):
     new: SideRef
     subnets: tuple[str, ...]
     without: tuple[str, ...]
+    planned: VpcPlanned
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         (old, new), made = _sides(s), s.new
-        without = made.without if isinstance(made, ManagedSide) else ()
-        return cls(old=old, new=new, subnets=machine_subnets(s), without=without)
+        assert isinstance(made, ManagedSide), "the new side is this program's"
+        planned = VpcPlanned.of(s.configuration, made, s.region)
+        return cls(old=old, new=new, subnets=machine_subnets(s), without=made.without, planned=planned)
 
 
 def machine_subnets(s: Settings) -> tuple[str, ...]:
     """The subnets of the old side's machines; none where this program made it, and tags say."""
     return tuple(one.private for _, one in sorted(s.old.zones.items())) if isinstance(s.old, ReferencedSide) else ()
+
+
+class OldSideStands(Contract):
+    """Is what earlier stages added to the old side still there: routes, and rules of its groups for the new side?
+
+    `groups` are ids by role, none where this program made the side. `reached` is the stage that made it.
+    """
+
+    check: Literal["old-side-stands"] = "old-side-stands"
+    old: SideRef
+    new: SideRef
+    groups: dict[str, str]
+    client_port: int
+    peer_port: int
+    api_port: int
+    reached: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, (old, new) = s.configuration, _sides(s)
+        return cls(
+            old=old,
+            new=new,
+            reached=before(row).number,
+            groups=named_groups(s.old.security_groups) if isinstance(s.old, ReferencedSide) else {},
+            client_port=c.etcd.client_port,
+            peer_port=c.etcd.peer_port,
+            api_port=c.api.on_members,
+        )
 
 
 class ReachableBothWays(Contract):
@@ -841,6 +876,7 @@ Question = (
     | ReferencesAccepted
     | ReferencesAnswered
     | NetworksAlike
+    | OldSideStands
     | NetworksDisjoint
     | ReachableBothWays
     | ApiServedByNewBalancer

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from migration.contracts.base import Contract
+from migration.settings.model import Configuration, ManagedSide
+
+# Ways out, in words.
+NAT, NONE = "NAT gateway", "none"
 
 
 class VpcFacts(Contract):
@@ -20,6 +26,28 @@ class VpcFacts(Contract):
     resolver_rules: dict[str, str]
     zones: dict[str, str]
     dhcp: dict[str, str]
+
+
+class VpcPlanned(Contract):
+    """What a VPC will offer once this program has made it; resolver rules and zones by id."""
+
+    default_route: str
+    endpoints: tuple[str, ...]
+    resolver_rules: tuple[str, ...]
+    zones: tuple[str, ...]
+    same_dhcp: bool
+
+    @classmethod
+    def of(cls, c: Configuration, side: ManagedSide, region: str) -> Self:
+        """From the configuration."""
+        endpoints = {f"com.amazonaws.{region}.s3 (Gateway)", *(f"{one.service} ({one.type})" for one in side.endpoints)}
+        return cls(
+            default_route=NAT if side.nat == "per-zone" else NONE,
+            endpoints=tuple(sorted(endpoints)),
+            resolver_rules=side.resolver_rules,
+            zones=(c.traffic.zone_id, *side.private_zones),
+            same_dhcp=side.dhcp_options is not None,
+        )
 
 
 class Difference(Contract):

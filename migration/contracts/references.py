@@ -26,7 +26,7 @@ class ReferencesInputs(Undoing):
 
     wanted: Wanted[Literal["answered", "absent"]]
     old: Wanted[Naming]
-    new: Wanted[Naming | None]
+    new: Wanted[Naming | None] = None
     peered_vpcs: Wanted[tuple[str, ...]] = ()
     ours: Wanted[tuple[str, ...]] = ()
     sides: Manner[tuple[str, str]]

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from migration.contracts.parity import NAT
 from migration.discover.inventory import Inventory
-from migration.parity.compare import NAT
 from migration.parity.read import default_route
 
 _GONE = ("deleting", "deleted", "rejected", "failed", "expired")

@@ -8,7 +8,7 @@ from migration.gates.live import Live
 from migration.reachability import vpc_cidrs
 from migration.references.find import Reference, answered, references
 from migration.references.read import elsewhere, groups_made
-from migration.runtime.deadline import Permanent, Retryable
+from migration.runtime.deadline import Permanent
 
 # What a sentence names before "and n more".
 _SHOWN = 6
@@ -41,16 +41,15 @@ def accepted(q: ReferencesAccepted, live: Live) -> str:
 
 def are_answered(q: ReferencesAnswered, live: Live) -> str:
     """Whatever names the old side names the new one, too."""
-    groups = groups_made(live.aws, live.cluster, q.new.name)
-    side = live.side(q.new)
-    if not groups:
-        raise Retryable(f"side {q.new.name} has no security groups yet")
-    new = Naming(vpc_id=live.vpc(side), ranges=(side.cidr,), groups=groups)
-    seen = elsewhere(live.aws)
-    found = references(seen, live.cluster, _old(q, live), new, peered=q.peered_vpcs, ours=q.ours, cidr=side.cidr)
+    old, side, seen = _old(q, live), live.side(q.new), elsewhere(live.aws)
+    groups = groups_made(live.aws, live.cluster, side.name)
+    new = Naming(vpc_id=live.vpc(side), ranges=(side.cidr,), groups=groups) if groups else None
+    found = references(seen, live.cluster, old, new, peered=q.peered_vpcs, ours=q.ours, cidr=side.cidr)
+    if new is None and found and q.mode == "apply":
+        return f"{len(found)} rules and lists name side {q.old.name}, and get their twins when side {side.name} is made"
     missing = [one for one in found if not answered(one, seen)]
     if missing:
-        told = "; ".join(f"{one}, and not {one.twin}" for one in missing[:_SHOWN])
+        told = "; ".join(f"{one}, and not {one.twin or f'a group of side {side.name}'}" for one in missing[:_SHOWN])
         more = f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise Permanent(
             f"{told}{more}: new nodes aren't let in. Let their owners add it, or set migration:references to apply and "

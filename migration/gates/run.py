@@ -21,6 +21,7 @@ from migration.gates import (
     permissions,
     quiet,
     references,
+    standing,
     volumes,
     workloads,
 )
@@ -41,6 +42,7 @@ CHECKS: Mapping[str, Check] = {
     "references-accepted": references.accepted,
     "references-answered": references.are_answered,
     "networks-alike": alike.networks,
+    "old-side-stands": standing.stands,
     "networks-disjoint": network.disjoint,
     "reachable-both-ways": network.reachable,
     "api-served-by-new-balancer": balancers.api_served,

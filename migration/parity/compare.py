@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from migration.contracts.parity import Difference, Parity, VpcFacts
-from migration.settings.model import Configuration, ManagedSide
-
-NAT, NONE = "NAT gateway", "none"
+from migration.contracts.parity import NAT, NONE, Difference, Parity, VpcFacts, VpcPlanned
 
 
-def planned(c: Configuration, side: ManagedSide, region: str, known: VpcFacts) -> VpcFacts:
+def planned(side: VpcPlanned, known: VpcFacts) -> VpcFacts:
     """What a side will offer once it is made. What it shares with the old VPC is called as there (`known`)."""
-    endpoints = {f"com.amazonaws.{region}.s3 (Gateway)", *(f"{one.service} ({one.type})" for one in side.endpoints)}
-    zones = (c.traffic.zone_id, *side.private_zones)
     return VpcFacts(
         dns_support=True,
         dns_hostnames=True,
-        default_route=(NAT,) if side.nat == "per-zone" else (NONE,),
-        endpoints=tuple(sorted(endpoints)),
+        default_route=(side.default_route,),
+        endpoints=side.endpoints,
         resolver_rules={one: known.resolver_rules.get(one, "") for one in side.resolver_rules},
-        zones={one: known.zones.get(one, "") for one in zones},
-        dhcp=known.dhcp if side.dhcp_options else {},
+        zones={one: known.zones.get(one, "") for one in side.zones},
+        dhcp=known.dhcp if side.same_dhcp else {},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from migration.clients.aws import described
-from migration.contracts.parity import Parity
+from migration.contracts.parity import Parity, VpcPlanned
 from migration.discover.tags import tags_of
 from migration.gates.live import Live
 from migration.parity.compare import compared, planned
@@ -32,7 +32,7 @@ def parity(s: Settings, live: Live, old: Side, new: Side) -> Parity:
     known = s.old.zones.values() if isinstance(s.old, ReferencedSide) else ()
     before = facts(live.aws, live.vpc(old), [one.private for one in known] or private_subnets(live, old))
     if new.vpc_id is None:
-        after = planned(s.configuration, made, s.region, before)
+        after = planned(VpcPlanned.of(s.configuration, made, s.region), before)
     else:
         after = facts(live.aws, new.vpc_id, private_subnets(live, new))
     return compared(before, after, made=new.vpc_id is not None, without=made.without)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
-from migration.contracts.parity import VpcFacts
-from migration.parity.compare import NAT, NONE
+from migration.contracts.parity import NAT, NONE, VpcFacts
 
 if TYPE_CHECKING:
     from mypy_boto3_route53.literals import VPCRegionType

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from migration.contracts.gates import NetworksAlike
-from migration.contracts.parity import VpcFacts
+from migration.contracts.parity import VpcFacts, VpcPlanned
 from migration.parity.compare import compared, planned
 from migration.parity.read import default_route, facts
 from migration.runtime.deadline import Permanent
@@ -84,7 +84,7 @@ def test_a_vpc_that_isnt_there_is_compared_as_it_will_be_made() -> None:
         zones={"Z1": "", "Z2": ""},
         dhcp={"domain-name": "corp.example"},
     )
-    assert len(compared(old, planned(*side(), REGION, old), made=False).differences) == 5
+    assert len(compared(old, planned(VpcPlanned.of(*side(), REGION), old), made=False).differences) == 5
     every = side(
         nat="per-zone",
         endpoints=[{"service": ECR, "type": "Interface"}],
@@ -92,7 +92,7 @@ def test_a_vpc_that_isnt_there_is_compared_as_it_will_be_made() -> None:
         privateZones=["Z2"],
         dhcpOptions="dopt-1",
     )
-    assert compared(old, planned(*every, REGION, old), made=False).differences == ()
+    assert compared(old, planned(VpcPlanned.of(*every, REGION), old), made=False).differences == ()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,9 @@ def test_a_vpc_is_read_as_its_machines_find_it(sides: Sides) -> None:
 
 
 def test_machines_dont_come_where_they_would_lose_something(sides: Sides) -> None:
-    question = NetworksAlike(old=sides.old, new=sides.new, subnets=(), without=())
+    question = NetworksAlike(
+        old=sides.old, new=sides.new, subnets=(), without=(), planned=VpcPlanned.of(*side(), REGION)
+    )
     with pytest.raises(Permanent, match="no subnet of side main can be seen"):
         sides.ask(question)
     marks = {"migration:cluster": "pet", "migration:side": "main", "migration:role": "private-eu-central-1a"}
@@ -156,3 +158,6 @@ def test_machines_dont_come_where_they_would_lose_something(sides: Sides) -> Non
         sides.ask(question)
     without = question.model_copy(update={"without": (f"private-zone:{sides.zone_id}",)})
     assert "accepted without: private-zone" in sides.ask(without)
+    # Nothing of it is there: a stack that begins at 3 makes it in the same `up`.
+    absent = without.model_copy(update={"new": sides.new.model_copy(update={"vpc_id": None})})
+    assert sides.ask(absent).startswith("both VPCs will be alike")

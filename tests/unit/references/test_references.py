@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from migration.contracts.gates import ReferencesAccepted, ReferencesAnswered
+from migration.contracts.gates import ReferencesAccepted, ReferencesAnswered, SideRef
 from migration.contracts.references import Naming, ReferencesInputs, ReferencesResult
 from migration.operations import references
 from migration.references.find import Elsewhere, answered
@@ -101,13 +101,21 @@ def test_every_rule_that_names_the_old_side_gets_its_twin_once(account: Account)
     account.let_in(account.database, 5432, IpRanges=[{"CidrIp": "10.10.0.0/16"}])
     account.let_in(account.database, 5433, UserIdGroupPairs=[{"GroupId": nodes}])
     with pytest.raises(Permanent, match=r"lets in 10\.10\.0\.0/16 on tcp 5432, and not 10\.30\.0\.0/16"):
-        account.ask(ReferencesAnswered)
+        account.ask(ReferencesAnswered, mode=None)
     first = account.run()
     assert len(first.changed) == 2
     assert account.peers(account.database) == sorted(["10.10.0.0/16", "10.30.0.0/16", nodes, new_nodes])
     again = account.run(previous=first)
     assert (again.changed, again.there) == ((), 2)
-    assert account.ask(ReferencesAnswered).startswith("2 rules and lists elsewhere")
+    assert account.ask(ReferencesAnswered, mode=None).startswith("2 rules and lists elsewhere")
+
+
+def test_a_side_that_isnt_made_yet_has_no_twins_but_from_this_program(account: Account) -> None:
+    account.let_in(account.database, 5433, UserIdGroupPairs=[{"GroupId": account.groups["legacy-nodes"]}])
+    absent = SideRef(name="later", suffix="-later", cidr="10.31.0.0/16")
+    assert "when side later is made" in account.ask(ReferencesAnswered, mode="apply", new=absent)
+    with pytest.raises(Permanent, match="and not a group of side later"):
+        account.ask(ReferencesAnswered, mode="list", new=absent)
 
 
 def test_only_its_own_twins_are_taken_away_again(account: Account) -> None:
