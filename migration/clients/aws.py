@@ -164,6 +164,11 @@ class Aws:
         return self._client("route53resolver")
 
     @cached_property
+    def logs(self) -> Any:
+        """CloudWatch Logs."""
+        return self._client("logs")
+
+    @cached_property
     def sts(self) -> STSClient:
         """STS."""
         return self._client("sts")

@@ -217,14 +217,21 @@ class NetworksDisjoint(Contract):
         return cls(old=old, new=new, pod_cidr=c.pod_cidr, service_cidr=c.service_cidr, connected=_connected(s))
 
 
+# Where API servers reach kubelets (Kubernetes documentation, Ports and Protocols).
+KUBELET = 10250
+
+
 class NetworksCarried(Contract):
     """Is everything of the old VPC's network, which the new one must have too, named in the configuration?
 
     `subnets` are those that the cluster's machines are in; `ipv6` whether addresses of that kind may be left behind.
+    `ports`: those at which the sides' machines reach each other, which network ACLs must let through to `new_cidr`.
     """
 
     check: Literal["networks-carried"] = "networks-carried"
     old: SideRef
+    new_cidr: str
+    ports: tuple[int, ...]
     subnets: tuple[str, ...]
     ipv6: Literal["refuse", "leave"]
 
@@ -232,7 +239,14 @@ class NetworksCarried(Contract):
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
-        return cls(old=SideRef.of(s, c.from_), subnets=machine_subnets(s), ipv6=c.ipv6)
+        ports = (c.api.on_members, c.etcd.client_port, c.etcd.peer_port, c.ingress.node_port)
+        return cls(
+            old=SideRef.of(s, c.from_),
+            new_cidr=s.new.cidr,
+            ports=tuple(sorted({*ports, KUBELET})),
+            subnets=machine_subnets(s),
+            ipv6=c.ipv6,
+        )
 
 
 class _References(Contract):
@@ -349,6 +363,47 @@ class OldSideStands(Contract):
             client_port=c.etcd.client_port,
             peer_port=c.etcd.peer_port,
             api_port=c.api.on_members,
+        )
+
+
+class FileSystemsReached(Contract):
+    """Are EFS file systems that pods use reached from the new VPC, too?"""
+
+    check: Literal["file-systems-reached"] = "file-systems-reached"
+    old: SideRef
+    efs: Literal["refuse", "reachable"]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(old=SideRef.of(s, s.configuration.from_), efs=s.configuration.efs)
+
+
+class KeptUnused(Contract):
+    """Does the new side talk to nothing that is kept in the old VPC, or does the peering stay?
+
+    `made`: the old side is this program's own. `retired_balancers`: ARNs of those that go.
+    """
+
+    check: Literal["kept-unused"] = "kept-unused"
+    old: SideRef
+    new: SideRef
+    made: bool
+    retain_peering: bool
+    flows: Literal["refuse", "accept"]
+    retired_balancers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, (old, new) = s.configuration, _sides(s)
+        return cls(
+            old=old,
+            new=new,
+            made=isinstance(s.old, ManagedSide),
+            retain_peering=c.retain_peering,
+            flows=c.kept_flows,
+            retired_balancers=tuple(item.id for item in c.retire if item.type == "load-balancer"),
         )
 
 
@@ -877,6 +932,8 @@ Question = (
     | ReferencesAnswered
     | NetworksAlike
     | OldSideStands
+    | FileSystemsReached
+    | KeptUnused
     | NetworksDisjoint
     | ReachableBothWays
     | ApiServedByNewBalancer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
-from migration.discover.tags import belongs_to, clusters_of, tags_of
+from migration.discover.tags import belongs_to, clusters_of, owner_of, tags_of
 from migration.layouts.texts import plain_text
 from migration.parity import read as parity
 from migration.reachability import vpc_cidrs
@@ -352,6 +352,11 @@ def _roles(aws: Aws, groups: Iterable[Group]) -> dict[str, str]:
     return roles
 
 
+# How AWS describes the interfaces of what is listed by itself.
+_GO_WITH_THEIR_OWN = ("ELB ", "Interface for NAT Gateway", "VPC Endpoint Interface", "Network Interface for Transit")
+_TYPES_OF_THEIR_OWN = ("nat_gateway", "vpc_endpoint", "transit_gateway", "network_load_balancer")
+
+
 def _others(aws: Aws, vpc_id: str, groups: Iterable[Group]) -> tuple[Other, ...]:
     """What else is in the VPC and never part of a cluster this program retires."""
     machines = {one["InstanceId"] for group in groups for one in group.instances}
@@ -362,10 +367,15 @@ def _others(aws: Aws, vpc_id: str, groups: Iterable[Group]) -> tuple[Other, ...]
             if one["InstanceId"] not in machines and one["State"]["Name"] not in ("terminated", "shutting-down"):
                 found.append(Other("instance", one["InstanceId"], tags_of(one), one.get("SubnetId", "")))
     for one in _pages(aws.ec2, "describe_network_interfaces", "NetworkInterfaces", Filters=inside):
-        # A balancer's, a gateway's and a machine's interfaces come and go with them.
-        managed = one.get("RequesterManaged") or one.get("Description", "").startswith("ELB ")
-        if not managed and not one.get("Attachment", {}).get("InstanceId"):
+        # A balancer's, a gateway's, an endpoint's and a machine's interfaces come and go with them.
+        said = one.get("Description", "")
+        if said.startswith(_GO_WITH_THEIR_OWN) or one.get("InterfaceType") in _TYPES_OF_THEIR_OWN:
+            continue
+        if not mapping(one, "Attachment").get("InstanceId"):
             tags = tags_of(one, key="TagSet")
+            if one.get("RequesterManaged") and said and owner_of(tags) is None:
+                # RDS, EFS, Lambda, …: AWS made it for somebody, and says for whom.
+                tags = {**tags, "Owner": said}
             found.append(Other("network-interface", one["NetworkInterfaceId"], tags, one.get("SubnetId", "")))
     for one in _pages(aws.ec2, "describe_nat_gateways", "NatGateways", Filters=inside):
         if one["State"] not in ("deleted", "deleting"):

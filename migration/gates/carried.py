@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from migration.acls import blocks
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
 from migration.contracts.gates import NetworksCarried
@@ -21,11 +22,33 @@ def networks(q: NetworksCarried, live: Live) -> str:
     side = live.side(q.old)
     vpc_id = live.vpc(side)
     vpc: Document = live.aws.ec2.describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0]
-    refused = [*_ranges(side, vpc), *_ipv6(q, live, vpc_id)]
+    acls = _acls(q, live, vpc_id)
+    stopped = [
+        f"{why}: the two sides' machines couldn't talk; add an entry that allows {q.new_cidr} before it"
+        for acl in acls
+        for why in blocks(acl, q.new_cidr, q.ports)
+    ]
+    refused = [*_ranges(side, vpc), *_ipv6(q, live, vpc_id), *stopped]
     if refused:
         raise Permanent("; ".join(refused))
     unused = [f"{one} (IPv6, not carried)" for one in _ipv6_of(vpc)]
-    return f"{', '.join([*vpc_cidrs(vpc), *unused])} of {vpc_id}: every range is known"
+    own = [acl["NetworkAclId"] for acl in acls if not acl.get("IsDefault")]
+    listed_too = f"; network ACLs {', '.join(own)} aren't copied: the new VPC's lets everything through" if own else ""
+    return f"{', '.join([*vpc_cidrs(vpc), *unused])} of {vpc_id}: every range is known{listed_too}"
+
+
+def _acls(q: NetworksCarried, live: Live, vpc_id: str) -> list[Document]:
+    """The network ACLs of the subnets that machines are in; all of the VPC's where those aren't known."""
+    inside: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}]
+    found = [
+        one
+        for page in live.aws.ec2.get_paginator("describe_network_acls").paginate(Filters=inside)
+        for one in described(page["NetworkAcls"])
+    ]
+    if not found:
+        raise Permanent(f"no network ACL of {vpc_id} can be seen, so whether packets pass can't be told")
+    theirs = [one for one in found if {a.get("SubnetId") for a in listed(one, "Associations")} & set(q.subnets)]
+    return theirs or found
 
 
 def _ranges(side: Side, vpc: Document) -> Iterator[str]:

@@ -615,7 +615,8 @@ class Configuration(Model):
     `etcd_role` is the IAM role of members whose API servers are on other machines, which have `control_plane_role`.
     `ipv6`: whether machines of the old VPC that have IPv6 addresses are a reason to refuse; new ones have none.
     `references`: whether rules elsewhere that name the old side get their twins from this program or from their owners;
-    None: nobody has decided, which is refused where there are any.
+    None: nobody has decided, which is refused where there are any. `efs`: whether new nodes reach file systems whose
+    mount targets are in the old VPC. `kept_flows`: whether what is kept there may be lost to the new side at the end.
     """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"workerRole", "allowTrafficOnOldBalancers"})
@@ -646,6 +647,8 @@ class Configuration(Model):
     hardening: Hardening = Hardening()
     ipv6: Literal["refuse", "leave"] = "refuse"
     references: Literal["apply", "list"] | None = None
+    efs: Literal["refuse", "reachable"] = "refuse"
+    kept_flows: Literal["refuse", "accept"] = "refuse"
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -152,8 +152,8 @@ def _row(
 # names of `migration.gates.CHECKS`, that must hold before and after the stage's changes; then the rest by name.
 STAGES: tuple[Stage, ...] = (
     _row(0, "baseline",      "O O O O O O",
-         "permissions networks-carried references-accepted control-plane-form member-volumes versions-fit "
-         "database-fits certificates-last",
+         "permissions networks-carried references-accepted file-systems-reached control-plane-form member-volumes "
+         "versions-fit database-fits certificates-last",
          "cluster-healthy",
          names=Names.FOUND, back=Back.CLOSED,
          moves="nothing: the record begins",
@@ -193,7 +193,7 @@ STAGES: tuple[Stage, ...] = (
          names=Names.PAIR, back=Back.OPEN, etcd_open=True,
          moves="members swapped one by one, 3 → 4 → 3 voters",
          undo="members are swapped back one by one, onto blank volumes; then the new machines are deleted"),
-    _row(8, "cleanup",       "N N N N N N", "nothing-names-the-old-vpc api-group-healthy", "retired",
+    _row(8, "cleanup",       "N N N N N N", "nothing-names-the-old-vpc kept-unused api-group-healthy", "retired",
          names=Names.FINAL, back=Back.CLOSED,
          moves="exactly the `retire` list is deleted; the peering goes",
          undo="what is deleted is deleted"),

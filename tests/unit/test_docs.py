@@ -31,6 +31,7 @@ SERVICES = {
     "elbv2": "elasticloadbalancing",
     "route53": "route53",
     "route53resolver": "route53resolver",
+    "logs": "logs",
     "ssm": "ssm",
     "cloudwatch": "cloudwatch",
     "iam": "iam",

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from migration.discover import inventory
+
 
 def test_every_range_is_found(fresh: Callable[[], Any]) -> None:
     legacy = fresh()
@@ -57,3 +61,26 @@ def test_what_the_old_vpc_offers_is_found(fresh: Callable[[], Any]) -> None:
     found = legacy.discover()["sides"]["main"]
     assert [(one["service"], one["type"]) for one in found["endpoints"]] == [(service, "Interface")]
     assert found["dhcpOptions"] == options["DhcpOptions"]["DhcpOptionsId"]
+
+
+def test_interfaces_that_aws_made_for_somebody_are_kept_with_what_they_are_for(fresh: Callable[[], Any]) -> None:
+    legacy = fresh()
+    subnet = legacy.discover()["sides"]["legacy"]["zones"]["eu-central-1b"]["private"]
+    made = {
+        said: legacy.cloud.ec2.create_network_interface(SubnetId=subnet, Description=said)["NetworkInterface"]
+        for said in ("EFS mount target for fs-0a1 (fsmt-0b2)", "Interface for NAT Gateway nat-1", "ELB net/x/1")
+    }
+    pages: Any = vars(inventory)["_pages"]
+
+    def managed(client: Any, call: str, key: str, **how: Any) -> list[dict[str, Any]]:
+        """moto knows no service that would make them."""
+        found = pages(client, call, key, **how)
+        ours = {one["NetworkInterfaceId"] for one in made.values()}
+        return [{**one, "RequesterManaged": one.get("NetworkInterfaceId") in ours} for one in found]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inventory, "_pages", managed)
+        kept = {one["id"]: one for one in legacy.discover()["keep"]}
+    ids = {said: one["NetworkInterfaceId"] for said, one in made.items()}
+    assert {said for said, id_ in ids.items() if id_ in kept} == {"EFS mount target for fs-0a1 (fsmt-0b2)"}
+    assert kept[ids["EFS mount target for fs-0a1 (fsmt-0b2)"]]["owner"] == "EFS mount target for fs-0a1 (fsmt-0b2)"

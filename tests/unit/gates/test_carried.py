@@ -12,9 +12,11 @@ from migration.runtime.deadline import Permanent
 from tests.unit.gates.test_network_aws import Sides
 from tests.unit.gates.test_network_aws import sides as sides
 
+VALUES: dict[str, Any] = {"subnets": (), "ipv6": "refuse", "new_cidr": "10.30.0.0/16", "ports": (6443,)}
+
 
 def carried(sides: Sides, **more: Any) -> str:
-    return sides.ask(NetworksCarried(**{"old": sides.old, "subnets": (), "ipv6": "refuse", **more}))
+    return sides.ask(NetworksCarried(**{**VALUES, "old": sides.old, **more}))
 
 
 def test_a_vpc_whose_ranges_are_all_named_passes(sides: Sides) -> None:
@@ -44,3 +46,18 @@ def test_machines_with_ipv6_addresses_are_refused_until_it_is_said_that_nothing_
     with pytest.raises(Permanent, match="set migration:ipv6 to leave"):
         carried(sides, subnets=(made["SubnetId"],))
     assert carried(sides, subnets=(made["SubnetId"],), ipv6="leave")
+
+
+def test_an_acl_that_would_stop_the_other_side_is_refused_with_its_entry(sides: Sides) -> None:
+    [acl] = sides.ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [sides.old.vpc_id]}])["NetworkAcls"]
+    sides.ec2.create_network_acl_entry(
+        NetworkAclId=acl["NetworkAclId"],
+        RuleNumber=90,
+        Protocol="-1",
+        RuleAction="deny",
+        Egress=True,
+        CidrBlock="10.16.0.0/12",
+    )
+    with pytest.raises(Permanent, match=r"doesn't let TCP out to 10\.30\.0\.0/16 .* entry 90 denies 10\.16\.0\.0/12"):
+        carried(sides)
+    assert "every range is known" in carried(sides, new_cidr="10.32.0.0/16")
