@@ -9,6 +9,7 @@ import pulumi
 
 from components.base import Args, Component
 from components.copied_groups import CopiedGroups, CopiedGroupsArgs
+from components.endpoints import SideOffers, SideOffersArgs
 from components.load_balancers import ApiServedBy, SideLoadBalancers, SideLoadBalancersArgs
 from components.network import SideNetwork, SideNetworkArgs
 from components.security_groups import SideSecurityGroups, SideSecurityGroupsArgs
@@ -40,6 +41,16 @@ class ManagedSideComponent(Component):
         scope, side, inside = args.scope, args.side, self.inside()
         network = SideNetwork(f"{name}-network", SideNetworkArgs(scope=scope, name=args.name, side=side), inside)
         subnets: dict[str, pulumi.Output[str]] = {zone: subnet.id for zone, subnet in network.subnets.items()}
+        if side.endpoints or side.dhcp_options or side.resolver_rules or side.private_zones:
+            offers = SideOffersArgs(
+                scope=scope,
+                name=args.name,
+                side=side,
+                vpc_id=network.vpc.id,
+                subnets=subnets,
+                route_tables={zone: network.route_tables[zone].id for zone in side.zones},
+            )
+            SideOffers(f"{name}-offers", offers, inside)
         groups: SideSecurityGroups | None = None
         copied: Mapping[str, pulumi.Input[str]] = {}
         self.load_balancers: SideLoadBalancers | None = None

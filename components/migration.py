@@ -25,6 +25,7 @@ from components.network import (
     ZoneVisibilityArgs,
 )
 from components.order import Reduced
+from components.references import ReferencesElsewhere, ReferencesElsewhereArgs
 from components.security_groups import CrossAccess, CrossAccessArgs, SwapAccess, SwapAccessArgs
 from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView, abandoned
 from components.workers import ManagedWorkers, ManagedWorkersArgs, OldWorkers, OldWorkersArgs
@@ -146,11 +147,14 @@ class Migration(Component):
         api = ApiServedBy.ADDRESSES
         if stage.control_plane.on_new:
             api = ApiServedBy.INSTANCES if stage.finished else ApiServedBy.ADDRESSES_CHECKED
-        other = {old.name: old.cidr}
+        other = old.ranges
         component, new = self._network_of(c.to, side, clients=other, targets=other, shared=stage.shared.on_new, api=api)
         if not stage.finished or c.retain_peering:
             peering = PeeringArgs(scope=scope, old=old, new=new)
             self.steps.append(Peering(f"{new.name}-{old.name}-peering", peering, self._part()))
+        if c.references == "apply" and not stage.finished:
+            elsewhere = ReferencesElsewhereArgs(scope=scope.following(*self.steps), old=old, new=new)
+            self.steps.append(ReferencesElsewhere("references", elsewhere, self._part()))
         if component.load_balancers is not None:
             self._shared(side, component.load_balancers, new)
         else:

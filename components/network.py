@@ -154,13 +154,14 @@ class Peering(Component):
         )
         for here, there in ((old, new), (new, old)):
             for key, table in here.route_tables.items():
-                aws.ec2.Route(
-                    f"{here.name}-{key}-to-{there.name}",
-                    route_table_id=table,
-                    destination_cidr_block=there.cidr,
-                    vpc_peering_connection_id=connection.id,
-                    opts=self.child(),
-                )
+                for destination, cidr in there.ranges.items():
+                    aws.ec2.Route(
+                        f"{here.name}-{key}-to-{destination}",
+                        route_table_id=table,
+                        destination_cidr_block=cidr,
+                        vpc_peering_connection_id=connection.id,
+                        opts=self.child(),
+                    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +192,9 @@ class ConnectedNetwork(Component):
         )
         routes = [(f"{network.name}-{table}-to-{new.name}", table, new.cidr) for table in network.route_tables]
         routes += [
-            (f"{new.name}-{key}-to-{network.name}", table, network.cidr) for key, table in new.route_tables.items()
+            (f"{new.name}-{key}-to-{destination}", table, cidr)
+            for key, table in new.route_tables.items()
+            for destination, cidr in network.ranges.items()
         ]
         for name, table, cidr in routes:
             aws.ec2.Route(

@@ -9,7 +9,7 @@ from typing import Literal
 import pulumi
 
 from components.base import Args, Component
-from migration.settings.model import Balancer, ManagedSide, ReferencedSide
+from migration.settings.model import Balancer, ManagedSide, ReferencedSide, named_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,9 @@ class BalancerView:
 class SideView:
     """A side's ids. What a stage hasn't made yet is None or empty; consumers can't tell the kinds of side apart.
 
-    `route_tables` is keyed by something stable (an id or a zone), `subnets` by zone (private subnets). `etcd_group` is
-    that of etcd's machines, where they have another than the API's. `more_groups`: the copied ones, by name.
+    `cidr` is the VPC's first range, `ranges` are all. `route_tables` is keyed by something stable (an id or a zone),
+    `subnets` by zone (private subnets). `etcd_group` is that of etcd's machines, where they have another than the
+    API's. `more_groups`: the copied ones, by name.
     """
 
     name: str
@@ -38,8 +39,14 @@ class SideView:
     control_plane_group: pulumi.Input[str] | None = None
     etcd_group: pulumi.Input[str] | None = None
     more_groups: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
+    secondary_cidrs: Sequence[str] = ()
     ingress: BalancerView | None = None
     api: BalancerView | None = None
+
+    @property
+    def ranges(self) -> dict[str, str]:
+        """Every range by a name of its own; the first one has the side's."""
+        return named_ranges(self.name, (self.cidr, *self.secondary_cidrs))
 
     def balancer(self, serves: Literal["ingress", "api"]) -> BalancerView:
         """The balancer for what a name serves; asked only at stages at which the side has one."""
@@ -71,6 +78,7 @@ class ReferencedSideComponent(Component):
             name=args.name,
             suffix=side.suffix,
             cidr=side.cidr,
+            secondary_cidrs=side.secondary_cidrs,
             vpc_id=side.vpc_id,
             subnets={zone: subnets.private for zone, subnets in side.zones.items()},
             route_tables={table: table for table in side.route_tables},

@@ -73,7 +73,9 @@ def _discover_arguments(command: argparse.ArgumentParser) -> None:
     add("--user-data-file", metavar="FILE", help="with --layout custom: your own user data of a new member")
     add("--ask-machines", action="store_true", help="ask the members' machines what runs there, through SSM")
     add("--kubeconfig", metavar="FILE", help="default: KUBECONFIG")
-    add("--nat", choices=["none", "per-zone"], default="none", help="the new VPC's way to the internet")
+    references = "rules elsewhere that name the old VPC: give them twins, or leave that to their owners"
+    add("--references", choices=["apply", "list"], help=references)
+    add("--nat", choices=["none", "per-zone"], help="the new VPC's way to the internet; unsaid: as the old one's")
     add("--ttl", type=int, metavar="SECONDS", help="TTL of the records from stage 2 on")
     add(
         "--accept-flows",
@@ -219,6 +221,7 @@ def _discover(args: argparse.Namespace) -> None:
         etcd_certificates=args.etcd_certificates,
         etcd_strategy=args.etcd_strategy,
         kubeconfig=args.kubeconfig,
+        references=args.references,
         nat=args.nat,
         ttl=args.ttl,
         accepted_flows=dict(args.accept_flows),

@@ -19,6 +19,7 @@ class Side:
     name: str
     suffix: str
     cidr: str
+    secondary_cidrs: tuple[str, ...] = ()
     vpc_id: str | None = None
     route_tables: tuple[str, ...] = ()
     ingress: BalancerRef | None = None
@@ -33,6 +34,7 @@ def find(aws: Aws, cluster: str, ref: SideRef) -> Side:
             name=ref.name,
             suffix=ref.suffix,
             cidr=ref.cidr,
+            secondary_cidrs=ref.secondary_cidrs,
             vpc_id=ref.vpc_id,
             route_tables=ref.route_tables,
             ingress=ref.ingress,

@@ -12,6 +12,7 @@ from migration.contracts.members import (
     MemberSwapResult,
 )
 from migration.contracts.record import StackGuardInputs, StackGuardResult, StageRecordInputs, StageRecordResult
+from migration.contracts.references import ReferencesInputs, ReferencesResult
 from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.contracts.traffic import (
     ApiTargetsInputs,
@@ -140,6 +141,11 @@ class _RetireProvider(OperationProvider[RetirementInputs, RetirementResult]):
     leased = True
 
 
+class _ReferencesProvider(OperationProvider[ReferencesInputs, ReferencesResult]):
+    inputs_type, result_type = ReferencesInputs, ReferencesResult
+    operation = "references"
+
+
 class StageRecord(OperationResource[StageRecordInputs, StageRecordResult], module="migration", name="StageRecord"):
     """Writes what the migration tries (first) or has reached (last) to the cluster's SSM parameter."""
 
@@ -238,6 +244,12 @@ class MemberGuard(OperationResource[MemberGuardInputs, MemberGuardResult], modul
     """Refuses that groups are deleted while a member votes there; it depends on them, so it is asked before they go."""
 
     provider_class = _MemberGuardProvider
+
+
+class References(OperationResource[ReferencesInputs, ReferencesResult], module="migration", name="References"):
+    """Twins, for the new side, of the rules elsewhere that name the old one."""
+
+    provider_class = _ReferencesProvider
 
 
 class Retirement(OperationResource[RetirementInputs, RetirementResult], module="migration", name="Retirement"):

@@ -55,6 +55,8 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
     command = ["-m", "migration", "discover", "--cluster", settings.cluster, "--vpc", vpcs[0].get("VpcId", "")]
     command += ["--from", "legacy", "--to", "main", "--to-cidr", addresses.main_cidr, "--stack", FIRST]
     command += ["--operator-network", addresses.corp_cidr, "--ttl", str(TTL_S)]
+    # Somebody's database lets the old VPC in by its range.
+    command += ["--references", "apply"]
     if settings.control_plane.etcd_role != MASTER:
         # Units that an image brings stand in no user data: the machines are asked what they are told.
         command += ["--ask-machines"]
@@ -87,7 +89,9 @@ def told_of_shape(settings: LabSettings) -> list[str]:
 def by_hand(settings: LabSettings) -> dict[str, str]:
     """What an operator adds to what discovery wrote: keys of `migration:` that nothing in AWS says."""
     keys = settings.control_plane.keys
-    return {} if keys == Layout.keys else {"controlPlane.pki.prefix": f"/{settings.cluster}/{keys}"}
+    # Nothing of the cluster uses the database beside it, and the lab's AWS writes no flow logs that would show it.
+    said = {"keptFlows": "accept"}
+    return said if keys == Layout.keys else {**said, "controlPlane.pki.prefix": f"/{settings.cluster}/{keys}"}
 
 
 NEXT = """

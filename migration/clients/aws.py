@@ -169,6 +169,16 @@ class Aws:
         return self._client("service-quotas")
 
     @cached_property
+    def route53resolver(self) -> Any:
+        """Route 53 Resolver."""
+        return self._client("route53resolver")
+
+    @cached_property
+    def logs(self) -> Any:
+        """CloudWatch Logs."""
+        return self._client("logs")
+
+    @cached_property
     def sts(self) -> STSClient:
         """STS."""
         return self._client("sts")

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, api_members, member_pairs
+from migration.contracts.parity import VpcPlanned
 from migration.contracts.worker_gates import MachinesCopied, RoomForBoth
 from migration.dns.wanted import weights_at
 from migration.names import api_names, member_name
@@ -19,15 +20,17 @@ from migration.settings import Settings
 from migration.settings.groups import member_group, pool_group
 from migration.settings.model import (
     AcceptedFlows,
+    Configuration,
     ManagedSide,
     MemberFiles,
     MemberKeys,
     Name,
     ReferencedSide,
     Retired,
+    SecurityGroups,
     Strategy,
 )
-from migration.stages.table import Stage, stage
+from migration.stages.table import Stage, before, stage
 
 
 class BalancerRef(Contract):
@@ -44,6 +47,7 @@ class SideRef(Contract):
     name: str
     suffix: str
     cidr: str
+    secondary_cidrs: tuple[str, ...] = ()
     vpc_id: str | None = None
     route_tables: tuple[str, ...] = ()
     ingress: BalancerRef | None = None
@@ -63,6 +67,7 @@ class SideRef(Contract):
             name=name,
             suffix=side.suffix,
             cidr=side.cidr,
+            secondary_cidrs=side.secondary_cidrs,
             vpc_id=side.vpc_id,
             route_tables=side.route_tables,
             ingress=ingress,
@@ -190,8 +195,9 @@ class ConnectedRange(Contract):
 
 def _connected(s: Settings) -> tuple[ConnectedRange, ...]:
     return tuple(
-        ConnectedRange(name=one.name, cidr=one.cidr, vpc_id=one.vpc_id, route_tables=one.route_tables)
+        ConnectedRange(name=name, cidr=cidr, vpc_id=one.vpc_id, route_tables=one.route_tables)
         for one in s.configuration.connected_networks
+        for name, cidr in one.ranges.items()
     )
 
 
@@ -210,6 +216,196 @@ class NetworksDisjoint(Contract):
         """From the settings."""
         c, (old, new) = s.configuration, _sides(s)
         return cls(old=old, new=new, pod_cidr=c.pod_cidr, service_cidr=c.service_cidr, connected=_connected(s))
+
+
+# Where API servers reach kubelets (Kubernetes documentation, Ports and Protocols).
+KUBELET = 10250
+
+
+class NetworksCarried(Contract):
+    """Is everything of the old VPC's network, which the new one must have too, named in the configuration?
+
+    `subnets` are those that the cluster's machines are in; `ipv6` whether addresses of that kind may be left behind.
+    `ports`: those at which the sides' machines reach each other, which network ACLs must let through to `new_cidr`.
+    """
+
+    check: Literal["networks-carried"] = "networks-carried"
+    old: SideRef
+    new_cidr: str
+    ports: tuple[int, ...]
+    subnets: tuple[str, ...]
+    ipv6: Literal["refuse", "leave"]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        ports = (c.api.on_members, c.etcd.client_port, c.etcd.peer_port, c.ingress.node_port)
+        return cls(
+            old=SideRef.of(s, c.from_),
+            new_cidr=s.new.cidr,
+            ports=tuple(sorted({*ports, KUBELET})),
+            subnets=machine_subnets(s),
+            ipv6=c.ipv6,
+        )
+
+
+class _References(Contract):
+    """What rules elsewhere may name. `groups` are ids by role, none where this program made the side.
+
+    `peered_vpcs`: connected VPCs; `ours`: groups that go with the old side.
+    """
+
+    old: SideRef
+    new: SideRef
+    groups: dict[str, str]
+    peered_vpcs: tuple[str, ...]
+    ours: tuple[str, ...]
+
+    @classmethod
+    def _of(cls, s: Settings) -> dict[str, Any]:
+        c, (old, new) = s.configuration, _sides(s)
+        groups = named_groups(s.old.security_groups) if isinstance(s.old, ReferencedSide) else {}
+        return {"old": old, "new": new, "groups": groups, "peered_vpcs": peered_vpcs(c), "ours": retired_groups(c)}
+
+
+def named_groups(groups: SecurityGroups) -> dict[str, str]:
+    """Security groups' ids by role."""
+    every = {"nodes": groups.nodes, "control-plane": groups.control_plane, "etcd": groups.etcd}
+    return {role: id_ for role, id_ in every.items() if id_ is not None}
+
+
+def peered_vpcs(c: Configuration) -> tuple[str, ...]:
+    """Connected VPCs that this program peers."""
+    return tuple(network.vpc_id for network in c.connected_networks if network.vpc_id)
+
+
+def retired_groups(c: Configuration) -> tuple[str, ...]:
+    """Security groups that the end deletes."""
+    return tuple(item.id for item in c.retire if item.type == "security-group")
+
+
+class ReferencesAccepted(_References):
+    """Is it decided what becomes of the rules elsewhere that name the old side?"""
+
+    check: Literal["references-accepted"] = "references-accepted"
+    mode: Literal["apply", "list"] | None = None
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(mode=s.configuration.references, **cls._of(s))
+
+
+class ReferencesAnswered(_References):
+    """Does whatever names the old side elsewhere name the new one, too?"""
+
+    check: Literal["references-answered"] = "references-answered"
+    mode: Literal["apply", "list"] | None = None
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(mode=s.configuration.references, **cls._of(s))
+
+
+class NetworksAlike(Contract):
+    """Does the new VPC offer machines what the old one does: a way out, names, endpoints?
+
+    `subnets` are those that the old side's machines are in; `without` is what the new VPC needn't have, `planned` what
+    it will have, for as long as it isn't made.
+    """
+
+    check: Literal["networks-alike"] = "networks-alike"
+    old: SideRef
+    new: SideRef
+    subnets: tuple[str, ...]
+    without: tuple[str, ...]
+    planned: VpcPlanned
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        (old, new), made = _sides(s), s.new
+        assert isinstance(made, ManagedSide), "the new side is this program's"
+        planned = VpcPlanned.of(s.configuration, made, s.region)
+        return cls(old=old, new=new, subnets=machine_subnets(s), without=made.without, planned=planned)
+
+
+def machine_subnets(s: Settings) -> tuple[str, ...]:
+    """The subnets of the old side's machines; none where this program made it, and tags say."""
+    return tuple(one.private for _, one in sorted(s.old.zones.items())) if isinstance(s.old, ReferencedSide) else ()
+
+
+class OldSideStands(Contract):
+    """Is what earlier stages added to the old side still there: routes, and rules of its groups for the new side?
+
+    `groups` are ids by role, none where this program made the side. `reached` is the stage that made it.
+    """
+
+    check: Literal["old-side-stands"] = "old-side-stands"
+    old: SideRef
+    new: SideRef
+    groups: dict[str, str]
+    client_port: int
+    peer_port: int
+    api_port: int
+    reached: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, (old, new) = s.configuration, _sides(s)
+        return cls(
+            old=old,
+            new=new,
+            reached=before(row).number,
+            groups=named_groups(s.old.security_groups) if isinstance(s.old, ReferencedSide) else {},
+            client_port=c.etcd.client_port,
+            peer_port=c.etcd.peer_port,
+            api_port=c.api.on_members,
+        )
+
+
+class FileSystemsReached(Contract):
+    """Are EFS file systems that pods use reached from the new VPC, too?"""
+
+    check: Literal["file-systems-reached"] = "file-systems-reached"
+    old: SideRef
+    efs: Literal["refuse", "reachable"]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls(old=SideRef.of(s, s.configuration.from_), efs=s.configuration.efs)
+
+
+class KeptUnused(Contract):
+    """Does the new side talk to nothing that is kept in the old VPC, or does the peering stay?
+
+    `made`: the old side is this program's own. `retired_balancers`: ARNs of those that go.
+    """
+
+    check: Literal["kept-unused"] = "kept-unused"
+    old: SideRef
+    new: SideRef
+    made: bool
+    retain_peering: bool
+    flows: Literal["refuse", "accept"]
+    retired_balancers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, (old, new) = s.configuration, _sides(s)
+        return cls(
+            old=old,
+            new=new,
+            made=isinstance(s.old, ManagedSide),
+            retain_peering=c.retain_peering,
+            flows=c.kept_flows,
+            retired_balancers=tuple(item.id for item in c.retire if item.type == "load-balancer"),
+        )
 
 
 class ReachableBothWays(Contract):
@@ -732,6 +928,13 @@ Question = (
     Permissions
     | ControlPlaneForm
     | ClusterHealthy
+    | NetworksCarried
+    | ReferencesAccepted
+    | ReferencesAnswered
+    | NetworksAlike
+    | OldSideStands
+    | FileSystemsReached
+    | KeptUnused
     | NetworksDisjoint
     | ReachableBothWays
     | ApiServedByNewBalancer

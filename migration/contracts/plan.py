@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from migration.contracts.base import Contract
+from migration.contracts.parity import Parity
 from migration.contracts.seen import NodesSeen, Unseen
 
 
@@ -131,7 +132,7 @@ class Plan(Contract):
 
     `origin` is the stage that the record says is left. `settled`: the stage was reached, so only a change of the
     configuration does anything. `declared` is what the configuration alone tells; `voters` are etcd's, by side.
-    `rolls`: what is replaced on a side that is lived on, a sentence each.
+    `parity`: both VPCs compared. `rolls`: what is replaced on a side that is lived on, a sentence each.
     `command` takes the stack to the stage, None where it is there; `next` leads to the stage after.
     """
 
@@ -154,6 +155,7 @@ class Plan(Contract):
     members: tuple[MembersMove, ...] | Unseen | None
     voters: dict[str, int] | Unseen | None
     rolls: tuple[str, ...] | Unseen | None = None
+    parity: Parity | Unseen | None = None
     gates_before: tuple[GateNow, ...]
     gates_after: tuple[GateAhead, ...]
     back: WayBack

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migration.discover import cloud_config, groups, network, ownership, traffic
+from migration.discover import cloud_config, groups, network, offers, ownership, rules, traffic
 from migration.discover.inventory import Group, Inventory
 from migration.discover.more_groups import more_groups
 from migration.discover.options import DiscoveryOptions
@@ -15,6 +15,8 @@ from migration.discover.tags import tags_of
 from migration.layouts import found as in_user_data
 from migration.layouts import scripts
 from migration.layouts.contract import Recognition
+from migration.reachability import vpc_cidrs
+from migration.settings.model import Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,18 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     node_port = traffic.node_port(inventory, ingress)
     service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
     connected = network.connected(inventory)
-    taken = [answers.pod_cidr, answers.service_cidr, *(one["cidr"] for one in connected)]
+    taken = [answers.pod_cidr, answers.service_cidr, *network.ranges(connected)]
     zones = network.zones(inventory)
     retire, keep = ownership.split(inventory, options.etcd_strategy)
     old = side_name(inventory, options)
-    form, text = groups.control_plane_of(inventory), members[0].template.user_data
+    offer = offers.of_vpc(inventory, [zone["private"] for zone in zones.values()], zone_id)
+    form = groups.control_plane_of(inventory)
+    own_groups: dict[Role, str] = {
+        "nodes": groups.security_group(inventory, workers, "worker"),
+        "control-plane": groups.security_group(inventory, servers, "control-plane"),
+        **({"etcd": groups.security_group(inventory, members, "etcd")} if form.servers else {}),
+    }
+    text = members[0].template.user_data
     units = in_user_data.read(text, scripts.files(text))
     found: dict[str, Any] = {
         "cluster": inventory.cluster,
@@ -61,13 +70,14 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "kind": "referenced",
                 "vpcId": inventory.vpc["VpcId"],
                 "cidr": inventory.vpc["CidrBlock"],
+                **({"secondaryCidrs": more} if (more := vpc_cidrs(inventory.vpc)[1:]) else {}),
                 "suffix": "",
                 "zones": zones,
                 "routeTables": sorted(table["RouteTableId"] for table in inventory.route_tables),
                 "securityGroups": {
-                    "nodes": groups.security_group(inventory, workers, "worker"),
-                    "controlPlane": groups.security_group(inventory, servers, "control-plane"),
-                    **({"etcd": groups.security_group(inventory, members, "etcd")} if form.servers else {}),
+                    "nodes": own_groups["nodes"],
+                    "controlPlane": own_groups["control-plane"],
+                    **({"etcd": own_groups["etcd"]} if "etcd" in own_groups else {}),
                 },
                 "loadBalancers": {"ingress": ingress, "api": api},
             },
@@ -76,7 +86,9 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "cidr": network.new_cidr(inventory, options.to_cidr, taken),
                 "suffix": f"-{options.to_name}",
                 "zones": list(zones),
-                "nat": options.nat,
+                "nat": options.nat or offer.nat,
+                "rules": rules.of_groups(inventory, own_groups, options.log),
+                **offer.keys,
             },
         },
         "podCidr": answers.pod_cidr,
@@ -116,6 +128,8 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     masters = [*members, *(one for one in servers if one not in members)]
     if more := more_groups(inventory, workers, masters, own, options.log):
         found["securityGroups"] = more
+    if options.references:
+        found["references"] = options.references
     if options.kubeconfig:
         found["kubeconfig"] = options.kubeconfig
     if options.tags:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
-from migration.discover.tags import belongs_to, clusters_of, tags_of
+from migration.discover.tags import belongs_to, clusters_of, owner_of, tags_of
 from migration.layouts.texts import plain_text
+from migration.parity import read as parity
 from migration.reachability import vpc_cidrs
 from migration.runtime.deadline import Permanent
 from migration.settings.model import LayoutName
@@ -100,6 +101,10 @@ class Inventory:
     zones: tuple[tuple[str, str, tuple[Document, ...]], ...]  # zone id, name, records
     roles: Mapping[str, str]  # instance profile (name or ARN) to role name
     others: tuple[Other, ...] = ()
+    endpoints: tuple[Document, ...] = ()
+    resolver_rules: tuple[str, ...] = ()
+    dhcp_options: str | None = None  # a set's id; None: the default
+    private_zones: frozenset[str] = frozenset()
     layout: LayoutName | None = None  # the control plane's, as an operator says; None: to be recognised
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """By instance id, lines of what runs there; only machines that were asked."""
@@ -156,6 +161,10 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
         zones=_zones(aws, vpc_id),
         roles=_roles(aws, groups),
         others=_others(aws, vpc_id, groups),
+        endpoints=tuple(_pages(aws.ec2, "describe_vpc_endpoints", "VpcEndpoints", Filters=inside)),
+        private_zones=frozenset(parity.zones(aws, vpc_id)),
+        resolver_rules=tuple(sorted(parity.resolver_rules(aws, vpc_id))),
+        dhcp_options=vpc.get("DhcpOptionsId") if parity.dhcp(aws, vpc.get("DhcpOptionsId") or "default") else None,
     )
 
 
@@ -347,6 +356,11 @@ def _roles(aws: Aws, groups: Iterable[Group]) -> dict[str, str]:
     return roles
 
 
+# How AWS describes the interfaces of what is listed by itself.
+_GO_WITH_THEIR_OWN = ("ELB ", "Interface for NAT Gateway", "VPC Endpoint Interface", "Network Interface for Transit")
+_TYPES_OF_THEIR_OWN = ("nat_gateway", "vpc_endpoint", "transit_gateway", "network_load_balancer")
+
+
 def _others(aws: Aws, vpc_id: str, groups: Iterable[Group]) -> tuple[Other, ...]:
     """What else is in the VPC and never part of a cluster this program retires."""
     machines = {one["InstanceId"] for group in groups for one in group.instances}
@@ -357,10 +371,15 @@ def _others(aws: Aws, vpc_id: str, groups: Iterable[Group]) -> tuple[Other, ...]
             if one["InstanceId"] not in machines and one["State"]["Name"] not in ("terminated", "shutting-down"):
                 found.append(Other("instance", one["InstanceId"], tags_of(one), one.get("SubnetId", "")))
     for one in _pages(aws.ec2, "describe_network_interfaces", "NetworkInterfaces", Filters=inside):
-        # A balancer's, a gateway's and a machine's interfaces come and go with them.
-        managed = one.get("RequesterManaged") or one.get("Description", "").startswith("ELB ")
-        if not managed and not one.get("Attachment", {}).get("InstanceId"):
+        # A balancer's, a gateway's, an endpoint's and a machine's interfaces come and go with them.
+        said = one.get("Description", "")
+        if said.startswith(_GO_WITH_THEIR_OWN) or one.get("InterfaceType") in _TYPES_OF_THEIR_OWN:
+            continue
+        if not mapping(one, "Attachment").get("InstanceId"):
             tags = tags_of(one, key="TagSet")
+            if one.get("RequesterManaged") and said and owner_of(tags) is None:
+                # RDS, EFS, Lambda, …: AWS made it for somebody, and says for whom.
+                tags = {**tags, "Owner": said}
             found.append(Other("network-interface", one["NetworkInterfaceId"], tags, one.get("SubnetId", "")))
     for one in _pages(aws.ec2, "describe_nat_gateways", "NatGateways", Filters=inside):
         if one["State"] not in ("deleted", "deleting"):

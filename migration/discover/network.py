@@ -70,14 +70,18 @@ def connected(inventory: Inventory) -> list[dict[str, Any]]:
             for table in inventory.peer_route_tables.get(peer["VpcId"], ())
             if any(r.get("VpcPeeringConnectionId") == peering["VpcPeeringConnectionId"] for r in table["Routes"])
         ]
-        cidrs = vpc_cidrs(seen) if seen else [block["CidrBlock"] for block in _blocks(peer)]
-        for position, cidr in enumerate(cidrs):
-            mine = {"vpcId": peer["VpcId"], "routeTables": sorted(tables)} if position == 0 and seen else {}
-            add(name, cidr, **mine)
+        first, *more = vpc_cidrs(seen) if seen else [block["CidrBlock"] for block in _blocks(peer)]
+        mine = {"vpcId": peer["VpcId"], "routeTables": sorted(tables)} if seen else {}
+        add(name, first, **({"secondaryCidrs": more} if more else {}), **mine)
     for target, cidr in _routed(inventory):
-        if not overlapping(cidr, [entry["cidr"] for entry in found]):
+        if not overlapping(cidr, ranges(found)):
             add(target, cidr)
     return found
+
+
+def ranges(connected: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every range of networks as the configuration has them."""
+    return [cidr for one in connected for cidr in (one["cidr"], *one.get("secondaryCidrs", ()))]
 
 
 def _blocks(peer: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -30,7 +30,8 @@ class DiscoveryOptions:
     zone: str | None = None
     etcd_certificates: str | None = None
     kubeconfig: str | None = None
-    nat: str = "none"
+    references: str | None = None
+    nat: str | None = None
     ttl: int | None = None
     etcd_strategy: Strategy = "learner"
     accepted_flows: Mapping[str, AcceptedFlows] = field(default_factory=dict[str, AcceptedFlows])

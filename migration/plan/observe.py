@@ -17,6 +17,7 @@ from migration.contracts.gates import (
     questions,
     worker_groups,
 )
+from migration.contracts.parity import Parity
 from migration.contracts.plan import (
     CopiesDiffer,
     GateAhead,
@@ -35,6 +36,7 @@ from migration.contracts.seen import NodesSeen, Unseen
 from migration.dns.wanted import FULL, weights_at
 from migration.etcd.preflight import quorum
 from migration.gates import Live, look
+from migration.parity.look import parity
 from migration.plan import pods
 from migration.plan.looks import Look, words
 from migration.plan.reading import NotReading, ReadingClients
@@ -108,6 +110,8 @@ class _Observer:
         copies = Look(lambda: self._copies(copied)) if copied else None
         members, voters = (Look(self._members), Look(self._voters)) if swapping else (None, None)
         rolls = Look(self._rolls) if self._settled and lived_on(s) is not None else None
+        # Until machines are there; then it is what it is.
+        alike = Look(self._parity) if not left.workers.on_new and not self._settled else None
         asked = () if self._settled else questions(s, row.gates_before)
         gates = [Look(lambda one=one: self._gate(one)) for one in asked]
         return Plan(
@@ -130,6 +134,7 @@ class _Observer:
             members=members and members.seen(deadline),
             voters=voters and voters.seen(deadline),
             rolls=rolls and rolls.seen(deadline),
+            parity=alike and alike.seen(deadline),
             gates_before=tuple(_judged(one, gate.seen(deadline)) for one, gate in zip(asked, gates, strict=True)),
             gates_after=() if self._settled else _ahead(row),
             back=way_back(row),
@@ -163,7 +168,8 @@ class _Observer:
                 tables = f"{len(s.old.route_tables)} old route tables"
             peered = sum(1 for one in c.connected_networks if one.vpc_id)
             found.append(
-                f"network: VPC {c.to} {s.new.cidr} in {len(s.new.zones)} zones, peered with {c.from_} {s.old.cidr}; "
+                f"network: VPC {c.to} {s.new.cidr} in {len(s.new.zones)} zones, peered with {c.from_} "
+                f"{', '.join(s.old.ranges)}; "
                 f"a route in {tables}; {peered} of {len(c.connected_networks)} connected networks "
                 f"peered as well"
             )
@@ -248,6 +254,11 @@ class _Observer:
             return one.nodes if self._row.workloads.on_new and one.side == self._settings.configuration.from_ else 0
 
         return tuple(NodesMove(**dict(one), tainted_then=then(one)) for one in status.nodes(self._settings, self._live))
+
+    def _parity(self) -> Parity:
+        s, live = self._settings, self._live
+        c = s.configuration
+        return parity(s, live, live.side(SideRef.of(s, c.from_)), live.side(SideRef.of(s, c.to)))
 
     def _rolls(self) -> tuple[str, ...]:
         return tuple(due(self._settings, self._live.context.clients, self._live.context))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from migration.contracts.parity import Parity
 from migration.contracts.plan import (
     DrainBound,
     Limit,
@@ -66,6 +67,8 @@ def _told(plan: Plan) -> Iterator[str]:
         yield f"copies of {_many(plan.copies.groups, 'group')} differ from their originals: {ways}"
     if not isinstance(plan.pods, Unseen | None):
         yield from _pods(plan.pods, ahead=plan.pods.stage != plan.stage)
+    if not isinstance(plan.parity, Unseen | None):
+        yield from _parity(plan.parity)
     if not isinstance(plan.rolls, Unseen | None):
         yield from (f"roll: {one}" for one in plan.rolls)
     for gate in plan.gates_before:
@@ -186,6 +189,15 @@ def _pods(pods: PodsMove, *, ahead: bool) -> Iterator[str]:
         yield f"blocked: {_many(more, 'more pod')} for {_many(len(pods.blocked) - _BLOCKED, 'more reason')}"
 
 
+def _parity(seen: Parity) -> Iterator[str]:
+    """Both VPCs: what differs, each with its cure, and how much is alike."""
+    new = "the new VPC" if seen.made else "the new VPC, as it will be made,"
+    for one in seen.differences:
+        yield f"VPCs differ: {one}; {one.cure}, or accept it in sides.<new>.without"
+    accepted = f"; accepted without: {some([one.key for one in seen.accepted])}" if seen.accepted else ""
+    yield f"VPCs: {new} has as the old one: {', '.join(seen.alike) or 'nothing'}{accepted}"
+
+
 def _terms(bound: DrainBound) -> str:
     slowest = [
         f"⌈{_many(one.pods, 'pod')} / {one.at_once} at once⌉ × {one.round_seconds:g} s of {one.limit}"
@@ -222,6 +234,7 @@ def _unseen(plan: Plan) -> Iterator[str]:
         "members": plan.members,
         "voters": plan.voters,
         "rolls": plan.rolls,
+        "both VPCs": plan.parity,
     }
     reasons: dict[str, list[str]] = {}
     for name, part in parts.items():

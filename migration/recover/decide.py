@@ -12,6 +12,7 @@ from migration.recover.state import Deployment, Operation, Resource
 # Types whose create may be made any number of times, and why that makes no second object.
 REPEATABLE: Mapping[str, str] = {
     "aws:iam/rolePolicy:RolePolicy": "a policy of its name is overwritten",
+    "aws:ec2/vpcDhcpOptionsAssociation:VpcDhcpOptionsAssociation": "the set is associated, whichever was",
     "aws:ec2/peeringConnectionOptions:PeeringConnectionOptions": "they are set, whatever they were",
 }
 _PREFIXES: Mapping[str, str] = {

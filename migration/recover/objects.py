@@ -90,8 +90,8 @@ class Rule(Tagged):
     from_port: int | None = None
     to_port: int | None = None
     cidr_ipv4: str | None = None
-    referenced_security_group_id: str | None = None
     prefix_list_id: str | None = None
+    referenced_security_group_id: str | None = None
 
 
 class GroupTag(Foreign):
@@ -129,6 +129,11 @@ class Route(Foreign):
 class Association(Foreign):
     subnet_id: str
     route_table_id: str
+
+
+class RuleAssociation(Foreign):
+    resolver_rule_id: str
+    vpc_id: str
 
 
 class ZoneAssociation(Foreign):
@@ -379,6 +384,14 @@ def _zone_association(aws: Aws, wanted: ZoneAssociation) -> Iterator[Found]:
             yield Found(id=f"{zone}:{wanted.vpc_id}")
 
 
+def _rule_association(aws: Aws, wanted: RuleAssociation) -> Iterator[Found]:
+    chosen = [{"Name": "VPCId", "Values": [wanted.vpc_id]}]
+    for page in aws.route53resolver.get_paginator("list_resolver_rule_associations").paginate(Filters=chosen):
+        for one in described(page["ResolverRuleAssociations"]):
+            if one["ResolverRuleId"] == wanted.resolver_rule_id:
+                yield Found(id=one["Id"])
+
+
 KINDS: Mapping[str, Kind[Any]] = {
     "aws:ec2/vpc:Vpc": Kind(inputs=Tagged, find=_vpc, remove="aws ec2 delete-vpc --vpc-id {id}"),
     "aws:ec2/subnet:Subnet": Kind(inputs=Subnet, find=_subnet, remove="aws ec2 delete-subnet --subnet-id {id}"),
@@ -440,6 +453,7 @@ KINDS: Mapping[str, Kind[Any]] = {
     "aws:lb/listener:Listener": Kind(
         inputs=Listener, find=_listener, remove="aws elbv2 delete-listener --listener-arn {id}"
     ),
+    "aws:route53/resolverRuleAssociation:ResolverRuleAssociation": Kind(inputs=RuleAssociation, find=_rule_association),
     "aws:route53/zoneAssociation:ZoneAssociation": Kind(
         inputs=ZoneAssociation,
         find=_zone_association,

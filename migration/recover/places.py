@@ -43,6 +43,13 @@ class RolePolicy(Foreign):
     name: str
 
 
+class DhcpOptions(Foreign):
+    """Which set of DHCP options a VPC has."""
+
+    vpc_id: str
+    dhcp_options_id: str
+
+
 class PeeringOptions(Foreign):
     """What a peering lets through; it has the peering's own id."""
 
@@ -70,9 +77,17 @@ def _options(aws: Aws, wanted: PeeringOptions) -> Iterator[Found]:
         yield Found(id=peering)
 
 
+def _dhcp(aws: Aws, wanted: DhcpOptions) -> Iterator[Found]:
+    for one in described(aws.ec2.describe_vpcs(VpcIds=[wanted.vpc_id])["Vpcs"]):
+        if one.get("DhcpOptionsId") == wanted.dhcp_options_id:
+            # The engine imports it by the VPC, and calls it by both.
+            yield Found(id=wanted.vpc_id)
+
+
 _MORE: Mapping[str, Kind[Any]] = {
     "aws:route53/record:Record": Kind(inputs=WeightedRecord, find=_record),
     "aws:iam/rolePolicy:RolePolicy": Kind(inputs=RolePolicy, find=_policy),
+    "aws:ec2/vpcDhcpOptionsAssociation:VpcDhcpOptionsAssociation": Kind(inputs=DhcpOptions, find=_dhcp),
     "aws:ec2/peeringConnectionOptions:PeeringConnectionOptions": Kind(inputs=PeeringOptions, find=_options),
 }
 

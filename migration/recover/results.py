@@ -27,6 +27,7 @@ from migration.contracts.record import (
     StageRecordInputs,
     StageRecordResult,
 )
+from migration.contracts.references import ReferencesInputs, ReferencesResult
 from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.contracts.traffic import (
     ApiTargetsInputs,
@@ -117,6 +118,8 @@ class Known:
                 return RollResult(groups={one.pool: one.group for one in inputs.groups})
             case MemberRollInputs():
                 return MemberRollResult()
+            case ReferencesInputs():
+                return ReferencesResult(wanted=inputs.wanted)
             case RetirementInputs():
                 return RetirementResult(deleted=())
             case _:

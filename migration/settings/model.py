@@ -7,9 +7,10 @@ Rules that compare several keys stand in `migration.settings.rules`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -113,11 +114,17 @@ class ReferencedSide(Model):
     kind: Literal["referenced"]
     vpc_id: str
     cidr: Cidr
+    secondary_cidrs: tuple[Cidr, ...] = ()
     suffix: str = ""
     zones: dict[str, ReferencedSubnets]
     route_tables: tuple[str, ...]
     security_groups: SecurityGroups
     load_balancers: ReferencedBalancers
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """Every range of the VPC, the first one first."""
+        return (self.cidr, *self.secondary_cidrs)
 
 
 class DiskKeys(Model):
@@ -189,11 +196,58 @@ class PoolKeys(MachineKeys):
         return self.like is not None or (self.image is not None and self.type_wanted is not None)
 
 
+Role = Literal["nodes", "control-plane", "etcd"]
+"""A security group of the cluster, by what its machines do."""
+
+
+class GroupRule(Model):
+    """One permission of the cluster's groups besides those this program makes, as the old side's groups have it.
+
+    Exactly one of `cidr`, `prefix_list`, `role` (the cluster's own group of that kind, on both sides), `own_vpc` (the
+    ranges of the side itself, and of the other one as long as both are peered) and `security_group` (somebody's, in
+    `vpc_id`) says with whom. Ports are None for every protocol (``-1``).
+    """
+
+    group: Role
+    direction: Literal["ingress", "egress"]
+    protocol: str = "-1"
+    from_port: Annotated[int, Field(ge=-1, le=65535)] | None = None
+    to_port: Annotated[int, Field(ge=-1, le=65535)] | None = None
+    cidr: Cidr | None = None
+    prefix_list: str | None = None
+    role: Role | None = None
+    own_vpc: Literal[True] | None = None
+    security_group: str | None = None
+    vpc_id: str | None = None
+
+    @model_validator(mode="after")
+    def _one_peer(self) -> Self:
+        peers = (self.cidr, self.prefix_list, self.role, self.own_vpc, self.security_group)
+        if sum(one is not None for one in peers) != 1:
+            raise ValueError("needs exactly one of cidr, prefixList, role, ownVpc and securityGroup")
+        if self.protocol in ("tcp", "udp") and (self.from_port is None or self.to_port is None):
+            raise ValueError(f"{self.protocol} needs fromPort and toPort")
+        return self
+
+
+class Endpoint(Model):
+    """A VPC endpoint beside the one for S3, which every side has. `policy` is JSON; None: AWS's own."""
+
+    service: str
+    type: Literal["Gateway", "Interface"]
+    private_dns: bool = True
+    policy: str | None = None
+
+
 class ManagedSide(Model):
     """A side this program makes. `zones` are availability zone names; `nat` is one gateway a zone, or none.
 
     `pools`, `members` and, where they are on machines of their own, `api_servers` say what machines are made of where
-    that shall be other than what was copied.
+    that shall be other than what was copied. `rules` are what its security groups allow besides this program's own;
+    None: nothing is known of the old groups' rules, and nothing of them is copied.
+
+    `endpoints`, `dhcp_options` (a set's id), `resolver_rules` (ids) and `private_zones` (ids, beside the traffic's own)
+    are what the VPC offers as the old one does; `without`: what it needn't have (`migration.parity.compare`).
     """
 
     kind: Literal["managed"]
@@ -202,9 +256,20 @@ class ManagedSide(Model):
     zones: tuple[str, ...]
     nat: Literal["none", "per-zone"] = "none"
     subnet_prefix: Annotated[int, Field(ge=16, le=28)] = 20
+    rules: tuple[GroupRule, ...] | None = None
+    endpoints: tuple[Endpoint, ...] = ()
+    dhcp_options: str | None = None
+    resolver_rules: tuple[str, ...] = ()
+    private_zones: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     pools: dict[str, PoolKeys] = Field(default_factory=dict)
     members: MembersKeys = MembersKeys()
     api_servers: MembersKeys = MembersKeys()
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """Every range of the VPC: it is made with one."""
+        return (self.cidr,)
 
     def pool(self, name: str) -> PoolKeys:
         """What is said of a pool; nothing where it isn't named."""
@@ -475,17 +540,28 @@ class Api(Model):
         return self.port if self.server_port is None else self.server_port
 
 
+def named_ranges(name: str, ranges: Sequence[str]) -> dict[str, str]:
+    """Ranges by names that stay when others come or go: the first one's is `name`, the others' say which."""
+    return {name if not position else f"{name}-{cidr}": cidr for position, cidr in enumerate(ranges)}
+
+
 class Network(Model):
     """Somebody else's network that talks to this cluster (`connectedNetworks`).
 
     With a `vpc_id` and `route_tables` (same account) the network component peers it with the new VPC as it is
-    peered with the old one; without, the operator connects it before stage 4.
+    peered with the old one; without, the operator connects it before stage 4. `secondary_cidrs` are its other ranges.
     """
 
     name: str
     cidr: Cidr
+    secondary_cidrs: tuple[Cidr, ...] = ()
     vpc_id: str | None = None
     route_tables: tuple[str, ...] = ()
+
+    @property
+    def ranges(self) -> dict[str, str]:
+        """Every range by a name of its own; the first one has the network's."""
+        return named_ranges(self.name, (self.cidr, *self.secondary_cidrs))
 
 
 class Retired(Model):
@@ -622,6 +698,10 @@ class Configuration(Model):
     """The whole of `migration:`, before the stage is settled against the stack's name.
 
     `etcd_role` is the IAM role of members whose API servers are on other machines, which have `control_plane_role`.
+    `ipv6`: whether machines of the old VPC that have IPv6 addresses are a reason to refuse; new ones have none.
+    `references`: whether rules elsewhere that name the old side get their twins from this program or from their owners;
+    None: nobody has decided, which is refused where there are any. `efs`: whether new nodes reach file systems whose
+    mount targets are in the old VPC. `kept_flows`: whether what is kept there may be lost to the new side at the end.
     """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"workerRole", "allowTrafficOnOldBalancers"})
@@ -652,6 +732,10 @@ class Configuration(Model):
     hardening: Hardening = Hardening()
     copies: Copies = Copies()
     security_groups: tuple[CopiedGroup, ...] = ()
+    ipv6: Literal["refuse", "leave"] = "refuse"
+    references: Literal["apply", "list"] | None = None
+    efs: Literal["refuse", "reachable"] = "refuse"
+    kept_flows: Literal["refuse", "accept"] = "refuse"
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -27,14 +27,22 @@ UNTAGGED = {
     "aws:ec2/route:Route",
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "aws:route53/zoneAssociation:ZoneAssociation",
+    "aws:route53/resolverRuleAssociation:ResolverRuleAssociation",
 }
 
 
 @cache
 def declared(stage: int) -> list[Declared]:
-    """With a way to the internet, which is a choice of its own."""
+    """With a way to the internet, and what an old VPC may offer besides: choices of their own."""
     sides = configuration()["sides"]
-    sides["main"]["nat"] = "per-zone"
+    sides["main"] |= {
+        "nat": "per-zone",
+        "endpoints": [{"service": "com.amazonaws.eu-central-1.ecr.api", "type": "Interface"}],
+        "dhcpOptions": "dopt-1",
+        "resolverRules": ["rslvr-rr-1"],
+        "privateZones": ["Z2"],
+        "rules": [{"group": "nodes", "direction": "egress", "prefixList": "pl-1"}],
+    }
     return [one for one in declare(settings(stage, sides=sides)).values() if not one.type.startswith("migration:")]
 
 

@@ -32,6 +32,8 @@ SERVICES = {
     "autoscaling": "autoscaling",
     "elbv2": "elasticloadbalancing",
     "route53": "route53",
+    "route53resolver": "route53resolver",
+    "logs": "logs",
     "ssm": "ssm",
     "cloudwatch": "cloudwatch",
     "iam": "iam",

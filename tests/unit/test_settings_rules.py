@@ -199,8 +199,8 @@ REFUSED: list[tuple[str, Change, str]] = [
         "an address outside of the old VPC",
         lambda c: c["members"][1].update(address="10.9.0.10"),
         "migration:members[b].address is '10.9.0.10': lies outside of migration:sides.legacy.cidr "
-        "10.0.0.0/16, the only range that is routed to the other side; correct it (members in a VPC's "
-        "secondary range can't be moved yet)",
+        "10.0.0.0/16, all that is routed to the other side; correct it, or name its range in "
+        "migration:sides.legacy.secondaryCidrs",
     ),
     (
         "an address that is none",

@@ -12,7 +12,7 @@ from lab.plugins.aws.call import Call
 from lab.plugins.aws.tags import TAGS, as_dict, specification, sync_ec2
 from lab.plugins.aws.vpc import DOCS, arn, first
 from lab.plugins.errors import PluginError
-from lab.plugins.schema import ResourceType, text, texts
+from lab.plugins.schema import ResourceType, document, flag, text, texts
 
 # --- Route table
 
@@ -178,7 +178,13 @@ def _create_endpoint(call: Call) -> str:
         VpcId=call.new["vpcId"],
         ServiceName=call.new["serviceName"],
         VpcEndpointType=call.new["vpcEndpointType"],
-        **call.given(RouteTableIds="routeTableIds"),
+        **call.given(
+            RouteTableIds="routeTableIds",
+            SubnetIds="subnetIds",
+            SecurityGroupIds="securityGroupIds",
+            PrivateDnsEnabled="privateDnsEnabled",
+            PolicyDocument="policy",
+        ),
         **specification(call, "vpc-endpoint"),
     )["VpcEndpoint"]
     call.made(made["VpcEndpointId"])
@@ -197,6 +203,10 @@ def _read_endpoint(call: Call) -> dict[str, Any] | None:
         "serviceName": endpoint["ServiceName"],
         "vpcEndpointType": endpoint.get("VpcEndpointType", "Gateway"),
         "routeTableIds": sorted(endpoint.get("RouteTableIds", [])),
+        "subnetIds": sorted(endpoint.get("SubnetIds", [])),
+        "securityGroupIds": sorted(one["GroupId"] for one in endpoint.get("Groups", [])),
+        "privateDnsEnabled": endpoint.get("PrivateDnsEnabled"),
+        "policy": endpoint.get("PolicyDocument"),
         "state": endpoint["State"].lower(),
         "arn": arn(call, f"vpc-endpoint/{call.id}", endpoint.get("OwnerId")),
         **call.tags_read(as_dict(endpoint.get("Tags"))),
@@ -204,9 +214,18 @@ def _read_endpoint(call: Call) -> dict[str, Any] | None:
 
 
 def _update_endpoint(call: Call) -> None:
-    was, wanted = set(call.old.get("routeTableIds") or ()), set(call.new.get("routeTableIds") or ())
-    arguments = {"AddRouteTableIds": sorted(wanted - was), "RemoveRouteTableIds": sorted(was - wanted)}
-    if given := {k: v for k, v in arguments.items() if v and call.changed("routeTableIds")}:
+    arguments: dict[str, Any] = {}
+    for name, what in (
+        ("routeTableIds", "RouteTableIds"),
+        ("subnetIds", "SubnetIds"),
+        ("securityGroupIds", "SecurityGroupIds"),
+    ):
+        was, wanted = set(call.old.get(name) or ()), set(call.new.get(name) or ())
+        if call.changed(name):
+            arguments |= {f"Add{what}": sorted(wanted - was), f"Remove{what}": sorted(was - wanted)}
+    if call.changed("policy"):
+        arguments["PolicyDocument"] = call.new.get("policy")
+    if given := {k: v for k, v in arguments.items() if v}:
         call.ec2.modify_vpc_endpoint(VpcEndpointId=call.id, **given)
     sync_ec2(call)
 
@@ -264,8 +283,12 @@ ROWS: tuple[ResourceType[Call], ...] = (
         props={
             "vpcId": text(required=True, replace=True),
             "serviceName": text(required=True, replace=True),
-            "vpcEndpointType": text(default="Gateway", choices=("Gateway",), replace=True),
+            "vpcEndpointType": text(default="Gateway", choices=("Gateway", "Interface"), replace=True),
             "routeTableIds": texts(computed=True),
+            "subnetIds": texts(computed=True),
+            "securityGroupIds": texts(computed=True),
+            "privateDnsEnabled": flag(computed=True),
+            "policy": document(computed=True),
             **TAGS,
         },
         computed=("state", "arn"),

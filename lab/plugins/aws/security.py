@@ -88,6 +88,8 @@ def _permission(call: Call) -> dict[str, Any]:
     source = _source(new)
     if source == "cidrIpv4":
         permission["IpRanges"] = [{"CidrIp": new[source], **note}]
+    elif source == "prefixListId":
+        permission["PrefixListIds"] = [{"PrefixListId": new[source], **note}]
     elif source == "referencedSecurityGroupId":
         permission["UserIdGroupPairs"] = [{"GroupId": new[source], **note}]
     elif source == "prefixListId":

@@ -7,6 +7,7 @@ from lab.plugins.aws import (
     balancing,
     dns,
     launch_template,
+    names,
     peering,
     routing,
     scaling,
@@ -18,6 +19,19 @@ from lab.plugins.aws import (
 from lab.plugins.aws.call import Call
 from lab.plugins.schema import ResourceType
 
-_MODULES = (vpc, routing, peering, security, launch_template, autoscaling, scaling, balancing, targets, dns, small)
+_MODULES = (
+    vpc,
+    routing,
+    peering,
+    security,
+    launch_template,
+    autoscaling,
+    scaling,
+    balancing,
+    targets,
+    dns,
+    names,
+    small,
+)
 
 TABLE: dict[str, ResourceType[Call]] = {row.token: row for module in _MODULES for row in module.ROWS}

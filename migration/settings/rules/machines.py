@@ -73,12 +73,13 @@ def members_have_addresses(c: Configuration) -> Iterator[Problem]:
     # What was found has its addresses in the configuration; of a side made here machines say where they are.
     if not isinstance(c.sides.get(c.from_), ReferencedSide):
         return
-    # Only the first range of a VPC is known, and routed; an address in a secondary one wouldn't be reached.
-    cidr = c.sides[c.from_].cidr
+    # Only the ranges that are named are routed to the other side; an address in another wouldn't be reached.
+    ranges = c.sides[c.from_].ranges
     for member in c.members:
-        if member.address is not None and IPv4Address(member.address) not in IPv4Network(cidr):
+        inside = member.address is None or any(IPv4Address(member.address) in IPv4Network(one) for one in ranges)
+        if member.address is not None and not inside:
             remedy = (
-                f"lies outside of migration:sides.{c.from_}.cidr {cidr}, the only range that is routed to the other "
-                f"side; correct it (members in a VPC's secondary range can't be moved yet)"
+                f"lies outside of migration:sides.{c.from_}.cidr {', '.join(ranges)}, all that is routed to the other "
+                f"side; correct it, or name its range in migration:sides.{c.from_}.secondaryCidrs"
             )
             yield Problem(f"migration:members[{member.name}].address", member.address, remedy)

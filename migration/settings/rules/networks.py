@@ -14,20 +14,37 @@ from migration.settings.rules.common import twice
 WIDEST_OPERATOR_PREFIX = 8
 
 
+def side_key(name: str) -> str:
+    """The key of a side's ranges beyond its first."""
+    return f"migration:sides.{name}.secondaryCidrs"
+
+
 def are_disjoint(c: Configuration) -> Iterator[Problem]:
     """No two of: the VPCs, pods, services, connected networks. Overlap is the reason for the whole move.
 
     AWS refuses a peering of overlapping VPCs, and a route can't tell two equal destinations apart.
     """
     named = [(f"migration:sides.{name}.cidr", side.cidr) for name, side in sorted(c.sides.items())]
+    more = [(side_key(name), cidr) for name, side in sorted(c.sides.items()) for cidr in side.ranges[1:]]
+    named += more
     named += [("migration:podCidr", c.pod_cidr), ("migration:serviceCidr", c.service_cidr)]
     named += [(f"migration:connectedNetworks[{n.name}].cidr", n.cidr) for n in c.connected_networks]
-    old = f"migration:sides.{c.from_}.cidr"
+    named += [
+        (f"migration:connectedNetworks[{n.name}].secondaryCidrs", cidr)
+        for n in c.connected_networks
+        for cidr in n.secondary_cidrs
+    ]
+    old = {f"migration:sides.{c.from_}.cidr", side_key(c.from_)}
     # A VPC that stands empty after an earlier migration is in nobody's way; whether it is empty, the operator knows.
-    left = {f"migration:sides.{name}.cidr": name for name in c.sides if name not in (c.from_, c.to)}
+    left = {
+        key: name
+        for name in c.sides
+        if name not in (c.from_, c.to)
+        for key in (f"migration:sides.{name}.cidr", side_key(name))
+    }
     for (key, cidr), (other_key, other) in combinations(named, 2):
         # The old VPC may collide with a connected network: that collision is what is being left behind.
-        if old in (key, other_key) and "connectedNetworks" in key + other_key:
+        if old & {key, other_key} and "connectedNetworks" in key + other_key:
             continue
         if IPv4Network(cidr).overlaps(IPv4Network(other)):
             remedy = f"overlaps {key} {cidr}; choose a range that overlaps no other network"

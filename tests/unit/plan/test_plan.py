@@ -15,10 +15,11 @@ from moto import mock_aws
 
 from migration import __main__ as cli
 from migration.clients.kubernetes import NODES, Unreachable
+from migration.contracts.parity import Difference, Parity
 from migration.contracts.plan import Plan
 from migration.contracts.seen import Unseen
 from migration.gates import run as gates
-from migration.plan import at_stage, lines, plan
+from migration.plan import at_stage, lines, observe, plan
 from migration.plan.reading import NotReading, ReadingAws, ReadingKubernetes
 from migration.plan.text import LINES, seconds
 from migration.runtime.deadline import Permanent, Retryable
@@ -59,7 +60,12 @@ def quiet_gates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every check holds, unless a test says otherwise: what each looks at has tests of its own."""
     for name in gates.CHECKS:
         monkeypatch.setitem(gates.CHECKS, name, lambda question, live: "as it should be")
+    monkeypatch.setattr(observe, "parity", lambda *_: ALIKE)
     monkeypatch.setattr(admission, "refuse_contradiction", lambda record, settings, aws: None)
+
+
+NO_WAY_OUT = Difference(key="default-route", old="tgw-1", new="none", cure="attach it")
+ALIKE = Parity(made=False, alike=("dhcp-options", "dns"), differences=(), accepted=())
 
 
 def world(stage: int) -> World:
@@ -91,12 +97,24 @@ def test_names_go_from_weight_to_weight() -> None:
         "blocked: apps/alone: it has no controller, nothing would start it again; set migration:drain.barePods to true",
         "    to end it",
         "blocked: apps/cache-0: its emptyDir data would be lost; set migration:drain.emptyDir to true to accept that",
+        "gate old-side-stands holds now: as it should be",
         "gate new-targets-healthy holds now: as it should be",
         "gate old-targets-serve holds now: as it should be",
         "gate clients-reach-new-side holds now: as it should be",
         "gate records-in-sync, afterwards: are the records exactly what the stage wants?",
         "after it: pulumi stack rename stage-5 && pulumi up -s stage-5",
     ]
+
+
+def test_both_vpcs_are_compared_until_machines_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    alike = "VPCs: the new VPC, as it will be made, has as the old one: dhcp-options, dns"
+    assert [line for line in told(1) if line.startswith("VPCs")] == [alike]
+    assert not any(line.startswith("VPCs") for line in told(4))
+    differ = Parity(made=True, alike=("dns",), differences=(NO_WAY_OUT,), accepted=(NO_WAY_OUT,))
+    monkeypatch.setattr(observe, "parity", lambda *_: differ)
+    text = " ".join(line.strip() for line in told(2))
+    assert "VPCs differ: default-route is tgw-1 in the old VPC and none in the new one; attach it, or accept it" in text
+    assert "VPCs: the new VPC has as the old one: dns; accepted without: default-route" in text
 
 
 def test_short_ttls_are_told_with_the_wait_for_the_long_ones() -> None:
@@ -204,6 +222,7 @@ def test_members_are_machines_where_etcd_is_asked_by_commands_only() -> None:
     found = plan(by_commands, OWNER, world(7).clients)
     assert isinstance(found.voters, Unseen)
     assert [(gate.check, gate.state) for gate in found.gates_before] == [
+        ("old-side-stands", "holds"),
         ("etcd-preflight", "unseen"),
         ("versions-fit", "unseen"),
         ("database-fits", "unseen"),
