@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from migration.balancing.forms import services
 from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted, common
 from migration.settings import Settings
 from migration.settings.groups import pool_group
@@ -217,6 +218,13 @@ class TaintResult(Result):
     missing: tuple[str, ...]
 
 
+class IngressService(Contract):
+    """A further ingress Service: its pods are ingress pods, too."""
+
+    namespace: str
+    service: str
+
+
 class DrainRules(Contract):
     """How a drain goes about it: changing any of this drains nothing again.
 
@@ -242,6 +250,7 @@ class DrainRules(Contract):
     require_room: bool = True
     pending_seconds: float = 60.0
     max_unplaced_pods: int = 25
+    more_ingress: tuple[IngressService, ...] = ()
 
 
 def drain_rules(c: Configuration) -> DrainRules:
@@ -257,6 +266,7 @@ def drain_rules(c: Configuration) -> DrainRules:
         rescan_seconds=c.drain.rescan_seconds,
         stall_seconds=c.drain.stall_seconds,
         concurrency=c.drain.concurrency,
+        more_ingress=tuple(IngressService(namespace=one.namespace, service=one.service) for one in services(c)[1:]),
         host_path=c.drain.host_path,
         local_volumes=c.drain.local_volumes,
         jobs=c.drain.jobs,

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migration.discover import cloud_config, groups, network, ownership, traffic
+from migration.discover import balancers, cloud_config, groups, network, ownership, traffic
 from migration.discover.inventory import Group, Inventory
 from migration.discover.options import DiscoveryOptions
 from migration.discover.tags import tags_of
 from migration.layouts import found as in_user_data
 from migration.layouts import scripts
 from migration.layouts.contract import Recognition
+from migration.settings.model import Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +40,24 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     """
     members, workers = groups.members_of(inventory), groups.workers_of(inventory)
     servers = groups.servers_of(inventory)
-    ingress = traffic.balancer_of(inventory, workers, "worker", options.ingress_balancer)
     api = traffic.balancer_of(inventory, servers, "API")
-    zone_id, records = traffic.records(inventory, ingress["dnsName"], api["dnsName"], options.zone)
-    node_port = traffic.node_port(inventory, ingress)
-    service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
+    first, *more = balancers.ingresses(
+        inventory,
+        workers,
+        answers.services,
+        api=api["arn"],
+        first=options.ingress_balancer,
+        service=options.ingress_service,
+        log=options.log,
+    )
+    ingress = first.reference()
+    zone_id, records = traffic.records(
+        inventory,
+        {"api": api["dnsName"], **{one.role: one.balancer.dns_name for one in (first, *more)}},
+        options.zone,
+    )
+    limits = _limits(inventory, ingress["targetGroups"][0], options)
+    service = traffic.named_service(answers.services, first.service)
     connected = network.connected(inventory)
     taken = [answers.pod_cidr, answers.service_cidr, *(one["cidr"] for one in connected)]
     zones = network.zones(inventory)
@@ -68,7 +82,11 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                     "controlPlane": groups.security_group(inventory, servers, "control-plane"),
                     **({"etcd": groups.security_group(inventory, members, "etcd")} if form.servers else {}),
                 },
-                "loadBalancers": {"ingress": ingress, "api": api},
+                "loadBalancers": {
+                    "ingress": ingress,
+                    "api": api,
+                    **({"more": {one.role: one.reference() for one in more}} if more else {}),
+                },
             },
             options.to_name: {
                 "kind": "managed",
@@ -89,14 +107,16 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         **({"etcdRole": groups.role_name(inventory, members, "etcd")} if form.servers else {}),
         "workerRole": groups.role_name(inventory, workers, "worker"),
         "traffic": _traffic(zone_id, records, options),
-        "ingress": {
-            "namespace": service["metadata"]["namespace"],
-            "service": service["metadata"]["name"],
-            "nodePort": node_port,
-            "listenerPort": ingress["port"],
-            "externalTrafficPolicy": service["spec"].get("externalTrafficPolicy", "Cluster"),
+        "ingress": balancers.ingress_keys(first, Limits.model_validate(limits)),
+        **({"moreIngress": [balancers.more_keys(one) for one in more]} if more else {}),
+        "api": {
+            **_api(_api_name(records), api["port"], inventory.target_groups[api["targetGroups"][0]]),
+            **balancers.api_keys(
+                next(one for one in inventory.balancers if one.arn == api["arn"]),
+                Limits.model_validate(limits),
+                options.log,
+            ),
         },
-        "api": _api(_api_name(records), api["port"], inventory.target_groups[api["targetGroups"][0]]),
         "etcd": {
             "access": "direct",
             **({"strategy": options.etcd_strategy} if options.etcd_strategy != "learner" else {}),
@@ -106,7 +126,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         },
         "controlPlane": _form(form, options),
         "drain": {"ingressSelector": dict(service["spec"].get("selector") or {})},
-        "limits": _limits(inventory, ingress["targetGroups"][0], options),
+        "limits": limits,
         "retire": retire,
         "keep": keep,
     }

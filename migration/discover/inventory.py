@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from migration.balancing.read import Found as Read
+from migration.balancing.read import read as read_balancer
+from migration.balancing.read import sent_to
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
 from migration.discover.tags import belongs_to, clusters_of, tags_of
@@ -65,6 +68,7 @@ class LoadBalancer:
     tags: Mapping[str, str]
     listeners: tuple[tuple[int, str], ...]  # port, target group's ARN
     targets: Mapping[str, tuple[str, ...]]  # target group's ARN to the ids (or addresses) in it
+    read: Read | None = None  # as its copy would be made; None for a kind that isn't read (a gateway)
 
 
 @dataclass(frozen=True)
@@ -265,14 +269,8 @@ def _balancers(aws: Aws, vpc_id: str) -> tuple[LoadBalancer, ...]:
     found: list[LoadBalancer] = []
     for one in sorted(balancers, key=lambda balancer: balancer["LoadBalancerName"]):
         arn = one["LoadBalancerArn"]
-        listeners = tuple(
-            sorted(
-                (listener["Port"], action["TargetGroupArn"])
-                for listener in _pages(aws.elbv2, "describe_listeners", "Listeners", LoadBalancerArn=arn)
-                for action in listener["DefaultActions"]
-                if action.get("TargetGroupArn")
-            )
-        )
+        known = one.get("Type", "network") in ("network", "application")
+        listeners = tuple(sent_to(aws, arn)) if known else ()
         found.append(
             LoadBalancer(
                 arn=arn,
@@ -282,6 +280,7 @@ def _balancers(aws: Aws, vpc_id: str) -> tuple[LoadBalancer, ...]:
                 tags=tags.get(arn, {}),
                 listeners=listeners,
                 targets={group: tuple(target.id for target in aws.target_health(group)) for _, group in listeners},
+                read=read_balancer(aws, arn) if known else None,
             )
         )
     return tuple(found)

@@ -118,8 +118,8 @@ def _quiet(q: Quiet, live: Live, old: BalancerRef) -> str:
 
 
 def ingress(q: IngressQuiet, live: Live) -> str:
-    """The old ingress balancer is quiet. Its last healthy targets go at stage 6."""
-    return _quiet(q, live, live.ingress(live.side(q.side)))
+    """The old ingress balancers are quiet. Their last healthy targets go at stage 6."""
+    return "; ".join(_quiet(q, live, one) for one in live.ingresses(live.side(q.side)).values())
 
 
 def api(q: ApiQuiet, live: Live) -> str:
@@ -128,8 +128,9 @@ def api(q: ApiQuiet, live: Live) -> str:
 
 
 def new_ingress(q: NewIngressUnused, live: Live) -> str:
-    """The new ingress balancer is quiet before its targets go; one without any can have served nobody."""
-    return _unused(q, live, live.side(q.side).ingress, "ingress")
+    """The new ingress balancers are quiet before their targets go; one without any can have served nobody."""
+    ingresses = live.side(q.side).ingresses
+    return "; ".join(_unused(q, live, balancer, role) for role, balancer in ingresses.items())
 
 
 def new_api(q: NewApiUnused, live: Live) -> str:

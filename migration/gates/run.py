@@ -8,7 +8,9 @@ from typing import Any
 from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import CheckResult, Question
 from migration.gates import (
+    answers,
     balancers,
+    claims,
     cleanup,
     cluster,
     control_plane,
@@ -18,6 +20,7 @@ from migration.gates import (
     network,
     permissions,
     quiet,
+    traffic,
     volumes,
     workloads,
 )
@@ -33,6 +36,9 @@ Check = Callable[[Any, Live], str]
 CHECKS: Mapping[str, Check] = {
     "permissions": permissions.permissions,
     "control-plane-form": form.control_plane_form,
+    "traffic-carried": traffic.carried,
+    "names-unclaimed": claims.unclaimed,
+    "new-balancers-answer": answers.answer,
     "cluster-healthy": cluster.healthy,
     "networks-disjoint": network.disjoint,
     "reachable-both-ways": network.reachable,
