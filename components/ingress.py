@@ -9,10 +9,10 @@ import pulumi
 
 from components.base import Args, Component
 from components.side_view import SideView
-from migration.balancing.forms import services
 from migration.contracts.gates import worker_groups
 from migration.contracts.traffic import IngressPolicyInputs
 from migration.settings.balancers import ServiceKeys
+from migration.settings.forms import services
 from providers.operations import IngressPolicy
 
 

@@ -18,7 +18,6 @@ import pulumi_aws as aws
 from components.base import Args, Component
 from components.side_view import BalancerView, IngressGroup
 from migration.balancing import attributes
-from migration.balancing.forms import api_form, group_name, ingress_forms, part, service_of
 from migration.names import balancer_name
 from migration.settings.balancers import (
     ApiBalancerForm,
@@ -30,6 +29,7 @@ from migration.settings.balancers import (
     Rule,
     ways,
 )
+from migration.settings.forms import api_form, group_name, ingress_forms, part, service_of
 
 # Only used between the last swap and the clean-up, to have the instance group checked before it takes over.
 CHECK_PORT_OFFSET = 1

@@ -14,7 +14,7 @@ import pulumi_aws as aws
 
 from components.base import Args, Component
 from components.side_view import SideView
-from migration.balancing.forms import node_ports
+from migration.settings.forms import node_ports
 from migration.settings.model import Configuration, Etcd
 
 

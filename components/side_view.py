@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pulumi
 
 from components.base import Args, Component
-from migration.balancing.forms import FIRST, placed
 from migration.settings.balancers import ServiceKeys
+from migration.settings.forms import FIRST, placed
 from migration.settings.model import Balancer, Configuration, ManagedSide, ReferencedSide
 
 

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from migration.settings.balancers import Protocol
+if TYPE_CHECKING:
+    # Settings' own rules ask these tables.
+    from migration.settings.balancers import Protocol
 
 Kind = Literal["text", "number", "flag"]
 WEB = frozenset({"HTTP", "HTTPS"})

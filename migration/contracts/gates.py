@@ -10,13 +10,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field
 
-from migration.balancing.forms import api_form, group_name, ingress_forms, placed, serves_pool, services
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, api_members, member_pairs
 from migration.dns.wanted import weights_at
 from migration.names import api_names, member_name
 from migration.settings import Settings
 from migration.settings.balancers import ApiBalancerForm, BalancerForm
+from migration.settings.forms import api_form, group_name, ingress_forms, placed, serves_pool, services
 from migration.settings.groups import member_group, pool_group
 from migration.settings.model import (
     AcceptedFlows,

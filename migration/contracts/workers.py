@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from migration.balancing.forms import services
 from migration.contracts.base import Contract, Inputs, Manner, Result, SecretText, Undoing, Wanted, common
 from migration.settings import Settings
+from migration.settings.forms import services
 from migration.settings.groups import pool_group
 from migration.settings.model import Configuration, ManagedSide
 

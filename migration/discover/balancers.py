@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from migration.balancing.compare import api_form_of, api_refused
-from migration.balancing.forms import health_check, plain_api, plain_form
 from migration.balancing.read import Found, controllers_object
 from migration.discover import traffic
 from migration.discover.inventory import Group, Inventory, LoadBalancer
 from migration.runtime.deadline import Permanent
 from migration.settings.balancers import ApiBalancerForm, BalancerForm, HealthCheck, ServiceKeys, TargetGroupForm
+from migration.settings.forms import health_check, plain_api, plain_form
 from migration.settings.model import Limits
 
 _LONGEST = 16

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from migration.balancing.forms import group_name, ingress_forms
 from migration.clients.aws import Aws, described
 from migration.clients.documents import Document, listed, mapping
 from migration.discover.tags import tags_of
@@ -20,6 +19,7 @@ from migration.handover.hcl import Block, Expression, written
 from migration.names import balancer_name, plain
 from migration.runtime.deadline import Permanent
 from migration.settings import Settings
+from migration.settings.forms import group_name, ingress_forms
 from migration.settings.model import ManagedSide
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from migration.balancing import attributes
-from migration.balancing.forms import ingress_forms
 from migration.settings.balancers import BalancerForm, Forward
 from migration.settings.errors import Problem
+from migration.settings.forms import ingress_forms
 from migration.settings.model import Configuration, ReferencedSide
 from migration.settings.rules.common import twice
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from migration.balancing.forms import ingress_forms
 from migration.names import LIMITS, balancer_name, plain
 from migration.settings.errors import Problem
+from migration.settings.forms import ingress_forms
 from migration.settings.model import Configuration
 from migration.settings.rules.common import api_servers, machines, made_sides, new_groups, side_made_next
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from migration.balancing.forms import ingress_forms
 from migration.names import plain
 from migration.settings.errors import Problem
+from migration.settings.forms import ingress_forms
 from migration.settings.model import Configuration, ReferencedSide
 from migration.settings.rules.common import twice
 
