@@ -30,7 +30,8 @@ def told(form: BalancerForm) -> dict[str, str]:
                 f"{each.field}{f' {each.name}' if each.name else ''} {'|'.join(each.values)}"
                 for each in rule.conditions
             )
-            found[f"{place}.rules[{rule.priority}]"] = f"{conditions} to {_leads(form, rule.forward)}"
+            sticky = f", sticky for {rule.sticky_seconds} s" if rule.sticky_seconds else ""
+            found[f"{place}.rules[{rule.priority}]"] = f"{conditions} to {_leads(form, rule.forward)}{sticky}"
     for key, group in form.groups.items():
         place = f"groups[{_group(form, key)}]"
         found |= {f"{place}.attributes[{name}]": value for name, value in group.attributes.items()}

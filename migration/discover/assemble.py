@@ -55,6 +55,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         inventory,
         {"api": api["dnsName"], **{one.role: one.balancer.dns_name for one in (first, *more)}},
         options.zone,
+        options.log,
     )
     limits = _limits(inventory, ingress["targetGroups"][0], options)
     service = traffic.named_service(answers.services, first.service)
@@ -106,7 +107,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "controlPlaneRole": groups.role_name(inventory, servers, "control-plane"),
         **({"etcdRole": groups.role_name(inventory, members, "etcd")} if form.servers else {}),
         "workerRole": groups.role_name(inventory, workers, "worker"),
-        "traffic": _traffic(zone_id, records, options),
+        "traffic": _traffic(zone_id, records, inventory.public_zones, options),
         "ingress": balancers.ingress_keys(first, Limits.model_validate(limits)),
         **({"moreIngress": [balancers.more_keys(one) for one in more]} if more else {}),
         "api": {
@@ -172,8 +173,13 @@ def control_plane_flag(members: Sequence[Group], name: str) -> str | None:
     )
 
 
-def _traffic(zone_id: str, records: list[dict[str, Any]], options: DiscoveryOptions) -> dict[str, Any]:
+def _traffic(
+    zone_id: str, records: list[dict[str, Any]], public: frozenset[str], options: DiscoveryOptions
+) -> dict[str, Any]:
     traffic: dict[str, Any] = {"zoneId": zone_id, "records": records}
+    used = {zone_id, *(record["zone"] for record in records if "zone" in record)}
+    if used & public:
+        traffic["publicZones"] = sorted(used & public)
     if options.ttl:
         traffic["ttl"] = options.ttl
     if options.accepted_flows:

@@ -102,6 +102,7 @@ class Inventory:
     zones: tuple[tuple[str, str, tuple[Document, ...]], ...]  # zone id, name, records
     roles: Mapping[str, str]  # instance profile (name or ARN) to role name
     others: tuple[Other, ...] = ()
+    public_zones: frozenset[str] = frozenset()  # ids of those of the zones that answer everybody
     layout: LayoutName | None = None  # the control plane's, as an operator says; None: to be recognised
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """By instance id, lines of what runs there; only machines that were asked."""
@@ -155,6 +156,7 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
         },
         peer_vpcs={one["VpcId"]: one for one in vpcs if one["VpcId"] in peers},
         zones=_zones(aws, vpc_id),
+        public_zones=_public_zones(aws),
         roles=_roles(aws, groups),
         others=_others(aws, vpc_id, groups),
     )
@@ -325,6 +327,14 @@ def _zones(aws: Aws, vpc_id: str) -> tuple[tuple[str, str, tuple[Document, ...]]
         records = _pages(aws.route53, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone_id)
         found.append((zone_id, zone["Name"].rstrip("."), tuple(records)))
     return tuple(found)
+
+
+def _public_zones(aws: Aws) -> frozenset[str]:
+    return frozenset(
+        zone["Id"].removeprefix("/hostedzone/")
+        for zone in _pages(aws.route53, "list_hosted_zones", "HostedZones")
+        if not mapping(zone, "Config").get("PrivateZone")
+    )
 
 
 def profile_of(template: Template) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from migration.clients.documents import listed
@@ -74,11 +74,15 @@ def _plain(name: str) -> str:
 
 
 def records(
-    inventory: Inventory, balancers: Mapping[str, str], wanted_zone: str | None = None
+    inventory: Inventory,
+    balancers: Mapping[str, str],
+    wanted_zone: str | None = None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, list[dict[str, Any]]]:
     """The hosted zone and its names that lead to the balancers' DNS names, which are given by what a name serves.
 
-    Raises `Permanent` when nothing does, several zones do, or a record is of a kind that has no weighted pair.
+    Raises `Permanent` when nothing leads to one of them. A record of another kind is logged: stage 0
+    refuses it.
     """
     serves = {name.lower(): role for role, name in balancers.items()}
     found: dict[str, list[dict[str, Any]]] = {}
@@ -89,15 +93,19 @@ def records(
             name, alias = _plain(entry["Name"]), entry.get("AliasTarget", {}).get("DNSName", "")
             target = alias.rstrip(".").lower().removeprefix("dualstack.")
             if target in serves:
-                raise Permanent(
-                    f"{name} in zone {zone} is an alias of {target}; this program moves CNAMEs: make it one first "
-                    f"(a weighted alias beside it would do, but not with a TTL that can be lowered)"
+                log(
+                    f"must be put right before stage 0: {name} in zone {zone} is an alias of {target}; this program "
+                    f"moves CNAMEs: make it one first"
                 )
             values = [one["Value"].rstrip(".") for one in entry.get("ResourceRecords", [])]
             if entry["Type"] != "CNAME" or len(values) != 1 or values[0].lower() not in serves:
                 continue
             if entry.get("SetIdentifier"):
-                raise Permanent(f"{name} in zone {zone} is a weighted record already ({entry['SetIdentifier']})")
+                log(
+                    f"must be put right before stage 0: {name} in zone {zone} has a policy of its own (set identifier "
+                    f"{entry['SetIdentifier']}); make it a simple record"
+                )
+                continue
             record = {
                 "name": name,
                 "serves": serves[values[0].lower()],
@@ -105,12 +113,15 @@ def records(
                 "value": values[0],
             }
             found.setdefault(zone_id, []).append(record)
-    if len(found) != 1:
+    if not found:
         seen = ", ".join(f"{zone} ({zone_id})" for zone_id, zone, _ in inventory.zones) or "none"
-        what = "several hosted zones have CNAMEs" if found else "no CNAME leads"
-        remedy = "choose one with --zone" if found else "clients must reach the balancers by a name that can be moved"
-        raise Permanent(f"{what} to {' or '.join(balancers.values())}; zones of this VPC: {seen}; {remedy}")
-    zone_id, entries = next(iter(found.items()))
+        remedy = "clients must reach the balancers by a name that can be moved"
+        raise Permanent(f"no CNAME leads to {' or '.join(balancers.values())}; zones of this VPC: {seen}; {remedy}")
+    # The zone of the API's name comes first; the others' names say which is theirs.
+    zone_id = min(found, key=lambda zone: (all(entry["serves"] != "api" for entry in found[zone]), zone))
+    entries = [
+        entry if zone == zone_id else {**entry, "zone": zone} for zone, records in found.items() for entry in records
+    ]
     missing = sorted(balancers.keys() - {entry["serves"] for entry in entries})
     if missing:
         raise Permanent(

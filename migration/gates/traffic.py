@@ -38,11 +38,20 @@ def carried(q: TrafficCarried, live: Live) -> str:
     others = _others(live.aws, q, known)
     wrong += [sentence for sentence, _ in others if sentence]
     wrong += _of_names(q, live.aws, names)
-    wrong += _of_services(q, live, {arn: what for sentence, (arn, what) in others if not sentence})
+    services = live.kubernetes.list(SERVICES)
+    wrong += _behind(q, services)
+    wrong += _of_services(q, services, {arn: what for sentence, (arn, what) in others if not sentence})
     if wrong:
         raise Permanent("; ".join(wrong))
     said = f"; copies differ in {', '.join(different)}, as configured" if different else ""
     moved = sum(len(one) for one in q.records.values())
+    some = [
+        f"{role} {key} for pools {', '.join(group.pools)}"
+        for role, form in q.ingress.items()
+        for key, group in form.groups.items()
+        if group.pools
+    ]
+    said += f"; not every pool's nodes are targets: {'; '.join(some)}" if some else ""
     return f"{len(known)} balancers and {moved} names are carried{said}"
 
 
@@ -153,11 +162,31 @@ def _of_names(q: TrafficCarried, aws: Aws, names: Mapping[str, str]) -> Iterator
 # Services
 
 
-def _of_services(q: TrafficCarried, live: Live, made: Mapping[str, str]) -> Iterator[str]:
+def _behind(q: TrafficCarried, services: Sequence[Document]) -> Iterator[str]:
+    """Target groups whose Service, where it is named, isn't there as it is named."""
+    named = {f"{one['metadata']['namespace']}/{one['metadata']['name']}": one for one in services}
+    for role, form in q.ingress.items():
+        for key, group in form.groups.items():
+            if group.service is None:
+                continue
+            name, place = f"{group.service.namespace}/{group.service.service}", f"target group {key} of {role}"
+            spec = mapping(named.get(name, {}), "spec")
+            if group.port not in [one.get("nodePort") for one in listed(spec, "ports")]:
+                yield f"{place}: Service {name} has no node port {group.port}: name the one that has"
+                continue
+            policy = spec.get("externalTrafficPolicy", "Cluster")
+            if policy != group.service.external_traffic_policy:
+                yield (
+                    f"{place}: externalTrafficPolicy of Service {name} is {policy} and configured as "
+                    f"{group.service.external_traffic_policy}, which it would get back: correct one of the two"
+                )
+
+
+def _of_services(q: TrafficCarried, services: Sequence[Document], made: Mapping[str, str]) -> Iterator[str]:
     """Services for which the cloud controller keeps a balancer in the old VPC."""
     if q.services == "planned":
         return
-    for service in live.kubernetes.list(SERVICES):
+    for service in services:
         if service["spec"].get("type") != "LoadBalancer" or PLAN in (service["metadata"].get("annotations") or {}):
             continue
         name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"

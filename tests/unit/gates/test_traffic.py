@@ -15,6 +15,7 @@ from migration.contracts.gates import BalancerRef, SideRef, TrafficCarried
 from migration.gates import Live, look
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
+from migration.settings.balancers import ServiceKeys
 from migration.settings.forms import plain_api, plain_form
 from migration.settings.model import Limits
 from tests.unit.balancing.places import REGION, Account, account
@@ -204,6 +205,21 @@ def test_a_service_with_a_controllers_balancer_is_refused_unless_it_has_a_plan(w
     assert world.ask(services="planned").startswith("2 balancers")
     world.services = [service(**{"vpc-migration/plan": "by hand"})]
     assert world.ask().startswith("2 balancers")
+
+
+def test_a_service_that_is_named_must_have_the_node_port_and_the_policy(world: World) -> None:
+    form = read(world.here.aws, world.ingress[0]).form
+    keys = ServiceKeys(namespace="shop", service="web", external_traffic_policy="Local")
+    group = form.groups["30080"].model_copy(update={"service": keys, "pools": ("m5-a",)})
+    said = {"ingress": {"ingress": form.model_copy(update={"groups": {"30080": group}})}, "described": ("ingress",)}
+    with pytest.raises(Permanent, match="target group 30080 of ingress: Service shop/web has no node port 30080"):
+        world.ask(**said)
+    spec: dict[str, Any] = {"type": "NodePort", "ports": [{"nodePort": 30080}]}
+    world.services = [{"metadata": {"namespace": "shop", "name": "web"}, "spec": spec}]
+    with pytest.raises(Permanent, match="externalTrafficPolicy of Service shop/web is Cluster and configured as Local"):
+        world.ask(**said)
+    spec["externalTrafficPolicy"] = "Local"
+    assert world.ask(**said).endswith("not every pool's nodes are targets: ingress 30080 for pools m5-a")
 
 
 def test_a_side_of_this_programs_is_as_its_configuration_says(world: World) -> None:
