@@ -36,7 +36,11 @@ class World:
     zone: str = ""
 
     def __post_init__(self) -> None:
-        checked = {"HealthCheckIntervalSeconds": 10, "HealthyThresholdCount": 2, "UnhealthyThresholdCount": 2}
+        checked: dict[str, Any] = {
+            "HealthCheckIntervalSeconds": 10,
+            "HealthyThresholdCount": 2,
+            "UnhealthyThresholdCount": 2,
+        }
         made = [self.here.balancer(name) for name in ("web", "api")]
         self.ingress, self.api = made
         self.group, servers = self.here.group("web", 30080, **checked), self.here.group("api", 6443, **checked)
