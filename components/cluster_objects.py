@@ -25,6 +25,7 @@ OPERATOR_RULES: list[kubernetes.rbac.v1.PolicyRuleArgsDict] = [
         "resources": ["deployments", "replicasets", "statefulsets", "daemonsets"],
         "verbs": ["get", "list", "patch"],
     },
+    {"api_groups": ["networking.k8s.io"], "resources": ["ingresses"], "verbs": ["get", "list"]},
     {"api_groups": [""], "resources": ["replicationcontrollers"], "verbs": ["get", "list"]},
     {"api_groups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list"]},
     {"api_groups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["get", "list", "watch"]},

@@ -47,35 +47,39 @@ class Names(Component):
         common = args.scope.common(c.limits.gate_seconds + longest)
         weights = weights_at(stage, c.traffic.new_traffic_percent)
         form = FORMS[stage.names]
-        cut = DnsCut(
-            name,
-            pulumi.Output.all(old=old, new=new).apply(
-                lambda both: DnsCutInputs(
-                    **common,
-                    form=form,
-                    zone_id=c.traffic.zone_id,
-                    records=args.scope.settings.records,
-                    ttl=c.traffic.ttl,
-                    new_weight=weights.new,
-                    old=both["old"],
-                    new=both["new"],
-                    returning=args.scope.returning,
-                )
-            ),
-            self.child(),
-        )
-        self.last: list[pulumi.Resource] = [cut]
+        cuts: list[pulumi.Resource] = []
+        for position, (zone, records) in enumerate(args.scope.settings.zones.items()):
+            # A batch is one zone's: what is in several moves in one of each.
+            cut = DnsCut(
+                name if position == 0 else f"{name}-{zone}",
+                pulumi.Output.all(old=old, new=new).apply(
+                    lambda both, zone=zone, records=records: DnsCutInputs(
+                        **common,
+                        form=form,
+                        zone_id=zone,
+                        records=records,
+                        ttl=c.traffic.ttl,
+                        new_weight=weights.new,
+                        old=both["old"],
+                        new=both["new"],
+                        returning=args.scope.returning,
+                    )
+                ),
+                self.child(),
+            )
+            cuts.append(cut)
+        self.last: list[pulumi.Resource] = cuts
         if form == "pair":
             # The new side's share grows before the old side's shrinks.
-            self.last = self._weights(args.new, weights.new, [cut])
+            self.last = self._weights(args.new, weights.new, cuts)
             self.last = self._weights(args.old, weights.old, self.last)
 
     def _weights(self, side: SideView, weight: int, after: list[pulumi.Resource]) -> list[pulumi.Resource]:
         traffic = self._scope.settings.configuration.traffic
         return [
             aws.route53.Record(
-                f"{side.name}-{record.name}",
-                zone_id=traffic.zone_id,
+                f"{side.name}-{record.name}" if zone == traffic.zone_id else f"{side.name}-{zone}-{record.name}",
+                zone_id=zone,
                 name=record.name,
                 type="CNAME",
                 ttl=traffic.ttl,
@@ -87,15 +91,17 @@ class Names(Component):
                 # Dissolving the pair is one batch, too; the records only leave the stack.
                 opts=self.child(after=after, retain_on_delete=True),
             )
-            for record in traffic.records
+            for zone, records in traffic.zones().items()
+            for record in records
         ]
 
 
 def _balancers(side: SideView) -> pulumi.Output[SideBalancers]:
-    if side.ingress is None:
+    if not side.has_balancers:
         return pulumi.Output.from_input(SideBalancers(side=side.name))
-    names = pulumi.Output.all(ingress=side.balancer("ingress").dns_name, api=side.balancer("api").dns_name)
-    return names.apply(lambda known: SideBalancers(side=side.name, ingress=known["ingress"], api=known["api"]))
+    roles = [*side.ingresses, "api"]
+    names = pulumi.Output.all(*(side.balancer(role).dns_name for role in roles))
+    return names.apply(lambda known: SideBalancers.named(side.name, dict(zip(roles, known, strict=True))))
 
 
 @dataclass(frozen=True, kw_only=True)

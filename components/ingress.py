@@ -1,7 +1,8 @@
-"""The ingress Service's traffic policy: what it was, or `Cluster` while ingress pods are on their way."""
+"""The ingress Services' traffic policies: what they were, or `Cluster` while ingress pods are on their way."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -10,6 +11,8 @@ from components.base import Args, Component
 from components.side_view import SideView
 from migration.contracts.gates import worker_groups
 from migration.contracts.traffic import IngressPolicyInputs
+from migration.settings.balancers import ServiceKeys
+from migration.settings.forms import services
 from providers.operations import IngressPolicy
 
 
@@ -21,7 +24,7 @@ class IngressTrafficArgs(Args):
 
 
 class IngressTraffic(Component):
-    """Declares the policy for the stage: `Cluster` before old nodes are tainted and until ingress pods moved.
+    """Declares each Service's policy: `Cluster` before old nodes are tainted and until ingress pods moved.
 
     Nodes that can't join the other side's target groups must reach an ingress pod anywhere; with `Local` a node
     without one answers nothing.
@@ -29,21 +32,33 @@ class IngressTraffic(Component):
 
     def __init__(self, name: str, args: IngressTrafficArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ingress:Traffic", name, args, opts)
-        settings, common = args.scope.settings, args.scope.common()
-        c = settings.configuration
-        self.policy = IngressPolicy(
-            "ingress-policy",
-            pulumi.Output.all(*args.side.balancer("ingress").target_groups).apply(
+        c = args.scope.settings.configuration
+        self.policy: IngressPolicy
+        before: list[pulumi.Resource] = []
+        for position, service in enumerate(services(c)):
+            # One after the other: each stops the groups from adding targets meanwhile, and lets them again.
+            logical = "ingress-policy" if position == 0 else f"ingress-policy-{service.namespace}-{service.service}"
+            self.policy = self._policy(logical, args.side, service, before)
+            before = [self.policy]
+
+    def _policy(
+        self, logical: str, side: SideView, service: ServiceKeys, after: Sequence[pulumi.Resource]
+    ) -> IngressPolicy:
+        scope = self._scope
+        settings, common = scope.settings, scope.common()
+        return IngressPolicy(
+            logical,
+            pulumi.Output.all(*side.groups_of(service)).apply(
                 lambda target_groups: IngressPolicyInputs(
                     **common,
                     wanted="Cluster" if settings.stage.moving_pods else "recorded",
-                    namespace=c.ingress.namespace,
-                    service=c.ingress.service,
-                    recorded=c.ingress.external_traffic_policy,
+                    namespace=service.namespace,
+                    service=service.service,
+                    recorded=service.external_traffic_policy,
                     target_groups=tuple(target_groups),
-                    groups=worker_groups(settings, args.side.name),
-                    returning=args.scope.returning,
+                    groups=worker_groups(settings, side.name),
+                    returning=scope.returning,
                 )
             ),
-            self.child(),
+            self.child(after=after),
         )

@@ -82,7 +82,13 @@ class ManagedSideComponent(Component):
             self.load_balancers = SideLoadBalancers(
                 f"{name}-load-balancers",
                 SideLoadBalancersArgs(
-                    scope=scope, side=args.name, vpc_id=network.vpc.id, subnets=subnets, api=args.api
+                    scope=scope,
+                    side=args.name,
+                    vpc_id=network.vpc.id,
+                    cidr=side.cidr,
+                    subnets=subnets,
+                    clients=args.clients,
+                    api=args.api,
                 ),
                 inside,
             )
@@ -96,6 +102,6 @@ class ManagedSideComponent(Component):
             nodes_group=groups.nodes.id if groups else None,
             control_plane_group=groups.control_plane.id if groups else None,
             more_groups=copied,
-            ingress=self.load_balancers.ingress if self.load_balancers else None,
+            ingresses=self.load_balancers.ingresses if self.load_balancers else {},
             api=self.load_balancers.api if self.load_balancers else None,
         )

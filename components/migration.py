@@ -124,8 +124,11 @@ class Migration(Component):
         )
         component = ManagedSideComponent(name, made, self._part())
         view = component.view
-        zone = ZoneVisibilityArgs(scope=scope, zone_id=c.traffic.zone_id, new=view)
-        self.steps += [component, ZoneVisibility(f"{name}-zone", zone, self._part())]
+        self.steps.append(component)
+        for zone in c.traffic.private_zones():
+            logical = f"{name}-zone" if zone == c.traffic.zone_id else f"{name}-zone-{zone}"
+            visible = ZoneVisibilityArgs(scope=scope, zone_id=zone, new=view)
+            self.steps.append(ZoneVisibility(logical, visible, self._part()))
         for network in c.connected_networks:
             if network.vpc_id:
                 connected = ConnectedNetworkArgs(scope=scope, network=network, new=view)

@@ -17,18 +17,20 @@ from components.base import Args, Component
 from components.side_view import SideView
 from migration.access_rules import ALL, NEW_ROLES, Carried, NewRole, PeerKind, Permission, carried, equal_to_one_of
 from migration.settings import Settings
-from migration.settings.model import Etcd, GroupRule, ManagedSide, ReferencedSide, Role
+from migration.settings.forms import node_ports
+from migration.settings.model import Configuration, Etcd, GroupRule, ManagedSide, ReferencedSide, Role
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One permission into a group: from another group or a CIDR; all protocols where `ports` is None."""
+    """One permission into a group, from another or from a CIDR: `protocol`, or all of them where `ports` is None."""
 
     name: str
     group: pulumi.Input[str]
     ports: tuple[int, int] | None
     source_group: pulumi.Input[str] | None = None
     source_cidr: str | None = None
+    protocol: str = "tcp"
 
 
 class _Rules(Component):
@@ -58,7 +60,7 @@ class _Rules(Component):
             aws.vpc.SecurityGroupIngressRule(
                 rule.name,
                 security_group_id=rule.group,
-                ip_protocol="tcp" if rule.ports else "-1",
+                ip_protocol=rule.protocol if rule.ports else "-1",
                 from_port=rule.ports[0] if rule.ports else None,
                 to_port=rule.ports[1] if rule.ports else None,
                 referenced_security_group_id=rule.source_group,
@@ -73,6 +75,20 @@ def _etcd(etcd: Etcd, name: str, group: pulumi.Input[str], source: pulumi.Input[
     """Members and API servers reach the members of `group` for both of etcd's purposes."""
     for purpose, port in (("clients", etcd.client_port), ("peers", etcd.peer_port)):
         yield Rule(name=f"{name}-for-{purpose}", group=group, ports=(port, port), source_group=source)
+
+
+def _node_ports(c: Configuration, name: str, origin: str, group: pulumi.Input[str], network: str) -> Iterator[Rule]:
+    """A range reaches the nodes where the ingress balancers send its flows to, with its own address or theirs."""
+    for position, (port, protocol) in enumerate(node_ports(c)):
+        way = "" if protocol == "tcp" else f"-{protocol}"
+        yield Rule(
+            # The first has the name that it had when it was the only one.
+            name=f"{name}-ingress-from-{origin}" if position == 0 else f"{name}-ingress-{port}{way}-from-{origin}",
+            group=group,
+            ports=(port, port),
+            source_cidr=network,
+            protocol=protocol,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +126,7 @@ class SideSecurityGroups(_Rules):
         connected = {name: cidr for network in c.connected_networks for name, cidr in network.ranges.items()}
         clients = {name: args.cidr, **args.clients, **connected}
         targets = {name: args.cidr, **args.targets, **connected}
-        api, node_port = c.api.on_members, c.ingress.node_port
+        api = c.api.on_members
 
         def rules() -> Iterator[Rule]:
             nodes, control_plane = self.nodes.id, self.control_plane.id
@@ -120,12 +136,7 @@ class SideSecurityGroups(_Rules):
             yield Rule(name=f"{name}-api-from-nodes", group=control_plane, ports=(api, api), source_group=nodes)
             # Balancers have no group of their own here: their addresses lie in the side's subnets.
             for origin, network in clients.items():
-                yield Rule(
-                    name=f"{name}-ingress-from-{origin}",
-                    group=nodes,
-                    ports=(node_port, node_port),
-                    source_cidr=network,
-                )
+                yield from _node_ports(c, name, origin, nodes, network)
                 yield Rule(name=f"{name}-api-from-{origin}", group=control_plane, ports=(api, api), source_cidr=network)
 
         self._ingress(name, rules())
@@ -159,7 +170,7 @@ class CrossAccess(_Rules):
     def __init__(self, name: str, args: CrossAccessArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("security_groups:Cross", name, args, opts)
         old, new, c = args.old, args.new, args.scope.settings.configuration
-        api, node_port = c.api.on_members, c.ingress.node_port
+        api = c.api.on_members
 
         def rules(here: SideView, there: SideView) -> Iterator[Rule]:
             assert here.nodes_group is not None
@@ -195,12 +206,7 @@ class CrossAccess(_Rules):
                     ports=(api, api),
                     source_cidr=there.cidr,
                 )
-                yield Rule(
-                    name=f"{name}-ingress-from-{other}-clients",
-                    group=here.nodes_group,
-                    ports=(node_port, node_port),
-                    source_cidr=there.cidr,
-                )
+                yield from _node_ports(c, name, f"{other}-clients", here.nodes_group, there.cidr)
 
         for here, there in ((old, new), (new, old)):
             self._ingress(here.name, rules(here, there))

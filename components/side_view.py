@@ -4,20 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import pulumi
 
 from components.base import Args, Component
-from migration.settings.model import Balancer, ManagedSide, ReferencedSide, named_ranges
+from migration.settings.balancers import ServiceKeys
+from migration.settings.forms import FIRST, placed
+from migration.settings.model import Balancer, Configuration, ManagedSide, ReferencedSide, named_ranges
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngressGroup:
+    """A target group (ARN) of an ingress balancer, the Service behind it, and the pools it takes (none: all)."""
+
+    arn: pulumi.Input[str]
+    service: ServiceKeys
+    pools: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class BalancerView:
-    """A network load balancer: its DNS name, and the target groups behind it (ARNs)."""
+    """A load balancer: its DNS name, and the target groups behind it (ARNs).
+
+    `groups`: the same with what is behind each, of an ingress balancer.
+    """
 
     dns_name: pulumi.Input[str]
     target_groups: Sequence[pulumi.Input[str]]
+    groups: Sequence[IngressGroup] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +54,7 @@ class SideView:
     etcd_group: pulumi.Input[str] | None = None
     more_groups: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
     secondary_cidrs: Sequence[str] = ()
-    ingress: BalancerView | None = None
+    ingresses: Mapping[str, BalancerView] = field(default_factory=dict[str, BalancerView])
     api: BalancerView | None = None
 
     @property
@@ -48,11 +62,33 @@ class SideView:
         """Every range by a name of its own; the first one has the side's."""
         return named_ranges(self.name, (self.cidr, *self.secondary_cidrs))
 
-    def balancer(self, serves: Literal["ingress", "api"]) -> BalancerView:
+    @property
+    def has_balancers(self) -> bool:
+        """Whether the side has its balancers at this stage."""
+        return bool(self.ingresses)
+
+    def balancer(self, serves: str) -> BalancerView:
         """The balancer for what a name serves; asked only at stages at which the side has one."""
-        found = self.ingress if serves == "ingress" else self.api
+        found = self.api if serves == "api" else self.ingresses.get(serves)
         assert found is not None, f"side {self.name} has no {serves} balancer at this stage"
         return found
+
+    def groups_of(self, service: ServiceKeys) -> list[pulumi.Input[str]]:
+        """Target groups (ARNs) of all ingress balancers that lead to a Service."""
+        named = (service.namespace, service.service)
+        return [one.arn for one in self._groups() if (one.service.namespace, one.service.service) == named]
+
+    def groups_for(self, pool: str) -> list[pulumi.Input[str]]:
+        """Target groups (ARNs) of all ingress balancers that a pool's nodes are targets of."""
+        return [one.arn for one in self._groups() if not one.pools or pool in one.pools]
+
+    def every_group(self) -> list[pulumi.Input[str]]:
+        """Target groups (ARNs) of all ingress balancers."""
+        return [one.arn for one in self._groups()]
+
+    def _groups(self) -> list[IngressGroup]:
+        assert self.ingresses, f"side {self.name} has no ingress balancer at this stage"
+        return [one for balancer in self.ingresses.values() for one in balancer.groups]
 
 
 def abandoned(name: str, side: ManagedSide) -> SideView:
@@ -85,10 +121,22 @@ class ReferencedSideComponent(Component):
             nodes_group=side.security_groups.nodes,
             control_plane_group=side.security_groups.control_plane,
             etcd_group=side.security_groups.etcd,
-            ingress=_view(balancers.ingress),
-            api=_view(balancers.api),
+            ingresses={
+                role: _view(args.scope.settings.configuration, role, one) for role, one in balancers.ingresses().items()
+            },
+            api=BalancerView(dns_name=balancers.api.dns_name, target_groups=balancers.api.target_groups),
         )
 
 
-def _view(balancer: Balancer) -> BalancerView:
-    return BalancerView(dns_name=balancer.dns_name, target_groups=balancer.target_groups)
+def _view(c: Configuration, role: str, balancer: Balancer) -> BalancerView:
+    """A balancer that was there: its target groups stand in the order of its form's."""
+    forms = [one for one in placed(c) if one.role == role]
+    if role == FIRST and c.ingress.balancer is None:
+        # Without a form all of them lead to the ingress Service.
+        groups = [IngressGroup(arn=arn, service=forms[0].service) for arn in balancer.target_groups]
+    else:
+        groups = [
+            IngressGroup(arn=arn, service=one.service, pools=one.form.pools)
+            for arn, one in zip(balancer.target_groups, forms, strict=True)
+        ]
+    return BalancerView(dns_name=balancer.dns_name, target_groups=balancer.target_groups, groups=groups)

@@ -109,7 +109,7 @@ class ManagedWorkers(Component):
         settings, allowed = self._scope.settings, self._scope.settled
         inputs = pulumi.Output.all(
             vpc=new.vpc_id,
-            targets=pulumi.Output.all(*new.balancer("ingress").target_groups),
+            targets=pulumi.Output.all(*new.every_group()),
             templates=with_versions(templates),
         ).apply(
             lambda known: RollInputs.of(
@@ -178,7 +178,7 @@ class ManagedWorkers(Component):
             max_size=original.apply(lambda group: group.max),
             desired_capacity=original.apply(lambda group: group.desired),
             vpc_zone_identifiers=[new.subnets[zone] for zone in pool.zones],
-            target_group_arns=list(new.balancer("ingress").target_groups),
+            target_group_arns=new.groups_for(pool.name),
             tags=original.apply(lambda group: tag_list({**group.tags, **own}, group.own_tags)),
             **group_arguments(original, template),
             # A group of another name is there before the old one's pods are moved to it.

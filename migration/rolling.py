@@ -90,7 +90,8 @@ def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberR
         )
     aws = clients.aws
     seen = sides.find(aws, c.cluster, SideRef.of(settings, name))
-    if seen.vpc_id is None or seen.ingress is None or seen.api is None or seen.api_instances is None:
+    balancers = list(seen.ingresses.values())
+    if seen.vpc_id is None or None in balancers or seen.api is None or seen.api_instances is None:
         raise Permanent(f"side {name} isn't there as a whole (VPC, both balancers, their target groups): run pulumi up")
     pools, members = [pool_group(side, pool) for pool in c.pools], control_plane_groups(settings, name)
     described = aws.groups([*pools, *members])
@@ -103,7 +104,7 @@ def inputs_of(settings: Settings, clients: Clients) -> tuple[RollInputs, MemberR
         settings,
         name,
         templates=[version(group) for group in pools],
-        target_groups=seen.ingress.target_groups,
+        target_groups=[group for one in balancers if one for group in one.target_groups],
         vpc_id=seen.vpc_id,
     )
     return workers, MemberRollInputs.of(

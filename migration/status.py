@@ -87,10 +87,10 @@ def nodes(settings: Settings, live: Live) -> tuple[NodesSeen, ...]:
 def names(settings: Settings, live: Live) -> tuple[NameSeen, ...]:
     """The cluster's names, as the zone holds them."""
     traffic = settings.configuration.traffic
-    records = zone_records(live.aws, traffic.zone_id)
+    records = {zone: zone_records(live.aws, zone) for zone in traffic.zones()}
     found: list[NameSeen] = []
     for name in traffic.records:
-        sets = present_sets(records, name.name)
+        sets = present_sets(records[name.zone or traffic.zone_id], name.name)
         leads = {one.get("SetIdentifier") or _value(one): int(one.get("Weight", 100)) for one in sets}
         found.append(
             NameSeen(name=name.name, leads=leads, ttl=max((int(one.get("TTL", 0)) for one in sets), default=0))

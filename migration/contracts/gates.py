@@ -17,10 +17,15 @@ from migration.contracts.worker_gates import MachinesCopied, RoomForBoth
 from migration.dns.wanted import weights_at
 from migration.names import api_names, member_name
 from migration.settings import Settings
+from migration.settings.balancers import ApiBalancerForm, BalancerForm
+from migration.settings.forms import api_form, group_name, ingress_forms, placed, serves_pool, services
 from migration.settings.groups import member_group, pool_group
 from migration.settings.model import (
     AcceptedFlows,
+    Balancer,
     Configuration,
+    ExternalDns,
+    LoadBalancerServices,
     ManagedSide,
     MemberFiles,
     MemberKeys,
@@ -42,7 +47,10 @@ class BalancerRef(Contract):
 
 
 class SideRef(Contract):
-    """A side: by name and suffix alone where this program made it, with its ids where it was there before."""
+    """A side: by name and suffix alone where this program made it, with its ids where it was there before.
+
+    Further ingress balancers: `more` by role with their ids, or their `roles` alone.
+    """
 
     name: str
     suffix: str
@@ -52,17 +60,17 @@ class SideRef(Contract):
     route_tables: tuple[str, ...] = ()
     ingress: BalancerRef | None = None
     api: BalancerRef | None = None
+    more: dict[str, BalancerRef] = Field(default_factory=dict)
+    roles: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, name: str) -> Self:
         """The side of that name, as the configuration has it."""
         side = s.configuration.sides[name]
         if not isinstance(side, ReferencedSide):
-            return cls(name=name, suffix=side.suffix, cidr=side.cidr)
-        ingress, api = (
-            BalancerRef(arn=one.arn, dns_name=one.dns_name, target_groups=one.target_groups)
-            for one in (side.load_balancers.ingress, side.load_balancers.api)
-        )
+            roles = tuple(one.name for one in s.configuration.more_ingress)
+            return cls(name=name, suffix=side.suffix, cidr=side.cidr, roles=roles)
+        balancers = side.load_balancers
         return cls(
             name=name,
             suffix=side.suffix,
@@ -70,9 +78,14 @@ class SideRef(Contract):
             secondary_cidrs=side.secondary_cidrs,
             vpc_id=side.vpc_id,
             route_tables=side.route_tables,
-            ingress=ingress,
-            api=api,
+            ingress=_ref(balancers.ingress),
+            api=_ref(balancers.api),
+            more={role: _ref(one) for role, one in balancers.more.items()},
         )
+
+
+def _ref(balancer: Balancer) -> BalancerRef:
+    return BalancerRef(arn=balancer.arn, dns_name=balancer.dns_name, target_groups=balancer.target_groups)
 
 
 def _sides(s: Settings) -> tuple[SideRef, SideRef]:
@@ -199,6 +212,84 @@ def _connected(s: Settings) -> tuple[ConnectedRange, ...]:
         for one in s.configuration.connected_networks
         for name, cidr in one.ranges.items()
     )
+
+
+class TrafficCarried(Contract):
+    """Is everything in front of the old side carried: balancers, listeners, names, Services of type LoadBalancer?
+
+    `ingress` and `api`: what is made; `described`: roles whose balancer is written out. `retired`: ARNs of balancers
+    that the last stage deletes. `records`: names that move, by zone.
+    """
+
+    check: Literal["traffic-carried"] = "traffic-carried"
+    old: SideRef
+    worker_groups: tuple[str, ...]
+    ingress: dict[str, BalancerForm]
+    api: ApiBalancerForm
+    described: tuple[str, ...]
+    retired: tuple[str, ...]
+    records: dict[str, tuple[str, ...]]
+    services: LoadBalancerServices
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        described = [one.name for one in c.more_ingress]
+        described += ["ingress"] if c.ingress.balancer is not None else []
+        described += ["api"] if c.api.balancer is not None else []
+        return cls(
+            old=SideRef.of(s, c.from_),
+            worker_groups=worker_groups(s, c.from_),
+            ingress=ingress_forms(c),
+            api=api_form(c),
+            described=tuple(described),
+            retired=tuple(item.id for item in c.retire if item.type == "load-balancer"),
+            records={zone: tuple(one.name for one in records) for zone, records in c.traffic.zones().items()},
+            services=c.traffic.load_balancer_services,
+        )
+
+
+class NamesUnclaimed(Contract):
+    """Does external-dns claim any of the names, and is it as the configuration says?
+
+    `records`: the names by zone. `last`: the old side goes next, so that nothing may lead names back to it.
+    """
+
+    check: Literal["names-unclaimed"] = "names-unclaimed"
+    old: SideRef
+    records: dict[str, tuple[str, ...]]
+    external_dns: ExternalDns
+    last: bool
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        traffic = s.configuration.traffic
+        return cls(
+            old=SideRef.of(s, s.configuration.from_),
+            records={zone: tuple(one.name for one in records) for zone, records in traffic.zones().items()},
+            external_dns=traffic.external_dns,
+            last=row.finished,
+        )
+
+
+class NewBalancersAnswer(Contract):
+    """Does every listener of the new side's balancers answer a connection?
+
+    `from_here`: this machine reaches the sides; otherwise machines of `member_groups` are asked by Systems Manager.
+    """
+
+    check: Literal["new-balancers-answer"] = "new-balancers-answer"
+    new: SideRef
+    from_here: bool
+    member_groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(new=SideRef.of(s, c.to), from_here=c.etcd.access.by_port, member_groups=member_groups(s, c.from_))
 
 
 class NetworksDisjoint(Contract):
@@ -415,12 +506,14 @@ class ReachableBothWays(Contract):
     old: SideRef
     new: SideRef
     zone_id: str
+    more_zones: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         old, new = _sides(s)
-        return cls(old=old, new=new, zone_id=s.configuration.traffic.zone_id)
+        first, *more = s.configuration.traffic.zones()
+        return cls(old=old, new=new, zone_id=first, more_zones=tuple(more))
 
 
 class ApiServedByNewBalancer(Contract):
@@ -438,33 +531,40 @@ class ApiServedByNewBalancer(Contract):
 
 
 class TtlsLowered(Contract):
-    """Has no record of the names a longer TTL (seconds) than asked for?"""
+    """Has no record of the names a longer TTL (seconds) than asked for? `more`: names of further zones."""
 
     check: Literal["ttls-lowered"] = "ttls-lowered"
     zone_id: str
     names: tuple[str, ...]
     ttl: int
+    more: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         traffic = s.configuration.traffic
-        return cls(zone_id=traffic.zone_id, names=tuple(one.name for one in traffic.records), ttl=traffic.ttl)
+        first, *more = ((zone, tuple(one.name for one in records)) for zone, records in traffic.zones().items())
+        return cls(zone_id=first[0], names=first[1], ttl=traffic.ttl, more=dict(more))
 
 
 class WritersKnown(Contract):
-    """Would anybody write the ingress policy back, and has any Service a balancer of its own?"""
+    """Would anybody write the ingress policy back, and has any Service a balancer of its own?
+
+    `more`: further ingress Services, ``namespace/name``.
+    """
 
     check: Literal["writers-known"] = "writers-known"
     old: SideRef
     namespace: str
     service: str
+    more: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
-        return cls(old=SideRef.of(s, c.from_), namespace=c.ingress.namespace, service=c.ingress.service)
+        more = tuple(f"{one.namespace}/{one.service}" for one in services(c)[1:])
+        return cls(old=SideRef.of(s, c.from_), namespace=c.ingress.namespace, service=c.ingress.service, more=more)
 
 
 class EveryOldNodeInAPool(Contract):
@@ -504,14 +604,46 @@ class NewNodesReady(Contract):
         return cls(groups=tuple(GroupPair(old=old, new=new) for old, new in pairs))
 
 
+class BehindBalancer(Contract):
+    """A target group by name, the Service behind it, and the worker groups whose nodes are its targets."""
+
+    role: str
+    name: str
+    namespace: str
+    service: str
+    worker_groups: tuple[str, ...]
+
+
+def _behind(s: Settings, side: str) -> tuple[BehindBalancer, ...]:
+    """Every target group of a side of this program's; none where there is only the one that always was."""
+    c, made = s.configuration, s.configuration.sides[side]
+    every, forms = placed(c), ingress_forms(c)
+    if len(every) == 1 and not every[0].form.pools:
+        return ()
+    return tuple(
+        BehindBalancer(
+            role=one.role,
+            name=group_name(c, made.suffix, one.role, forms[one.role], one.key),
+            namespace=one.service.namespace,
+            service=one.service.service,
+            worker_groups=tuple(pool_group(made, pool) for pool in c.pools if serves_pool(one.form, pool.name)),
+        )
+        for one in every
+    )
+
+
 class NewTargetsHealthy(Contract):
-    """Is every running worker of the new side a healthy ingress target, and are the API's targets healthy?"""
+    """Is every running worker of the new side a healthy ingress target, and are the API's targets healthy?
+
+    `behind`: each target group of several; none: the one that there is takes all workers.
+    """
 
     check: Literal["new-targets-healthy"] = "new-targets-healthy"
     new: SideRef
     worker_groups: tuple[str, ...]
     namespace: str
     service: str
+    behind: tuple[BehindBalancer, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
@@ -522,6 +654,7 @@ class NewTargetsHealthy(Contract):
             worker_groups=worker_groups(s, name),
             namespace=c.ingress.namespace,
             service=c.ingress.service,
+            behind=_behind(s, name),
         )
 
 
@@ -573,7 +706,7 @@ class RecordsInSync(Contract):
             old=old,
             new=new,
             zone_id=traffic.zone_id,
-            records=tuple(Name(name=one.name, serves=one.serves, value=one.value) for one in s.records),
+            records=tuple(Name(name=one.name, serves=one.serves, value=one.value, zone=one.zone) for one in s.records),
             ttl=traffic.ttl,
             old_weight=weights.old,
             new_weight=weights.new,
@@ -935,6 +1068,9 @@ Question = (
     | OldSideStands
     | FileSystemsReached
     | KeptUnused
+    | TrafficCarried
+    | NamesUnclaimed
+    | NewBalancersAnswer
     | NetworksDisjoint
     | ReachableBothWays
     | ApiServedByNewBalancer

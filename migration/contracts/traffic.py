@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field
 
 from migration.contracts.base import Contract, Inputs, Manner, Result, Undoing, Wanted
 from migration.contracts.members import OldMember
@@ -11,7 +14,7 @@ from migration.settings.model import DnsRecord
 
 
 class SideBalancers(Contract):
-    """One side's name (the set identifier of its records) and the DNS names of its two balancers.
+    """One side's name (the set identifier of its records) and the DNS names of its balancers, `more` by role.
 
     None where a stage has no balancers on that side: then nothing can be made to lead to it.
     """
@@ -19,17 +22,24 @@ class SideBalancers(Contract):
     side: str
     ingress: str | None = None
     api: str | None = None
+    more: dict[str, str] = Field(default_factory=dict)
 
-    def of(self, serves: Literal["ingress", "api"]) -> str:
+    @classmethod
+    def named(cls, side: str, names: Mapping[str, str]) -> Self:
+        """From DNS names by what records serve."""
+        more = {role: name for role, name in names.items() if role not in ("ingress", "api")}
+        return cls(side=side, ingress=names.get("ingress"), api=names.get("api"), more=more)
+
+    def of(self, serves: str) -> str:
         """The DNS name of the balancer for what a record serves; raises `Permanent` where there is none."""
         found = self.found(serves)
         if found is None:
             raise Permanent(f"side {self.side} has no {serves} balancer at this stage, so no name can lead to it")
         return found
 
-    def found(self, serves: Literal["ingress", "api"]) -> str | None:
+    def found(self, serves: str) -> str | None:
         """The same, or None."""
-        return self.ingress if serves == "ingress" else self.api
+        return {"ingress": self.ingress, "api": self.api, **self.more}.get(serves)
 
 
 class DnsCutInputs(Undoing):

@@ -27,6 +27,7 @@ from migration.contracts.launch import (
 )
 from migration.contracts.scaling import Attributes, LifecycleHook, Mixed
 from migration.settings import Settings
+from migration.settings.forms import services
 from migration.settings.groups import pool_group
 from migration.settings.model import Configuration, ManagedSide
 
@@ -300,6 +301,13 @@ class TaintResult(Result):
     missing: tuple[str, ...]
 
 
+class IngressService(Contract):
+    """A further ingress Service: its pods are ingress pods, too."""
+
+    namespace: str
+    service: str
+
+
 class DrainRules(Contract):
     """How a drain goes about it: changing any of this drains nothing again.
 
@@ -325,6 +333,7 @@ class DrainRules(Contract):
     require_room: bool = True
     pending_seconds: float = 60.0
     max_unplaced_pods: int = 25
+    more_ingress: tuple[IngressService, ...] = ()
 
 
 def drain_rules(c: Configuration) -> DrainRules:
@@ -340,6 +349,7 @@ def drain_rules(c: Configuration) -> DrainRules:
         rescan_seconds=c.drain.rescan_seconds,
         stall_seconds=c.drain.stall_seconds,
         concurrency=c.drain.concurrency,
+        more_ingress=tuple(IngressService(namespace=one.namespace, service=one.service) for one in services(c)[1:]),
         host_path=c.drain.host_path,
         local_volumes=c.drain.local_volumes,
         jobs=c.drain.jobs,

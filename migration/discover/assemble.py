@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migration.discover import cloud_config, groups, network, offers, ownership, rules, traffic
+from migration.discover import balancers, cloud_config, groups, network, offers, ownership, rules, traffic
 from migration.discover.inventory import Group, Inventory
 from migration.discover.more_groups import more_groups
 from migration.discover.options import DiscoveryOptions
@@ -16,7 +16,7 @@ from migration.layouts import found as in_user_data
 from migration.layouts import scripts
 from migration.layouts.contract import Recognition
 from migration.reachability import vpc_cidrs
-from migration.settings.model import Role
+from migration.settings.model import Limits, Role
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +42,25 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     """
     members, workers = groups.members_of(inventory), groups.workers_of(inventory)
     servers = groups.servers_of(inventory)
-    ingress = traffic.balancer_of(inventory, workers, "worker", options.ingress_balancer)
     api = traffic.balancer_of(inventory, servers, "API")
-    zone_id, records = traffic.records(inventory, ingress["dnsName"], api["dnsName"], options.zone)
-    node_port = traffic.node_port(inventory, ingress)
-    service = traffic.ingress_service(answers.services, node_port, options.ingress_service)
+    first, *more = balancers.ingresses(
+        inventory,
+        workers,
+        answers.services,
+        api=api["arn"],
+        first=options.ingress_balancer,
+        service=options.ingress_service,
+        log=options.log,
+    )
+    ingress = first.reference()
+    zone_id, records = traffic.records(
+        inventory,
+        {"api": api["dnsName"], **{one.role: one.balancer.dns_name for one in (first, *more)}},
+        options.zone,
+        options.log,
+    )
+    limits = _limits(inventory, ingress["targetGroups"][0], options)
+    service = traffic.named_service(answers.services, first.service)
     connected = network.connected(inventory)
     taken = [answers.pod_cidr, answers.service_cidr, *network.ranges(connected)]
     zones = network.zones(inventory)
@@ -79,7 +93,11 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                     "controlPlane": own_groups["control-plane"],
                     **({"etcd": own_groups["etcd"]} if "etcd" in own_groups else {}),
                 },
-                "loadBalancers": {"ingress": ingress, "api": api},
+                "loadBalancers": {
+                    "ingress": ingress,
+                    "api": api,
+                    **({"more": {one.role: one.reference() for one in more}} if more else {}),
+                },
             },
             options.to_name: {
                 "kind": "managed",
@@ -101,15 +119,17 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "controlPlaneRole": groups.role_name(inventory, servers, "control-plane"),
         **({"etcdRole": groups.role_name(inventory, members, "etcd")} if form.servers else {}),
         "workerRole": groups.role_name(inventory, workers, "worker"),
-        "traffic": _traffic(zone_id, records, options),
-        "ingress": {
-            "namespace": service["metadata"]["namespace"],
-            "service": service["metadata"]["name"],
-            "nodePort": node_port,
-            "listenerPort": ingress["port"],
-            "externalTrafficPolicy": service["spec"].get("externalTrafficPolicy", "Cluster"),
+        "traffic": _traffic(zone_id, records, inventory.public_zones, options),
+        "ingress": balancers.ingress_keys(first, Limits.model_validate(limits)),
+        **({"moreIngress": [balancers.more_keys(one) for one in more]} if more else {}),
+        "api": {
+            **_api(_api_name(records), api["port"], inventory.target_groups[api["targetGroups"][0]]),
+            **balancers.api_keys(
+                next(one for one in inventory.balancers if one.arn == api["arn"]),
+                Limits.model_validate(limits),
+                options.log,
+            ),
         },
-        "api": _api(_api_name(records), api["port"], inventory.target_groups[api["targetGroups"][0]]),
         "etcd": {
             "access": "direct",
             **({"strategy": options.etcd_strategy} if options.etcd_strategy != "learner" else {}),
@@ -119,15 +139,15 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         },
         "controlPlane": _form(form, options),
         "drain": {"ingressSelector": dict(service["spec"].get("selector") or {})},
-        "limits": _limits(inventory, ingress["targetGroups"][0], options),
+        "limits": limits,
         "retire": retire,
         "keep": keep,
     }
     own: dict[str, str] = found["sides"][old]["securityGroups"]
     # An API machine's groups are told from etcd's where those are on machines of their own.
     masters = [*members, *(one for one in servers if one not in members)]
-    if more := more_groups(inventory, workers, masters, own, options.log):
-        found["securityGroups"] = more
+    if beside := more_groups(inventory, workers, masters, own, options.log):
+        found["securityGroups"] = beside
     if options.references:
         found["references"] = options.references
     if options.kubeconfig:
@@ -172,8 +192,13 @@ def control_plane_flag(members: Sequence[Group], name: str) -> str | None:
     )
 
 
-def _traffic(zone_id: str, records: list[dict[str, Any]], options: DiscoveryOptions) -> dict[str, Any]:
+def _traffic(
+    zone_id: str, records: list[dict[str, Any]], public: frozenset[str], options: DiscoveryOptions
+) -> dict[str, Any]:
     traffic: dict[str, Any] = {"zoneId": zone_id, "records": records}
+    used = {zone_id, *(record["zone"] for record in records if "zone" in record)}
+    if used & public:
+        traffic["publicZones"] = sorted(used & public)
     if options.ttl:
         traffic["ttl"] = options.ttl
     if options.accepted_flows:

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from migration.balancing.read import Found as Read
+from migration.balancing.read import read as read_balancer
+from migration.balancing.read import sent_to
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
 from migration.discover.tags import belongs_to, clusters_of, owner_of, tags_of
@@ -68,6 +71,7 @@ class LoadBalancer:
     tags: Mapping[str, str]
     listeners: tuple[tuple[int, str], ...]  # port, target group's ARN
     targets: Mapping[str, tuple[str, ...]]  # target group's ARN to the ids (or addresses) in it
+    read: Read | None = None  # as its copy would be made; None for a kind that isn't read (a gateway)
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ class Inventory:
     resolver_rules: tuple[str, ...] = ()
     dhcp_options: str | None = None  # a set's id; None: the default
     private_zones: frozenset[str] = frozenset()
+    public_zones: frozenset[str] = frozenset()  # ids of those of the zones that answer everybody
     layout: LayoutName | None = None  # the control plane's, as an operator says; None: to be recognised
     running: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """By instance id, lines of what runs there; only machines that were asked."""
@@ -159,6 +164,7 @@ def read(aws: Aws, cluster: str, vpc_id: str) -> Inventory:
         },
         peer_vpcs={one["VpcId"]: one for one in vpcs if one["VpcId"] in peers},
         zones=_zones(aws, vpc_id),
+        public_zones=_public_zones(aws),
         roles=_roles(aws, groups),
         others=_others(aws, vpc_id, groups),
         endpoints=tuple(_pages(aws.ec2, "describe_vpc_endpoints", "VpcEndpoints", Filters=inside)),
@@ -278,14 +284,8 @@ def _balancers(aws: Aws, vpc_id: str) -> tuple[LoadBalancer, ...]:
     found: list[LoadBalancer] = []
     for one in sorted(balancers, key=lambda balancer: balancer["LoadBalancerName"]):
         arn = one["LoadBalancerArn"]
-        listeners = tuple(
-            sorted(
-                (listener["Port"], action["TargetGroupArn"])
-                for listener in _pages(aws.elbv2, "describe_listeners", "Listeners", LoadBalancerArn=arn)
-                for action in listener["DefaultActions"]
-                if action.get("TargetGroupArn")
-            )
-        )
+        known = one.get("Type", "network") in ("network", "application")
+        listeners = tuple(sent_to(aws, arn)) if known else ()
         found.append(
             LoadBalancer(
                 arn=arn,
@@ -295,6 +295,7 @@ def _balancers(aws: Aws, vpc_id: str) -> tuple[LoadBalancer, ...]:
                 tags=tags.get(arn, {}),
                 listeners=listeners,
                 targets={group: tuple(target.id for target in aws.target_health(group)) for _, group in listeners},
+                read=read_balancer(aws, arn) if known else None,
             )
         )
     return tuple(found)
@@ -339,6 +340,14 @@ def _zones(aws: Aws, vpc_id: str) -> tuple[tuple[str, str, tuple[Document, ...]]
         records = _pages(aws.route53, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=zone_id)
         found.append((zone_id, zone["Name"].rstrip("."), tuple(records)))
     return tuple(found)
+
+
+def _public_zones(aws: Aws) -> frozenset[str]:
+    return frozenset(
+        zone["Id"].removeprefix("/hostedzone/")
+        for zone in _pages(aws.route53, "list_hosted_zones", "HostedZones")
+        if not mapping(zone, "Config").get("PrivateZone")
+    )
 
 
 def profile_of(template: Template) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from migration.clients.documents import listed
 from migration.discover.inventory import Group, Inventory, LoadBalancer
 from migration.runtime.deadline import Permanent
+from migration.settings.balancers import ServiceKeys
 
 
-def _serves(balancer: LoadBalancer, groups: Iterable[Group]) -> tuple[tuple[int, str], ...]:
+def serves(balancer: LoadBalancer, groups: Iterable[Group]) -> tuple[tuple[int, str], ...]:
     """The listeners of a balancer whose targets are machines of these groups (attached, or registered by hand)."""
     every = list(groups)
     attached = {arn for group in every for arn in group.target_groups}
@@ -22,38 +23,30 @@ def _serves(balancer: LoadBalancer, groups: Iterable[Group]) -> tuple[tuple[int,
     )
 
 
-def balancer_of(inventory: Inventory, groups: Iterable[Group], role: str, name: str | None = None) -> dict[str, Any]:
+def balancer_of(inventory: Inventory, groups: Iterable[Group], role: str) -> dict[str, Any]:
     """The balancer before a role's machines, as the configuration holds it.
 
-    Raises `Permanent` when there is none, or several and `name` doesn't choose.
+    Raises `Permanent` when there is none, or several.
     """
     every = list(groups)
-    found = {one.name: one for one in inventory.balancers if _serves(one, every)}
-    if name is not None:
-        found = {key: one for key, one in found.items() if key == name}
+    found = {one.name: one for one in inventory.balancers if serves(one, every)}
     if len(found) != 1:
         seen = ", ".join(one.name for one in inventory.balancers) or "none"
         which = f"{len(found)} load balancers ({', '.join(found)})" if found else "no load balancer"
-        choose = "; choose one with --ingress-balancer" if role != "API" else ""
-        more = " under one tag" if role == "API" and len(found) > 1 else ""
+        more = " under one tag" if len(found) > 1 else ""
         raise Permanent(
             f"{which} of {inventory.vpc['VpcId']} send to the {role} machines of cluster "
-            f"{inventory.cluster!r}{more}; there are: {seen}{choose}"
+            f"{inventory.cluster!r}{more}; there are: {seen}"
         )
     balancer = next(iter(found.values()))
-    listeners = _serves(balancer, every)
+    listeners = serves(balancer, every)
     return {
         "arn": balancer.arn,
         "dnsName": balancer.dns_name,
         "zoneId": balancer.zone_id,
         "port": listeners[0][0],
-        "targetGroups": [arn for _, arn in listeners],
+        "targetGroups": list(dict.fromkeys(arn for _, arn in listeners)),
     }
-
-
-def node_port(inventory: Inventory, balancer: Mapping[str, Any]) -> int:
-    """The port of the machines that the ingress balancer sends to."""
-    return int(inventory.target_groups[balancer["targetGroups"][0]]["Port"])
 
 
 def ingress_service(services: Iterable[Mapping[str, Any]], port: int, wanted: str | None) -> Mapping[str, Any]:
@@ -69,19 +62,29 @@ def ingress_service(services: Iterable[Mapping[str, Any]], port: int, wanted: st
     return having[names.index(wanted) if wanted is not None else 0]
 
 
+def named_service(services: Iterable[Mapping[str, Any]], keys: ServiceKeys) -> Mapping[str, Any]:
+    """The Service of that name, which is known to be there."""
+    wanted = (keys.namespace, keys.service)
+    return next(one for one in services if (one["metadata"]["namespace"], one["metadata"]["name"]) == wanted)
+
+
 def _plain(name: str) -> str:
     """A record's name as people write it: Route 53 answers ``\\052`` for the asterisk."""
     return name.replace("\\052", "*").rstrip(".")
 
 
 def records(
-    inventory: Inventory, ingress: str, api: str, wanted_zone: str | None = None
+    inventory: Inventory,
+    balancers: Mapping[str, str],
+    wanted_zone: str | None = None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, list[dict[str, Any]]]:
-    """The hosted zone and its names that lead to the balancers' DNS names.
+    """The hosted zone and its names that lead to the balancers' DNS names, which are given by what a name serves.
 
-    Raises `Permanent` when nothing does, several zones do, or a record is of a kind that has no weighted pair.
+    Raises `Permanent` when nothing leads to one of them. A record of another kind is logged: stage 0
+    refuses it.
     """
-    serves = {ingress.lower(): "ingress", api.lower(): "api"}
+    serves = {name.lower(): role for role, name in balancers.items()}
     found: dict[str, list[dict[str, Any]]] = {}
     for zone_id, zone, entries in inventory.zones:
         if wanted_zone is not None and wanted_zone.rstrip(".") not in (zone_id, zone):
@@ -90,15 +93,19 @@ def records(
             name, alias = _plain(entry["Name"]), entry.get("AliasTarget", {}).get("DNSName", "")
             target = alias.rstrip(".").lower().removeprefix("dualstack.")
             if target in serves:
-                raise Permanent(
-                    f"{name} in zone {zone} is an alias of {target}; this program moves CNAMEs: make it one first "
-                    f"(a weighted alias beside it would do, but not with a TTL that can be lowered)"
+                log(
+                    f"must be put right before stage 0: {name} in zone {zone} is an alias of {target}; this program "
+                    f"moves CNAMEs: make it one first"
                 )
             values = [one["Value"].rstrip(".") for one in entry.get("ResourceRecords", [])]
             if entry["Type"] != "CNAME" or len(values) != 1 or values[0].lower() not in serves:
                 continue
             if entry.get("SetIdentifier"):
-                raise Permanent(f"{name} in zone {zone} is a weighted record already ({entry['SetIdentifier']})")
+                log(
+                    f"must be put right before stage 0: {name} in zone {zone} has a policy of its own (set identifier "
+                    f"{entry['SetIdentifier']}); make it a simple record"
+                )
+                continue
             record = {
                 "name": name,
                 "serves": serves[values[0].lower()],
@@ -106,16 +113,19 @@ def records(
                 "value": values[0],
             }
             found.setdefault(zone_id, []).append(record)
-    if len(found) != 1:
+    if not found:
         seen = ", ".join(f"{zone} ({zone_id})" for zone_id, zone, _ in inventory.zones) or "none"
-        what = "several hosted zones have CNAMEs" if found else "no CNAME leads"
-        remedy = "choose one with --zone" if found else "clients must reach the balancers by a name that can be moved"
-        raise Permanent(f"{what} to {ingress} or {api}; zones of this VPC: {seen}; {remedy}")
-    zone_id, entries = next(iter(found.items()))
-    missing = {"ingress", "api"} - {entry["serves"] for entry in entries}
+        remedy = "clients must reach the balancers by a name that can be moved"
+        raise Permanent(f"no CNAME leads to {' or '.join(balancers.values())}; zones of this VPC: {seen}; {remedy}")
+    # The zone of the API's name comes first; the others' names say which is theirs.
+    zone_id = min(found, key=lambda zone: (all(entry["serves"] != "api" for entry in found[zone]), zone))
+    entries = [
+        entry if zone == zone_id else {**entry, "zone": zone} for zone, records in found.items() for entry in records
+    ]
+    missing = sorted(balancers.keys() - {entry["serves"] for entry in entries})
     if missing:
-        balancer = ingress if "ingress" in missing else api
         raise Permanent(
-            f"no CNAME leads to the {' and '.join(sorted(missing))} balancer ({balancer}): it can't be moved"
+            f"no CNAME leads to the {' and '.join(missing)} balancer ({', '.join(balancers[one] for one in missing)}): "
+            f"it can't be moved"
         )
     return zone_id, sorted(entries, key=lambda entry: (entry["serves"], entry["name"]))

@@ -78,17 +78,13 @@ def rules_of(inputs: DrainInputs, context: Context) -> Rules:
     rules = inputs.rules
     selector, namespace = dict(rules.ingress_selector), rules.ingress_namespace
     if inputs.tier == "ingress" and not selector:
-        service = context.clients.kubernetes.find(SERVICES, rules.ingress_service, namespace)
-        selector = dict(mapping(service or {}, "spec", "selector"))
-        if not selector:
-            raise Permanent(
-                f"the ingress pods can't be told: Service {namespace}/{rules.ingress_service} is missing or has no "
-                f"selector; set migration:drain.ingressSelector"
-            )
+        selector = _selector(context, namespace, rules.ingress_service)
+    more = rules.more_ingress if inputs.tier == "ingress" else ()
     return Rules(
         tier=inputs.tier,
         ingress_namespace=namespace,
         ingress_selector=selector,
+        more_ingress=tuple((one.namespace, _selector(context, one.namespace, one.service)) for one in more),
         unprotected=rules.unprotected_max_unavailable,
         empty_dir=rules.empty_dir,
         bare_pods=rules.bare_pods,
@@ -97,6 +93,18 @@ def rules_of(inputs: DrainInputs, context: Context) -> Rules:
         host_path=rules.host_path,
         local_volumes=rules.local_volumes,
     )
+
+
+def _selector(context: Context, namespace: str, name: str) -> dict[str, str]:
+    """The labels of a Service's pods; raises `Permanent` where it names none."""
+    service = context.clients.kubernetes.find(SERVICES, name, namespace)
+    selector: dict[str, str] = dict(mapping(service or {}, "spec", "selector"))
+    if not selector:
+        raise Permanent(
+            f"the ingress pods can't be told: Service {namespace}/{name} is missing or has no "
+            f"selector; set migration:drain.ingressSelector"
+        )
+    return selector
 
 
 def _drain(cluster: Cluster, rules: Rules, inputs: DrainInputs, context: Context) -> Tally:

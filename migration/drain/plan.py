@@ -30,6 +30,8 @@ class Rules:
     ingress_namespace: str = ""
     ingress_selector: Mapping[str, str] = field(default_factory=dict[str, str])
     """Labels of the ingress pods."""
+    more_ingress: Sequence[tuple[str, Mapping[str, str]]] = ()
+    """The same of further ingress Services: namespace and labels."""
     unprotected: int | str = "25%"
     """How many pods of an owner without a budget may be away at once: a count, or a share of its replicas."""
     empty_dir: bool = False
@@ -142,7 +144,8 @@ def belongs(pod: Pod, rules: Rules) -> bool:
     """Whether `pod` is of the tier. "rest" takes what the ingress tier left, too."""
     if rules.tier == "rest":
         return True
-    return pod.namespace == rules.ingress_namespace and _selected(rules.ingress_selector, pod.labels)
+    every = ((rules.ingress_namespace, rules.ingress_selector), *rules.more_ingress)
+    return any(pod.namespace == namespace and _selected(selector, pod.labels) for namespace, selector in every)
 
 
 def _selected(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:

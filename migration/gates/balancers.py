@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from migration.clients.documents import mapping
 from migration.clients.kubernetes import SERVICES, NotFound
-from migration.contracts.gates import ApiGroupHealthy, ApiServedByNewBalancer, NewTargetsHealthy, OldTargetsServe
+from migration.contracts.gates import (
+    ApiGroupHealthy,
+    ApiServedByNewBalancer,
+    BalancerRef,
+    BehindBalancer,
+    NewTargetsHealthy,
+    OldTargetsServe,
+)
 from migration.etcd.where import address_of
 from migration.gates.live import Live
 from migration.ingress.service import instances_with_pods
@@ -56,27 +63,57 @@ def new_targets(q: NewTargetsHealthy, live: Live) -> str:
     others answer no health check by design.
     """
     new = live.side(q.new)
-    running = {one.id for one in live.aws.instances_of_groups(q.worker_groups) if one.lifecycle == "InService"}
-    silent: set[str] = set()
+    machines = [one for one in live.aws.instances_of_groups(q.worker_groups) if one.lifecycle == "InService"]
+    ingresses = live.ingresses(new)
+    behind = q.behind or (
+        BehindBalancer(
+            role="ingress", name="", namespace=q.namespace, service=q.service, worker_groups=q.worker_groups
+        ),
+    )
+    named = _by_name(live, ingresses) if q.behind else {}
+    counted: set[str] = set()
+    quiet = 0
+    for one in behind:
+        groups = ingresses["ingress"].target_groups if not q.behind else named.get(one.name, ())
+        if not groups:
+            raise Retryable(f"side {new.name} has no target group {one.name} yet")
+        running = {machine.id for machine in machines if machine.group in one.worker_groups}
+        silent = _silent(live, one, running)
+        quiet = max(quiet, len(silent))
+        what = "new ingress balancer" if one.role == "ingress" else f"new balancer {one.role}"
+        counted |= _healthy(live, groups, what, silent)
+        known = {target.id for group in groups for target in live.aws.target_health(group)}
+        missing = sorted(running - known)
+        if missing:
+            which = f" of {one.name}" if one.name else ""
+            raise Retryable(f"{len(missing)} workers aren't ingress targets{which} yet ({', '.join(missing[:3])})")
+    api = _healthy(live, live.api(new).target_groups, "new API balancer")
+    said = f"; {quiet} more without an ingress pod" if quiet else ""
+    groups = f" behind {len(behind)} target groups" if len(behind) > 1 else ""
+    return f"{len(counted)} ingress{groups} and {len(api)} API targets are healthy{said}"
+
+
+def _by_name(live: Live, ingresses: Mapping[str, BalancerRef]) -> dict[str, tuple[str, ...]]:
+    """Target groups (ARN) of all ingress balancers by their names."""
+    arns = list(dict.fromkeys(arn for balancer in ingresses.values() for arn in balancer.target_groups))
+    return {group["TargetGroupName"]: (group["TargetGroupArn"],) for group in live.aws.target_groups(arns)}
+
+
+def _silent(live: Live, behind: BehindBalancer, running: set[str]) -> set[str]:
+    """Those of the machines that answer no health check by design; raises where no ready pod runs on any."""
+    name = f"{behind.namespace}/{behind.service}"
     try:
-        service = live.kubernetes.get(SERVICES, q.service, q.namespace)
+        service = live.kubernetes.get(SERVICES, behind.service, behind.namespace)
     except NotFound:
         raise Permanent(
-            f"Service {q.namespace}/{q.service} does not exist; set migration:ingress to the one behind the balancers"
+            f"Service {name} does not exist; set migration:ingress to the one behind the balancers"
         ) from None
-    if mapping(service, "spec").get("externalTrafficPolicy") == "Local":
-        silent = running - instances_with_pods(live.kubernetes, q.namespace, q.service)
-        if silent == running:
-            raise Retryable(f"no worker of the new side runs a ready pod of {q.namespace}/{q.service}")
-    groups = live.ingress(new).target_groups
-    ingress = _healthy(live, groups, "new ingress balancer", silent)
-    api = _healthy(live, live.api(new).target_groups, "new API balancer")
-    known = {target.id for group in groups for target in live.aws.target_health(group)}
-    missing = sorted(running - known)
-    if missing:
-        raise Retryable(f"{len(missing)} workers aren't ingress targets yet ({', '.join(missing[:3])})")
-    quiet = f"; {len(silent)} more without an ingress pod" if silent else ""
-    return f"{len(ingress)} ingress and {len(api)} API targets are healthy{quiet}"
+    if mapping(service, "spec").get("externalTrafficPolicy") != "Local":
+        return set()
+    silent = running - instances_with_pods(live.kubernetes, behind.namespace, behind.service)
+    if silent == running:
+        raise Retryable(f"no worker of the new side runs a ready pod of {name}")
+    return silent
 
 
 def old_targets(q: OldTargetsServe, live: Live) -> str:
@@ -86,7 +123,7 @@ def old_targets(q: OldTargetsServe, live: Live) -> str:
     """
     old = live.side(q.old)
     told: list[str] = []
-    for what, balancer in (("ingress", live.ingress(old)), ("API", live.api(old))):
+    for what, balancer in (*live.ingresses(old).items(), ("API", live.api(old))):
         targets = [target for group in balancer.target_groups for target in live.aws.target_health(group)]
         waiting = [target.id for target in targets if target.state == "initial"]
         if waiting:

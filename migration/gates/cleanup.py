@@ -82,7 +82,7 @@ def _old(side: Side, vpc: str, aws: Aws) -> Old:
     vpcs = aws.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
     subnets = [one["SubnetId"] for one in described(aws.ec2.describe_subnets(Filters=inside)["Subnets"])]
     groups = [one["GroupId"] for one in described(aws.ec2.describe_security_groups(Filters=inside)["SecurityGroups"])]
-    balancers = [name for one in (side.ingress, side.api) if one for name in (one.arn, one.dns_name)]
+    balancers = [name for one in (*side.ingresses.values(), side.api) if one for name in (one.arn, one.dns_name)]
     return Old([vpc, *subnets, *groups, *balancers], vpc_cidrs(vpcs[0]) if vpcs else [side.cidr])
 
 

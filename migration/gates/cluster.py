@@ -40,7 +40,7 @@ def healthy(q: ClusterHealthy, live: Live) -> str:
     if short:
         raise Retryable(f"{len(short)} of {len(budgets)} PodDisruptionBudgets aren't met ({', '.join(short[:3])})")
     old, count = live.side(q.old), 0
-    for role, balancer in (("ingress", live.ingress(old)), ("API", live.api(old))):
+    for role, balancer in (*live.ingresses(old).items(), ("API", live.api(old))):
         states = [target.state for group in balancer.target_groups for target in live.aws.target_health(group)]
         if "healthy" not in states:
             raise Retryable(f"the {role} balancer of side {old.name} has no healthy target")
@@ -66,24 +66,24 @@ def continuous(names: Iterable[str]) -> list[str]:
 def writers_known(q: WritersKnown, live: Live) -> str:
     """Nobody writes the ingress Service's policy back, and no Service has a balancer of its own without a plan."""
     services = live.kubernetes.list(SERVICES)
-    ingress = next(
-        (
-            one
-            for one in services
-            if (one["metadata"]["namespace"], one["metadata"]["name"]) == (q.namespace, q.service)
-        ),
-        None,
-    )
-    if ingress is None:
-        raise Permanent(f"there is no Service {q.namespace}/{q.service}; correct migration:ingress")
-    owners = managers(ingress, "f:spec", "f:externalTrafficPolicy")
-    writers = continuous(owners)
-    if writers and PLAN not in (ingress["metadata"].get("annotations") or {}):
-        raise Permanent(
-            f"{', '.join(writers)} owns externalTrafficPolicy of {q.namespace}/{q.service} and would "
-            f"write it back while the ingress moves: pause it there for stages 3 to 6, and say so by annotation {PLAN}"
-        )
-    refuse_health_check_ports(ingress, live.aws.target_groups(live.ingress(live.side(q.old)).target_groups))
+    named = {f"{one['metadata']['namespace']}/{one['metadata']['name']}": one for one in services}
+    every = [group for one in live.ingresses(live.side(q.old)).values() for group in one.target_groups]
+    described = live.aws.target_groups(list(dict.fromkeys(every)))
+    owners: list[str] = []
+    for name in (f"{q.namespace}/{q.service}", *q.more):
+        ingress = named.get(name)
+        if ingress is None:
+            raise Permanent(f"there is no Service {name}; correct migration:ingress")
+        wrote = managers(ingress, "f:spec", "f:externalTrafficPolicy")
+        writers = continuous(wrote)
+        if writers and PLAN not in (ingress["metadata"].get("annotations") or {}):
+            raise Permanent(
+                f"{', '.join(writers)} owns externalTrafficPolicy of {name} and would "
+                f"write it back while the ingress moves: pause it there for stages 3 to 6, and say so by annotation "
+                f"{PLAN}"
+            )
+        refuse_health_check_ports(ingress, described)
+        owners += wrote
     alone = [
         f"{one['metadata']['namespace']}/{one['metadata']['name']}"
         for one in services
@@ -95,5 +95,5 @@ def writers_known(q: WritersKnown, live: Live) -> str:
             f"new nodes can't be targets. Make each a NodePort behind a balancer of its own, or say by the annotation "
             f"{PLAN} how it is moved"
         )
-    wrote = ", ".join(sorted(set(owners))) or "nobody"
-    return f"externalTrafficPolicy was written by {wrote}; no Service has a balancer of its own"
+    said = ", ".join(sorted(set(owners))) or "nobody"
+    return f"externalTrafficPolicy was written by {said}; no Service has a balancer of its own"

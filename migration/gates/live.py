@@ -49,6 +49,12 @@ class Live:
         """A side's ingress balancer; raises `Retryable` while there is none."""
         return _there(side.ingress, f"side {side.name} has no ingress balancer yet")
 
+    def ingresses(self, side: Side) -> dict[str, BalancerRef]:
+        """A side's ingress balancers by role, the first one first; raises `Retryable` while one of them isn't there."""
+        return {
+            role: _there(one, f"side {side.name} has no {role} balancer yet") for role, one in side.ingresses.items()
+        }
+
     def api(self, side: Side) -> BalancerRef:
         """A side's API balancer; raises `Retryable` while there is none."""
         return _there(side.api, f"side {side.name} has no API balancer yet")

@@ -88,12 +88,13 @@ def reachable(q: ReachableBothWays, live: Live) -> str:
             if missing:
                 raise Retryable(f"{', '.join(missing)} of {here.name} have no active route to {cidr}")
         count += len(wanted)
-    zone = aws.route53.get_hosted_zone(Id=q.zone_id)
-    if zone["HostedZone"].get("Config", {}).get("PrivateZone"):
-        seen = {vpc.get("VPCId") for vpc in zone.get("VPCs", [])}
-        missing = sorted({old_vpc, new_vpc} - seen)
-        if missing:
-            raise Retryable(f"hosted zone {q.zone_id} isn't associated with {', '.join(missing)}")
+    for zone_id in (q.zone_id, *q.more_zones):
+        zone = aws.route53.get_hosted_zone(Id=zone_id)
+        if zone["HostedZone"].get("Config", {}).get("PrivateZone"):
+            seen = {vpc.get("VPCId") for vpc in zone.get("VPCs", [])}
+            missing = sorted({old_vpc, new_vpc} - seen)
+            if missing:
+                raise Retryable(f"hosted zone {zone_id} isn't associated with {', '.join(missing)}")
     return (
         f"{peering['VpcPeeringConnectionId']} is active, {count} route tables lead through it, names resolve both ways"
     )

@@ -18,6 +18,10 @@ from migration.runtime.deadline import Retryable
 
 NAMESPACE = "AWS/NetworkELB"
 NEW, ACTIVE, HEALTHY = "NewFlowCount", "ActiveFlowCount", "HealthyHostCount"
+# An application balancer speaks of requests and connections; of those, "the most useful statistic is Sum".
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+APPLICATION = "AWS/ApplicationELB"
+REQUESTS, CONNECTIONS = "RequestCount", "ActiveConnectionCount"
 LATE_PERIODS = 5
 """Periods the newest datum may lie back and still count as fresh: AWS's come one or two late."""
 POINTS_PER_QUESTION = 1440
@@ -52,7 +56,7 @@ def _points(
     named: Any = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     while since < end:
         answer = live.aws.cloudwatch.get_metric_statistics(
-            Namespace=NAMESPACE,
+            Namespace=APPLICATION if dimensions["LoadBalancer"].startswith("app/") else NAMESPACE,
             MetricName=metric,
             Dimensions=named,
             StartTime=since,
@@ -98,10 +102,12 @@ def _quiet(q: Quiet, live: Live, old: BalancerRef) -> str:
     begin = datetime.now(UTC) - timedelta(seconds=seconds + LATE_PERIODS * period)
     last = _last_word(live, old, balancer, begin, period)
     since = last - timedelta(seconds=seconds)
-    name = {"LoadBalancer": balancer}
-    new = sum(float(point["Sum"]) for point in within(_points(live, NEW, name, "Sum", begin, period), since, last))
-    recent = within(_points(live, ACTIVE, name, "Maximum", begin, period), last - timedelta(seconds=period), last)
-    active = max((float(point["Maximum"]) for point in recent), default=0.0)
+    name, web = {"LoadBalancer": balancer}, balancer.startswith("app/")
+    fresh = _points(live, REQUESTS if web else NEW, name, "Sum", begin, period)
+    new = sum(float(point["Sum"]) for point in within(fresh, since, last))
+    metric, statistic = (CONNECTIONS, "Sum") if web else (ACTIVE, "Maximum")
+    recent = within(_points(live, metric, name, statistic, begin, period), last - timedelta(seconds=period), last)
+    active = max((float(point[statistic]) for point in recent), default=0.0)
     accepted = q.accepted
     if new > accepted.new:
         raise Retryable(
@@ -118,8 +124,8 @@ def _quiet(q: Quiet, live: Live, old: BalancerRef) -> str:
 
 
 def ingress(q: IngressQuiet, live: Live) -> str:
-    """The old ingress balancer is quiet. Its last healthy targets go at stage 6."""
-    return _quiet(q, live, live.ingress(live.side(q.side)))
+    """The old ingress balancers are quiet. Their last healthy targets go at stage 6."""
+    return "; ".join(_quiet(q, live, one) for one in live.ingresses(live.side(q.side)).values())
 
 
 def api(q: ApiQuiet, live: Live) -> str:
@@ -128,8 +134,9 @@ def api(q: ApiQuiet, live: Live) -> str:
 
 
 def new_ingress(q: NewIngressUnused, live: Live) -> str:
-    """The new ingress balancer is quiet before its targets go; one without any can have served nobody."""
-    return _unused(q, live, live.side(q.side).ingress, "ingress")
+    """The new ingress balancers are quiet before their targets go; one without any can have served nobody."""
+    ingresses = live.side(q.side).ingresses
+    return "; ".join(_unused(q, live, balancer, role) for role, balancer in ingresses.items())
 
 
 def new_api(q: NewApiUnused, live: Live) -> str:

@@ -9,8 +9,10 @@ from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import CheckResult, Question
 from migration.gates import (
     alike,
+    answers,
     balancers,
     carried,
+    claims,
     cleanup,
     cluster,
     control_plane,
@@ -26,6 +28,7 @@ from migration.gates import (
     references,
     room,
     standing,
+    traffic,
     volumes,
     workloads,
 )
@@ -43,6 +46,9 @@ CHECKS: Mapping[str, Check] = {
     "machines-copied": copies.machines_copied,
     "room-for-both": room.room_for_both,
     "control-plane-form": form.control_plane_form,
+    "traffic-carried": traffic.carried,
+    "names-unclaimed": claims.unclaimed,
+    "new-balancers-answer": answers.answer,
     "cluster-healthy": cluster.healthy,
     "networks-carried": carried.networks,
     "references-accepted": references.accepted,

@@ -29,8 +29,11 @@ def moved_ids(c: Configuration) -> Mapping[str, str]:
     found |= {pool.group: "its group is retired" for pool in c.pools}
     found |= {member.group: "its group is retired" for member in c.members}
     found |= {one.group: "its group is retired" for member in c.members for one in member.api_servers}
-    zone = c.traffic.zone_id
-    return found | {record_key(zone, one.name): "this program writes it" for one in c.traffic.records}
+    return found | {
+        record_key(zone, one.name): "this program writes it"
+        for zone, records in c.traffic.zones().items()
+        for one in records
+    }
 
 
 def forgotten(c: Configuration, managed: Sequence[Managed]) -> Forgotten:

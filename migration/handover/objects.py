@@ -20,6 +20,7 @@ from migration.handover.machines import group_parts, template_parts
 from migration.names import balancer_name, plain
 from migration.runtime.deadline import Permanent
 from migration.settings import Settings
+from migration.settings.forms import group_name, ingress_forms
 from migration.settings.model import ManagedSide
 
 
@@ -228,7 +229,11 @@ class _Side:
 
     def _balancers(self) -> Iterator[Thing]:
         elb = self._aws.elbv2
-        names = [balancer_name(self._c.cluster, role, self._suffix) for role in ("ingress", "api", "apimembers")]
+        forms = ingress_forms(self._c)
+        names = [balancer_name(self._c.cluster, role, self._suffix) for role in (*forms, "api", "apimembers")]
+        names += [
+            group_name(self._c, self._suffix, role, form, key) for role, form in forms.items() for key in form.groups
+        ]
         groups = [
             group
             for page in elb.get_paginator("describe_target_groups").paginate()
@@ -421,12 +426,15 @@ class _Side:
             yield Thing(type="aws_iam_role_policy", name=name, id=f"{role}:{name}", arguments=arguments)
 
     def _names(self, vpc: str) -> Iterator[Thing]:
-        zone = self._c.traffic.zone_id
+        for zone, records in self._c.traffic.zones().items():
+            yield from self._names_of(vpc, zone, {plain(one.name) for one in records})
+
+    def _names_of(self, vpc: str, zone: str, wanted: set[str]) -> Iterator[Thing]:
         seen = mapping({"all": self._aws.route53.get_hosted_zone(Id=zone)}, "all")
         if vpc in {one.get("VPCId") for one in listed(seen, "VPCs")}:
             arguments = {"zone_id": zone, "vpc_id": vpc}
-            yield Thing(type="aws_route53_zone_association", name=self._side, id=f"{zone}:{vpc}", arguments=arguments)
-        wanted = {plain(one.name) for one in self._c.traffic.records}
+            name = self._side if zone == self._c.traffic.zone_id else f"{self._side}_{zone}"
+            yield Thing(type="aws_route53_zone_association", name=name, id=f"{zone}:{vpc}", arguments=arguments)
         pages = self._aws.route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
         for record in (one for page in pages for one in described(page["ResourceRecordSets"])):
             name = plain(record["Name"])

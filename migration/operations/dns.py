@@ -28,12 +28,14 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
     if previous is None and inputs.idle:
         return DnsCutResult(form=inputs.form, ttl=None, changed=())
     weights = Weights(old=FULL - inputs.new_weight, new=inputs.new_weight)
+    # A batch is one zone's.
+    records = [one for one in inputs.records if one.zone in (None, zone)]
 
     def changed() -> tuple[list[dict[str, Any]], str | None]:
         context.alive()
         found = batch(
             zone_records(aws, zone),
-            inputs.records,
+            records,
             inputs.form,
             weights=weights,
             ttl=inputs.ttl,
@@ -55,7 +57,7 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
     if change is not None:
         context.log(f"{len(found)} changes in one batch ({inputs.form}); waiting until every name server has them")
         context.deadline.until_true(lambda: _in_sync(aws, change), "Route 53 to have the change everywhere")
-    old_ttl = max((name.ttl for name in inputs.records), default=0)
+    old_ttl = max((name.ttl for name in records), default=0)
     # Not "if something changed": a run that was killed while it waited must wait again.
     if pair and old_ttl > inputs.ttl and (previous is None or previous.ttl != inputs.ttl):
         context.log(f"TTL lowered to {inputs.ttl} s; waiting out the old one, {old_ttl} s")

@@ -10,6 +10,7 @@ from migration.clients.kubernetes import Unreachable
 from migration.contracts.gates import (
     QUESTIONS,
     EtcdQuestion,
+    NewBalancersAnswer,
     Question,
     SideRef,
     control_plane_groups,
@@ -175,8 +176,8 @@ class _Observer:
             )
         if not left.shared.on_new and row.shared.on_new:
             found.append(
-                f"balancers: one for ingress and one for the API in {c.to}; {len(c.members)} members of {c.from_} "
-                f"become targets of the latter"
+                f"balancers: {len(c.more_ingress) + 1 if c.more_ingress else 'one'} for ingress and one for the API in "
+                f"{c.to}; {len(c.members)} members of {c.from_} become targets of the latter"
             )
         if row.finished and not left.finished:
             peering = "peering stays (retainPeering)" if c.retain_peering else "peering and its routes go"
@@ -196,7 +197,7 @@ class _Observer:
         old = self._live.side(SideRef.of(s, c.from_))
         for seen, record in zip(status.names(s, self._live), s.records, strict=True):
             pair = set(seen.leads) <= {c.from_, c.to}
-            balancer = old.ingress if record.serves == "ingress" else old.api
+            balancer = old.serving(record.serves)
             before = record.value or (balancer.dns_name if balancer else None)
             leads = seen.leads if pair else {c.from_ if lead == before else lead: FULL for lead in seen.leads}
             then = {
@@ -297,6 +298,8 @@ class _Observer:
         try:
             if isinstance(question, EtcdQuestion):
                 self._etcd_is_open()
+            if isinstance(question, NewBalancersAnswer) and not question.from_here:
+                raise NotReading("the new balancers would be tried by a command on machines, and that isn't a read")
             return GateNow(check=question.check, state="holds", detail=look(question, self._live))
         except Unreachable as reason:
             return GateNow(check=question.check, state="unseen", detail=words(reason))

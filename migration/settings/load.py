@@ -50,10 +50,16 @@ class Settings:
     @property
     def records(self) -> tuple[DnsRecord, ...]:
         """The names, each with what it led to before; of a side that this program made, its balancers say that."""
-        records = self.configuration.traffic.records
-        if isinstance(self.old, ReferencedSide):
-            return records
-        return tuple(record.model_copy(update={"value": None}) for record in records)
+        return tuple(self._led(record) for record in self.configuration.traffic.records)
+
+    def _led(self, record: DnsRecord) -> DnsRecord:
+        return record if isinstance(self.old, ReferencedSide) else record.model_copy(update={"value": None})
+
+    @property
+    def zones(self) -> dict[str, tuple[DnsRecord, ...]]:
+        """The same by hosted zone."""
+        every = self.configuration.traffic.zones()
+        return {zone: tuple(self._led(record) for record in records) for zone, records in every.items()}
 
     @property
     def moved_members(self) -> int:

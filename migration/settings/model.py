@@ -9,27 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from ipaddress import IPv4Address
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-
-def _cidr(value: str) -> str:
-    network = IPv4Network(value)  # raises ValueError with a sentence of its own for host bits and nonsense
-    if str(network) != value:
-        raise ValueError(f"AWS wants the range written as {network}")
-    return value
+from migration.settings.balancers import ApiBalancerForm, BalancerForm, IngressForm
+from migration.settings.base import Cidr, Model, number_as_text
 
 
 def _address(value: str) -> str:
     return str(IPv4Address(value))  # raises ValueError with a sentence of its own
-
-
-def _number_as_text(value: object) -> object:
-    # YAML has 3 for a number and "3" for a text; who writes 3 means the same.
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _share(value: str) -> str:
@@ -52,27 +42,10 @@ def _path(value: str) -> str:
     return value
 
 
-Cidr = Annotated[str, AfterValidator(_cidr)]
 Address = Annotated[str, AfterValidator(_address)]
 Percent = Annotated[int, Field(ge=1, le=99)]
-Share = Annotated[str, BeforeValidator(_number_as_text), AfterValidator(_share)]
+Share = Annotated[str, BeforeValidator(number_as_text), AfterValidator(_share)]
 """A number of pods, or a whole percentage of them; never none."""
-
-
-class Model(BaseModel):
-    """Base of every part of the configuration, and of what travels behind it. Unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
-
-    dropped: ClassVar[frozenset[str]] = frozenset()
-    """Keys that earlier versions wrote, into stack files or states, and nothing reads any more: left out on reading."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_dropped(cls, data: Any) -> Any:
-        if not cls.dropped or not isinstance(data, dict):
-            return data
-        return {key: value for key, value in cast(dict[str, Any], data).items() if key not in cls.dropped}
 
 
 class ReferencedSubnets(Model):
@@ -102,10 +75,19 @@ class Balancer(Model):
 
 
 class ReferencedBalancers(Model):
-    """The balancers of a referenced side."""
+    """The balancers of a referenced side. `more`: further ingress balancers, by their names in `moreIngress`."""
 
     ingress: Balancer
     api: Balancer
+    more: dict[str, Balancer] = Field(default_factory=dict)
+
+    def ingresses(self) -> dict[str, Balancer]:
+        """All ingress balancers by what records say they serve, the first one first."""
+        return {"ingress": self.ingress, **self.more}
+
+    def serving(self, serves: str) -> Balancer | None:
+        """The one that answers for a name; None where there is none of that name."""
+        return self.api if serves == "api" else self.ingresses().get(serves)
 
 
 class ReferencedSide(Model):
@@ -377,12 +359,15 @@ class Member(Model):
 class Name(Model):
     """A name that clients use: `serves` says which balancer answers; `value` is what it led to before.
 
+    ``ingress``, ``api``, or one of `migration:moreIngress` by its name. `zone`: the id of its hosted zone, where it
+    isn't `traffic.zoneId`.
     Without a value, that is the old side's balancer, whatever it is called.
     """
 
     name: str
-    serves: Literal["ingress", "api"]
+    serves: str
     value: str | None = None
+    zone: str | None = None
 
 
 class DnsRecord(Name):
@@ -409,24 +394,51 @@ class AcceptedByBalancer(Model):
     api: AcceptedFlows = AcceptedFlows()
 
 
+LoadBalancerServices = Literal["refuse", "planned"]
+"""Services of type LoadBalancer: refused at stage 0, or each says its plan by stage 3 (`vpc-migration/plan`)."""
+ExternalDns = Literal["refuse", "paused", "set-identifiers"]
+"""What external-dns does meanwhile with names that it claims: it is paused, or told the sides' set identifiers."""
+
+
 class Traffic(Model):
-    """The hosted zone and its names. TTLs in seconds; `new_traffic_percent` is the new side's share at stage 4."""
+    """The hosted zone and its names. TTLs in seconds; `new_traffic_percent` is the new side's share at stage 4.
+
+    `public_zones`: ids of those zones that need no VPC to answer in.
+    """
 
     zone_id: str
     records: tuple[DnsRecord, ...]
     new_traffic_percent: Percent = 50
     ttl: Annotated[int, Field(ge=1, le=300)] = 5
     accepted_flows: AcceptedByBalancer = AcceptedByBalancer()
+    load_balancer_services: LoadBalancerServices = "refuse"
+    external_dns: ExternalDns = "refuse"
+    public_zones: tuple[str, ...] = ()
+
+    def zones(self) -> dict[str, tuple[DnsRecord, ...]]:
+        """The names by their hosted zone, `zone_id` first. What is in one zone moves in one change batch."""
+        found: dict[str, list[DnsRecord]] = {self.zone_id: []}
+        for record in self.records:
+            found.setdefault(record.zone or self.zone_id, []).append(record)
+        return {zone: tuple(records) for zone, records in found.items()}
+
+    def private_zones(self) -> tuple[str, ...]:
+        """Zones that answer only in VPCs that they are associated with."""
+        return tuple(zone for zone in self.zones() if zone not in self.public_zones)
 
 
 class Ingress(Model):
-    """The ingress Service and how the balancers reach it. Ports as the Service and the old listener have them."""
+    """The ingress Service and how the balancers reach it. Ports as the Service and the old listener have them.
+
+    `balancer`: all of its balancer, where that is more than one TCP listener.
+    """
 
     namespace: str
     service: str
     node_port: Annotated[int, Field(ge=1024, le=65535)]
     listener_port: Annotated[int, Field(ge=1, le=65535)]
     external_traffic_policy: Literal["Local", "Cluster"] = "Local"
+    balancer: BalancerForm | None = None
 
 
 class Access(StrEnum):
@@ -527,12 +539,13 @@ class ControlPlane(Model):
 class Api(Model):
     """The Kubernetes API: its name, and the port that clients use. `server_port`: the servers' own, where it differs.
 
-    Use `on_members` for that, never `server_port`.
+    Use `on_members` for that, never `server_port`. `balancer`: what its balancer has beyond one TCP listener.
     """
 
     name: str
     port: Annotated[int, Field(ge=1, le=65535)] = 6443
     server_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    balancer: ApiBalancerForm | None = None
 
     @property
     def on_members(self) -> int:
@@ -721,6 +734,7 @@ class Configuration(Model):
     etcd_role: str | None = None
     traffic: Traffic
     ingress: Ingress
+    more_ingress: tuple[IngressForm, ...] = ()
     api: Api
     etcd: Etcd
     control_plane: ControlPlane = ControlPlane()

@@ -127,7 +127,7 @@ def _refuse_lost_side(settings: Settings, clients: Clients) -> None:
     if isinstance(settings.old, ReferencedSide) or settings.stage.finished:
         return
     side = find(clients.aws, c.cluster, SideRef.of(settings, c.from_))
-    if side.vpc_id is None or side.ingress is None or side.api is None:
+    if side.vpc_id is None or None in (*side.ingresses.values(), side.api):
         raise IllegalMove(
             f"migration:from is {c.from_}, a side that this program makes, and "
             f"{'its VPC' if side.vpc_id is None else 'one of its balancers'} isn't there: nothing can be moved from "

@@ -48,7 +48,7 @@ def _missing(record: Record, settings: Settings, aws: Aws) -> Iterator[str]:
     if side.vpc_id is None:
         yield f"side {c.to} has no VPC with the tags migration:cluster={c.cluster} migration:side={c.to}"
     if row.shared.on_new:
-        for role, balancer in (("ingress", side.ingress), ("api", side.api)):
+        for role, balancer in (*side.ingresses.items(), ("api", side.api)):
             if balancer is None:
                 yield f"side {c.to} has no {role} balancer"
     wanted: list[str] = []
@@ -69,8 +69,10 @@ def _leading(record: Record, settings: Settings, aws: Aws) -> Iterator[str]:
     if record.tried != record.reached or row.traffic is Placement.BOTH:
         return
     without = c.to if row.traffic is Placement.OLD else c.from_
-    names = {plain(one.name) for one in c.traffic.records}
-    for found in zone_records(aws, c.traffic.zone_id):
-        name = plain(str(found["Name"]))
-        if name in names and found.get("SetIdentifier") == without and int(found.get("Weight") or 0) > 0:
-            yield f"{name} leads to side {without} with weight {found['Weight']}, which has no traffic at this stage"
+    for zone, records in c.traffic.zones().items():
+        names = {plain(one.name) for one in records}
+        for found in zone_records(aws, zone):
+            name = plain(str(found["Name"]))
+            if name in names and found.get("SetIdentifier") == without and int(found.get("Weight") or 0) > 0:
+                weight = found["Weight"]
+                yield f"{name} leads to side {without} with weight {weight}, which has no traffic at this stage"

@@ -42,8 +42,8 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
         found |= {key: data[key] for key in ("podCidr", "serviceCidr")}
     if row.shared.on_new:
         found |= {f"members[{one['name']}]": one for one in data["members"]}
-        found |= {f"traffic.records[{one['name']}]": one for one in data["traffic"]["records"]}
-        found |= {"traffic.zoneId": data["traffic"]["zoneId"], "api": data["api"], "ingress": data["ingress"]}
+        found |= dict(map(_record, data["traffic"]["records"]))
+        found |= {"traffic.zoneId": data["traffic"]["zoneId"], **_balancers(data)}
         found |= {f"etcd.{key}": data["etcd"][key] for key in ("clientPort", "peerPort")}
     if row.workers.on_new:
         found |= {f"pools[{one['name']}]": one for one in data["pools"]}
@@ -58,13 +58,35 @@ def fixed_at(c: Configuration, row: Stage) -> Fixed:
         found["etcd.strategy"] = data["etcd"]["strategy"]
     if row.finished:
         # The migration is over: what the side launches may change, and pools come, go and get other names.
-        found = {key: value for key, value in found.items() if not key.startswith("pools[")}
+        found = {key: value for key, value in found.items() if not key.startswith(("pools[", "moreIngress["))}
+        found = {key: value for key, value in found.items() if not key.endswith(".balancer")}
         found = {
             key: value
             for key, value in found.items()
             if not re.fullmatch(r"sides\..*\.(pools|members|apiServers)", key)
         }
     return Fixed(stage=row.number, values=found)
+
+
+def _record(one: dict[str, Any]) -> tuple[str, Any]:
+    """A name with its key; one of a further zone is told by that, too."""
+    if one["zone"] is None:
+        return f"traffic.records[{one['name']}]", {key: value for key, value in one.items() if key != "zone"}
+    return f"traffic.records[{one['name']}@{one['zone']}]", one
+
+
+def _balancers(data: Mapping[str, Any]) -> dict[str, Any]:
+    """API and ingress; what their balancers are made of is only told apart, for a parameter of little room."""
+    found: dict[str, Any] = {}
+    for key in ("api", "ingress"):
+        found[key] = {name: value for name, value in data[key].items() if name != "balancer"}
+        if data[key]["balancer"] is not None:
+            found[f"{key}.balancer"] = _digest(data[key]["balancer"])
+    return found | {f"moreIngress[{one['name']}]": _digest(one) for one in data["moreIngress"]}
+
+
+def _digest(value: Any) -> str:
+    return f"sha256:{sha256(json.dumps(_said(value), sort_keys=True).encode()).hexdigest()[:16]}"
 
 
 def _said(value: Any) -> Any:

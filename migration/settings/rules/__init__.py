@@ -8,6 +8,7 @@ from functools import partial
 from migration.settings.errors import Problem
 from migration.settings.model import Configuration
 from migration.settings.rules import (
+    balancers,
     control_plane,
     groups,
     living,
@@ -47,6 +48,11 @@ _RULES: tuple[Rule, ...] = (
     names.are_nobodys_yet,
     names.are_told_apart_in_the_state,
     names.tags_are_free,
+    balancers.are_whole,
+    balancers.have_forms_that_aws_takes,
+    balancers.fit_the_service,
+    balancers.are_told_apart,
+    balancers.are_the_old_sides,
     traffic.leads_to_the_old_side,
     traffic.ports_fit,
     traffic.quiet_fits_its_gate,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from migration.names import LIMITS, balancer_name, plain
 from migration.settings.errors import Problem
+from migration.settings.forms import ingress_forms
 from migration.settings.model import Configuration
 from migration.settings.rules.common import api_servers, machines, made_sides, new_groups, side_made_next
 
@@ -35,7 +36,14 @@ def fit(c: Configuration) -> Iterator[Problem]:
     """No name becomes longer than AWS takes, or has characters that it doesn't take."""
     for side_name, side in made_sides(c):
         groups = new_groups(c, side)
-        wanted = [("load-balancer", balancer_name(c.cluster, role, side.suffix)) for role in ("ingress", "api")]
+        forms = ingress_forms(c)
+        wanted = [("load-balancer", balancer_name(c.cluster, role, side.suffix)) for role in (*forms, "api")]
+        wanted += [
+            ("target-group", balancer_name(c.cluster, f"{role}-{key}", side.suffix))
+            for role, form in forms.items()
+            for key in form.groups
+            if len(form.groups) > 1
+        ]
         # The longest role of all: the group of members' instances that serves the API in the end.
         wanted += [("target-group", balancer_name(c.cluster, "apimembers", side.suffix))]
         # A group's template has the group's name.
@@ -94,9 +102,10 @@ def _logical(c: Configuration) -> Iterator[tuple[tuple[str, str], str, str]]:
             key = f"migration:pools[{pool.name}].schedules[{one.name}].name"
             yield ("Schedule", f"{c.to}-{pool.name}-schedule-{one.name}"), key, one.name
     for record in c.traffic.records:
+        zone = "" if record.zone in (None, c.traffic.zone_id) else f"{record.zone}-"
         for side in (c.from_, c.to):
-            key = f"migration:traffic.records[{plain(record.name)}].name"
-            yield ("Record", f"{side}-{plain(record.name)}"), key, record.name
+            key = f"migration:traffic.records[{zone}{plain(record.name)}].name"
+            yield ("Record", f"{side}-{zone}{plain(record.name)}"), key, record.name
 
 
 def are_told_apart_in_the_state(c: Configuration) -> Iterator[Problem]:

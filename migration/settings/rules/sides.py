@@ -61,7 +61,9 @@ def are_complete(c: Configuration) -> Iterator[Problem]:
             yield Problem(f"{key}.routeTables", [], remedy)
         for table in twice(side.route_tables):
             yield Problem(f"{key}.routeTables", table, "is listed twice; list it once")
-        for role, balancer in (("ingress", side.load_balancers.ingress), ("api", side.load_balancers.api)):
+        balancers = side.load_balancers
+        roles = [(f"more.{role}", one) for role, one in balancers.more.items()]
+        for place, balancer in (("ingress", balancers.ingress), ("api", balancers.api), *roles):
             if not balancer.target_groups:
                 remedy = "names no target group behind it; list the ARNs of those that its listener leads to"
-                yield Problem(f"{key}.loadBalancers.{role}.targetGroups", [], remedy)
+                yield Problem(f"{key}.loadBalancers.{place}.targetGroups", [], remedy)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from migration.names import plain
 from migration.settings.errors import Problem
+from migration.settings.forms import ingress_forms
 from migration.settings.model import Configuration, ReferencedSide
 from migration.settings.rules.common import twice
 
@@ -17,12 +18,21 @@ HIGHEST_API_PORT = 65534
 def leads_to_the_old_side(c: Configuration) -> Iterator[Problem]:
     """Clients of the API and of the ingress come by names that lead to the old side's balancers, each once."""
     records = c.traffic.records
-    for serves in ("api", "ingress"):
+    roles = ("api", *ingress_forms(c))
+    for serves in roles:
         if not any(record.serves == serves for record in records):
             remedy = f"none serves {serves}, whose clients would stay behind; add the name they use"
             yield Problem("migration:traffic.records", [record.name for record in records], remedy)
-    for name in twice(plain(record.name) for record in records):
-        yield Problem("migration:traffic.records", name, "is listed twice; list it once")
+    for record in records:
+        if record.serves not in roles:
+            remedy = f"is no balancer of this configuration; those are {', '.join(roles)}"
+            yield Problem(f"migration:traffic.records[{record.name}].serves", record.serves, remedy)
+    for zone, entries in c.traffic.zones().items():
+        for name in twice(plain(record.name) for record in entries):
+            where = "" if zone == c.traffic.zone_id else f" for zone {zone}"
+            yield Problem("migration:traffic.records", name, f"is listed twice{where}; list it once")
+    for zone in sorted(set(c.traffic.public_zones) - c.traffic.zones().keys()):
+        yield Problem("migration:traffic.publicZones", zone, "no name of traffic.records is in it; correct it")
     if plain(c.api.name) not in {plain(record.name) for record in records if record.serves == "api"}:
         remedy = "isn't a name of migration:traffic.records that serves the api; add it there, or correct it"
         yield Problem("migration:api.name", c.api.name, remedy)
@@ -30,7 +40,10 @@ def leads_to_the_old_side(c: Configuration) -> Iterator[Problem]:
     if not isinstance(old, ReferencedSide):
         return
     for record in records:
-        balancer = old.load_balancers.ingress if record.serves == "ingress" else old.load_balancers.api
+        balancer = old.load_balancers.serving(record.serves)
+        if balancer is None:
+            # A name that serves nothing is another rule's, and a balancer that isn't described, too.
+            continue
         if record.value is None or plain(record.value) != plain(balancer.dns_name):
             remedy = (
                 f"isn't {balancer.dns_name}, {c.from_}'s {record.serves} balancer; correct one of the two, or "
@@ -44,6 +57,14 @@ def ports_fit(c: Configuration) -> Iterator[Problem]:
     if c.api.port > HIGHEST_API_PORT:
         remedy = f"the balancer's check listens one above it; give at most {HIGHEST_API_PORT}"
         yield Problem("migration:api.port", c.api.port, remedy)
+    checked = c.api.port + 1
+    for port in c.api.balancer.ports if c.api.balancer else ():
+        if port in (c.api.port, checked):
+            what = "is migration:api.port" if port == c.api.port else "is where the balancer's check listens"
+            yield Problem("migration:api.balancer.ports", port, f"{what}; take it out, or choose another")
+        if port < c.api.port:
+            remedy = "is below migration:api.port, which is the lowest of the API's ports; exchange the two"
+            yield Problem("migration:api.balancer.ports", port, remedy)
     users: dict[int, list[str]] = defaultdict(list)
     users[c.api.on_members].append("api.port" if c.api.server_port is None else "api.serverPort")
     users[c.etcd.client_port].append("etcd.clientPort")

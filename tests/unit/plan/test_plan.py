@@ -99,6 +99,7 @@ def test_names_go_from_weight_to_weight() -> None:
         "blocked: apps/cache-0: its emptyDir data would be lost; set migration:drain.emptyDir to true to accept that",
         "gate old-side-stands holds now: as it should be",
         "gate new-targets-healthy holds now: as it should be",
+        "gate new-balancers-answer holds now: as it should be",
         "gate old-targets-serve holds now: as it should be",
         "gate clients-reach-new-side holds now: as it should be",
         "gate records-in-sync, afterwards: are the records exactly what the stage wants?",

@@ -1,0 +1,1 @@
+"""Load balancers as they are, and what their copies are made of."""
