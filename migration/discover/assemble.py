@@ -84,7 +84,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
                 "kind": "referenced",
                 "vpcId": inventory.vpc["VpcId"],
                 "cidr": inventory.vpc["CidrBlock"],
-                **({"secondaryCidrs": more} if (more := vpc_cidrs(inventory.vpc)[1:]) else {}),
+                **({"secondaryCidrs": others} if (others := vpc_cidrs(inventory.vpc)[1:]) else {}),
                 "suffix": "",
                 "zones": zones,
                 "routeTables": sorted(table["RouteTableId"] for table in inventory.route_tables),
