@@ -146,7 +146,7 @@ def parse_forms(text: str) -> tuple[Form, ...]:
     named = {f"{form.layout}/{form.etcd}": form for form in FORMS}
     unknown = [word for word in text.split(",") if word not in named]
     if unknown:
-        raise ValueError(f"FORMS={text!r}: {', '.join(unknown)} is none of {', '.join(named)}")
+        raise ValueError(f"no form of control plane is called {', '.join(unknown)}; there are {', '.join(named)}")
     return tuple(named[word] for word in text.split(","))
 
 
