@@ -7,9 +7,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV := .venv/bin
 # Ten minutes, so a command of its own.
+SWAPS := tests/unit/etcd/test_swap.py tests/unit/etcd/test_swap_back.py tests/unit/etcd/test_set_swap.py tests/unit/etcd/test_volume_swap.py
 LOST := tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse layouts back again crash living lab lab-down sabotage test test-back test-again test-crash test-lost lint doctor clean
+.PHONY: help setup rehearse layouts back again crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +61,9 @@ test-again: lint ## the next migration to stage 3, after the rehearsal if its la
 
 test-crash: lint ## strikes of each kind, in their short form
 	@$(VENV)/python -m pytest tests/rehearsal/test_crash.py $(PYTEST_ARGS)
+
+test-swaps: lint ## members' swaps interrupted and turned round at every step, on real etcd; some fifteen minutes
+	@$(VENV)/python -m pytest -n 3 --timeout 400 $(SWAPS) $(PYTEST_ARGS)
 
 test-lost: lint ## every stage refreshed, its state lost and built anew; some ten minutes
 	@$(VENV)/python -m pytest $(LOST) $(PYTEST_ARGS)

@@ -11,7 +11,7 @@ from lab.layouts import LAYOUTS
 from lab.shapes import PET, SHAPES
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import RehearsalError
-from rehearsal.layouts import STRATEGIES, Form, FormRehearsal
+from rehearsal.layouts import STRATEGIES, Form, FormRehearsal, parse_forms
 from rehearsal.run import parse_stages
 from rehearsal.stack import StackError, lab_with_stack
 from rehearsal.watch import WatchError
@@ -84,13 +84,15 @@ def main(argv: list[str] | None = None) -> int:
             case "up":
                 return lab_with_stack(say)
             case "rehearse":
+                # Defaults from the environment are looked at here, before a lab is touched.
+                [form] = parse_forms(f"{options.layout}/{options.etcd}")
                 # Every process of the lab reads these.
                 os.environ |= {"LAB_SHAPE": options.shape, "LAB_SEED": str(options.seed)}
-                return _rehearse(parse_stages(options.stages), Form(layout=options.layout, etcd=options.etcd))
+                return _rehearse(parse_stages(options.stages), form)
             case "layouts":
                 from rehearsal import layouts
 
-                return layouts.run(say, layouts.parse_forms(options.forms), again=options.again)
+                return layouts.run(say, parse_forms(options.forms), again=options.again)
             case "living":
                 from rehearsal import living
 

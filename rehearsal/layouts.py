@@ -10,12 +10,13 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 from lab import interrupt, up
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.layouts import LAYOUTS
 from lab.settings import LabSettings
+from migration.settings.model import Strategy
 from migration.stages import LAST
 from migration.stages.table import swapped
 from proof.model import Report
@@ -28,7 +29,6 @@ from rehearsal.stack import CUSTOM_FILE
 from rehearsal.world import Fact
 
 FILE = "layouts.json"
-Strategy = Literal["learner", "volume"]
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 
@@ -146,7 +146,7 @@ def parse_forms(text: str) -> tuple[Form, ...]:
     named = {f"{form.layout}/{form.etcd}": form for form in FORMS}
     unknown = [word for word in text.split(",") if word not in named]
     if unknown:
-        raise ValueError(f"FORMS={text!r}: {', '.join(unknown)} is none of {', '.join(named)}")
+        raise ValueError(f"no form of control plane is called {', '.join(unknown)}; there are {', '.join(named)}")
     return tuple(named[word] for word in text.split(","))
 
 

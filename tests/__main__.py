@@ -19,7 +19,11 @@ from lab.machines.processes import yield_to_others
 
 WORKERS = 4
 """Twice the cores of the smallest machine: half the time goes into waiting for etcd, the engine and machines."""
-CORES = 2
+PURE_WORKERS = 3
+"""Beside a rehearsal, in the time that it leaves: most of theirs goes into waiting for etcd."""
+PURE_ONES = "not rehearsal and not thorough"
+PATIENT = ("--timeout", "400")
+"""Seconds a test: what only gets the time that others leave may take several times as long."""
 LOWEST = 19
 """The niceness of what only takes the time that others leave."""
 PURE = ("tests/unit", "tests/transitions")
@@ -69,7 +73,7 @@ PARTS = (
     Part(
         "rehearsal",
         (*PYTEST, "-v", "-m", "rehearsal", *SLOWEST, *without(LONG), "tests/rehearsal"),
-        beside=Part("pure tests", (*PYTEST, "-q", "-n", str(CORES), "-m", "not rehearsal", *SLOWEST, *PURE)),
+        beside=Part("pure tests", (*PYTEST, "-q", "-n", str(PURE_WORKERS), *PATIENT, "-m", PURE_ONES, *SLOWEST, *PURE)),
     ),
 )
 

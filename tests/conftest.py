@@ -24,7 +24,7 @@ SHARING = {
 }
 """What stays on one worker, by the beginning of its path: files of the same word never run at the same time."""
 
-ONE_BY_ONE = "tests/unit/etcd/test_swap"
+ONE_BY_ONE = tuple(f"tests/unit/etcd/test_{name}" for name in ("swap", "volume_swap", "set_swap"))
 """The beginning of files of tests that share nothing, and mostly wait: each test may be on another worker."""
 
 

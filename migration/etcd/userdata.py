@@ -31,16 +31,24 @@ BOOT = "/usr/local/bin/member-boot"
 # The tag of a volume that this program made: the only kind that a member's boot may format, and only while blank.
 NEW_VOLUME = "migration:new-volume"
 
-# A service and not only a command of the first boot: a restarted machine mounts its volume and starts again, and
-# a boot that failed half-way is tried again.
-_BOOT_UNIT = f"""[Unit]
-Description=Brings this control-plane member to life
+BOOT_UNIT = "/etc/systemd/system/member-boot.service"
+START_BOOT = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "member-boot"]]
+
+
+def boot_unit(program: str, what: str = "member") -> str:
+    """The unit that runs a boot, in every layout.
+
+    A service and not only a command of the first boot: a restarted machine mounts its volume and starts again, and a
+    boot that failed half-way is tried again.
+    """
+    return f"""[Unit]
+Description=Brings this control-plane {what} to life
 Wants=network-online.target
 After=network-online.target
 
 [Service]
 Type=simple
-ExecStart={BOOT}
+ExecStart={program}
 Restart=on-failure
 RestartSec=2
 
@@ -125,7 +133,7 @@ def clone_user_data(
         **identity_of(identity, held or Pki()),
         **seen.boots_otherwise(),
     }
-    boot, renew = _BOOT_UNIT, _RENEW_UNIT
+    boot, renew = boot_unit(BOOT), _RENEW_UNIT
     if seen.identity != IDENTITY:
         told = f"[Service]\nEnvironment=MEMBER_IDENTITY={seen.identity}\n"
         boot, renew = (unit.replace("[Service]\n", told) for unit in (boot, renew))
@@ -133,7 +141,7 @@ def clone_user_data(
     added = [
         {"path": seen.identity, "permissions": "0644", "content": facts},
         {"path": BOOT, "permissions": "0755", "content": boot_script()},
-        {"path": "/etc/systemd/system/member-boot.service", "permissions": "0644", "content": boot},
+        {"path": BOOT_UNIT, "permissions": "0644", "content": boot},
         {"path": "/etc/systemd/system/member-renew.service", "permissions": "0644", "content": renew},
         {"path": "/etc/systemd/system/member-renew.timer", "permissions": "0644", "content": _RENEW_TIMER},
     ]

@@ -46,22 +46,6 @@ PROGRAMS = "/usr/local/lib/member-boot"
 CONFIGURATION = "/etc/kubernetes/kubeadm-member.yaml"
 """What kubeadm is told there, but for what only the machine knows."""
 
-_UNIT = f"""[Unit]
-Description=Brings this control-plane member to life
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=simple
-ExecStart={PROGRAMS}/kubeadm.py
-Restart=on-failure
-RestartSec=2
-
-[Install]
-WantedBy=multi-user.target
-"""
-_UNIT_PATH = "/etc/systemd/system/member-boot.service"
-_COMMANDS = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "member-boot"]]
 _SECRET = "PRIVATE KEY-----"
 # Group tags that name a machine's role: kops', Cluster API's.
 _ROLES = ("k8s.io/role/master", "k8s.io/role/control-plane", "sigs.k8s.io/cluster-api-provider-aws/role")
@@ -125,8 +109,8 @@ class Kubeadm:
         # Keys of the cluster that an image's or an operator's tooling wrote there come from where `pki` says.
         dropped = {*_caught(said, files), *_keys_written(said, files), *(entry["path"] for entry in added)}
         kept = [entry for entry in listed(document, "write_files") if entry.get("path") not in dropped]
-        commands = [one for one in said.commands if one not in _COMMANDS]
-        made = {**document, "write_files": [*kept, *added], "runcmd": [*commands, *_COMMANDS]}
+        commands = [one for one in said.commands if one not in userdata.START_BOOT]
+        made = {**document, "write_files": [*kept, *added], "runcmd": [*commands, *userdata.START_BOOT]}
         written = "#cloud-config\n" + yaml.safe_dump(made, sort_keys=False, width=200)
         # mtime 0: the same input gives the same bytes, or every preview would show a change.
         packed = gzip.compress(written.encode(), mtime=0)
@@ -173,7 +157,7 @@ def _added(
         _file(CONFIGURATION, configuration),
         _file(f"{PROGRAMS}/member.py", without_comments(userdata.boot_script())),
         _file(f"{PROGRAMS}/kubeadm.py", without_comments(boot.joinpath("kubeadm.py").read_text()), "0755"),
-        _file(_UNIT_PATH, _UNIT),
+        _file(userdata.BOOT_UNIT, userdata.boot_unit(f"{PROGRAMS}/kubeadm.py")),
     ]
 
 

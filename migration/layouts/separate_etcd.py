@@ -31,21 +31,6 @@ STATE = "/var/lib/member-boot"
 # As in the boot.
 INITIAL_MARK, SERVERS_MARK = "@member-boot:initial-cluster@", "@member-boot:etcd-servers@"
 _MOUNT = "/run/member-boot/volume"
-_UNIT = f"""[Unit]
-Description=Brings this control-plane machine to life
-Wants=network-online.target
-After=network-online.target
-
-[Service]
-Type=simple
-ExecStart={PROGRAMS}/separate.py
-Restart=on-failure
-RestartSec=2
-
-[Install]
-WantedBy=multi-user.target
-"""
-_COMMANDS = [["systemctl", "daemon-reload"], ["systemctl", "enable", "--now", "member-boot"]]
 # Files that set what an API server is told: which of them its unit reads, the image knows.
 _SETS = "^[[:space:]]*(export[[:space:]]+)?[A-Za-z_]*ETCD_SERVERS="
 
@@ -124,9 +109,9 @@ class SeparateEtcd:
                 _file(BROUGHT, text, "0755"),
                 _file(f"{PROGRAMS}/member.py", userdata.boot_script()),
                 _file(f"{PROGRAMS}/separate.py", boot.joinpath("separate.py").read_text(), "0755"),
-                _file("/etc/systemd/system/member-boot.service", _UNIT),
+                _file(userdata.BOOT_UNIT, userdata.boot_unit(f"{PROGRAMS}/separate.py", "machine")),
             ],
-            "runcmd": _COMMANDS,
+            "runcmd": userdata.START_BOOT,
         }
         written = "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=200)
         # mtime 0: the same input gives the same bytes, or every preview would show a change.

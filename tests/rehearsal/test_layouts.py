@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lab.layouts import LAYOUTS
+from rehearsal.__main__ import main
 from rehearsal.back import Probes, Writes
 from rehearsal.layouts import FORMS, Form, LayoutRow, is_meant, parse_forms, verdict
 
@@ -62,5 +63,17 @@ def test_forms_are_chosen_by_name_and_a_wrong_one_is_told_with_those_there_are()
         Form(layout="kubeadm", etcd="volume"),
         Form(layout="custom", etcd="learner"),
     )
-    with pytest.raises(ValueError, match=r"FORMS='kops/volume': kops/volume is none of cloud-config/learner, "):
+    with pytest.raises(
+        ValueError, match="no form of control plane is called kops/volume; there are cloud-config/learner, "
+    ):
         parse_forms("kops/volume")
+
+
+@pytest.mark.parametrize("said", [{"LAYOUT": "kops"}, {"ETCD": "disk"}])
+def test_a_form_that_make_is_told_wrongly_is_refused_before_a_lab_is_touched(
+    said: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert main(["rehearse"]) == 2
+    assert f"{said.get('LAYOUT', 'cloud-config')}/{said.get('ETCD', 'learner')}; there are" in capsys.readouterr().err

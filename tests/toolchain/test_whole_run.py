@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.environment import REPOSITORY
-from tests.__main__ import INTERRUPTED, LONG, PARTS, PURE, Part, main, run, summary
+from tests.__main__ import INTERRUPTED, LONG, PARTS, PURE, PURE_ONES, Part, main, run, summary
 
 PASSES = Part("first", (sys.executable, "-c", ""))
 FAILS = Part("second", (sys.executable, "-c", "raise SystemExit(4)"))
@@ -121,8 +121,20 @@ sys.exit(it.main())
 def test_every_test_is_in_one_part() -> None:
     every = [one for part in PARTS for one in (part, part.beside) if one is not None and "pytest" in one.command]
     chosen = {part.name: part.command[part.command.index("-m", 3) + 1] for part in every}
-    assert chosen == {"tests": "not rehearsal", "rehearsal": "rehearsal", "pure tests": "not rehearsal"}
+    assert chosen == {"tests": "not rehearsal", "rehearsal": "rehearsal", "pure tests": PURE_ONES}
     commands = {part.name: part.command for part in every}
     left_out = {word.removeprefix("--ignore=") for word in commands["tests"] if word.startswith("--ignore=")}
     assert left_out == {*LONG, *PURE}
     assert [word for word in commands["pure tests"] if word.startswith("tests/")] == list(PURE)
+
+
+def test_what_is_left_out_as_one_of_many_alike_has_a_command() -> None:
+    assert PURE_ONES == "not rehearsal and not thorough"
+    [swaps] = [line for line in (REPOSITORY / "Makefile").read_text().splitlines() if line.startswith("SWAPS :=")]
+    marked = {
+        str(path.relative_to(REPOSITORY))
+        for path in (REPOSITORY / "tests").rglob("test_*.py")
+        if "pytest.mark.thorough" in path.read_text() and path != Path(__file__)
+    }
+    assert marked
+    assert marked <= set(swaps.split()[2:])
