@@ -42,22 +42,33 @@ READS: tuple[Row, ...] = _rows(
     """
     EC2
         ec2: DescribeVpcs DescribeSubnets DescribeRouteTables DescribeSecurityGroups
-            DescribeSecurityGroupRules DescribeInstances DescribeInstanceTypes DescribeVolumes
+            DescribeSecurityGroupRules DescribeInstances DescribeInstanceTypes
+            DescribeInstanceTypeOfferings DescribeCapacityReservations GetEbsDefaultKmsKeyId DescribeVolumes
             DescribeLaunchTemplates DescribeLaunchTemplateVersions DescribeNetworkInterfaces
             DescribeNatGateways DescribeAddresses DescribeVpcEndpoints DescribeInternetGateways
-            DescribeVpcPeeringConnections
+            DescribeVpcPeeringConnections DescribeManagedPrefixLists GetManagedPrefixListEntries
+            DescribeFlowLogs DescribeNetworkAcls DescribeVpcAttribute DescribeDhcpOptions
     Auto Scaling
         autoscaling: DescribeAutoScalingGroups DescribeScalingActivities DescribeAccountLimits
+            DescribeLifecycleHooks DescribePolicies DescribeScheduledActions
+            DescribeNotificationConfigurations
     load balancing
         elasticloadbalancing: DescribeLoadBalancers DescribeListeners DescribeTargetGroups
-            DescribeTargetGroupAttributes DescribeTargetHealth DescribeTags
+            DescribeTargetGroupAttributes DescribeTargetHealth DescribeTags DescribeAccountLimits
+            DescribeLoadBalancerAttributes DescribeListenerAttributes DescribeListenerCertificates
+            DescribeRules
     Route 53
         route53: ListHostedZones ListHostedZonesByVPC ListResourceRecordSets GetHostedZone GetChange
+        route53resolver: ListResolverRuleAssociations
     Systems Manager
         ssm: GetParameter GetParameters GetCommandInvocation
         kms: Decrypt
+    Service Quotas, KMS
+        servicequotas: GetServiceQuota GetAWSDefaultServiceQuota
+        kms: DescribeKey ListGrants GetKeyPolicy
     CloudWatch
         cloudwatch: GetMetricStatistics ListMetrics
+        logs: FilterLogEvents
     IAM, STS
         iam: GetRole GetRolePolicy GetInstanceProfile SimulatePrincipalPolicy
         sts: GetCallerIdentity
@@ -73,6 +84,9 @@ CHANGES: tuple[Row, ...] = _rows(
         ec2: DeleteLaunchTemplate
     2, 6, 7
         elasticloadbalancing: RegisterTargets DeregisterTargets ModifyTargetGroupAttributes
+    2 and the way back, with `references: apply`
+        ec2: AuthorizeSecurityGroupIngress AuthorizeSecurityGroupEgress RevokeSecurityGroupIngress
+            RevokeSecurityGroupEgress ModifyManagedPrefixList CreateTags
     2, 8
         route53: ChangeResourceRecordSets
     3, 6, 7
@@ -133,12 +147,19 @@ RESOURCES: tuple[Row, ...] = _rows(
         ec2: CreateLaunchTemplate CreateLaunchTemplateVersion ModifyLaunchTemplate DeleteLaunchTemplate
             RunInstances CreateVolume ModifyVolume DeleteVolume
         autoscaling: CreateAutoScalingGroup UpdateAutoScalingGroup DeleteAutoScalingGroup
+            PutLifecycleHook EnableMetricsCollection DisableMetricsCollection PutScalingPolicy DeletePolicy
+            PutScheduledUpdateGroupAction DeleteScheduledAction
             AttachLoadBalancerTargetGroups DetachLoadBalancerTargetGroups
         iam: PassRole
     balancers
         elasticloadbalancing: CreateLoadBalancer ModifyLoadBalancerAttributes SetSubnets
             DeleteLoadBalancer CreateTargetGroup ModifyTargetGroup ModifyTargetGroupAttributes
             DeleteTargetGroup CreateListener ModifyListener DeleteListener
+            ModifyListenerAttributes AddListenerCertificates RemoveListenerCertificates CreateRule
+            ModifyRule SetRulePriorities DeleteRule
+    what the new VPC offers as the old one does
+        ec2: AssociateDhcpOptions
+        route53resolver: AssociateResolverRule DisassociateResolverRule
     the zone's association
         route53: AssociateVPCWithHostedZone DisassociateVPCFromHostedZone
     the names' weights
@@ -160,12 +181,23 @@ PROVIDER_READS = (
     "elasticloadbalancing:Describe*",
     "route53:Get*",
     "route53:List*",
+    "route53resolver:Get*",
+    "route53resolver:List*",
     "iam:Get*",
     "iam:List*",
 )
 """What the provider reads of its resources beside all that: another version of it reads other things."""
 
-OPTIONAL = frozenset({"iam:SimulatePrincipalPolicy"})
+OPTIONAL = frozenset(
+    {
+        "iam:SimulatePrincipalPolicy",
+        "servicequotas:GetServiceQuota",
+        "servicequotas:GetAWSDefaultServiceQuota",
+        "kms:DescribeKey",
+        "kms:ListGrants",
+        "kms:GetKeyPolicy",
+    }
+)
 """Without these a migration goes on and says what it couldn't ask."""
 
 ALWAYS = frozenset({"sts:GetCallerIdentity"})

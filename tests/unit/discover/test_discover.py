@@ -236,7 +236,8 @@ def test_two_clusters_under_one_tag_are_refused(fresh: Any) -> None:
         legacy.discover()
 
 
-def test_what_a_group_is_scaled_by_is_written_and_valid(legacy: Any, tmp_path: Path) -> None:
+def test_what_a_group_is_scaled_by_is_written_and_valid(fresh: Any, tmp_path: Path) -> None:
+    legacy = fresh()
     client, name = legacy.aws.autoscaling, "nodes-m5-large-b-spot.pet"
     metric = {"PredefinedMetricType": "ASGAverageCPUUtilization"}
     client.put_scaling_policy(
@@ -248,11 +249,7 @@ def test_what_a_group_is_scaled_by_is_written_and_valid(legacy: Any, tmp_path: P
     client.put_scheduled_update_group_action(
         AutoScalingGroupName=name, ScheduledActionName="night", Recurrence="0 20 * * *", MinSize=0
     )
-    try:
-        found = legacy.discover()
-    finally:
-        client.delete_policy(AutoScalingGroupName=name, PolicyName="cpu")
-        client.delete_scheduled_action(AutoScalingGroupName=name, ScheduledActionName="night")
+    found = legacy.discover()
     by_group = {pool["group"]: pool for pool in found["pools"]}
     scaling = by_group.pop(name)
     assert scaling["scaling"] == [{"name": "cpu", "target": 60.0, "predefined": "ASGAverageCPUUtilization"}]
