@@ -140,7 +140,13 @@ def test_every_aws_call_of_the_product_is_a_right_of_the_table() -> None:
 def provider_calls() -> set[str]:
     """IAM actions of the lab's own stand-in of the provider: what these resources take at least."""
     found: set[str] = set()
-    files = {"autoscaling": "autoscaling", "scaling": "autoscaling", "balancing": "elbv2", "targets": "elbv2", "dns": "route53"}
+    files = {
+        "autoscaling": "autoscaling",
+        "scaling": "autoscaling",
+        "balancing": "elbv2",
+        "targets": "elbv2",
+        "dns": "route53",
+    }
     for file in (ROOT / "lab" / "plugins" / "aws").glob("*.py"):
         own = files.get(file.stem, "ec2")
         named = r'(?:client\("([a-z0-9]+)"\)|\b_?client\(call\)|\belb\(call\)|\bclient|\belb|\.ec2)'
