@@ -20,6 +20,8 @@ def mixed_policies(site: Site, draw: Random) -> None:
         spot = name.partition(".")[0].endswith("-spot")
         if group.get("MixedInstancesPolicy") or (not spot and draw.random() < 0.7):
             continue
+        if spot:
+            _without_market(site, name)
         types = draw.sample(ALIKE, 3)
         reference = {"LaunchTemplateName": name, "Version": "$Latest"}
         distribution: dict[str, Any] = {
@@ -37,6 +39,14 @@ def mixed_policies(site: Site, draw: Random) -> None:
                 "InstancesDistribution": distribution,
             },
         )
+
+
+def _without_market(site: Site, name: str) -> None:
+    """A newest version of the template that asks for no market: a mixed policy says what is spot, and refuses both."""
+    newest = site.cloud.ec2.describe_launch_template_versions(LaunchTemplateName=name, Versions=["$Latest"])
+    data: dict[str, Any] = newest["LaunchTemplateVersions"][0]["LaunchTemplateData"]
+    if data.pop("InstanceMarketOptions", None):
+        site.cloud.ec2.create_launch_template_version(LaunchTemplateName=name, LaunchTemplateData=data)
 
 
 def quiet_tags(site: Site, draw: Random) -> None:
