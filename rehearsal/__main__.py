@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 
 from lab import interrupt
 from lab.layouts import LAYOUTS
@@ -86,8 +87,7 @@ def main(argv: list[str] | None = None) -> int:
             case "rehearse":
                 # Defaults from the environment are looked at here, before a lab is touched.
                 [form] = parse_forms(f"{options.layout}/{options.etcd}")
-                # Every process of the lab reads these.
-                os.environ |= {"LAB_SHAPE": options.shape, "LAB_SEED": str(options.seed)}
+                form = replace(form, shape=options.shape, seed=options.seed)
                 return _rehearse(parse_stages(options.stages), form)
             case "layouts":
                 from rehearsal import layouts

@@ -16,6 +16,7 @@ from lab import interrupt, up
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.layouts import LAYOUTS
 from lab.settings import LabSettings
+from lab.shapes import PET
 from migration.settings.model import Strategy
 from migration.stages import LAST
 from migration.stages.table import swapped
@@ -34,18 +35,25 @@ STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A form of the first cluster's control plane, and how its members' data moves."""
+    """A form of the first cluster's control plane and of its account, and how its members' data moves.
+
+    `seed` chooses what of `shape` its account has (`lab/shapes.py`); ``pet`` has no variations.
+    """
 
     layout: str = "cloud-config"
     etcd: Strategy = "learner"
+    shape: str = PET
+    seed: int = 0
 
     def __str__(self) -> str:
-        return f"{self.layout}, etcd by {self.etcd}"
+        account = "" if self.shape == PET else f", {self.shape} {self.seed}"
+        return f"{self.layout}, etcd by {self.etcd}{account}"
 
     @property
     def title(self) -> str:
         """Of its report's files."""
-        return f"layout-{self.layout}-{self.etcd}"
+        account = "" if self.shape == PET else f"-{self.shape}-{self.seed}"
+        return f"layout-{self.layout}-{self.etcd}{account}"
 
 
 FORMS = tuple(Form(layout=layout, etcd=etcd) for layout in LAYOUTS for etcd in STRATEGIES)
@@ -90,7 +98,8 @@ class FormRehearsal(Rehearsal):
         # One that is there keeps its form: another can only be asked for once it has gone.
         if up.down(self.detail, purge=True):
             raise RehearsalError("the lab that was there did not end: see above")
-        os.environ["LAB_LAYOUT"] = self.form.layout
+        form = self.form
+        os.environ |= {"LAB_LAYOUT": form.layout, "LAB_SHAPE": form.shape, "LAB_SEED": str(form.seed)}
         self.environment = child_environment()
         self.settings = LabSettings.load(self.directory)
         self.discovery = ("--etcd-strategy", self.form.etcd)
