@@ -253,13 +253,15 @@ class TrafficCarried(Contract):
 class NamesUnclaimed(Contract):
     """Does external-dns claim any of the names, and is it as the configuration says?
 
-    `records`: the names by zone. `last`: the old side goes next, so that nothing may lead names back to it.
+    `records`: the names by zone. `first`: the configuration must say how, and it needn't be so yet. `last`: the old
+    side goes next, so that nothing may lead names back to it.
     """
 
     check: Literal["names-unclaimed"] = "names-unclaimed"
     old: SideRef
     records: dict[str, tuple[str, ...]]
     external_dns: ExternalDns
+    first: bool = False
     last: bool
 
     @classmethod
@@ -270,6 +272,7 @@ class NamesUnclaimed(Contract):
             old=SideRef.of(s, s.configuration.from_),
             records={zone: tuple(one.name for one in records) for zone, records in traffic.zones().items()},
             external_dns=traffic.external_dns,
+            first=row.number == 0,
             last=row.finished,
         )
 

@@ -37,9 +37,11 @@ def unclaimed(q: NamesUnclaimed, live: Live) -> str:
         told += [f"{name} ({what})" for what, _, names in objects for name in sorted(names)]
         wrong.append(
             f"external-dns claims {', '.join(told)}: beside the sides' weighted pairs it fails for ever, and it resets "
-            f"their TTLs. Scale it to zero until stage 8 is over and set migration:traffic.externalDns to paused; or "
-            f"give each object the annotation {IDENTIFIER} and set it to set-identifiers"
+            f"their TTLs. Scale it to zero from before stage 2 until stage 8 is over and set "
+            f"migration:traffic.externalDns to paused; or give each object the annotation {IDENTIFIER} and set it to set-identifiers"
         )
+    elif q.first:
+        pass
     elif q.external_dns == "paused":
         wrong += [
             f"migration:traffic.externalDns is paused, but {name} runs {count} of it: scale it to zero until stage 8 "
@@ -52,8 +54,9 @@ def unclaimed(q: NamesUnclaimed, live: Live) -> str:
             for what, item, _ in objects
             if IDENTIFIER not in mapping(item, "metadata", "annotations")
         ]
+    until = "; it must be so from stage 2 on" if q.first and q.external_dns != "refuse" else ""
     count = len(marks.keys() | {one for *_, names in objects for one in names})
-    return _or(wrong, f"{count} names are external-dns's, which is {q.external_dns}")
+    return _or(wrong, f"{count} names are external-dns's, which is {q.external_dns}{until}")
 
 
 def _or(wrong: list[str], well: str) -> str:

@@ -145,11 +145,15 @@ def _of_names(q: TrafficCarried, aws: Aws, names: Mapping[str, str]) -> Iterator
                 continue
             place = f"record {record['Type']} {name} of zone {title} ({zone}) leads to {leads[0]}"
             if alias:
-                yield f"{place} as an alias: make it a CNAME with a TTL, which moves, or put a CNAME beside it"
+                yield (
+                    f"{place} as an alias: make it a CNAME with a TTL and add it to migration:traffic.records, as "
+                    f"discovery does"
+                )
             elif record.get("SetIdentifier"):
                 yield (
                     f"{place} with a policy of its own (set identifier {record['SetIdentifier']}): a name is moved as "
-                    f"a weighted pair of the two sides; make it a simple record"
+                    f"a weighted pair of the two sides; make it a simple record and add it to "
+                    f"migration:traffic.records, as discovery does"
                 )
             elif name not in moved:
                 owner = f" (external-dns {owned[name]} owns it)" if name in owned else ""

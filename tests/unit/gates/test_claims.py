@@ -44,14 +44,14 @@ class World:
     def list(self, kind: Kind, **_: Any) -> list[dict[str, Any]]:
         return self.objects.get(kind.plural, [])
 
-    def ask(self, external_dns: Any = "refuse", *, last: bool = False) -> str:
+    def ask(self, external_dns: Any = "refuse", **when: Any) -> str:
         clients: Any = SimpleNamespace(aws=self, kubernetes=self)
         old = SideRef(
             name="legacy", suffix="", cidr="10.0.0.0/16", vpc_id="vpc-1", ingress=balancer("web"), api=balancer("api")
         )
-        question = NamesUnclaimed(
-            old=old, records={"Z1": ("*.apps.pet.example", "shop.pet.example")}, external_dns=external_dns, last=last
-        )
+        records = {"Z1": ("*.apps.pet.example", "shop.pet.example")}
+        told: dict[str, Any] = {"last": False, **when}
+        question = NamesUnclaimed(old=old, records=records, external_dns=external_dns, **told)
         return look(question, Live("pet", Context(log=lambda _: None, deadline=Deadline(5), clients=clients)))
 
 
@@ -107,6 +107,13 @@ def test_paused_is_looked_at() -> None:
         world.ask("paused")
     world.objects["deployments"] = [deployment(0)]
     assert world.ask("paused").endswith("paused")
+
+
+def test_at_the_beginning_the_configuration_must_say_how_and_nothing_be_done_yet() -> None:
+    world = World([txt("shop.pet.example")], {"deployments": [deployment(1)]})
+    with pytest.raises(Permanent, match="external-dns claims shop.pet.example"):
+        world.ask(first=True)
+    assert world.ask("paused", first=True).endswith("which is paused; it must be so from stage 2 on")
 
 
 def test_set_identifiers_are_looked_for() -> None:
