@@ -38,7 +38,8 @@ def unclaimed(q: NamesUnclaimed, live: Live) -> str:
         wrong.append(
             f"external-dns claims {', '.join(told)}: beside the sides' weighted pairs it fails for ever, and it resets "
             f"their TTLs. Scale it to zero from before stage 2 until stage 8 is over and set "
-            f"migration:traffic.externalDns to paused; or give each object the annotation {IDENTIFIER} and set it to set-identifiers"
+            f"migration:traffic.externalDns to paused; or give each object the annotation {IDENTIFIER} and set it to "
+            f"set-identifiers"
         )
     elif q.first:
         pass

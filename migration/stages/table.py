@@ -153,7 +153,8 @@ def _row(
 STAGES: tuple[Stage, ...] = (
     _row(0, "baseline",      "O O O O O O",
         "permissions machines-copied room-for-both networks-carried references-accepted file-systems-reached "
-        "control-plane-form traffic-carried names-unclaimed member-volumes versions-fit database-fits certificates-last",
+        "control-plane-form traffic-carried names-unclaimed member-volumes versions-fit database-fits "
+        "certificates-last",
          "cluster-healthy",
          names=Names.FOUND, back=Back.CLOSED,
          moves="nothing: the record begins",

@@ -111,7 +111,7 @@ def test_paused_is_looked_at() -> None:
 
 def test_at_the_beginning_the_configuration_must_say_how_and_nothing_be_done_yet() -> None:
     world = World([txt("shop.pet.example")], {"deployments": [deployment(1)]})
-    with pytest.raises(Permanent, match="external-dns claims shop.pet.example"):
+    with pytest.raises(Permanent, match=r"external-dns claims shop\.pet\.example"):
         world.ask(first=True)
     assert world.ask("paused", first=True).endswith("which is paused; it must be so from stage 2 on")
 
