@@ -29,6 +29,9 @@ NAMES = {
 }
 """Names of a shape, by key of the settings."""
 
+BACKBONE = "backbone"
+"""The name of the transit gateway of another team."""
+
 ODDITIES = (
     "secondary_range",
     "restricted_egress",

@@ -12,7 +12,8 @@ from lab.layouts import LAYOUTS
 from lab.shapes import PET, SHAPES
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import RehearsalError
-from rehearsal.layouts import STRATEGIES, Form, FormRehearsal, parse_forms
+from rehearsal.forms import Form, FormRehearsal
+from rehearsal.layouts import STRATEGIES, parse_forms
 from rehearsal.run import parse_stages
 from rehearsal.stack import StackError, lab_with_stack
 from rehearsal.watch import WatchError

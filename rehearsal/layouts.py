@@ -6,54 +6,27 @@ member's volume moves, its etcd is away.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import get_args
 
 from lab import interrupt, up
-from lab.environment import REPOSITORY, child_environment, make_folders
+from lab.environment import REPOSITORY, make_folders
 from lab.layouts import LAYOUTS
-from lab.settings import LabSettings
-from lab.shapes import PET
 from migration.settings.model import Strategy
 from migration.stages import LAST
 from migration.stages.table import swapped
 from proof.model import Report
 from rehearsal.back import Probes, StageRow, Writes, stage_row
-from rehearsal.driver import RehearsalError, Say
+from rehearsal.driver import Say
+from rehearsal.forms import Form, FormRehearsal
 from rehearsal.meant import one_away
 from rehearsal.rows import PROGRAM, commit_of, conclude, read_rows, write_rows
-from rehearsal.run import Rehearsal
 from rehearsal.stack import CUSTOM_FILE
 from rehearsal.world import Fact
 
 FILE = "layouts.json"
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """A form of the first cluster's control plane and of its account, and how its members' data moves.
-
-    `seed` chooses what of `shape` its account has (`lab/shapes.py`); ``pet`` has no variations.
-    """
-
-    layout: str = "cloud-config"
-    etcd: Strategy = "learner"
-    shape: str = PET
-    seed: int = 0
-
-    def __str__(self) -> str:
-        account = "" if self.shape == PET else f", {self.shape} {self.seed}"
-        return f"{self.layout}, etcd by {self.etcd}{account}"
-
-    @property
-    def title(self) -> str:
-        """Of its report's files."""
-        account = "" if self.shape == PET else f"-{self.shape}-{self.seed}"
-        return f"layout-{self.layout}-{self.etcd}{account}"
 
 
 FORMS = tuple(Form(layout=layout, etcd=etcd) for layout in LAYOUTS for etcd in STRATEGIES)
@@ -85,25 +58,6 @@ class LayoutRow(Fact):
     def form(self) -> Form:
         """Which one it is."""
         return Form(layout=self.layout, etcd=self.etcd)
-
-
-@dataclass(kw_only=True)
-class FormRehearsal(Rehearsal):
-    """A rehearsal on a lab whose first cluster has this form."""
-
-    form: Form
-
-    def fresh_lab(self) -> None:
-        """A lab of this form, and its stack with this strategy."""
-        # One that is there keeps its form: another can only be asked for once it has gone.
-        if up.down(self.detail, purge=True):
-            raise RehearsalError("the lab that was there did not end: see above")
-        form = self.form
-        os.environ |= {"LAB_LAYOUT": form.layout, "LAB_SHAPE": form.shape, "LAB_SEED": str(form.seed)}
-        self.environment = child_environment()
-        self.settings = LabSettings.load(self.directory)
-        self.discovery = ("--etcd-strategy", self.form.etcd)
-        super().fresh_lab()
 
 
 def is_meant(reason: str, form: Form, voters: int | None) -> bool:

@@ -71,18 +71,12 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
 
 
 def told_of_shape(settings: LabSettings) -> list[str]:
-    """What only an operator knows of an account with several ways in: which balancer, Service and zone are meant."""
+    """What only an operator knows of an account with several ways in: which balancer and Service come first."""
     if settings.shape == PET:
         return []
-    wanted = f"{settings.zone_name}."
-    zones = boto3.client("route53").list_hosted_zones_by_name(DNSName=wanted)["HostedZones"]
-    private = [zone["Id"].rpartition("/")[2] for zone in zones if zone.get("Config", {}).get("PrivateZone")]
-    if not private:
-        raise StackError(f"the lab's Route 53 has no private zone {wanted}")
     return [
         *("--ingress-balancer", legal(f"ingress-{settings.cluster}")),
         *("--ingress-service", settings.ingress_service),
-        *("--zone", private[0]),
     ]
 
 
@@ -155,11 +149,28 @@ def prepare(
     # Of a lab that is gone: stacks are renamed from stage to stage, so there may be any one.
     for stale in (program / "stacks").glob("Pulumi.stage-*.yaml"):
         stale.unlink()
+    discover(program, environment, addresses, settings, say, more)
+    _run(["pulumi", "stack", "init", FIRST, "--non-interactive"], program, environment)
+    configure(program, environment, by_hand(settings))
+
+
+def discover(
+    program: Path,
+    environment: Mapping[str, str],
+    addresses: LabAddresses,
+    settings: LabSettings,
+    say: Say,
+    more: Sequence[str] = (),
+) -> None:
+    """The first stack's configuration, written by discovery. Raises `StackError`."""
     command = [sys.executable, *discovery(addresses, settings, more)]
     for line in _run(command, program, as_operator(environment, settings)).splitlines():
         say(line)
-    _run(["pulumi", "stack", "init", FIRST, "--non-interactive"], program, environment)
-    for key, value in by_hand(settings).items():
+
+
+def configure(program: Path, environment: Mapping[str, str], keys: Mapping[str, str]) -> None:
+    """Set keys of `migration:` in the first stack's configuration, by their paths. Raises `StackError`."""
+    for key, value in keys.items():
         _run(["pulumi", "config", "set", "--path", f"migration:{key}", value, "-s", FIRST], program, environment)
 
 

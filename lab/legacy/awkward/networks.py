@@ -9,6 +9,7 @@ from lab.addresses import REGION, ZONES
 from lab.legacy import plan
 from lab.legacy.cloud import once, pairs, specification
 from lab.legacy.members import Site
+from lab.shapes import BACKBONE
 
 ON_PREMISES = "10.200.0.0/16"
 """Reached over the transit gateway; outside of everything that the lab listens on."""
@@ -143,14 +144,14 @@ def network_acls(site: Site, draw: Random) -> None:
 def transit_gateway(site: Site, draw: Random) -> None:
     """The way to the data centre, of another team: an attachment, and a route in the private tables."""
     del draw
-    ec2, named = site.cloud.ec2, {"Name": "backbone", "Owner": "network-team"}
-    by_name = [{"Name": "tag:Name", "Values": ["backbone"]}]
+    ec2, named = site.cloud.ec2, {"Name": BACKBONE, "Owner": "network-team"}
+    by_name = [{"Name": "tag:Name", "Values": [BACKBONE]}]
     gateways = ec2.describe_transit_gateways(Filters=by_name)["TransitGateways"]
     if not gateways:
         gateways = [
-            ec2.create_transit_gateway(
-                Description="backbone", TagSpecifications=specification("transit-gateway", named)
-            )["TransitGateway"]
+            ec2.create_transit_gateway(Description=BACKBONE, TagSpecifications=specification("transit-gateway", named))[
+                "TransitGateway"
+            ]
         ]
     gateway = gateways[0]["TransitGatewayId"]
     attached = ec2.describe_transit_gateway_vpc_attachments(Filters=[{"Name": "vpc-id", "Values": [site.network.vpc]}])[

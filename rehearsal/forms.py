@@ -1,0 +1,85 @@
+"""A rehearsal of a cluster of a given form: its control plane's layout, its account's shape, how its data moves."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from lab import up
+from lab.environment import child_environment
+from lab.settings import LabSettings
+from lab.shapes import PET
+from migration.settings.model import Strategy
+from migration.stages.table import copied
+from rehearsal import cures
+from rehearsal.driver import RehearsalError
+from rehearsal.engine import EngineError, Outcome
+from rehearsal.run import Rehearsal
+from rehearsal.stack import FIRST, by_hand, configure, discover
+from rehearsal.watch import Watch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A form of the first cluster's control plane and of its account, and how its members' data moves.
+
+    `seed` chooses what of `shape` its account has (`lab/shapes.py`); ``pet`` has no variations.
+    """
+
+    layout: str = "cloud-config"
+    etcd: Strategy = "learner"
+    shape: str = PET
+    seed: int = 0
+
+    def __str__(self) -> str:
+        account = "" if self.shape == PET else f", {self.shape} {self.seed}"
+        return f"{self.layout}, etcd by {self.etcd}{account}"
+
+    @property
+    def title(self) -> str:
+        """Of its report's files."""
+        account = "" if self.shape == PET else f"-{self.shape}-{self.seed}"
+        return f"layout-{self.layout}-{self.etcd}{account}"
+
+
+@dataclass(kw_only=True)
+class FormRehearsal(Rehearsal):
+    """A rehearsal on a lab whose first cluster has this form."""
+
+    form: Form
+    refused: tuple[str, ...] = ()
+    """What stage 0 refused, and was put right."""
+
+    def fresh_lab(self) -> None:
+        """A lab of this form, and its stack with this strategy."""
+        # One that is there keeps its form: another can only be asked for once it has gone.
+        if up.down(self.detail, purge=True):
+            raise RehearsalError("the lab that was there did not end: see above")
+        form = self.form
+        os.environ |= {"LAB_LAYOUT": form.layout, "LAB_SHAPE": form.shape, "LAB_SEED": str(form.seed)}
+        self.environment = child_environment()
+        self.settings = LabSettings.load(self.directory)
+        self.discovery = ("--etcd-strategy", self.form.etcd)
+        super().fresh_lab()
+
+    def move(self, target: int, watch: Watch, *, preview: bool = True, again: bool = True) -> None:
+        """The same, after others have done their part: before its machines come, the new VPC joins the backbone."""
+        if target == copied().number and cures.join_backbone(self.addresses):
+            self.detail("another team has attached the new VPC to the transit gateway")
+        super().move(target, watch, preview=preview, again=again)
+
+    def bring_up(self, stack: str) -> Outcome:
+        """The same; what stage 0 refuses of an account with oddities is put right as it says, once."""
+        try:
+            return super().bring_up(stack)
+        except EngineError as refusal:
+            cured = cures.cure(str(refusal), self.addresses) if stack == FIRST and self.form.shape != PET else None
+            if not cured or not cured.sentences:
+                raise
+        self.refused = cured.sentences
+        for sentence in cured.sentences:
+            self.detail(f"put right as told: {sentence}")
+        told = (*self.discovery, "--overwrite")
+        discover(self.program, self.environment, self.addresses, self.settings, self.detail, told)
+        configure(self.program, self.environment, {**by_hand(self.settings), **cured.keys})
+        return super().bring_up(stack)
