@@ -10,7 +10,7 @@ VENV := .venv/bin
 SWAPS := tests/unit/etcd/test_swap.py tests/unit/etcd/test_swap_back.py tests/unit/etcd/test_set_swap.py tests/unit/etcd/test_volume_swap.py
 LOST := tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse layouts back again crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
+.PHONY: help setup rehearse layouts shapes back again crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and repor
 
 layouts: setup ## the whole migration for every layout of the control plane, each by learner and by volume
 	@$(VENV)/python -m rehearsal layouts
+
+shapes: setup ## the whole migration of accounts with oddities, a variation a seed (COUNT=10, SEEDS=3,7)
+	@$(VENV)/python -m rehearsal shapes
 
 back: setup ## go forward to stages 3 to 6 and 7 (one member moved) in turn, back to 0 from each, and compare the world with what it was
 	@$(VENV)/python -m rehearsal back

@@ -48,6 +48,12 @@ def parser() -> argparse.ArgumentParser:
         "--forms", default=os.environ.get("FORMS", ""), help="only these: kubeadm/volume,custom/learner"
     )
     layouts.add_argument("--again", action="store_true", help="also those that were ok with this very program")
+    shapes = commands.add_parser("shapes", help="the whole migration of accounts with oddities, a variation a seed")
+    shapes.add_argument(
+        "--count", type=_positive, default=os.environ.get("COUNT") or "10", help="so many seeds, from 0 on"
+    )
+    shapes.add_argument("--seeds", default=os.environ.get("SEEDS", ""), help="only these: 3,7")
+    shapes.add_argument("--again", action="store_true", help="also those that were ok with this very program")
     back = commands.add_parser("back", help="forward to a stage and back to 0, once for each, and the world as it was")
     back.add_argument(
         "--turns", default=os.environ.get("TURNS", ""), help="stages to turn round at, with commas between"
@@ -91,9 +97,14 @@ def main(argv: list[str] | None = None) -> int:
                 form = replace(form, shape=options.shape, seed=options.seed)
                 return _rehearse(parse_stages(options.stages), form)
             case "layouts":
-                from rehearsal import layouts
+                from rehearsal import form_rows, layouts
 
-                return layouts.run(say, parse_forms(options.forms), again=options.again)
+                return form_rows.run(say, parse_forms(options.forms), layouts.FILE, again=options.again)
+            case "shapes":
+                from rehearsal import form_rows, shapes
+
+                forms = shapes.variations(options.count, options.seeds)
+                return form_rows.run(say, forms, shapes.FILE, again=options.again)
             case "living":
                 from rehearsal import living
 

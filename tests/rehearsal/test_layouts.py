@@ -7,15 +7,16 @@ import pytest
 from lab.layouts import LAYOUTS
 from rehearsal.__main__ import main
 from rehearsal.back import Probes, Writes
+from rehearsal.form_rows import FormRow, is_meant, verdict
 from rehearsal.forms import Form
-from rehearsal.layouts import FORMS, LayoutRow, is_meant, parse_forms, verdict
+from rehearsal.layouts import FORMS, parse_forms
 
 COMMIT = "c0ffee"
 AWAY = "etcd was down to 2 healthy voters at 2026-11-26T02:28:25.04Z (stage 7); it had 3 at stage 0."
 
 
-def row(form: Form, *reasons: str, commit: str = COMMIT) -> LayoutRow:
-    return LayoutRow(
+def row(form: Form, *reasons: str, commit: str = COMMIT) -> FormRow:
+    return FormRow(
         layout=form.layout,
         etcd=form.etcd,
         ok=not reasons,

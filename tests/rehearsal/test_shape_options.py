@@ -6,6 +6,8 @@ import pytest
 
 from lab.settings import LabSettings
 from rehearsal import __main__ as command
+from rehearsal.forms import Form
+from rehearsal.shapes import variations
 from rehearsal.stack import told_of_shape
 
 
@@ -22,3 +24,10 @@ def test_discovery_is_told_what_only_an_operator_knows() -> None:
         "--ingress-balancer", "ingress-awkward-k8s-lab-internal", "--ingress-service", "ingress/ingress",
     ]  # fmt: skip
     assert told_of_shape(LabSettings()) == []
+
+
+def test_variations_are_seeds_from_0_on_or_those_named() -> None:
+    assert [form.seed for form in variations(3)] == [0, 1, 2]
+    assert variations(10, "7,3,7") == (Form(shape="awkward", seed=7), Form(shape="awkward", seed=3))
+    with pytest.raises(ValueError, match=r"SEEDS='7,x': x: must be numbers of at least 0"):
+        variations(10, "7,x")
