@@ -1,6 +1,7 @@
-"""Whole migrations of several forms of cluster, one after the other, a row each: what `make layouts` and `make shapes` run.
+"""Whole migrations of several forms of cluster, one after the other, a row each: `make layouts` and `make shapes`.
 
-The proof is the same for all; what a strategy says must be so is meant: while a member's volume moves, its etcd is away.
+The proof is the same for all; what a strategy says must be so is meant: while a member's volume moves, its etcd is
+away.
 """
 
 from __future__ import annotations
@@ -127,9 +128,7 @@ def run(say: Say, forms: Sequence[Form], file: str, *, again: bool = False) -> i
                 say(f"   not ok: {reason}")
             interrupt.check()
     except KeyboardInterrupt:
-        say(
-            "interrupted: ending the lab; the forms that were finished are kept, and the same command goes on after them"
-        )
+        say("interrupted: ending the lab; what was finished is kept, and the same command goes on after it")
         if ran:
             up.down(say)
         raise
