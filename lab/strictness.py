@@ -36,8 +36,13 @@ QUOTAS = {
     "targets-per-group": 1_000,
     "listeners-per-balancer": 50,
     "auto-scaling-groups": 500,
+    "standard-processors": 1_152,
+    "standard-spot-processors": 1_152,
 }
-"""AWS's defaults (general reference, Service endpoints and quotas)."""
+"""AWS's defaults (general reference, Service endpoints and quotas).
+
+But for processors: a new account has 5 of them, and one that runs a cluster has had them raised.
+"""
 
 
 def asked(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from moto.ec2.utils import convert_tag_spec, filter_iam_instance_profiles
 
 from lab.addresses import alias
 from lab.aws.hooks import Refused, active, inner_rule, instead, rule
+from lab.aws.quotas import room_for_processors
 from lab.aws.world import ADDRESS_REST_S, TERMINATED_VISIBLE_S, WORLD
 
 
@@ -56,6 +57,8 @@ def run_from_template(
         kwargs["instance_market_options"] = market
     if kwargs.get("instance_market_options") == "on-demand":
         kwargs["instance_market_options"] = None
+    kind = str(kwargs.get("instance_type") or data.get("InstanceType") or "m1.small")
+    room_for_processors(backend, kind, kwargs.get("instance_market_options"), count)
     volume_tags = convert_tag_spec(data.get("TagSpecifications", [])).get("volume", {})
     if volume_tags:
         tags = kwargs.setdefault("tags", {})

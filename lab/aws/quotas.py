@@ -11,10 +11,11 @@ from typing import Any
 
 from moto.autoscaling.models import AutoScalingBackend
 from moto.ec2.models import EC2Backend
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.elbv2.models import ELBv2Backend
 from moto.servicequotas.models import ServiceQuotasBackend
 
-from lab.aws.hooks import Refused, instead, rule
+from lab.aws.hooks import Refused, active, inner_rule, instead, rule
 from lab.aws.world import WORLD
 from lab.strictness import QUOTAS as DEFAULTS
 
@@ -51,6 +52,8 @@ KNOWN: dict[str, Quota] = {
         Quota("target-groups", "elasticloadbalancing", "L-B22855CB", "Target Groups per Region"),
         Quota("targets-per-group", "elasticloadbalancing", "", "Targets per Target Group per Region"),
         Quota("listeners-per-balancer", "elasticloadbalancing", "", "Listeners per Network Load Balancer"),
+        Quota("standard-processors", "ec2", "L-1216C47A", "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z)"),
+        Quota("standard-spot-processors", "ec2", "L-34B43A08", "All Standard (A, C, D, H, I, M, R, T, Z) Spot"),
         Quota("auto-scaling-groups", "autoscaling", "L-CDE20ADC", "Auto Scaling groups per region"),
     )
 }
@@ -201,6 +204,49 @@ def too_many_addresses(backend: EC2Backend, _arguments: dict[str, Any]) -> None:
         "addresses", len(backend.addresses), "AddressLimitExceeded",
         "The maximum number of addresses has been reached.",
     )  # fmt: skip
+
+
+# --- machines
+
+inner_rule("too_many_processors", "EC2 user guide, Amazon EC2 instance type quotas: VcpuLimitExceeded and, for spot, "
+           "MaxSpotInstanceCountExceeded; vCPUs of running instances by family and market")  # fmt: skip
+STANDARD = frozenset("acdhimrtz")
+
+
+def room_for_processors(backend: EC2Backend, kind: str, market: str | None, count: int) -> None:
+    """Raises Refused where `count` more machines of a standard type have more vCPUs than the quota leaves."""
+    if not active("too_many_processors") or not _standard(kind):
+        return
+    spot = market == "spot"
+    used = sum(
+        _processors(one.instance_type)
+        for reservation in backend.reservations.values()
+        for one in reservation.instances
+        if one.state in ("pending", "running") and _standard(one.instance_type) and (one.lifecycle == "spot") is spot
+    )
+    name, code, message = (
+        ("standard-spot-processors", "MaxSpotInstanceCountExceeded", "Max spot instance count exceeded")
+        if spot
+        else ("standard-processors", "VcpuLimitExceeded", _VCPU_LIMIT.format(most("standard-processors")))
+    )
+    _full(name, used, code, message, count * _processors(kind))
+
+
+_VCPU_LIMIT = (
+    "You have requested more vCPU capacity than your current vCPU limit of {} allows for the instance bucket that the"
+    " specified instance type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request an"
+    " adjustment to this limit."
+)
+
+
+def _standard(kind: str) -> bool:
+    """By the letters before the generation: m5.large is of family M, inf1.xlarge not of I."""
+    letters = kind[: next((i for i, letter in enumerate(kind) if letter.isdigit()), 0)]
+    return letters[:1] in STANDARD and letters not in ("inf", "trn", "dl", "hpc", "mac")
+
+
+def _processors(kind: str) -> int:
+    return int(INSTANCE_TYPES[kind]["VCpuInfo"]["DefaultVCpus"])
 
 
 # --- load balancing, Auto Scaling

@@ -132,6 +132,22 @@ def test_balancers_listeners_and_targets(aws: Any, old: Any, refuses: Any) -> No
     refuses("LimitExceeded", "too_many_auto_scaling_groups", lambda: old.new_group("g", 0))
 
 
+def test_processors_by_market(aws: Any, refuses: Any) -> None:
+    few(standard_processors=4, standard_spot_processors=2)
+
+    def run(kind: str, count: int = 1, **more: Any) -> None:
+        aws.ec2.run_instances(ImageId="ami-12c6146b", InstanceType=kind, MinCount=count, MaxCount=count, **more)
+
+    spot = {"InstanceMarketOptions": {"MarketType": "spot"}}
+    run("m5.large", 2)
+    run("m5.large", **spot)
+    refuses("VcpuLimitExceeded", "too_many_processors", lambda: run("m5a.large"))
+    refuses("MaxSpotInstanceCountExceeded", "too_many_processors", lambda: run("c5.large", **spot))
+    run("g4dn.xlarge")  # of another family
+    told = aws.client("service-quotas").get_service_quota(ServiceCode="ec2", QuotaCode="L-1216C47A")["Quota"]
+    assert told["Value"] == 4.0
+
+
 def test_service_quotas_say_what_counts(aws: Any) -> None:
     few(rules_per_group=17)
     quotas = aws.client("service-quotas")
