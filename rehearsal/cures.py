@@ -19,7 +19,7 @@ from lab.addresses import LabAddresses
 from lab.legacy.awkward.networks import ON_PREMISES
 from lab.shapes import BACKBONE
 
-TTL_S = 60
+TTL_S = 5
 """Of a record that had none."""
 
 
