@@ -17,6 +17,7 @@ from lab.aws.world import WORLD
 from lab.layouts import MASTER
 from lab.legacy import access, awkward, balancing, groups, launching, network, plan
 from lab.legacy.awkward import balancers
+from lab.legacy.awkward.names import TTLS_S
 from lab.legacy.awkward.networks import ON_PREMISES, private_tables, secondary, worker_groups
 from lab.legacy.cloud import Cloud
 from lab.legacy.members import Site
@@ -178,7 +179,7 @@ def records(site: Site, *, private: bool) -> dict[tuple[str, str], dict[str, Any
 def test_customers_names_are_in_a_public_zone(site: Site) -> None:
     build(site, "public_zone")
     found = records(site, private=False)
-    assert found["shop", "CNAME"]["TTL"] in (60, 300)
+    assert found["shop", "CNAME"]["TTL"] in TTLS_S
     assert found["www", "A"]["AliasTarget"]["EvaluateTargetHealth"] is True
     assert ("shop", "CNAME") not in records(site, private=True)
 
