@@ -215,7 +215,10 @@ class Migration(Component):
         # What a side that this program made leaves behind, the stack deletes: it isn't declared any more.
         if self.stage.finished and isinstance(self.settings.old, ReferencedSide):
             inputs = RetirementInputs(
-                **self._outer.common(c.limits.swap_seconds), items=c.retire, keep=tuple(item.id for item in c.keep)
+                **self._outer.common(c.limits.swap_seconds),
+                items=c.retire,
+                keep=tuple(item.id for item in c.keep),
+                references=c.references,
             )
             self.steps.append(Retirement("retirement", inputs, self._part(self.steps, self.scope.passed)))
         after = self._gate("after", [self._before, *self.steps], self.scope.passed)

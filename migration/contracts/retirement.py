@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from migration.contracts.base import Inputs, Manner, Result, Wanted
 from migration.settings.model import Retired
@@ -16,12 +16,17 @@ def counted(items: Iterable[Retired]) -> str:
 
 
 class RetirementInputs(Inputs):
-    """What is deleted, and the ids of what must not be."""
+    """What is deleted, and the ids of what must not be.
+
+    `references`: whether rules elsewhere that name what goes are taken out with it (``apply``), as it was told for
+    their twins.
+    """
 
     shown: ClassVar[str] = "objects"
 
     items: Wanted[tuple[Retired, ...]]
     keep: Manner[tuple[str, ...]]
+    references: Manner[Literal["apply", "list"] | None] = None
 
     def say(self) -> str:
         """How many objects, by type."""

@@ -52,5 +52,12 @@ def run(inputs: RetirementInputs, previous: RetirementResult | None, context: Co
     left = delete_returned_volumes(context.clients.aws, inputs.cluster, context.alive)
     if left:
         context.log(f"deleted the volumes of members that had come back: {', '.join(left)}")
-    deleted = retire(context.clients.aws, inputs.items, context.deadline, context.log, context.alive)
+    deleted = retire(
+        context.clients.aws,
+        inputs.items,
+        context.deadline,
+        context.log,
+        context.alive,
+        references=inputs.references,
+    )
     return RetirementResult(deleted=tuple(sorted({*(previous.deleted if previous else ()), *left, *deleted})))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws, described, error_code
-from migration.clients.documents import listed
+from migration.clients.documents import Document, mapping
 from migration.retire.profiles import profiles_in_use
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import Retired
@@ -73,30 +74,67 @@ def revoke_rules(aws: Aws, groups: Iterable[str]) -> None:
                     raise
 
 
-def named_by_others(aws: Aws, groups: Iterable[str]) -> list[str]:
-    """Rules of groups that stay which name one of these, as sentences: they would keep it from going."""
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """A rule of a security group that stays, which names one that is to go and so keeps it."""
+
+    rule: str
+    egress: bool
+    group: str
+    group_name: str
+    names: str
+
+    def __str__(self) -> str:
+        return f"{self.group} ({self.group_name}) names {self.names}"
+
+
+def named_by_others(aws: Aws, groups: Iterable[str]) -> list[Holding]:
+    """Rules of groups that stay which name one of these, in either direction."""
     going = sorted(groups)
     if not going:
         return []
-    pages = aws.ec2.get_paginator("describe_security_groups").paginate(
-        Filters=[{"Name": "ip-permission.group-id", "Values": going}]
-    )
-    own = {
-        group["GroupId"]: group["VpcId"]
-        for group in described(
-            aws.ec2.describe_security_groups(Filters=[{"Name": "group-id", "Values": going}])["SecurityGroups"]
-        )
+    vpcs = {one["GroupId"]: one["VpcId"] for one in _groups(aws, "group-id", going)}
+    holders = {
+        one["GroupId"]: one
+        for name in ("ip-permission.group-id", "egress.ip-permission.group-id")
+        for one in _groups(aws, name, going)
+        if one["GroupId"] not in going
     }
+    if not holders:
+        return []
+    pages = aws.ec2.get_paginator("describe_security_group_rules").paginate(
+        Filters=[{"Name": "group-id", "Values": sorted(holders)}]
+    )
     return [
-        f"{group['GroupId']} ({group['GroupName']}) names {pair['GroupId']}"
+        Holding(
+            rule=rule["SecurityGroupRuleId"],
+            egress=bool(rule["IsEgress"]),
+            group=rule["GroupId"],
+            group_name=holders[rule["GroupId"]]["GroupName"],
+            names=named,
+        )
         for page in pages
-        for group in described(page["SecurityGroups"])
-        if group["GroupId"] not in going
-        for rule in listed(group, "IpPermissions")
-        for pair in listed(rule, "UserIdGroupPairs")
+        for rule in described(page["SecurityGroupRules"])
         # Across VPCs a reference only becomes stale.
-        if own.get(pair["GroupId"]) == group["VpcId"]
+        if (named := str(mapping(rule, "ReferencedGroupInfo").get("GroupId"))) in vpcs
+        and vpcs[named] == holders[rule["GroupId"]]["VpcId"]
     ]
+
+
+def _groups(aws: Aws, filtered: str, values: list[str]) -> list[Document]:
+    pages = aws.ec2.get_paginator("describe_security_groups").paginate(Filters=[{"Name": filtered, "Values": values}])
+    return [one for page in pages for one in described(page["SecurityGroups"])]
+
+
+def take_out(aws: Aws, held: Iterable[Holding]) -> None:
+    """Take these rules, and no others, out of their groups; one that has gone meanwhile is fine."""
+    for one in held:
+        revoke = aws.ec2.revoke_security_group_egress if one.egress else aws.ec2.revoke_security_group_ingress
+        try:
+            revoke(GroupId=one.group, SecurityGroupRuleIds=[one.rule])
+        except ClientError as error:
+            if not any(part in error_code(error) for part in _GONE):
+                raise
 
 
 def _instance_profile(aws: Aws, name: str) -> None:
@@ -171,16 +209,22 @@ def retire(
     deadline: Deadline,
     log: Callable[[str], None],
     alive: Callable[[], None],
+    *,
+    references: str | None = None,
 ) -> list[str]:
-    """Delete all of `items`, waiting for what holds them; returns the ids this call deleted."""
+    """Delete all of `items`, waiting for what holds them; returns the ids this call deleted.
+
+    With `references` ``apply``, rules elsewhere that name a group of them go with it: they have their twins by now.
+    """
     deleted: list[str] = []
     items = ordered(items)
     groups = [item.id for item in items if item.type == "security-group"]
     held = named_by_others(aws, groups)
-    if held:
+    if held and references != "apply":
         raise Permanent(
-            f"security groups that stay name some that are to go: {'; '.join(held)}. Take those rules out, or move the "
-            f"named groups from migration:retire to migration:keep"
+            f"security groups that stay name some that are to go: {'; '.join(map(str, held))}. Take those rules out, "
+            f"set migration:references to apply, with which this does it, or move the named groups from "
+            f"migration:retire to migration:keep"
         )
     used = profiles_in_use(aws, items)
     if used:
@@ -194,6 +238,9 @@ def retire(
             # Only now: as long as anything ran in them, their rules were in use.
             alive()
             revoke_rules(aws, groups)
+            take_out(aws, held)
+            for one in held:
+                log(f"took out rule {one.rule}: {one}, which goes")
             revoked = True
         name = f"{item.type} {item.id}"
 

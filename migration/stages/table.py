@@ -195,7 +195,8 @@ STAGES: tuple[Stage, ...] = (
          names=Names.PAIR, back=Back.OPEN, etcd_open=True,
          moves="members swapped one by one, 3 → 4 → 3 voters",
          undo="members are swapped back one by one, onto blank volumes; then the new machines are deleted"),
-    _row(8, "cleanup",       "N N N N N N", "nothing-names-the-old-vpc names-unclaimed kept-unused api-group-healthy",
+    _row(8, "cleanup",       "N N N N N N", "nothing-names-the-old-vpc references-answered names-unclaimed kept-unused "
+        "api-group-healthy",
          "retired",
          names=Names.FINAL, back=Back.CLOSED,
          moves="exactly the `retire` list is deleted; the peering goes",

@@ -91,6 +91,25 @@ def test_a_group_that_somebody_who_stays_names_is_refused_before_anything_goes(f
     assert told == []
 
 
+def test_with_apply_the_rules_that_name_what_goes_are_taken_out_and_no_others(fresh: Any) -> None:
+    legacy = fresh()
+    found = emptied(legacy)
+    nodes = found["sides"]["legacy"]["securityGroups"]["nodes"]
+    theirs = next(item["id"] for item in found["keep"] if item["type"] == "security-group")
+    permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [{"GroupId": nodes}]}
+    ec2 = legacy.cloud.ec2
+    wanted = [{"Name": "group-id", "Values": [theirs]}]
+    before = {r["SecurityGroupRuleId"] for r in ec2.describe_security_group_rules(Filters=wanted)["SecurityGroupRules"]}
+    ec2.authorize_security_group_ingress(GroupId=theirs, IpPermissions=[permission])
+    ec2.authorize_security_group_egress(GroupId=theirs, IpPermissions=[permission])
+    ctx, told = context()
+    done = operation.run(inputs(found).model_copy(update={"references": "apply"}), None, ctx)
+    assert nodes in done.deleted
+    assert len([line for line in told if line.startswith("took out rule sgr-") and theirs in line]) == 2
+    left = {r["SecurityGroupRuleId"] for r in ec2.describe_security_group_rules(Filters=wanted)["SecurityGroupRules"]}
+    assert left == before
+
+
 def test_a_volume_that_holds_a_clusters_data_is_never_retired(fresh: Any) -> None:
     legacy = fresh()
     owned = [{"Key": "kubernetes.io/cluster/pet", "Value": "owned"}, {"Key": "CSIVolumeName", "Value": "pvc-1"}]
