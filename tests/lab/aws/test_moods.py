@@ -17,7 +17,7 @@ from lab.plugins.aws.call import Clients
 from lab.settings import LabSettings
 from migration.clients.aws import Aws
 from migration.contracts.workers import HeldBefore
-from migration.workers.hold import hold, release, suspended
+from migration.workers.hold import PROCESSES, hold, release, suspended
 from tests.lab.aws.conftest import Refuses
 
 
@@ -130,7 +130,7 @@ def test_a_group_is_held_and_given_back_in_a_busy_account(aws: Any, own: Aws, ol
         return aws.asg.describe_auto_scaling_groups(AutoScalingGroupNames=["workers"])["AutoScalingGroups"][0]
 
     held = until_quiet(hold)
-    assert (held["MaxSize"], suspended(held)) == (1, {"Launch", "AZRebalance"})
+    assert (held["MaxSize"], suspended(held)) == (1, set(PROCESSES))
     assert before["workers"] == HeldBefore(max=10, suspended=())
     free = until_quiet(release)
     assert (free["MaxSize"], suspended(free)) == (10, set())

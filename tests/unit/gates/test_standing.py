@@ -62,8 +62,11 @@ def test_what_somebody_took_away_from_the_old_side_is_named(sides: Sides) -> Non
 
 
 def test_a_peering_that_is_gone_is_named(sides: Sides) -> None:
+    peering = connected(sides)
+    asked = question(sides, built(sides))
+    sides.ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=peering)
     with pytest.raises(Permanent, match="the peering of vpc-"):
-        sides.ask(question(sides, built(sides)))
+        sides.ask(asked)
 
 
 def test_where_nothing_is_made_nothing_was_added(sides: Sides) -> None:

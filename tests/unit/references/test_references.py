@@ -27,6 +27,8 @@ class Account:
     groups: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # A rule may name a group of another VPC over a peering only.
+        self.sides.peer(self.sides.new.vpc_id, self.sides.old.vpc_id)
         for side in (self.sides.old, self.sides.new):
             for role in ("nodes", "control-plane"):
                 marks = {"migration:cluster": "pet", "migration:side": side.name, "migration:role": role}

@@ -84,7 +84,7 @@ def test_a_group_that_is_not_made_yet_is_said_to_be_new_and_the_one_it_follows_t
         world.made(f"master-{name}.pet-main", "", OLD, [OLD])
         world.described[f"master-{name}.pet-main"]["Tags"] = []
     balancer = SimpleNamespace(target_groups=("arn",))
-    whole = SimpleNamespace(vpc_id="vpc", ingress=balancer, api=balancer, api_instances="arn")
+    whole = SimpleNamespace(vpc_id="vpc", ingresses={"ingress": balancer}, api=balancer, api_instances="arn")
     monkeypatch.setattr(rolling.sides, "find", lambda *_: whole)
     keys = with_keys(8, pools={"m5-a": {"group": "nodes-m5-a.pet"}})
     asked = clients(None, monkeypatch, world)
