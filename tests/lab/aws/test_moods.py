@@ -131,7 +131,7 @@ def test_a_group_is_held_and_given_back_in_a_busy_account(aws: Any, own: Aws, ol
 
     held = until_quiet(hold)
     assert (held["MaxSize"], suspended(held)) == (1, set(PROCESSES))
-    assert before["workers"] == HeldBefore(max=10, suspended=())
+    assert before["workers"] == HeldBefore(max=10, suspended=(), processes=PROCESSES)
     free = until_quiet(release)
     assert (free["MaxSize"], suspended(free)) == (10, set())
 
