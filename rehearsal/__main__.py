@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
         "--count", type=_positive, default=os.environ.get("COUNT") or "10", help="so many seeds, from 0 on"
     )
     shapes.add_argument("--seeds", default=os.environ.get("SEEDS", ""), help="only these: 3,7")
+    shapes.add_argument("--stages", default=os.environ.get("STAGES", ""), help="0..n stops after stage n")
     shapes.add_argument("--again", action="store_true", help="also those that were ok with this very program")
     back = commands.add_parser("back", help="forward to a stage and back to 0, once for each, and the world as it was")
     back.add_argument(
@@ -104,7 +105,8 @@ def main(argv: list[str] | None = None) -> int:
                 from rehearsal import form_rows, shapes
 
                 forms = shapes.variations(options.count, options.seeds)
-                return form_rows.run(say, forms, shapes.FILE, again=options.again)
+                last = parse_stages(options.stages)
+                return form_rows.run(say, forms, shapes.file_of(last), last=last, again=options.again)
             case "living":
                 from rehearsal import living
 

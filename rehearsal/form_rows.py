@@ -104,10 +104,10 @@ def verdict(rows: Sequence[FormRow], forms: Iterable[Form], commit: str) -> list
     return told
 
 
-def run(say: Say, forms: Sequence[Form], file: str, *, again: bool = False) -> int:
+def run(say: Say, forms: Sequence[Form], file: str, *, last: int = LAST, again: bool = False) -> int:
     """Each form that isn't ok yet with this program, one after the other; 0 only if all of `forms` are.
 
-    `file` of the report's folder has a row for each, of earlier runs, too.
+    `file` of the report's folder has a row for each, of earlier runs, too; it is only for those that end at `last`.
     """
     commit, path = commit_of(REPOSITORY, *PROGRAM, CUSTOM_FILE), make_folders() / "report" / file
     rows, ran = read_rows(path, FormRow, say), False
@@ -118,8 +118,8 @@ def run(say: Say, forms: Sequence[Form], file: str, *, again: bool = False) -> i
                 say(f"{form}: ok already with this program; --again runs it again")
                 continue
             ran, began = True, time.time()
-            say(f"{form}: the whole migration on a lab of its own")
-            rehearsal = FormRehearsal(last=LAST, say=say, title=form.title, whole=False, form=form)
+            say(f"{form}: {'the whole migration' if last == LAST else f'to stage {last}'} on a lab of its own")
+            rehearsal = FormRehearsal(last=last, say=say, title=form.title, whole=False, form=form)
             row = row_of(rehearsal, rehearsal.go(), commit, began)
             rows = [*(one for one in rows if one.form != form), row]
             write_rows(path, rows)

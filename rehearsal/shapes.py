@@ -7,9 +7,13 @@ SEED=…` is one of them.
 from __future__ import annotations
 
 from lab.shapes import AWKWARD
+from migration.stages import LAST
 from rehearsal.forms import Form
 
-FILE = "shapes.json"
+
+def file_of(last: int) -> str:
+    """The file of rows that end at stage `last`."""
+    return "shapes.json" if last == LAST else f"shapes-to-{last}.json"
 
 
 def variations(count: int, seeds: str = "") -> tuple[Form, ...]:
