@@ -104,6 +104,19 @@ def _loopback() -> Finding:
     return Finding("loopback", True, "every address of 127.0.0.0/8 can be bound")
 
 
+def _low_ports() -> Finding:
+    """Balancers of shape `awkward` listen on 53, 80 and 443, as accounts' do."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((addresses.LabAddresses().operator_ip, 53))
+    except PermissionError:
+        remedy = "sysctl -w net.ipv4.ip_unprivileged_port_start=53"
+        return Finding("low ports", False, f"need a right to listen on; for shape awkward: {remedy}", required=False)
+    except OSError as error:
+        return Finding("low ports", False, f"can't be bound ({error.strerror})", required=False)
+    return Finding("low ports", True, "53 can be listened on: shape awkward's listeners are real", required=False)
+
+
 def _memory() -> Finding:
     try:
         with open("/proc/meminfo") as lines:
@@ -118,7 +131,7 @@ def _memory() -> Finding:
 
 def findings() -> list[Finding]:
     """Everything that is looked at, in the order it is shown."""
-    return [_python(), _venv(), _go(), *_tools(), _ports(), _loopback(), _memory()]
+    return [_python(), _venv(), _go(), *_tools(), _ports(), _loopback(), _low_ports(), _memory()]
 
 
 def doctor(say: Callable[[str], None]) -> int:

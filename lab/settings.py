@@ -56,6 +56,8 @@ class LabSettings(BaseModel):
     health_timeout_s: NonNegativeFloat = 1.0
     deregistration_s: NonNegativeFloat = 2.0
     """Cap on a target group's deregistration delay (AWS: 300 by default)."""
+    udp_idle_s: NonNegativeFloat = 5.0
+    """How long a balancer remembers a flow of datagrams after the last one (AWS: 120)."""
     change_pending_s: NonNegativeFloat = 0.3
     """How long a Route 53 change stays PENDING."""
     instance_boot_s: NonNegativeFloat = 0.5

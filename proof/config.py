@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-Kind = Literal["ingress_fresh", "ingress_kept", "api_fresh", "api_kept"]
+Kind = str
+"""What a probe asks: one of `KINDS`, or a listener beside them (`listener_kind`)."""
 KINDS: tuple[Kind, ...] = ("ingress_fresh", "ingress_kept", "api_fresh", "api_kept")
 Livez = Literal["api_livez"]
 LIVEZ: Livez = "api_livez"
@@ -33,6 +34,19 @@ MIN_RATE_HZ = 1.0
 
 
 MAX_GAP_S = 5.0
+
+
+_LISTENER = "listener-"
+
+
+def listener_kind(name: str) -> Kind:
+    """The kind of the probes of one more listener: each on a new connection, or by a datagram."""
+    return f"{_LISTENER}{name}_fresh"
+
+
+def listener_of(kind: Kind) -> str | None:
+    """The listener's name of such a kind; None for one of `KINDS`."""
+    return kind.removeprefix(_LISTENER).removesuffix("_fresh") if kind.startswith(_LISTENER) else None
 
 
 class ConfigError(Exception):
@@ -98,6 +112,25 @@ class Ingress(Target):
     """A text that each of its answers' bodies holds, and no other's; null doesn't look who answers."""
 
 
+class Listener(Target):
+    """One more listener that clients use, asked from each place: http, https, or DNS by UDP, which is asked for a TXT
+    record of its own name."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    answers: str = Field(min_length=1)
+    """A text that each of its answers holds, and no other's."""
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https", "dns") or not parts.hostname:
+            raise ValueError("must look like http://name:port/path, https://name:port/path or dns://name:port")
+        if parts.scheme == "dns" and parts.path:
+            raise ValueError("must have no path: a DNS server is asked for a TXT record of its own name")
+        return value
+
+
 class Api(Target):
     """The API server, by name, without a path: probes read the namespace kube-system as a client would."""
 
@@ -114,6 +147,8 @@ class Api(Target):
 
 class ProbeRate(Model):
     rate_hz: float = Field(default=10.0, ge=MIN_RATE_HZ, le=100)
+    listener_rate_hz: float = Field(default=2.0, ge=MIN_RATE_HZ, le=100)
+    """Of each of `listeners`."""
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     """From the start of the request (name resolution, then connect) to the last byte of the answer."""
     api_timeout_s: float = Field(default=2.0, gt=0, le=60)
@@ -122,6 +157,10 @@ class ProbeRate(Model):
     max_late_s: float = Field(default=0.25, gt=0, le=1)
     """The prober's own lateness from which on a request isn't sent, or isn't counted against the cluster when its time
     runs out: the machine that probes was too busy, and the run isn't believed."""
+
+    def rate_of(self, kind: Kind) -> float:
+        """Requests a second of a kind."""
+        return self.rate_hz if listener_of(kind) is None else self.listener_rate_hz
 
     def timeout_of(self, kind: Kind | Livez) -> float:
         """How long a request of a kind may take, in seconds."""
@@ -209,6 +248,8 @@ class ProofConfig(Model):
     places: list[Place]
     ingress: Ingress | None = None
     api: Api | None = None
+    listeners: tuple[Listener, ...] = ()
+    """More that must go on answering; a lost request of theirs is as bad."""
     kubeconfig: str | None = None
     probe: ProbeRate = ProbeRate()
     writer: WriterConfig | None = WriterConfig()
@@ -227,15 +268,21 @@ class ProofConfig(Model):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"places: {', '.join(twice)} is there twice; give every place its own name")
+        called = [one.name for one in self.listeners]
+        again = sorted({name for name in called if called.count(name) > 1})
+        if again:
+            raise ValueError(f"listeners: {', '.join(again)} is there twice; give every listener its own name")
         for one, other in combinations(self.sides, 2):
             if one.name == other.name or any(a.overlaps(b) for a in one.networks for b in other.networks):
                 raise ValueError(f"sides: {one.name} and {other.name} must have names and networks of their own")
         if any(side.name == ELSEWHERE for side in self.sides):
             raise ValueError(f"sides: {ELSEWHERE} is what belongs to no side; choose another name")
-        if not (self.ingress or self.api or self.writer or self.budgets or self.owners or self.etcd):
+        if not (self.ingress or self.api or self.listeners or self.writer or self.budgets or self.owners or self.etcd):
             raise ValueError("nothing is to be watched; name ingress or api, or leave writer, budgets and owners in")
-        if not self.places and (self.ingress or self.api):
-            raise ValueError("places: is empty, so ingress and api would be probed from nowhere; name one place")
+        if not self.places and (self.ingress or self.api or self.listeners):
+            raise ValueError(
+                "places: is empty, so ingress, api and listeners would be probed from nowhere; name one place"
+            )
         return self
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from proof import charts
-from proof.config import KINDS, write_atomically
+from proof.config import KINDS, Kind, listener_of, write_atomically
 from proof.drawing import Book, Plot
 from proof.model import IDLE, Cell, Report, Stage
 from proof.series import read_series
@@ -65,7 +65,7 @@ def render(report: Report, drawn: Sequence[Plot]) -> str:
     probes: list[Cell] = [*report.idle.values(), *report.probes.values()]
     return environment.get_template("report.html").render(
         report=report,
-        kinds=[(kind, TITLES[kind]) for kind in KINDS],
+        kinds=[(kind, title(kind)) for kind in (*KINDS, *_listeners(report))],
         due=sum(cell.due for cell in probes),
         failed=sum(cell.failed for cell in probes),
         failed_at={stage.label: failed_at(report, stage) for stage in report.stages},
@@ -73,6 +73,17 @@ def render(report: Report, drawn: Sequence[Plot]) -> str:
         plots=drawn,
         unwatched=report.due.not_watched,
     )
+
+
+def title(kind: Kind) -> str:
+    """A kind of probe as people read it."""
+    name = listener_of(kind)
+    return TITLES[kind] if name is None else f"Listener {name}, each anew"
+
+
+def _listeners(report: Report) -> list[Kind]:
+    """Kinds of the listeners that were probed, in the run or at rest."""
+    return [kind for kind in dict.fromkeys((*report.idle, *report.probes)) if listener_of(kind) is not None]
 
 
 def failed_at(report: Report, stage: Stage) -> int:

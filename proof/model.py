@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from proof.config import KINDS, MAX_GAP_S, Kind, Model, Side, WriterConfig
+from proof.config import KINDS, MAX_GAP_S, Kind, Model, Side, WriterConfig, listener_kind, listener_of
 
 IDLE = "idle"
 """Label of the window in which nothing is changed: what the probes see of the cluster at rest."""
@@ -161,6 +161,9 @@ class Watched(Model):
     priority: tuple[str, ...] = ()
     """What the prober had before others on its machine."""
     max_late_s: float = 0.25
+    listeners: tuple[str, ...] = ()
+    """Names of the listeners that are probed beside ingress and API."""
+    listener_rate_hz: float = 2.0
 
 
 class Meta(Model):
@@ -533,6 +536,8 @@ class Due(Model):
     idle: bool = True
     stages: bool = True
     leftovers: bool = True
+    listeners: tuple[str, ...] = ()
+    """Listeners beside ingress and API, by name."""
 
     @classmethod
     def of(cls, summary: Summary, *, leftovers: bool = False) -> Due:
@@ -551,6 +556,7 @@ class Due(Model):
             owners=config.owners,
             etcd=config.etcd or summary.etcd.due_from is not None,
             answerers=config.ingress is None or config.answers is not None,
+            listeners=config.listeners,
             idle=any(window.label == IDLE for window in summary.windows),
             stages=False,
             leftovers=leftovers,
@@ -570,8 +576,16 @@ class Due(Model):
         }
         return tuple(text for key, text in names.items() if not getattr(self, key))
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Every kind of probe that is due."""
+        return tuple(kind for kind in (*KINDS, *map(listener_kind, self.listeners)) if self.kind(kind))
+
     def kind(self, kind: Kind) -> bool:
         """Whether probes of this kind are due."""
+        name = listener_of(kind)
+        if name is not None:
+            return name in self.listeners
         return self.ingress if kind.startswith("ingress") else self.api
 
 

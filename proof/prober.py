@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from proof.config import KINDS, LIVEZ, Kind, Livez, Place, ProofConfig, Target
+from proof.config import KINDS, LIVEZ, Kind, Livez, Place, ProofConfig, Target, listener_kind, listener_of
 from proof.connect import open_connection
 from proof.connection import Connection, NotProcessed, Phase, ProbeFailed, Progress, Request
+from proof.datagram import ask_text
 from proof.http1 import Answer, request_head
 from proof.http2 import request_fields
 from proof.identity import Answerer
@@ -81,6 +82,8 @@ class Address:
     kept: Request
     answerer: Answerer | None = None
     """Whose answers count; None doesn't look."""
+    datagram: bool = False
+    """A DNS server, asked by UDP."""
 
 
 def address_of(
@@ -94,7 +97,7 @@ def address_of(
     """A target with its TLS contexts; `path` instead of the URL's, `token` to show with each request."""
     parts = urlsplit(target.url)
     assert parts.hostname is not None
-    default = 443 if parts.scheme == "https" else 80
+    default = {"https": 443, "dns": 53}.get(parts.scheme, 80)
     port = parts.port or default
     host = parts.hostname if port == default else f"{parts.hostname}:{port}"
     path = path or (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -107,6 +110,7 @@ def address_of(
         expect=target.expect,
         fresh=Request(http1=request_head(host, path, keep=False, token=token), http2=fields),
         kept=Request(http1=request_head(host, path, keep=True, token=token), http2=fields),
+        datagram=parts.scheme == "dns",
     )
 
 
@@ -238,10 +242,20 @@ class Cell:
             raise
 
     async def _fresh(self, progress: Progress) -> Answer:
+        if self._address.datagram:
+            return await self._by_datagram(progress)
         connection = await self._open(progress)
         answer = await self._ask(connection, self._address.fresh, progress)
         connection.close()
         return answer
+
+    async def _by_datagram(self, progress: Progress) -> Answer:
+        progress.phase = "resolve"
+        target = self._address
+        ip = await self._resolver.address(target.host)
+        progress.phase, progress.peer = "answer", f"{ip}:{target.port}"
+        body = await ask_text(target.host, ip, target.port, self._source)
+        return Answer(status=target.expect, body=body, closes=True)
 
     async def _kept(self, due: float, progress: Progress) -> Answer:
         connection, self._idle = self._idle, None
@@ -283,6 +297,7 @@ class Prober:
 
     def __init__(self, config: ProofConfig, addresses: dict[str, Address], recorder: Recorder) -> None:
         self._probe = config.probe
+        self._listeners = tuple(listener_kind(one.name) for one in config.listeners)
         self._addresses = addresses
         self._recorder = recorder
         self._lateness = Lateness()
@@ -315,11 +330,12 @@ class Prober:
         # at one instant would measure each other.
         second = math.floor(asyncio.get_running_loop().time()) + 1
         cells: list[Cell] = []
-        for kind in (*KINDS, LIVEZ):
-            address = self._addresses.get(kind if kind == LIVEZ else kind.split("_")[0])
+        for kind in (*KINDS, *self._listeners, LIVEZ):
+            own = kind == LIVEZ or listener_of(kind) is not None
+            address = self._addresses.get(kind if own else kind.split("_")[0])
             if address is None:
                 continue
-            period = LIVEZ_S if kind == LIVEZ else 1 / self._probe.rate_hz
+            period = LIVEZ_S if kind == LIVEZ else 1 / self._probe.rate_of(kind)
             cell = Cell(
                 place=place,
                 kind=kind,

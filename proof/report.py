@@ -26,7 +26,8 @@ def build(summary: Summary, parts: Parts) -> Report:
         etcd=summary.etcd,
         leftovers=parts.leftovers or (),
         leftovers_looked_for=parts.leftovers is not None,
-        due=parts.due,
+        # What was configured is due: a caller that doesn't know of a listener must not make it count for nothing.
+        due=parts.due.model_copy(update={"listeners": summary.config.listeners}) if summary.config else parts.due,
         finished=summary.finished,
         errors=parts.errors,
         notes=summary.notes,

@@ -27,7 +27,19 @@ from migration.clients.kubeconfig import KubeconfigError, client_identity, read_
 from migration.clients.kubernetes import NAMESPACES
 from proof import etcd, marks, writer
 from proof.budgets import BudgetWatcher
-from proof.config import LIVEZ, Api, ConfigError, Ingress, LiveConfig, Place, ProofConfig, Target, write_atomically
+from proof.config import (
+    LIVEZ,
+    Api,
+    ConfigError,
+    Ingress,
+    Listener,
+    LiveConfig,
+    Place,
+    ProofConfig,
+    Target,
+    listener_kind,
+    write_atomically,
+)
 from proof.cpu import CpuSampler
 from proof.http2 import PROTOCOL
 from proof.identity import OBJECT, Answerer
@@ -71,15 +83,16 @@ def addresses(config: ProofConfig, single: SingleConfig | None) -> dict[str, Add
             found["ingress"] = _ingress(config.ingress)
         if config.api is not None:
             found |= _api(config.api, single)
+        found |= {listener_kind(one.name): _ingress(one) for one in config.listeners}
     except OSError as error:
         raise ConfigError(
-            f"certificates can't be read ({error}); check ca, client_cert and client_key of ingress and api, and the "
-            "kubeconfig"
+            f"certificates can't be read ({error}); check ca, client_cert and client_key of ingress, api and "
+            "listeners, and the kubeconfig"
         ) from None
     return found
 
 
-def _ingress(target: Ingress) -> Address:
+def _ingress(target: Ingress | Listener) -> Address:
     tls = _own_tls(target) if target.url.startswith("https:") else None
     answerer = None if target.answers is None else Answerer(text=target.answers.encode())
     return replace(address_of(target, tls), answerer=answerer)
@@ -467,6 +480,8 @@ def watched(config: ProofConfig, cluster: str | None, priority: tuple[str, ...])
         answers=config.ingress.answers if config.ingress else None,
         priority=priority,
         max_late_s=config.probe.max_late_s,
+        listeners=tuple(one.name for one in config.listeners),
+        listener_rate_hz=config.probe.listener_rate_hz,
     )
 
 

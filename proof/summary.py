@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from proof import marks
-from proof.config import KINDS, LIVEZ, Kind, Livez, Place, ProbeRate
+from proof.config import KINDS, LIVEZ, Kind, Livez, Place, ProbeRate, listener_kind, listener_of
 from proof.due import Configured, Span, Spans, active_spans, split
 from proof.model import (
     BETWEEN,
@@ -180,23 +180,31 @@ def read(path: Path, model: type[M]) -> M | None:
 class Part:
     """Tallies of one part of the run (idle, or the rest): per kind, and per kind and place."""
 
-    def __init__(self, period_s: float) -> None:
-        self._period = period_s
+    def __init__(self, period_s: float, listener_period_s: float) -> None:
+        self._period, self._listener_period = period_s, listener_period_s
         self.cells: dict[str, Tally] = {}
 
     def cell(self, name: str) -> Tally:
-        return self.cells.setdefault(name, Tally(LIVEZ_S if name.endswith(f"/{LIVEZ}") else self._period))
+        return self.cells.setdefault(name, Tally(self._period_of(name.split("/")[1])))
+
+    def _period_of(self, kind: Kind | Livez) -> float:
+        if kind == LIVEZ:
+            return LIVEZ_S
+        return self._period if listener_of(kind) is None else self._listener_period
 
     def expect(self, kinds: Sequence[Kind], spans: Spans, within: tuple[Span, ...]) -> None:
         """What was due of these kinds, in the stretches of time that are this part."""
         for place in spans.by_place:
-            requests = spans.requests(place, within, 1 / self._period)
-            for kind in kinds if requests else ():
-                self.cell(f"{place}/{kind}").expected = requests
+            for kind in kinds:
+                requests = spans.requests(place, within, 1 / self._period_of(kind))
+                if requests:
+                    self.cell(f"{place}/{kind}").expected = requests
 
     def kinds(self) -> Kinds:
         """Every kind that was probed, or due."""
-        found: list[tuple[Kind, Probed | None]] = [(kind, self.probed(kind)) for kind in KINDS]
+        there = dict.fromkeys(name.split("/")[1] for name in self.cells)
+        every = (*KINDS, *sorted(kind for kind in there if listener_of(kind) is not None))
+        found: list[tuple[Kind, Probed | None]] = [(kind, self.probed(kind)) for kind in every]
         return {kind: probed for kind, probed in found if probed is not None}
 
     def probed(self, kind: Kind | Livez) -> Probed | None:
@@ -204,7 +212,7 @@ class Part:
         places = {name.split("/")[0]: tally for name, tally in self.cells.items() if name.split("/")[1] == kind}
         if not places:
             return None
-        whole = Tally(self._period)
+        whole = Tally(self._period_of(kind))
         for tally in places.values():
             whole.add(tally)
         by_place = {place: tally.cell() for place, tally in places.items()}
@@ -229,7 +237,8 @@ def summarize(out: Path) -> Summary:
     meta, end = read(out / META, Meta), read(out / END, End)
     period = 1 / (meta.config.rate_hz if meta else ProbeRate().rate_hz)
     windows = marks.windows(marks.read(out))
-    parts = {True: Part(period), False: Part(period)}
+    others = 1 / (meta.config.listener_rate_hz if meta else ProbeRate().listener_rate_hz)
+    parts = {True: Part(period, others), False: Part(period, others)}
     cpu: dict[str, _Cpu] = {}
     last = meta.begin if meta else None
     for second in seconds(out):
@@ -305,6 +314,7 @@ def _expect(
     kinds: list[Kind] = [
         kind for kind in KINDS if (meta.config.ingress if kind.startswith("ingress") else meta.config.api)
     ]
+    kinds += [listener_kind(name) for name in meta.config.listeners]
     idle, rest = split((window for window in windows if window.label == IDLE), meta.begin, until)
     parts[True].expect(kinds, spans, idle)
     parts[False].expect(kinds, spans, rest)

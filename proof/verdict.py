@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from proof.config import KINDS, Kind
 from proof.model import Budgets, Cell, Etcd, Kinds, Name, Owners, Probed, Report, Stage, Writes, clock
 
 MAX_BLIND_S = 15.0
@@ -28,7 +27,7 @@ MOST_DETAILS = 20
 def judge(report: Report) -> list[str]:
     """All breaches, as sentences; an empty list means ok."""
     due = report.due
-    wanted: list[Kind] = [kind for kind in KINDS if due.kind(kind)]
+    wanted = due.kinds
     idle: Kinds = {kind: report.idle.get(kind, Probed()) for kind in wanted if due.idle}
     probes: Kinds = {kind: report.probes.get(kind, Probed()) for kind in wanted}
     return [
@@ -50,7 +49,7 @@ def doubts(report: Report) -> list[str]:
     """Why the run isn't to be believed, whatever it saw: the machine that probed was too busy."""
     due = report.due
     parts = (report.probes, *((report.idle,) if due.idle else ()))
-    cells = [part[kind] for part in parts for kind in KINDS if due.kind(kind) and kind in part]
+    cells = [part[kind] for part in parts for kind in due.kinds if kind in part]
     starved = sum(_starved(cell) for cell in cells)
     if not starved:
         return []

@@ -20,6 +20,8 @@ from lab import processes
 from lab.addresses import LabAddresses, alias
 from lab.environment import REPOSITORY
 from lab.layouts import MASTER, Layout
+from lab.legacy.awkward.asked import asked
+from lab.network.certificates import authority_path
 from lab.settings import LabSettings
 from proof import marks
 from proof.config import change_place, write_atomically
@@ -147,8 +149,18 @@ class Watch:
             "kwok": {"match": ["/kwok"]},
             "engine": {"match": ["pulumi"]},
         }
+        listeners = [
+            {
+                "name": one.name,
+                "url": one.url,
+                "answers": one.answers,
+                **({"ca": str(authority_path(self._directory))} if one.secure else {}),
+            }
+            for one in asked(settings)
+        ]
         return {
             "places": places,
+            **({"listeners": listeners} if listeners else {}),
             # What the lab's pods say of themselves begins with their name (lab/network/pods.py).
             "ingress": {"url": f"http://{settings.ingress_name}:8080/", "answers": '{"pod": "ingress-'},
             "api": {"url": f"https://{settings.api_name}:6443"},

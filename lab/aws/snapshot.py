@@ -256,6 +256,8 @@ def _load_balancers(world: World) -> list[dict[str, Any]]:
         {
             "arn": balancer.arn,
             "name": balancer.name,
+            "type": balancer.type,
+            "attributes": {k: str(v) for k, v in balancer.attrs.items()},
             "dns_name": balancer.dns_name,
             "vpc": balancer.vpc_id,
             "scheme": balancer.scheme,
@@ -271,7 +273,11 @@ def _load_balancers(world: World) -> list[dict[str, Any]]:
                     "arn": listener.arn,
                     "port": int(listener.port),
                     "protocol": listener.protocol,
-                    "target_group": _forward_arn(listener),
+                    "target_group": _first(_forwards(listener.default_actions)),
+                    "forward": _forwards(listener.default_actions),
+                    "rules": _rules(listener),
+                    "certificates": [_certificate(world, arn) for arn in listener.certificates],
+                    "alpn": list(listener.alpn_policy),
                 }
                 for listener in balancer.listeners.values()
             ],
@@ -280,13 +286,44 @@ def _load_balancers(world: World) -> list[dict[str, Any]]:
     ]
 
 
-def _forward_arn(listener: Any) -> str | None:
-    for action in listener.default_actions:
+def _forwards(actions: list[Any]) -> list[dict[str, Any]]:
+    """The target groups of a forward action with their weights; nothing for other actions."""
+    for action in actions:
+        named = action.data.get("ForwardConfig", {}).get("TargetGroups", [])
+        if named:
+            return [{"target_group": one["TargetGroupArn"], "weight": int(one.get("Weight", 1))} for one in named]
         if arn := action.data.get("TargetGroupArn"):
-            return arn
-        for group in action.data.get("ForwardConfig", {}).get("TargetGroups", []):
-            return group["TargetGroupArn"]
-    return None
+            return [{"target_group": arn, "weight": 1}]
+    return []
+
+
+def _first(forwards: list[dict[str, Any]]) -> str | None:
+    return forwards[0]["target_group"] if forwards else None
+
+
+def _rules(listener: Any) -> list[dict[str, Any]]:
+    """An application balancer's rules beside the default one."""
+    return [
+        {
+            "priority": int(rule.priority),
+            "conditions": [_condition(one) for one in rule.conditions],
+            "forward": _forwards(rule.actions),
+        }
+        for rule in listener._non_default_rules.values()
+    ]
+
+
+def _condition(raw: dict[str, Any]) -> dict[str, Any]:
+    """One condition; the values stand beside the field or in its own configuration, as the API takes them."""
+    own = next((v for k, v in raw.items() if k.endswith("Config") and isinstance(v, dict)), {})
+    return {"field": raw["Field"], "values": list(raw.get("Values") or own.get("Values") or [])}
+
+
+def _certificate(world: World, arn: str) -> dict[str, Any]:
+    """A certificate's names in ACM: what a client may ask for. Its key never leaves ACM."""
+    found = world.acm._certificates.get(arn)
+    names = list(dict.fromkeys([found.common_name, *found.sans])) if found is not None else []
+    return {"arn": arn, "names": [str(name) for name in names if name]}
 
 
 def _target_groups(world: World) -> list[dict[str, Any]]:
@@ -302,6 +339,7 @@ def _target_groups(world: World) -> list[dict[str, Any]]:
                 "protocol": group.health_check_protocol,
                 "port": str(group.health_check_port),
                 "path": group.health_check_path,
+                "matcher": (getattr(group, "matcher", None) or {}).get("HttpCode"),
                 "interval_s": int(group.health_check_interval_seconds),
                 "healthy": int(group.healthy_threshold_count),
                 "unhealthy": int(group.unhealthy_threshold_count),

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from moto.acm.models import AWSCertificateManagerBackend, acm_backends
 from moto.autoscaling.models import AutoScalingBackend, autoscaling_backends
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.elbv2.models import ELBv2Backend, elbv2_backends
@@ -104,6 +105,10 @@ class World:
     @property
     def elbv2(self) -> ELBv2Backend:
         return elbv2_backends[ACCOUNT_ID][REGION]
+
+    @property
+    def acm(self) -> AWSCertificateManagerBackend:
+        return acm_backends[ACCOUNT_ID][REGION]
 
     @property
     def autoscaling(self) -> AutoScalingBackend:

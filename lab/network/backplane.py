@@ -16,7 +16,7 @@ import aiohttp
 from lab.network.balancers import Balancers, Report
 from lab.network.parsing import parse
 from lab.network.relay import Flows
-from lab.network.state import State
+from lab.network.state import APPLICATION, NETWORK, LoadBalancer, State
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ _WAIT_S = 5
 _SAY_ALL_S = 5.0
 _BACKOFF_S = (0.1, 2.0)
 _NAMESPACE = "AWS/NetworkELB"
+_APPLICATION = "AWS/ApplicationELB"
 
 
 class Backplane:
@@ -114,17 +115,19 @@ class Metrics:
     async def put_for_ever(self, read: Callable[[], State], flows: Flows, balancers: Balancers) -> None:
         while True:
             await asyncio.sleep(self._period_s)
-            data = self.collect(read(), flows, balancers)
-            if not data:
-                continue
+            state = read()
+            network = self.collect(state, flows, balancers)
+            application = self.collect(state, flows, balancers, APPLICATION)
             try:
-                await asyncio.to_thread(self._put, data)
-                self.put_total += 1
+                for namespace, data in ((_NAMESPACE, network), (_APPLICATION, application)):
+                    if data:
+                        await asyncio.to_thread(self._put, namespace, data)
+                        self.put_total += 1
             except Exception:  # boto3's errors are made at run time; a metric missed is not a packet missed
                 log.exception("metrics not put")
 
-    def collect(self, state: State, flows: Flows, balancers: Balancers) -> list[dict[str, Any]]:
-        """The data of the period that ends now. Zero is said too, as AWS does for these."""
+    def collect(self, state: State, flows: Flows, balancers: Balancers, kind: str = NETWORK) -> list[dict[str, Any]]:
+        """The data of the period that ends now, for balancers of one type. Zero is said too, as AWS does for these."""
         data: list[dict[str, Any]] = []
         now = datetime.now(UTC)
 
@@ -140,14 +143,18 @@ class Metrics:
             )
 
         for balancer in state.load_balancers.values():
-            total = flows.new_by_balancer.get(balancer.arn, 0)
+            if balancer.type != kind:
+                continue
+            web = kind == APPLICATION
+            total = (balancers.requests.by_balancer if web else flows.new_by_balancer).get(balancer.arn, 0)
             name = {"LoadBalancer": balancer.dimension}
-            add("NewFlowCount", name, total - self._seen.get(balancer.arn, 0))
-            add("ActiveFlowCount", name, flows.active_by_balancer.get(balancer.arn, 0))
+            new, active = ("RequestCount", "ActiveConnectionCount") if web else ("NewFlowCount", "ActiveFlowCount")
+            add(new, name, total - self._seen.get(balancer.arn, 0))
+            add(active, name, flows.active_by_balancer.get(balancer.arn, 0))
             self._seen[balancer.arn] = total
             healthy = 0
-            for listener in balancer.listeners:
-                group = state.target_groups.get(listener.target_group)
+            for arn in _groups(balancer):
+                group = state.target_groups.get(arn)
                 if group is not None:
                     hosts = balancers.healthy_hosts(group.arn)
                     healthy += hosts
@@ -155,7 +162,7 @@ class Metrics:
             add("HealthyHostCount", name, healthy)
         return data
 
-    def _put(self, data: list[dict[str, Any]]) -> None:
+    def _put(self, namespace: str, data: list[dict[str, Any]]) -> None:
         if self._client is None:
             import boto3  # a third of a second, and only here
 
@@ -167,4 +174,9 @@ class Metrics:
                 aws_secret_access_key=self._environment["AWS_SECRET_ACCESS_KEY"],
             )
         for start in range(0, len(data), 500):
-            self._client.put_metric_data(Namespace=_NAMESPACE, MetricData=data[start : start + 500])
+            self._client.put_metric_data(Namespace=namespace, MetricData=data[start : start + 500])
+
+
+def _groups(balancer: LoadBalancer) -> tuple[str, ...]:
+    """The target groups of a balancer, each once."""
+    return tuple(dict.fromkeys(arn for listener in balancer.listeners for arn in listener.target_groups))

@@ -1,17 +1,24 @@
-"""Network load balancers: health, and the target of each new flow."""
+"""Load balancers: their listeners, the health of targets, and the target of each new flow or request."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
+from lab.network.certificates import Certificates, NoCertificate
+from lab.network.datagrams import DatagramFlows
 from lab.network.fabric import Choice, Fabric, Refused
 from lab.network.health import HEALTHY, UNHEALTHY, Health, check
-from lab.network.listeners import Handler, Listeners, Place
+from lab.network.listeners import DatagramHandler, Datagrams, Handler, Listeners, Place
 from lab.network.relay import Hop
-from lab.network.state import BalancerListener, LoadBalancer, State, Target, TargetGroup
+from lab.network.requests import Front as RequestFront
+from lab.network.requests import Requests
+from lab.network.state import TCP, UDP, BalancerListener, Forward, LoadBalancer, State, Target, TargetGroup
+from lab.network.terminator import Terminator
 from lab.settings import LabSettings
 
 log = logging.getLogger(__name__)
@@ -34,18 +41,33 @@ class _Front:
 class Balancers:
     """Owns the listeners on balancers' addresses, the health of their targets, and the choice per new flow."""
 
-    def __init__(self, fabric: Fabric, listeners: Listeners, settings: LabSettings) -> None:
+    def __init__(
+        self,
+        fabric: Fabric,
+        listeners: Listeners,
+        datagrams: Datagrams,
+        settings: LabSettings,
+        certificates: Certificates,
+    ) -> None:
         self._fabric = fabric
         self._listeners = listeners
+        self._datagrams = datagrams
         self._settings = settings
+        self._certificates = certificates
+        self._terminator = Terminator(fabric)
+        self.requests = Requests(fabric, self._choose_for_request)
+        self.datagram_flows = DatagramFlows(asyncio.get_running_loop(), fabric, settings.udp_idle_s)
         self._state = State()
-        self._fronts: dict[Place, _Front] = {}
+        self._fronts: dict[tuple[str, int, str], _Front] = {}
+        """By address, port and transport."""
         self._owner_of: dict[str, LoadBalancer] = {}  # target group's ARN → its balancer
         self._health: dict[TargetKey, Health] = {}
         self._checks: dict[TargetKey, asyncio.Task[None]] = {}
         self._since: dict[TargetKey, float] = {}
         self._turns: dict[str, itertools.count[int]] = {}
         self._candidates: dict[tuple[str, str], tuple[Target, ...]] = {}
+        self._kept: dict[tuple[str, str], str] = {}
+        """Target of a group to which a client's address sticks, by group's ARN and address."""
         self._leaving: set[TargetKey] = set()  # draining, and to be cut off when the delay is over
         self._reported: Report = {}
         self.changed = asyncio.Event()
@@ -57,18 +79,46 @@ class Balancers:
         self._state = state
         self._candidates.clear()
         self._fronts = {
-            (address.ip, listener.port): _Front(balancer, listener, address.zone)
+            (address.ip, listener.port, transport): _Front(balancer, listener, address.zone)
             for balancer in state.load_balancers.values()
             for listener in balancer.listeners
+            for transport in listener.transports
             for address in balancer.addresses
         }
-        self._owner_of = {f.listener.target_group: f.balancer for f in self._fronts.values()}
-        handlers: dict[Place, Handler] = dict.fromkeys(self._fronts, self._fabric.accept)
-        self._listeners.sync(OWNER, handlers)
+        self._owner_of = {arn: f.balancer for f in self._fronts.values() for arn in f.listener.target_groups}
+        self._kept = {key: target for key, target in self._kept.items() if key[0] in state.target_groups}
+        self._listen()
         self._end_flows_of_deleted(state)
         self._follow_draining(state)
         self._follow_targets(state)
         self.changed.set()
+
+    def _listen(self) -> None:
+        handlers: dict[Place, Handler] = {}
+        of_datagrams: dict[Place, DatagramHandler] = {}
+        for (ip, port, transport), front in self._fronts.items():
+            if transport == UDP:
+                of_datagrams[ip, port] = self.datagram_flows.receive
+            else:
+                handler = self._handler(front, (ip, port))
+                if handler is not None:
+                    handlers[ip, port] = handler
+        self._listeners.sync(OWNER, handlers)
+        self._datagrams.sync(OWNER, of_datagrams)
+
+    def _handler(self, front: _Front, place: Place) -> Handler | None:
+        """What accepts there; None where TLS is to be spoken and there is no certificate: nothing listens."""
+        listener, tls = front.listener, None
+        if listener.secure:
+            try:
+                tls = self._certificates.context(listener)
+            except (NoCertificate, OSError) as error:
+                log.warning("%s: %s", front.balancer.name, error)
+                return None
+        if listener.protocol in ("HTTP", "HTTPS"):
+            known = RequestFront(balancer=front.balancer, listener=listener, place=place)
+            return partial(self.requests.accept, known, tls)
+        return self._fabric.accept if tls is None else partial(self._terminator.accept, tls)
 
     def _end_flows_of_deleted(self, state: State) -> None:
         self._fabric.flows.abort_where(
@@ -97,14 +147,14 @@ class Balancers:
 
     def _follow_draining(self, state: State) -> None:
         """Open flows outlive the deregistration delay for as long as their target does; only a group that asks for
-        connection termination (off by default for TCP) has them cut when the delay is over."""
+        connection termination (off by default but for UDP) has them cut when the delay is over."""
         present = {(group.arn, target.key) for group in state.target_groups.values() for target in group.targets}
         for key in self._leaving - present:
             self._fabric.flows.abort_where(lambda hops, key=key: _serve(hops, key))
         self._leaving = {
             (group.arn, target.key)
             for group in state.target_groups.values()
-            if group.attributes.get("deregistration_delay.connection_termination.enabled") == "true"
+            if group.cuts_when_drained
             for target in group.targets
             if target.draining
         }
@@ -133,7 +183,15 @@ class Balancers:
             return False
         port = target.port if group.health.port == "traffic-port" else int(group.health.port)
         source = self._source(balancer, self._zone(group, target))
-        return await check(self._fabric, source, host, port, group.health, self._settings.health_timeout_s)
+        return await check(
+            self._fabric,
+            source,
+            host,
+            port,
+            group.health,
+            self._settings.health_timeout_s,
+            proxy_protocol=group.proxy_protocol,
+        )
 
     def _record(self, key: TargetKey, ok: bool) -> None:
         before = self._health.get(key)
@@ -149,7 +207,9 @@ class Balancers:
         self.changed.set()
         group = self._state.target_groups.get(key[0])
         terminates = group and group.attributes.get("target_health_state.unhealthy.connection_termination.enabled")
-        if after.state == UNHEALTHY and terminates != "false":
+        # An application balancer lets requests under way end.
+        requests = group is not None and group.protocol in ("HTTP", "HTTPS")
+        if after.state == UNHEALTHY and terminates != "false" and not requests:
             self._fabric.flows.abort_where(lambda hops: _serve(hops, key))
 
     def healthy_hosts(self, group_arn: str) -> int:
@@ -182,22 +242,61 @@ class Balancers:
 
     # --- choosing
 
-    def choose(self, address: str, port: int, client: str) -> Choice | None:
+    def choose(self, address: str, port: int, client: str, transport: str = TCP) -> Choice | None:
         """Round robin over healthy targets; over all registered ones if none is (as the service itself fails open)."""
-        front = self._fronts.get((address, port))
+        front = self._fronts.get((address, port, transport))
         if front is None:
             return None
-        group = self._state.target_groups.get(front.listener.target_group)
+        group, target, host = self._target(front, front.listener.forwards, client)
+        # Of datagrams the client's address is always kept.
+        preserved = group.attributes.get("preserve_client_ip.enabled") == "true" or transport == UDP
+        return Choice(
+            client if preserved else address,
+            host,
+            target.port,
+            front.balancer.arn,
+            group.arn,
+            target.key,
+            group.proxy_protocol and transport == TCP,
+        )
+
+    def _choose_for_request(self, front: RequestFront, forwards: tuple[Forward, ...], client: str) -> Choice:
+        """The same for one request: targets see the balancer's own address. Raises Refused."""
+        address = front.place[0]
+        known = self._fronts.get((*front.place, TCP))
+        if known is None:
+            raise Refused(f"{front.balancer.name}:{front.place[1]} is gone")
+        group, target, host = self._target(known, forwards, client)
+        return Choice(address, host, target.port, front.balancer.arn, group.arn, target.key)
+
+    def _target(self, front: _Front, forwards: tuple[Forward, ...], client: str) -> tuple[TargetGroup, Target, str]:
+        """A target, its group and its address. Raises Refused."""
+        group = self._state.target_groups.get(self._group(front, forwards))
         candidates = self._usable(group, front) if group else ()
         if group is None or not candidates:
-            raise Refused(f"{front.balancer.name}:{port} has no target")
-        turn = next(self._turns.setdefault(group.arn, itertools.count()))
-        target = candidates[turn % len(candidates)]
+            raise Refused(f"{front.balancer.name}:{front.listener.port} has no target")
+        kept = self._kept.get((group.arn, client)) if group.sticky_by_source else None
+        target = next((one for one in candidates if one.key == kept), None)
+        if target is None:
+            turn = next(self._turns.setdefault(group.arn, itertools.count()))
+            target = candidates[turn % len(candidates)]
+            if group.sticky_by_source:
+                self._kept[group.arn, client] = target.key
         host = self._address(group, target)
         if host is None:
             raise Refused(f"{target.id} has no address")
-        preserved = group.attributes.get("preserve_client_ip.enabled") == "true"
-        return Choice(client if preserved else address, host, target.port, front.balancer.arn, group.arn, target.key)
+        return group, target, host
+
+    def _group(self, front: _Front, forwards: tuple[Forward, ...]) -> str:
+        """One of several groups by their weights, in turn. Raises Refused where none has any."""
+        total = sum(one.weight for one in forwards)
+        if not total:
+            raise Refused(f"{front.balancer.name}:{front.listener.port} forwards to no group")
+        if len(forwards) == 1:
+            return forwards[0].target_group
+        name = " ".join(one.target_group for one in forwards)
+        turn = next(self._turns.setdefault(name, itertools.count())) % total
+        return _weighted(forwards, turn)
 
     def _usable(self, group: TargetGroup, front: _Front) -> tuple[Target, ...]:
         zone = ANY_ZONE if front.balancer.cross_zone else front.zone
@@ -236,7 +335,12 @@ class Balancers:
     def addresses_in_dns(self, balancer: LoadBalancer) -> tuple[str, ...]:
         """What the balancer's name resolves to: zones with a healthy target, or all of them if there is none."""
         everywhere = tuple(a.ip for a in balancer.addresses)
-        groups = [g for li in balancer.listeners if (g := self._state.target_groups.get(li.target_group))]
+        groups = [
+            group
+            for listener in balancer.listeners
+            for arn in listener.target_groups
+            if (group := self._state.target_groups.get(arn)) is not None
+        ]
         healthy = {self._zone(g, t) for g in groups for t in g.targets if self._is_healthy(g, t)}
         if balancer.cross_zone or ANY_ZONE in healthy:
             return everywhere
@@ -245,6 +349,18 @@ class Balancers:
     def close(self) -> None:
         for task in self._checks.values():
             task.cancel()
+        self._terminator.close()
+        self.requests.close()
+        self.datagram_flows.close()
+
+
+def _weighted(forwards: Iterable[Forward], turn: int) -> str:
+    """The group whose share of the weights a turn, less than their sum, falls into."""
+    for one in forwards:
+        if turn < one.weight:
+            return one.target_group
+        turn -= one.weight
+    raise ValueError(f"turn {turn} is beyond the weights")
 
 
 def _serve(hops: tuple[Hop, ...], key: TargetKey) -> bool:

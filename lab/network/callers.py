@@ -42,6 +42,10 @@ class Callers:
             return self._operator  # closed meanwhile
         return self._machine_of(f"socket:[{inode}]") or self._operator
 
+    def of_datagram(self, ip: str) -> str:
+        """The caller's address in the lab. UDP has no peer to ask for: who binds none is the operator."""
+        return self._operator if ip == "127.0.0.1" else ip
+
     def close(self) -> None:
         if self._diag is not None:
             self._diag.close()

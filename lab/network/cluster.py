@@ -9,6 +9,7 @@ from typing import Any
 
 from lab.addresses import unalias
 from lab.kubernetes.follow import Name, name_of
+from lab.network.state import TCP, UDP
 
 _GONE_REMEMBERED = 4_096
 
@@ -25,6 +26,7 @@ class ServicePort:
     name: str
     port: int
     node_port: int | None
+    transport: str = TCP
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Pod:
     serves: str
     """http, webhook or none: the annotation `lab/serves`."""
     tls_secret: Name | None
+    proxy_protocol: bool = False
+    """Whether its connections begin with the header of proxy protocol v2: the annotation `lab/proxy-protocol`."""
 
 
 @dataclass
@@ -130,9 +134,9 @@ def read_node(raw: Mapping[str, Any]) -> Node | None:
 def read_service(raw: Mapping[str, Any]) -> Service | None:
     spec = raw["spec"]
     ports = tuple(
-        ServicePort(p.get("name") or "", p["port"], p.get("nodePort"))
+        ServicePort(p.get("name") or "", p["port"], p.get("nodePort"), transport)
         for p in spec.get("ports") or ()
-        if p.get("protocol", "TCP") == "TCP"
+        if (transport := p.get("protocol", "TCP").lower()) in (TCP, UDP)
     )
     local = spec.get("externalTrafficPolicy") == "Local"
     return Service(name_of(raw), spec.get("clusterIP") or "", local, ports)
@@ -180,4 +184,5 @@ def read_pod(raw: Mapping[str, Any]) -> Pod | None:
         meta.get("deletionTimestamp") is not None,
         annotations.get("lab/serves") or "http",
         (namespace, name) if name else None,
+        annotations.get("lab/proxy-protocol") == "v2",
     )

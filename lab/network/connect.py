@@ -23,7 +23,7 @@ from lab.network.fabric import Dropped, Fabric
 from lab.network.listeners import Handler, Listeners, Place
 from lab.network.pods import Home, Pods, admission, web_page
 from lab.network.relay import Hop
-from lab.network.state import State
+from lab.network.state import TCP, State
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class ConnectProxy:
             if direct is None:
                 raise Unreachable("502 Bad Gateway", f"{host} is neither a Service nor a pod's address")
             return direct
-        names = [p.name for p in service.ports if p.port == port]
+        names = [p.name for p in service.ports if p.port == port and p.transport == TCP]
         if not names:
             raise Unreachable("502 Bad Gateway", f"Service {service.name[1]} has no port {port}")
         choices = usable(self._cluster.endpoints(service.name, names[0]))

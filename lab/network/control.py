@@ -12,15 +12,16 @@ from aiohttp import web
 
 from lab.addresses import unalias
 from lab.network.fabric import Fabric, Pair
-from lab.network.listeners import Listeners
+from lab.network.listeners import Datagrams, Listeners, Place
 from lab.network.reachability import allowed
 from lab.network.resolve import Resolver
+from lab.network.state import TCP
 
 Facts = Callable[[], dict[str, Any]]
 
 
 def application(
-    fabric: Fabric, listeners: Listeners, resolver: Resolver, ready: Facts, stats: Facts
+    fabric: Fabric, listeners: Listeners, datagrams: Datagrams, resolver: Resolver, ready: Facts, stats: Facts
 ) -> web.Application:
     """GET /ready (503 until AWS's state was read), /flows, /stats, /listeners, /allowed, /resolve; /pairs both ways."""
 
@@ -35,13 +36,15 @@ def application(
         return web.json_response(stats())
 
     async def get_listeners(_: web.Request) -> web.Response:
-        places = {owner: [f"{a}:{p}" if p else a for a, p in places] for owner, places in listeners.places().items()}
-        failed = {f"{a}:{p}" if p else a: error for (a, p), error in listeners.failed.items()}
-        return web.json_response({**places, "failed": failed})
+        places = {owner: [_said(p) for p in places] for owner, places in listeners.places().items()}
+        udp = {owner: [_said(p) for p in places] for owner, places in datagrams.places().items()}
+        failed = {_said(p): error for p, error in listeners.failed.items()}
+        failed |= {f"{_said(p)}/udp": error for p, error in datagrams.failed.items()}
+        return web.json_response({**places, "udp": udp, "failed": failed})
 
     async def get_allowed(request: web.Request) -> web.Response:
         query = request.query
-        verdict = allowed(fabric.state, query["from"], query["to"], int(query["port"]))
+        verdict = allowed(fabric.state, query["from"], query["to"], int(query["port"]), query.get("transport", TCP))
         return web.json_response(verdict._asdict())
 
     async def get_resolve(request: web.Request) -> web.Response:
@@ -74,6 +77,11 @@ def application(
         ]
     )
     return app
+
+
+def _said(place: Place) -> str:
+    address, port = place
+    return f"{address}:{port}" if port else address
 
 
 def _wanted(body: dict[str, Any]) -> tuple[str, str, Pair]:

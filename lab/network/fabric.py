@@ -10,9 +10,10 @@ from typing import Protocol
 from lab.addresses import FORWARDED_PORTS, hidden_port
 from lab.network.callers import Callers
 from lab.network.listeners import Place
+from lab.network.proxy_protocol import Client, header
 from lab.network.reachability import allowed, passes, routed
-from lab.network.relay import Condition, Flows, Hop, Plan, reset
-from lab.network.state import State
+from lab.network.relay import Condition, Flow, Flows, Hop, Plan, reset
+from lab.network.state import TCP, State
 
 
 class Dropped(Exception):
@@ -33,10 +34,12 @@ class Choice:
     balancer: str
     target_group: str
     target_key: str
+    proxy_protocol: bool = False
+    """Whether the target is told who the client is before anything else."""
 
 
 class Chooser(Protocol):
-    def choose(self, address: str, port: int, client: str) -> Choice | None:
+    def choose(self, address: str, port: int, client: str, transport: str = TCP) -> Choice | None:
         """The target for a new flow to a balancer's address; None if that is no balancer's. Raises Refused."""
         ...
 
@@ -85,34 +88,41 @@ class Fabric:
 
     # --- planning
 
-    def check(self, from_ip: str, to_ip: str, port: int) -> None:
+    def check(self, from_ip: str, to_ip: str, port: int, transport: str = TCP) -> None:
         """Raises Dropped where a packet for a new connection wouldn't arrive."""
-        verdict = allowed(self.state, from_ip, to_ip, port)
+        verdict = allowed(self.state, from_ip, to_ip, port, transport)
         if not verdict.ok:
             raise Dropped(f"{from_ip} → {to_ip}:{port}: {verdict.reason}")
         pair = self.pairs.get(frozenset((from_ip, to_ip)))
         if pair is not None and pair.cut:
             raise Dropped(f"{from_ip} → {to_ip}:{port}: this pair is cut")
 
-    def plan(self, from_ip: str, to_ip: str, port: int) -> Plan:
+    def plan(self, from_ip: str, to_ip: str, port: int, *, from_port: int = 0, transport: str = TCP) -> Plan:
         """The way of a new connection. Raises Dropped or Refused.
 
         A balancer's address leads on to the target it chooses, and a machine's forwarded port to the hidden one, in
         one step: what would be three sockets in a row is one relay here, with a hop recorded for each leg.
         """
-        self.check(from_ip, to_ip, port)
-        delay_s = self._delay_s(from_ip, to_ip)
-        choice = self.chooser.choose(to_ip, port, from_ip) if self.chooser else None
+        self.check(from_ip, to_ip, port, transport)
+        choice = self.chooser.choose(to_ip, port, from_ip, transport) if self.chooser else None
+        first = Hop(from_ip, to_ip, port, transport=transport)
         if choice is None:
-            real = hidden_port(port) if port in self.forwarded else port
-            return Plan(from_ip, to_ip, real, (Hop(from_ip, to_ip, port),), delay_s)
-        onward = self.plan(choice.source, choice.host, choice.port)
+            real = hidden_port(port) if port in self.forwarded and transport == TCP else port
+            return Plan(from_ip, to_ip, real, (first,), self._delay_s(from_ip, to_ip))
+        return self.onward(choice, first, from_port)
+
+    def onward(self, choice: Choice, first: Hop, from_port: int = 0) -> Plan:
+        """The way over a balancer that has chosen, the client's leg first. Raises Dropped or Refused."""
+        onward = self.plan(choice.source, choice.host, choice.port, transport=first.transport)
         leg = replace(
             onward.hops[0],
             balancer=choice.balancer, target_group=choice.target_group, target_key=choice.target_key,
         )  # fmt: skip
-        hops = (Hop(from_ip, to_ip, port), leg, *onward.hops[1:])
-        return replace(onward, hops=hops, delay_s=onward.delay_s + delay_s)
+        delay_s = onward.delay_s + self._delay_s(first.source, first.target)
+        preface = b""
+        if choice.proxy_protocol:
+            preface = header(Client(first.source, from_port), Client(first.target, first.port))
+        return replace(onward, hops=(first, leg, *onward.hops[1:]), delay_s=delay_s, preface=preface)
 
     def _delay_s(self, from_ip: str, to_ip: str) -> float:
         pair = self.pairs.get(frozenset((from_ip, to_ip)))
@@ -122,26 +132,31 @@ class Fabric:
 
     def accept(self, client: socket.socket, peer: Place, place: Place) -> None:
         """A listener's handler: a connection to `place`, by whoever the socket's owner turns out to be."""
-        self.carry(client, self.callers.identify(peer, place), *place)
+        self.carry(client, self.callers.identify(peer, place), *place, from_port=peer[1])
 
-    def carry(self, client: socket.socket, from_ip: str, to_ip: str, port: int) -> None:
-        """Relays an accepted socket to where that address leads. Never raises; takes the socket over."""
+    def carry(self, client: socket.socket, from_ip: str, to_ip: str, port: int, *, from_port: int = 0) -> Flow | None:
+        """Relays an accepted socket to where that address leads; None if nowhere. Never raises; takes it over."""
         try:
-            plan = self.plan(from_ip, to_ip, port)
+            plan = self.plan(from_ip, to_ip, port, from_port=from_port)
         except Dropped as error:
             self.drop(client, str(error))
         except Refused:
             self.refused_total += 1
             reset(client)
         else:
-            self.flows.open(client, plan)
+            return self.flows.open(client, plan)
+        return None
 
     def drop(self, client: socket.socket, reason: str) -> None:
         """Stands for packets that vanish. The kernel has accepted already, so the nearest thing is silence, ended
         by a reset after a bounded time: a caller sees no answer, and no socket is kept for ever."""
+        self.lose(reason)
+        self._loop.call_later(self._drop_after_s, reset, client)
+
+    def lose(self, reason: str) -> None:
+        """Notes what has vanished."""
         self.dropped_total += 1
         self.last_drops = [*self.last_drops[-49:], reason]
-        self._loop.call_later(self._drop_after_s, reset, client)
 
     # --- what changes under open flows
 
@@ -157,7 +172,7 @@ class Fabric:
         if before.peerings != state.peerings or before.route_tables != state.route_tables:
             self.abort_where(lambda hops: any(not routed(state, h.source, h.target).ok for h in hops))
         if before.acls != state.acls:
-            self.abort_where(lambda hops: any(not passes(state, h.source, h.target, h.port) for h in hops))
+            self.abort_where(lambda hops: any(not passes(state, h.source, h.target, h.port, h.transport) for h in hops))
 
     def abort_where(self, condition: Condition) -> int:
         """Resets every connection, whoever carries it, whose legs fulfil the condition; returns how many."""

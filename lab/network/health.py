@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from lab.network.fabric import Dropped, Fabric, Refused
+from lab.network.proxy_protocol import LOCAL
 from lab.network.relay import dial
 from lab.network.state import HealthCheck
 
@@ -35,27 +36,39 @@ class Health:
         return {INITIAL: "Elb.InitialHealthChecking", UNHEALTHY: "Target.FailedHealthChecks"}.get(self.state)
 
 
-async def check(fabric: Fabric, source: str, target: str, port: int, how: HealthCheck, timeout_s: float) -> bool:
-    """A real connection from the balancer's address: TCP passes when it stands, HTTP on a status from 200 to 399.
+async def check(
+    fabric: Fabric,
+    source: str,
+    target: str,
+    port: int,
+    how: HealthCheck,
+    timeout_s: float,
+    *,
+    proxy_protocol: bool = False,
+) -> bool:
+    """A real connection from the balancer's address: TCP passes when it stands, HTTP on a status that matches.
 
-    HTTPS is checked as TCP: the lab's balancers trust no authority.
+    HTTPS is checked as TCP: the lab's balancers trust no authority. With proxy protocol its header comes first, without
+    a client, as AWS sends it.
     """
     try:
         plan = fabric.plan(source, target, port)
         async with asyncio.timeout(timeout_s):
             if plan.delay_s:
                 await asyncio.sleep(2 * plan.delay_s)
-            return await _probe(plan.source, plan.host, plan.port, how, target)
+            return await _probe(plan.source, plan.host, plan.port, how, target, LOCAL if proxy_protocol else b"")
     except (Dropped, Refused, OSError, TimeoutError):
         return False
 
 
-async def _probe(source: str, host: str, port: int, how: HealthCheck, name: str) -> bool:
+async def _probe(source: str, host: str, port: int, how: HealthCheck, name: str, preface: bytes) -> bool:
     sock, connected = dial(source, host, port)
     loop = asyncio.get_running_loop()
     try:
         if not connected:
             await loop.sock_connect(sock, (host, port))
+        if preface:
+            await loop.sock_sendall(sock, preface)
         if how.protocol != "HTTP":
             return True
         request = (
@@ -69,6 +82,15 @@ async def _probe(source: str, host: str, port: int, how: HealthCheck, name: str)
                 return False
             answer += piece
         status = answer.split(None, 2)[1:2]
-        return bool(status) and status[0][:1] in (b"2", b"3")
+        return bool(status) and status[0].isdigit() and matches(int(status[0]), how.matcher)
     finally:
         sock.close()
+
+
+def matches(status: int, matcher: str) -> bool:
+    """Whether a status passes: `matcher` is one number, a range, or several with commas, as ELB writes them."""
+    for part in matcher.split(","):
+        first, _, last = part.strip().partition("-")
+        if int(first) <= status <= int(last or first):
+            return True
+    return False

@@ -11,7 +11,7 @@ from lab.kubernetes.follow import METADATA_ONLY, Api, Mirror, Name
 from lab.network.cluster import Cluster, Pod, read_node, read_pod, read_service, read_slice
 from lab.network.connect import ConnectProxy
 from lab.network.fabric import Fabric
-from lab.network.listeners import Listeners
+from lab.network.listeners import Datagrams, Listeners
 from lab.network.nodeports import NodePorts
 from lab.network.pods import Pods
 from lab.network.state import State
@@ -24,6 +24,7 @@ class KubernetesNetwork:
         self,
         fabric: Fabric,
         listeners: Listeners,
+        datagrams: Datagrams,
         lab_dir: Path,
         side: Callable[[str], str],
         drop_after_s: float,
@@ -33,7 +34,7 @@ class KubernetesNetwork:
         self.pods = Pods(self._leaving.__contains__)
         fabric.carriers.append(self.pods)
         self._api = Api(lab_dir / "kubeconfig")
-        self._nodeports = NodePorts(self.cluster, fabric, listeners, self.pods, side)
+        self._nodeports = NodePorts(self.cluster, fabric, listeners, datagrams, self.pods, side)
         self._connect = ConnectProxy(
             self.cluster, self._api, fabric, listeners, self.pods, lab_dir / "run", drop_after_s
         )

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -16,20 +17,25 @@ Place = tuple[str, int]
 Handler = Callable[[socket.socket, Place, Place], None]
 """Called with the accepted socket (non-blocking; the handler owns it), the peer, and the place dialled."""
 
+DatagramHandler = Callable[[bytes, Place, Place, socket.socket], None]
+"""Called with a datagram, the peer, the place it was sent to, and the socket to answer from (the listener's own)."""
+
 _ACCEPTS_A_TURN = 64
+_LONGEST_DATAGRAM = 65_535
+H = TypeVar("H")
 
 
-class Listeners:
+class _Places(Generic[H]):
     """One owner's wishes never touch another's listeners."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._sockets: dict[Place, socket.socket] = {}
-        self._handlers: dict[Place, Handler] = {}
-        self._wanted: dict[str, Mapping[Place, Handler]] = {}
+        self._handlers: dict[Place, H] = {}
+        self._wanted: dict[str, Mapping[Place, H]] = {}
         self.failed: dict[Place, str] = {}
 
-    def sync(self, owner: str, wanted: Mapping[Place, Handler]) -> None:
+    def sync(self, owner: str, wanted: Mapping[Place, H]) -> None:
         """Makes this owner's listeners exactly these. One that can't be opened is kept in `failed` for `retry`."""
         before = self._wanted.get(owner, {})
         for place in before.keys() - wanted.keys():
@@ -56,7 +62,7 @@ class Listeners:
 
     def _open(self, place: Place) -> None:
         try:
-            sock = _listen(place)
+            sock = self._listen(place)
         except OSError as error:
             if place not in self.failed:
                 log.warning("cannot listen on %s:%s: %s", *place, error)
@@ -64,7 +70,7 @@ class Listeners:
             return
         self.failed.pop(place, None)
         self._sockets[place] = sock
-        self._loop.add_reader(sock.fileno(), self._accept, place, sock)
+        self._loop.add_reader(sock.fileno(), self._ready, place, sock)
 
     def _close(self, place: Place) -> None:
         self._handlers.pop(place, None)
@@ -77,7 +83,24 @@ class Listeners:
         if sock.family == socket.AF_UNIX:
             Path(place[0]).unlink(missing_ok=True)
 
-    def _accept(self, place: Place, sock: socket.socket) -> None:
+    @staticmethod
+    def _listen(place: Place) -> socket.socket:
+        """An open socket. Raises OSError."""
+        raise NotImplementedError
+
+    def _ready(self, place: Place, sock: socket.socket) -> None:
+        """Something has come."""
+        raise NotImplementedError
+
+
+class Listeners(_Places[Handler]):
+    """Listeners for connections."""
+
+    @staticmethod
+    def _listen(place: Place) -> socket.socket:
+        return _listen(place)
+
+    def _ready(self, place: Place, sock: socket.socket) -> None:
         for _ in range(_ACCEPTS_A_TURN):
             try:
                 client, peer = sock.accept()
@@ -98,6 +121,38 @@ class Listeners:
             except Exception:  # one connection's failure must not end the network
                 log.exception("connection to %s:%s", *place)
                 client.close()
+
+
+class Datagrams(_Places[DatagramHandler]):
+    """Listeners for UDP."""
+
+    @staticmethod
+    def _listen(place: Place) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            sock.bind(place)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _ready(self, place: Place, sock: socket.socket) -> None:
+        for _ in range(_ACCEPTS_A_TURN):
+            try:
+                data, peer = sock.recvfrom(_LONGEST_DATAGRAM)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:  # what an earlier answer met
+                log.info("datagrams to %s:%s: %s", *place, error)
+                return
+            handler = self._handlers.get(place)
+            if handler is None:
+                return
+            try:
+                handler(data, peer, place, sock)
+            except Exception:  # one datagram's failure must not end the network
+                log.exception("datagram to %s:%s", *place)
 
 
 def _listen(place: Place) -> socket.socket:

@@ -18,12 +18,13 @@ from lab.network import forwarder
 from lab.network.backplane import Backplane, Metrics
 from lab.network.balancers import Balancers
 from lab.network.callers import Callers
+from lab.network.certificates import Certificates
 from lab.network.control import application
 from lab.network.dns import Server
 from lab.network.endpoints import Endpoint, handlers
 from lab.network.fabric import Fabric
 from lab.network.kubernetes import KubernetesNetwork
-from lab.network.listeners import Listeners
+from lab.network.listeners import Datagrams, Listeners
 from lab.network.resolve import Resolver
 from lab.network.state import Cidr, State, cidr, ip_number
 from lab.settings import LabSettings
@@ -47,7 +48,8 @@ class Network:
             forwarded=settings.control_plane.forwarded_ports,
         )
         self.listeners = Listeners(loop)
-        self.balancers = Balancers(self.fabric, self.listeners, settings)
+        self.datagrams = Datagrams(loop)
+        self.balancers = Balancers(self.fabric, self.listeners, self.datagrams, settings, Certificates(lab_dir))
         corp = cidr(addresses.corp_cidr)
         self.resolver = Resolver(
             forwards=lambda ip: ip_number(ip) in corp,  # corp forwards to the VPCs' resolver endpoints
@@ -56,7 +58,9 @@ class Network:
         self.dns = Server(self.resolver, self._who_asks)
         self.backplane = Backplane(addresses.aws_url, self.apply)
         self.metrics = Metrics(addresses.aws_environment(), settings.metric_period_s)
-        self.kubernetes = KubernetesNetwork(self.fabric, self.listeners, lab_dir, self._side, settings.refuse_after_s)
+        self.kubernetes = KubernetesNetwork(
+            self.fabric, self.listeners, self.datagrams, lab_dir, self._side, settings.refuse_after_s
+        )
         self._started = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
@@ -77,7 +81,7 @@ class Network:
         """Opens the fixed ports and begins to follow AWS. Raises OSError where a port is taken."""
         await self.dns.start(LOOPBACK, self.addresses.dns_port)
         self._open_endpoints()
-        app = application(self.fabric, self.listeners, self.resolver, self._ready, self._stats)
+        app = application(self.fabric, self.listeners, self.datagrams, self.resolver, self._ready, self._stats)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, LOOPBACK, self.addresses.network_port).start()
@@ -107,6 +111,7 @@ class Network:
         await self.kubernetes.close()
         self.balancers.close()
         self.listeners.close()
+        self.datagrams.close()
         for flow in self.fabric.flows:
             flow.abort()
         self.dns.close()
@@ -157,6 +162,7 @@ class Network:
         while True:
             await asyncio.sleep(1)
             self.listeners.retry()
+            self.datagrams.retry()
             self.callers.forget_dead()
 
     def _ready(self) -> dict[str, Any]:
@@ -175,6 +181,7 @@ class Network:
             "cpu_s": round(used.ru_utime + used.ru_stime, 3),
             "peak_rss_mb": used.ru_maxrss // 1024,
             "flows_open": len(fabric.flows),
+            "datagram_flows_open": len(self.balancers.datagram_flows),
             "flows_opened": fabric.flows.opened_total,
             "dropped": fabric.dropped_total,
             "refused": fabric.refused_total,

@@ -6,13 +6,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lab.network.state import (
+    APPLICATION,
+    NETWORK,
     AclEntry,
     BalancerAddress,
     BalancerListener,
+    Certificate,
     Cidr,
+    Condition,
+    Forward,
     HealthCheck,
     Host,
     Instance,
+    ListenerRule,
     LoadBalancer,
     NetworkAcl,
     Peering,
@@ -154,14 +160,37 @@ def _balancer(raw: Mapping[str, Any]) -> LoadBalancer:
         dns_name=name_key(raw["dns_name"]),
         vpc=raw["vpc"],
         groups=tuple(raw.get("security_groups") or ()),
-        cross_zone=bool(raw.get("cross_zone")),
+        # An application balancer always sends across zones.
+        cross_zone=bool(raw.get("cross_zone")) or raw.get("type") == APPLICATION,
         addresses=tuple(BalancerAddress(a["zone"], a["subnet"], a["ip"]) for a in raw.get("addresses") or ()),
-        listeners=tuple(
-            BalancerListener(li["arn"], int(li["port"]), li["target_group"])
-            for li in raw.get("listeners") or ()
-            if li.get("target_group") and li.get("protocol") != "UDP"  # nothing here speaks it
-        ),
+        listeners=tuple(_listener(li) for li in raw.get("listeners") or () if li.get("target_group")),
+        type=raw.get("type") or NETWORK,
+        attributes={str(k): str(v) for k, v in (raw.get("attributes") or {}).items()},
     )
+
+
+def _listener(raw: Mapping[str, Any]) -> BalancerListener:
+    rules = [
+        ListenerRule(
+            int(one["priority"]),
+            tuple(Condition(c["field"], tuple(map(str, c["values"]))) for c in one["conditions"]),
+            _forwards(one["forward"]),
+        )
+        for one in raw.get("rules") or ()
+    ]
+    return BalancerListener(
+        arn=raw["arn"],
+        port=int(raw["port"]),
+        protocol=(raw.get("protocol") or "TCP").upper(),
+        forwards=_forwards(raw.get("forward") or ()) or (Forward(raw["target_group"], 1),),
+        rules=tuple(sorted(rules, key=lambda rule: rule.priority)),
+        certificates=tuple(Certificate(c["arn"], tuple(c["names"])) for c in raw.get("certificates") or ()),
+        alpn=tuple(raw.get("alpn") or ()),
+    )
+
+
+def _forwards(raw: Iterable[Mapping[str, Any]]) -> tuple[Forward, ...]:
+    return tuple(Forward(one["target_group"], int(one["weight"])) for one in raw)
 
 
 def _target_group(raw: Mapping[str, Any]) -> TargetGroup:
@@ -176,8 +205,11 @@ def _target_group(raw: Mapping[str, Any]) -> TargetGroup:
             (health.get("protocol") or "TCP").upper(),
             str(health.get("port") or "traffic-port"),
             health.get("path") or "/",
+            # A network balancer's check says nothing of statuses: 200 to 399 pass.
+            str(health.get("matcher") or "200-399") if _by_requests(raw) else "200-399",
         ),
         attributes={str(k): str(v) for k, v in (raw.get("attributes") or {}).items()},
+        protocol=(raw.get("protocol") or "TCP").upper(),
         targets=tuple(
             Target(
                 t["id"],
@@ -189,6 +221,11 @@ def _target_group(raw: Mapping[str, Any]) -> TargetGroup:
             for t in raw.get("targets") or ()
         ),
     )
+
+
+def _by_requests(raw: Mapping[str, Any]) -> bool:
+    """Whether an application balancer uses the group."""
+    return (raw.get("protocol") or "").upper() in ("HTTP", "HTTPS")
 
 
 def _zone(raw: Mapping[str, Any]) -> Zone:

@@ -1,4 +1,4 @@
-"""What runs in the lab's pods: a small HTTP server each, all of them in this process.
+"""What runs in the lab's pods: a small HTTP server each, all of them in this process, and one that answers DNS.
 
 A pod answers while it exists. Told to go (it has a deletion timestamp) it finishes what it holds and says
 `Connection: close`; gone, its connections go with it.
@@ -18,9 +18,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import h11
+from dnslib import QTYPE, RR, TXT, DNSError, DNSRecord
 
 from lab.kubernetes.follow import Name
-from lab.network.relay import Hop, reset
+from lab.network.proxy_protocol import NoHeader, parse
+from lab.network.relay import Hop, reset, reset_transport
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ class Home:
     name: Name
     node: str
     hops: tuple[Hop, ...]
+    proxy_protocol: bool = False
+    """Whether the pod takes no connection without the header of proxy protocol v2."""
 
 
 class Connection(asyncio.Protocol):
@@ -58,6 +62,9 @@ class Connection(asyncio.Protocol):
         self._body = b""
         self._transport: asyncio.Transport | None = None
         self._busy = False
+        self._header: bytes | None = b"" if home.proxy_protocol else None
+        """What has come of a header that isn't whole; None where none is due, or it has been read."""
+        self._client: str | None = None
 
     @property
     def hops(self) -> tuple[Hop, ...]:
@@ -73,8 +80,27 @@ class Connection(asyncio.Protocol):
         self._pods.closed(self)
 
     def data_received(self, data: bytes) -> None:
-        self._http.receive_data(data)
-        self._next()
+        if self._header is not None:
+            data = self._after_header(self._header + data)
+        if data:
+            self._http.receive_data(data)
+            self._next()
+
+    def _after_header(self, data: bytes) -> bytes:
+        """What follows the header of proxy protocol, which says who the client is. A pod that waits for one hangs up on
+        whoever has none."""
+        try:
+            found = parse(data)
+        except NoHeader as error:
+            log.info("pod %s/%s: no header of proxy protocol: %s", *self.home.name, error)
+            self.abort()
+            return b""
+        if found is None:
+            self._header = data
+            return b""
+        self._header = None
+        self._client = found.client.ip if found.client else None
+        return data[found.length :]
 
     def _next(self) -> None:
         while self._transport is not None and not self._busy and not self._transport.is_closing():
@@ -107,6 +133,8 @@ class Connection(asyncio.Protocol):
     def _write(self, reply: Reply) -> None:
         assert self._transport is not None
         headers = [("Content-Type", "application/json"), ("Content-Length", str(len(reply.body)))]
+        if self._client is not None:
+            headers.append(("X-Proxied-For", self._client))
         if self._pods.is_leaving(self.home.uid):
             headers.append(("Connection", "close"))
         body = b"" if self._request is None or self._request.method == b"HEAD" else reply.body
@@ -131,10 +159,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is None:
             return
-        sock = self._transport.get_extra_info("socket")
-        if sock is not None and sock.family == socket.AF_INET:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self._transport.abort()
+        reset_transport(self._transport)
 
 
 class Pods:
@@ -190,9 +215,26 @@ class Pods:
 # --- what pods say
 
 
+def page_of(pod: str, node: str, side: str) -> bytes:
+    """Who answers."""
+    return json.dumps({"pod": pod, "node": node, "side": side}).encode()
+
+
+def dns_answer(query: bytes, page: bytes) -> bytes | None:
+    """An answer to any question for TXT: who answers. None for what is no query."""
+    try:
+        request = DNSRecord.parse(query)
+    except DNSError:
+        return None
+    reply = request.reply()
+    if request.q.qtype == QTYPE.TXT:
+        reply.add_answer(RR(str(request.q.qname), QTYPE.TXT, ttl=0, rdata=TXT(page)))
+    return bytes(reply.pack())
+
+
 def web_page(pod: str, node: str, side: str) -> Respond:
     """Says who answered. `?ms=N` answers after N milliseconds, for what must be finished."""
-    body = json.dumps({"pod": pod, "node": node, "side": side}).encode()
+    body = page_of(pod, node, side)
 
     def respond(request: h11.Request, _: bytes) -> Reply:
         wait = parse_qs(urlsplit(request.target.decode()).query).get("ms", ["0"])[0]

@@ -1,10 +1,10 @@
-"""Whether AWS would carry a TCP connection: routes, peering and security groups. Pure, over one State."""
+"""Whether AWS would carry a connection or datagram: routes, peering, security groups, ACLs. Pure, over one State."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from lab.network.state import Host, Rule, State, ip_number
+from lab.network.state import TCP, Host, Rule, State, ip_number
 
 
 class Verdict(NamedTuple):
@@ -12,16 +12,16 @@ class Verdict(NamedTuple):
     reason: str
 
 
-def allowed(state: State, from_ip: str, to_ip: str, port: int) -> Verdict:
+def allowed(state: State, from_ip: str, to_ip: str, port: int, transport: str = TCP) -> Verdict:
     """Whether a packet for a new connection arrives. The reason names the hop that carries or drops it.
 
     Routes are needed both ways (the answer has to come back); security groups are stateful, so only the first
     packet's direction is checked: egress of the sender's, ingress of the receiver's.
     """
-    key = (from_ip, to_ip, port)
+    key = (from_ip, to_ip, port, transport)
     verdict = state.verdicts.get(key)
     if verdict is None:
-        verdict = state.verdicts[key] = _allowed(state, from_ip, to_ip, port)
+        verdict = state.verdicts[key] = _allowed(state, from_ip, to_ip, port, transport)
     return verdict
 
 
@@ -40,24 +40,24 @@ def routed(state: State, from_ip: str, to_ip: str) -> Verdict:
     return there if not there.ok else _crosses(state, target, source)
 
 
-def _allowed(state: State, from_ip: str, to_ip: str, port: int) -> Verdict:
+def _allowed(state: State, from_ip: str, to_ip: str, port: int, transport: str) -> Verdict:
     path = routed(state, from_ip, to_ip)
     if not path.ok or from_ip == to_ip:
         return path
     source, target = state.host(from_ip), state.host(to_ip)
     assert source is not None and target is not None
-    if source.filtered and not admits(state, source, target, port, outbound=True):
+    if source.filtered and not admits(state, source, target, port, transport, outbound=True):
         return Verdict(False, f"no egress rule of {_named(source)} admits {to_ip}:{port}")
-    if target.filtered and not admits(state, target, source, port, outbound=False):
+    if target.filtered and not admits(state, target, source, port, transport, outbound=False):
         return Verdict(False, f"no ingress rule of {_named(target)} admits {from_ip} to port {port}")
-    return _through_acls(state, source, target, port) or path
+    return _through_acls(state, source, target, port, transport) or path
 
 
 EPHEMERAL = (1_024, 65_535)
 """Where answers may go: a client's port may be any of these (VPC user guide, Network ACLs, Ephemeral ports)."""
 
 
-def _through_acls(state: State, source: Host, target: Host, port: int) -> Verdict | None:
+def _through_acls(state: State, source: Host, target: Host, port: int, transport: str) -> Verdict | None:
     """The ACL that drops the packet, or its answer: each subnet's own, both ways, without a memory. None: no ACL does.
 
     Within a subnet nothing is asked. Source: VPC user guide, Network ACLs.
@@ -73,15 +73,15 @@ def _through_acls(state: State, source: Host, target: Host, port: int) -> Verdic
     ):
         acl = state.acls.get(host.subnet or "")
         for one in ports:
-            if acl is not None and not acl.admits(other, one, egress=egress):
+            if acl is not None and not acl.admits(other, one, egress=egress, transport=transport):
                 return Verdict(False, f"{acl.id} lets nothing with port {one} {what} {host.subnet}")
     return None
 
 
-def passes(state: State, from_ip: str, to_ip: str, port: int) -> bool:
+def passes(state: State, from_ip: str, to_ip: str, port: int, transport: str = TCP) -> bool:
     """Whether the ACLs between two addresses let an open connection go on."""
     source, target = state.host(from_ip), state.host(to_ip)
-    return source is None or target is None or _through_acls(state, source, target, port) is None
+    return source is None or target is None or _through_acls(state, source, target, port, transport) is None
 
 
 def _named(host: Host) -> str:
@@ -104,7 +104,7 @@ def _crosses(state: State, source: Host, target: Host) -> Verdict:
     return Verdict(True, peering.id)
 
 
-def admits(state: State, owner: Host, other: Host, port: int, *, outbound: bool) -> bool:
+def admits(state: State, owner: Host, other: Host, port: int, transport: str = TCP, *, outbound: bool) -> bool:
     """Whether a rule of the owner's groups lets the other in, or out to it.
 
     A rule that names a group of another VPC is stale without an active peering; so is the path, asked before.
@@ -115,7 +115,7 @@ def admits(state: State, owner: Host, other: Host, port: int, *, outbound: bool)
         if group is None:
             continue
         for rule in group.egress if outbound else group.ingress:
-            if rule.covers(port) and (_by_cidr(rule, number) or not rule.groups.isdisjoint(other.groups)):
+            if rule.covers(port, transport) and (_by_cidr(rule, number) or not rule.groups.isdisjoint(other.groups)):
                 return True
     return False
 

@@ -33,6 +33,7 @@ class Hop:
     balancer: str | None = None
     target_group: str | None = None
     target_key: str | None = None
+    transport: str = "tcp"
 
 
 Condition = Callable[[tuple[Hop, ...]], bool]
@@ -48,6 +49,17 @@ class Plan:
     hops: tuple[Hop, ...]
     delay_s: float = 0.0
     """One way."""
+    preface: bytes = b""
+    """What the target is told before the client's first byte (proxy protocol)."""
+
+
+def reset_transport(transport: asyncio.WriteTransport) -> None:
+    """`reset` for a connection that a transport has."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family == socket.AF_INET:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
 
 
 def reset(sock: socket.socket) -> None:
@@ -106,7 +118,7 @@ class Flow:
 
     __slots__ = (
         "_closed", "_dialling", "_down", "_loop", "_on_close", "_up",
-        "client", "delay_s", "id", "last", "opened", "plan", "upstream",
+        "aborted", "client", "delay_s", "id", "last", "opened", "plan", "upstream",
     )  # fmt: skip
 
     def __init__(
@@ -121,6 +133,8 @@ class Flow:
         self.upstream: socket.socket | None = None
         self.opened = self.last = time.monotonic()
         self._closed = False
+        self.aborted = False
+        """Whether it ended by a reset."""
         self._dialling = False
         self._up: _Pipe | None = None
         self._down: _Pipe | None = None
@@ -168,7 +182,12 @@ class Flow:
         assert self.upstream is not None
         self._up = _Pipe(self.client, self.upstream)
         self._down = _Pipe(self.upstream, self.client)
-        self._read(self._up)
+        if self.plan.preface:
+            self._deliver(self._up, self.plan.preface)
+        if self._closed:
+            return
+        if not self._up.pending:
+            self._read(self._up)
         self._read(self._down)
 
     def _read(self, pipe: _Pipe) -> None:
@@ -281,6 +300,7 @@ class Flow:
         if self._closed:
             return
         self._closed = True
+        self.aborted = not graceful
         if self._dialling and self.upstream is not None:
             self._loop.remove_writer(self.upstream.fileno())
         for pipe in (self._up, self._down):
@@ -320,18 +340,26 @@ class Flows:
         flow = Flow(self._loop, next(self._ids), client, plan, self._gone)
         self._open[flow.id] = flow
         self.opened_total += 1
-        for hop in plan.hops:
-            if hop.balancer:
-                self.new_by_balancer[hop.balancer] = self.new_by_balancer.get(hop.balancer, 0) + 1
-                self.active_by_balancer[hop.balancer] = self.active_by_balancer.get(hop.balancer, 0) + 1
+        self.count(plan.hops)
         flow.start()
         return flow
 
-    def _gone(self, flow: Flow) -> None:
-        self._open.pop(flow.id, None)
-        for hop in flow.plan.hops:
+    def count(self, hops: tuple[Hop, ...]) -> None:
+        """A new flow, as a balancer's metrics have it."""
+        for hop in hops:
+            if hop.balancer:
+                self.new_by_balancer[hop.balancer] = self.new_by_balancer.get(hop.balancer, 0) + 1
+                self.active_by_balancer[hop.balancer] = self.active_by_balancer.get(hop.balancer, 0) + 1
+
+    def uncount(self, hops: tuple[Hop, ...]) -> None:
+        """That flow has ended."""
+        for hop in hops:
             if hop.balancer:
                 self.active_by_balancer[hop.balancer] -= 1
+
+    def _gone(self, flow: Flow) -> None:
+        self._open.pop(flow.id, None)
+        self.uncount(flow.plan.hops)
 
     def abort_where(self, condition: Condition) -> int:
         """Resets the flows whose legs fulfil the condition; returns how many."""

@@ -10,6 +10,10 @@ from ipaddress import IPv4Network
 from typing import Any, NamedTuple
 
 ALIVE = ("pending", "running")
+TCP, UDP = "tcp", "udp"
+NUMBERS = {TCP: "6", UDP: "17"}
+"""Transports as ACLs' entries name them."""
+NETWORK, APPLICATION = "network", "application"
 
 
 @lru_cache(maxsize=65_536)
@@ -82,10 +86,10 @@ class Rule:
     cidrs: tuple[Cidr, ...]
     groups: frozenset[str]
 
-    def covers(self, port: int) -> bool:
+    def covers(self, port: int, transport: str = TCP) -> bool:
         if self.protocol == "-1":
             return True
-        if self.protocol not in ("tcp", "6"):
+        if self.protocol not in (transport, NUMBERS[transport]):
             return False
         return (self.first is None or self.first <= port) and (self.last is None or port <= self.last)
 
@@ -114,9 +118,9 @@ class NetworkAcl:
     entries: tuple[AclEntry, ...]
     """By number."""
 
-    def admits(self, ip: int, port: int, *, egress: bool) -> bool:
+    def admits(self, ip: int, port: int, *, egress: bool, transport: str = TCP) -> bool:
         for entry in self.entries:
-            if entry.egress is egress and entry.rule.covers(port) and any(ip in c for c in entry.rule.cidrs):
+            if entry.egress is egress and entry.rule.covers(port, transport) and any(ip in c for c in entry.rule.cidrs):
                 return entry.allow
         return False
 
@@ -159,10 +163,61 @@ class BalancerAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Forward:
+    """A target group and its share of the new flows, or requests."""
+
+    target_group: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a rule: any of the values will do."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerRule:
+    priority: int
+    conditions: tuple[Condition, ...]
+    forwards: tuple[Forward, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate in ACM, the names it is for; the lab makes one of its own for them."""
+
+    arn: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BalancerListener:
     arn: str
     port: int
-    target_group: str
+    protocol: str
+    forwards: tuple[Forward, ...]
+    rules: tuple[ListenerRule, ...] = ()
+    """By priority."""
+    certificates: tuple[Certificate, ...] = ()
+    """The default one first."""
+    alpn: tuple[str, ...] = ()
+
+    @property
+    def transports(self) -> tuple[str, ...]:
+        return {"UDP": (UDP,), "TCP_UDP": (TCP, UDP)}.get(self.protocol, (TCP,))
+
+    @property
+    def secure(self) -> bool:
+        return self.protocol in ("TLS", "HTTPS")
+
+    @property
+    def target_groups(self) -> tuple[str, ...]:
+        """Every group that something may be sent to, once each."""
+        every = (*self.forwards, *(one for rule in self.rules for one in rule.forwards))
+        return tuple(dict.fromkeys(one.target_group for one in every))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +230,8 @@ class LoadBalancer:
     cross_zone: bool
     addresses: tuple[BalancerAddress, ...]
     listeners: tuple[BalancerListener, ...]
+    type: str = NETWORK
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def dimension(self) -> str:
@@ -201,6 +258,8 @@ class HealthCheck:
     protocol: str
     port: str
     path: str
+    matcher: str = "200-399"
+    """Statuses that pass, as ELB writes them: 200, 200-299, 200,301."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +272,26 @@ class TargetGroup:
     health: HealthCheck
     attributes: Mapping[str, str]
     targets: tuple[Target, ...]
+    protocol: str = "TCP"
+
+    @property
+    def proxy_protocol(self) -> bool:
+        return self.attributes.get("proxy_protocol_v2.enabled") == "true"
+
+    @property
+    def sticky_by_source(self) -> bool:
+        """Whether a client's address stays with its target."""
+        known = self.attributes
+        return known.get("stickiness.enabled") == "true" and known.get("stickiness.type") == "source_ip"
+
+    @property
+    def cuts_when_drained(self) -> bool:
+        """Connection termination at the end of the deregistration delay: on by default for UDP only.
+
+        https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupAttribute.html
+        """
+        usual = str(self.protocol in ("UDP", "TCP_UDP")).lower()
+        return self.attributes.get("deregistration_delay.connection_termination.enabled", usual) == "true"
 
     @property
     def dimension(self) -> str:
@@ -269,7 +348,7 @@ class State:
     zones: tuple[Zone, ...] = ()
     hosts: Mapping[str, Host] = field(default_factory=dict)
     """Addresses somebody owns: instances that are alive, and interfaces."""
-    verdicts: dict[tuple[str, str, int], Any] = field(default_factory=dict, compare=False, repr=False)
+    verdicts: dict[tuple[str, str, int, str], Any] = field(default_factory=dict, compare=False, repr=False)
     """Memory of `reachability.allowed`: it lives and dies with this revision."""
 
     def vpc_of(self, ip: str) -> str | None:

@@ -75,7 +75,10 @@ def run(addresses: LabAddresses, settings: LabSettings, directory: Path) -> Summ
     cluster.apply_all([*objects.ingress(), *objects.system(), *objects.storage(volumes(addresses, settings.cluster))])
     admission(cluster)
     cluster.apply_all(objects.teams())
-    if "service_balancer" in oddities(settings.shape, settings.seed):
+    chosen = oddities(settings.shape, settings.seed)
+    if "second_ingress" in chosen:
+        cluster.apply_all(awkward.intranet())
+    if "service_balancer" in chosen:
         cluster.apply_all(awkward.checkout(settings.zone_name))
         cluster.apply_status(awkward.status(balancer_of(addresses)))
     return cluster.wait(LIMIT_S)

@@ -12,6 +12,8 @@ Object = dict[str, Any]
 ADMITTED = "pet.lab.internal/admission"
 SERVES = "lab/serves"
 TLS_SECRET = "lab/tls-secret"
+PROXY_PROTOCOL = "lab/proxy-protocol"
+"""Value `v2`: the pod takes connections with that header only."""
 DRIVER = "ebs.csi.aws.com"
 DATABASE_STOP_S = 6
 PRE_STOP_S = 4
@@ -210,20 +212,25 @@ def storage(volumes: Mapping[str, str]) -> list[Object]:
     return objects
 
 
-def ingress() -> list[Object]:
-    pod = pod_template(
-        "ingress",
-        annotations={SERVES: "http"},
+def ingress_pod(name: str, annotations: Mapping[str, str]) -> Object:
+    """Pods over zones and machines that serve on until no balancer sends them anything more."""
+    return pod_template(
+        name,
+        annotations=annotations,
         terminationGracePeriodSeconds=3 * PRE_STOP_S,
         container={
             "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_S}}},
             "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
         },
         topologySpreadConstraints=[
-            _spread("ingress", "topology.kubernetes.io/zone"),
-            _spread("ingress", "kubernetes.io/hostname"),
+            _spread(name, "topology.kubernetes.io/zone"),
+            _spread(name, "kubernetes.io/hostname"),
         ],
     )
+
+
+def ingress() -> list[Object]:
+    pod = ingress_pod("ingress", {SERVES: "http"})
     return [
         namespace("ingress"),
         deployment("ingress", "ingress", INGRESS_REPLICAS, pod, rolling(2, 0)),

@@ -135,7 +135,7 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], None], list[str]]] = [
     ),
     (
         "nothing that was due",
-        set_at("due", value=dict.fromkeys(Due.model_fields, False)),
+        set_at("due", value=dict.fromkeys(Due.model_fields, False) | {"listeners": ()}),
         ["Nothing was due, so nothing was shown."],
     ),
     (

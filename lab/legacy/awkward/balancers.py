@@ -7,6 +7,7 @@ from typing import Any
 
 from lab.addresses import INGRESS_NODE_PORT
 from lab.legacy import plan
+from lab.legacy.awkward.names import lead
 from lab.legacy.awkward.networks import worker_groups
 from lab.legacy.balancing import found, legal
 from lab.legacy.cloud import once, pairs, specification
@@ -14,6 +15,10 @@ from lab.legacy.members import Site
 
 POLICIES = ("ELBSecurityPolicy-TLS13-1-2-2021-06", "ELBSecurityPolicy-2016-08")
 SECOND_NODE_PORT, UDP_NODE_PORT, SERVICE_NODE_PORT = 30_081, 30_053, 31_234
+PATHS = ("/api/*", "/v2/*")
+"""By which of these a rule of the application balancer goes, its numbers say."""
+INTRANET, WEB, WEB_SHOP, CHECKOUT = "intranet-direct", "web", "shop-web", "checkout"
+"""Names in the cluster's private zone that lead to these balancers: without one, no client could be moved."""
 SERVICE = "shop/checkout"
 """Namespace and name of the Service of type LoadBalancer."""
 SERVICE_BALANCER = "a5f1c0ffee5e4b1ce0decade00000001"
@@ -60,6 +65,8 @@ def second_ingress(site: Site, draw: Random) -> None:
     _listen(site, balancer, 8_081, "TCP", inner)
     _admit(site, SECOND_NODE_PORT)
     _listen(site, balancer, 53, "UDP", names)
+    _admit(site, UDP_NODE_PORT, "udp")
+    lead(site, INTRANET, _dns_name(site, balancer))
 
 
 def application_balancer(site: Site, draw: Random) -> None:
@@ -94,18 +101,21 @@ def application_balancer(site: Site, draw: Random) -> None:
     first = _targets(site, "web", INGRESS_NODE_PORT, protocol="HTTP")
     second = _targets(site, "web-api", INGRESS_NODE_PORT, protocol="HTTP")
     listener = _listen(site, balancer, 8_000, "HTTP", first)
+    for name in (WEB, WEB_SHOP):
+        lead(site, name, _dns_name(site, balancer))
     if len(elb.describe_rules(ListenerArn=listener)["Rules"]) > 1:
         return
+    zone = site.settings.zone_name
     elb.create_rule(
         ListenerArn=listener,
         Priority=10,
-        Conditions=[{"Field": "host-header", "Values": [f"shop.{site.settings.zone_name}"]}],
+        Conditions=[{"Field": "host-header", "Values": [f"shop*.{zone}"]}],
         Actions=[{"Type": "forward", "TargetGroupArn": second}],
     )
     elb.create_rule(
         ListenerArn=listener,
         Priority=20,
-        Conditions=[{"Field": "path-pattern", "Values": [draw.choice(("/api/*", "/v2/*"))]}],
+        Conditions=[{"Field": "path-pattern", "Values": [draw.choice(PATHS)]}],
         Actions=[{"Type": "forward", "TargetGroupArn": second}],
     )
 
@@ -117,13 +127,18 @@ def service_balancer(site: Site, draw: Random) -> None:
     targets = _targets(site, "k8s-shop-checkout", SERVICE_NODE_PORT, tags={"kubernetes.io/service-name": SERVICE})
     _listen(site, balancer, 9_000, "TCP", targets)
     _admit(site, SERVICE_NODE_PORT)
+    lead(site, CHECKOUT, _dns_name(site, balancer))
 
 
-def _admit(site: Site, port: int) -> None:
+def _dns_name(site: Site, arn: str) -> str:
+    return site.cloud.elbv2.describe_load_balancers(LoadBalancerArns=[arn])["LoadBalancers"][0]["DNSName"]
+
+
+def _admit(site: Site, port: int, protocol: str = "tcp") -> None:
     """Lets the VPC, and so its balancers, and the office in to a node port."""
     addresses = site.cloud.addresses
     ranges = [{"CidrIp": cidr} for cidr in (addresses.legacy_cidr, addresses.corp_cidr)]
-    rule = [{"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": ranges}]
+    rule = [{"IpProtocol": protocol, "FromPort": port, "ToPort": port, "IpRanges": ranges}]
     once(
         "InvalidPermission.Duplicate",
         lambda: site.cloud.ec2.authorize_security_group_ingress(GroupId=site.access.nodes, IpPermissions=rule),
@@ -184,7 +199,8 @@ def _targets(
             VpcId=site.network.vpc,
             TargetType="instance",
             HealthCheckProtocol="HTTP" if protocol == "HTTP" else "TCP",
-            HealthCheckPort=str(INGRESS_NODE_PORT) if protocol == "UDP" else "traffic-port",
+            # UDP can't be asked: the same pods' port for TCP is.
+            HealthCheckPort=str(SECOND_NODE_PORT) if protocol == "UDP" else "traffic-port",
             Tags=pairs(plan.tags(f"{name}.{site.cluster}", site.cluster, **(tags or {}))),
         )["TargetGroups"][0]
     attributes = {"deregistration_delay.timeout_seconds": str(delay)}

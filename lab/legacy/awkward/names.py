@@ -84,6 +84,24 @@ def member_names(site: Site, draw: Random) -> None:
         _upsert(site, zone, *records)
 
 
+def lead(site: Site, label: str, dns: str) -> None:
+    """A CNAME of the private zone to a balancer, where there is none of that name: whoever moved it has moved it."""
+    zone = _zone(site, private=True)
+    assert zone is not None, "the plain cluster has a private zone"
+    name = f"{label}.{site.settings.zone_name}."
+    known = site.cloud.route53.list_resource_record_sets(
+        HostedZoneId=zone, StartRecordName=name, StartRecordType="CNAME", MaxItems="1"
+    )["ResourceRecordSets"]
+    if not known or known[0]["Name"] != name:
+        record = {
+            "Name": name,
+            "Type": "CNAME",
+            "TTL": site.settings.record_ttl_s,
+            "ResourceRecords": [{"Value": dns}],
+        }
+        _upsert(site, zone, record)
+
+
 def _zone(site: Site, *, private: bool) -> str | None:
     wanted = f"{site.settings.zone_name}."
     zones = site.cloud.route53.list_hosted_zones_by_name(DNSName=wanted)["HostedZones"]

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from lab import shapes
 from lab.addresses import ZONES, LabAddresses
 from lab.aws.server import LabAws
+from lab.aws.snapshot import snapshot
 from lab.aws.world import WORLD
 from lab.layouts import MASTER
 from lab.legacy import access, awkward, balancing, groups, launching, network, plan
-from lab.legacy.awkward import balancers
-from lab.legacy.awkward.names import TTLS_S
+from lab.legacy.awkward import balancers, names
+from lab.legacy.awkward.asked import asked
 from lab.legacy.awkward.networks import ON_PREMISES, private_tables, secondary, worker_groups
 from lab.legacy.cloud import Cloud
 from lab.legacy.members import Site
+from lab.network.parsing import parse
+from lab.network.requests import forwards
 from lab.settings import LabSettings, SettingsError
 
 
@@ -151,6 +156,10 @@ def test_a_second_ingress_differs_in_everything(site: Site) -> None:
     build(site, "second_ingress")
     assert listeners(site, "intranet-awkward-k8s-lab-interna") == {8081: "TCP", 53: "UDP"}
     assert attributes(site, "intranet-awkward-k8s-lab-interna")["proxy_protocol_v2.enabled"] == "true"
+    assert leads_to(site, "intranet-direct") == "intranet-awkward-k8s-lab-interna"
+    rules = site.cloud.ec2.describe_security_groups(GroupIds=[site.access.nodes])["SecurityGroups"][0]["IpPermissions"]
+    admitted = {(rule["IpProtocol"], rule.get("FromPort")) for rule in rules}
+    assert {("tcp", balancers.SECOND_NODE_PORT), ("udp", balancers.UDP_NODE_PORT)} <= admitted
 
 
 def test_an_application_balancer_has_rules(site: Site) -> None:
@@ -160,6 +169,7 @@ def test_an_application_balancer_has_rules(site: Site) -> None:
     arn = site.cloud.elbv2.describe_listeners(LoadBalancerArn=known["LoadBalancerArn"])["Listeners"][0]["ListenerArn"]
     rules = site.cloud.elbv2.describe_rules(ListenerArn=arn)["Rules"]
     assert [rule["Priority"] for rule in rules] == ["10", "20", "default"]
+    assert leads_to(site, "web") == leads_to(site, "shop-web") == "web-awkward-k8s-lab-internal"
 
 
 def test_a_service_has_a_balancer_of_its_own(site: Site) -> None:
@@ -167,6 +177,22 @@ def test_a_service_has_a_balancer_of_its_own(site: Site) -> None:
     known: Any = balancing.found(site.cloud, "describe_load_balancers", "LoadBalancers", balancers.SERVICE_BALANCER)
     told = site.cloud.elbv2.describe_tags(ResourceArns=[known["LoadBalancerArn"]])["TagDescriptions"][0]["Tags"]
     assert {t["Key"]: t["Value"] for t in told}["kubernetes.io/service-name"] == balancers.SERVICE
+    assert leads_to(site, "checkout") == balancers.SERVICE_BALANCER
+
+
+def test_a_name_that_leads_elsewhere_by_now_is_left_alone(site: Site) -> None:
+    names.lead(site, "web", "new.elb.eu-central-1.amazonaws.com")
+    names.lead(site, "web", "old.elb.eu-central-1.amazonaws.com")
+    assert records(site, private=True)["web", "CNAME"]["ResourceRecords"] == [
+        {"Value": "new.elb.eu-central-1.amazonaws.com"}
+    ]
+
+
+def leads_to(site: Site, label: str) -> str:
+    """The name of the balancer to which a CNAME of the private zone leads."""
+    target = records(site, private=True)[label, "CNAME"]["ResourceRecords"][0]["Value"]
+    every = site.cloud.elbv2.describe_load_balancers()["LoadBalancers"]
+    return next(one["LoadBalancerName"] for one in every if one["DNSName"] == target)
 
 
 def records(site: Site, *, private: bool) -> dict[tuple[str, str], dict[str, Any]]:
@@ -179,7 +205,7 @@ def records(site: Site, *, private: bool) -> dict[tuple[str, str], dict[str, Any
 def test_customers_names_are_in_a_public_zone(site: Site) -> None:
     build(site, "public_zone")
     found = records(site, private=False)
-    assert found["shop", "CNAME"]["TTL"] in TTLS_S
+    assert found["shop", "CNAME"]["TTL"] in names.TTLS_S
     assert found["www", "A"]["AliasTarget"]["EvaluateTargetHealth"] is True
     assert ("shop", "CNAME") not in records(site, private=True)
 
@@ -263,3 +289,55 @@ def test_the_shape_gives_the_names_and_is_kept_while_the_cluster_is_there(tmp_pa
         LabSettings.load(tmp_path, {"LAB_SHAPE": "pet"})
     (tmp_path / "lab.json").write_text(json.dumps({"cluster": "mine"}))
     assert LabSettings.load(tmp_path, {}).cluster == "mine"
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_what_clients_ask_for_is_a_listener_and_its_name_leads_there(site: Site, seed: int) -> None:
+    settings = site.settings.model_copy(update={"seed": seed})
+    here = replace(site, settings=settings)
+    wanted = asked(settings)
+    chosen = shapes.oddities(settings.shape, seed)
+    for oddity in ("several_listeners", "second_ingress", "application_balancer", "service_balancer"):
+        if oddity in chosen:
+            awkward.BUILDERS[oddity](here, shapes.draw_for(oddity, seed))
+    found = {one["DNSName"]: one for one in site.cloud.elbv2.describe_load_balancers()["LoadBalancers"]}
+    kinds = {"http": ("TCP", "HTTP"), "https": ("TLS",), "dns": ("UDP",)}
+    names_there = records(site, private=True)
+    for one in wanted:
+        parts = urlsplit(one.url)
+        label = (parts.hostname or "").removesuffix(f".{shapes.ZONE}")
+        record = names_there.get((label, "CNAME")) or names_there["\\052.apps", "CNAME"]
+        balancer: Any = found[record["ResourceRecords"][0]["Value"]]
+        every = site.cloud.elbv2.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]
+        (listener,) = [each for each in every if each["Port"] == parts.port]
+        assert listener["Protocol"] in kinds[parts.scheme]
+        if one.name in ("web-host", "web-path"):
+            state = parse(snapshot(WORLD)).load_balancers[balancer["LoadBalancerArn"]]
+            (read,) = state.listeners
+            assert forwards(read, parts.hostname or "", parts.path) != read.forwards
+
+
+def test_what_is_there_reaches_the_network_with_certificates_rules_and_attributes(site: Site) -> None:
+    for oddity in ("several_listeners", "second_ingress", "application_balancer"):
+        build(site, oddity)
+    state = parse(snapshot(WORLD))
+    balancers_by_name = {one.name: one for one in state.load_balancers.values()}
+    ingress, intranet, web = (
+        balancers_by_name[name]
+        for name in (
+            "ingress-awkward-k8s-lab-internal",
+            "intranet-awkward-k8s-lab-interna",
+            "web-awkward-k8s-lab-internal",
+        )
+    )
+    secure = next(one for one in ingress.listeners if one.secure)
+    assert (secure.protocol, [c.names for c in secure.certificates]) == ("TLS", [(f"*.apps.{shapes.ZONE}",)])
+    assert {one.protocol: one.transports for one in intranet.listeners} == {"TCP": ("tcp",), "UDP": ("udp",)}
+    groups_of = {one.protocol: state.target_groups[one.target_groups[0]] for one in intranet.listeners}
+    assert groups_of["TCP"].proxy_protocol
+    assert groups_of["UDP"].cuts_when_drained
+    assert not groups_of["TCP"].cuts_when_drained
+    assert (web.type, web.cross_zone, web.attributes["idle_timeout.timeout_seconds"]) == ("application", True, "120")
+    assert [rule.priority for rule in web.listeners[0].rules] == [10, 20]
+    assert len(web.listeners[0].target_groups) == 2
+    assert state.target_groups[web.listeners[0].target_groups[0]].health.matcher == "200"

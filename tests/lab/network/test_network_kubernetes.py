@@ -45,7 +45,9 @@ def machines() -> World:
 @asynccontextmanager
 async def cluster(api: Api, world: World) -> AsyncIterator[tuple[Net, KubernetesNetwork]]:
     async with network(world) as net:
-        kubernetes = KubernetesNetwork(net.fabric, net.listeners, api.lab_dir, lambda ip: ip[:6], QUICK.refuse_after_s)
+        kubernetes = KubernetesNetwork(
+            net.fabric, net.listeners, net.datagrams, api.lab_dir, lambda ip: ip[:6], QUICK.refuse_after_s
+        )
         kubernetes.apply(net.fabric.state)
         following = asyncio.create_task(kubernetes.run())
         try:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import copy
 import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lab.addresses import LabAddresses
 from lab.network import forwarder
 from lab.network.balancers import Balancers
 from lab.network.callers import Callers
+from lab.network.certificates import Certificates
 from lab.network.fabric import Fabric
-from lab.network.listeners import Listeners
+from lab.network.listeners import Datagrams, Listeners
 from lab.network.parsing import parse
 from lab.network.resolve import Resolver
 from lab.network.state import State
@@ -211,8 +214,11 @@ class Net:
     world: World
     fabric: Fabric
     listeners: Listeners
+    datagrams: Datagrams
     balancers: Balancers
     resolver: Resolver
+    folder: Path
+    """The lab's."""
 
     def apply(self) -> None:
         """What the world has become, as a new revision."""
@@ -222,6 +228,7 @@ class Net:
         self.balancers.apply(state)
         forwarder.sync(self.listeners, self.fabric, state)
         assert not self.listeners.failed
+        assert not self.datagrams.failed
 
     async def until(self, condition: Callable[[], bool], what: str) -> None:
         """Waits for it; fails, naming it, after 10 s."""
@@ -243,17 +250,21 @@ async def network(world: World, settings: LabSettings = QUICK) -> AsyncIterator[
         forwarded=settings.control_plane.forwarded_ports,
     )
     listeners = Listeners(loop)
-    balancers = Balancers(fabric, listeners, settings)
-    net = Net(world, fabric, listeners, balancers, Resolver(balancer_addresses=balancers.addresses_in_dns))
-    net.apply()
-    try:
-        yield net
-    finally:
-        balancers.close()
-        listeners.close()
-        for flow in fabric.flows:
-            flow.abort()
-        callers.close()
+    datagrams = Datagrams(loop)
+    with tempfile.TemporaryDirectory(prefix="lab7-") as folder:
+        balancers = Balancers(fabric, listeners, datagrams, settings, Certificates(Path(folder)))
+        resolver = Resolver(balancer_addresses=balancers.addresses_in_dns)
+        net = Net(world, fabric, listeners, datagrams, balancers, resolver, Path(folder))
+        net.apply()
+        try:
+            yield net
+        finally:
+            balancers.close()
+            listeners.close()
+            datagrams.close()
+            for flow in fabric.flows:
+                flow.abort()
+            callers.close()
 
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]

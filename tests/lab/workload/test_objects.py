@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from lab.settings import LabSettings
 from lab.workload import awkward, objects
 from lab.workload.apps import APPS, NAMESPACES
 
@@ -74,3 +75,22 @@ def test_a_service_of_type_load_balancer_has_pods_and_a_status() -> None:
     told = awkward.status("a5.elb.eu-central-1.amazonaws.com")
     assert (told["metadata"]["namespace"], told["metadata"]["name"]) == ("shop", "checkout")
     assert told["status"]["loadBalancer"]["ingress"][0]["hostname"].startswith("a5.")
+
+
+def test_the_second_ingress_is_kept_as_the_first_and_takes_proxy_protocol_and_datagrams() -> None:
+    made = {item["kind"]: item for item in awkward.intranet()}
+    first = next(s for s in of("Service") if s["metadata"]["name"] == "ingress")
+    spec, pod = made["Service"]["spec"], made["Deployment"]["spec"]["template"]
+    assert spec["externalTrafficPolicy"] == first["spec"]["externalTrafficPolicy"] == "Local"
+    assert {(p["protocol"], p["nodePort"]) for p in spec["ports"]} == {("TCP", 30_081), ("UDP", 30_053)}
+    assert spec["selector"].items() <= pod["metadata"]["labels"].items()
+    assert pod["metadata"]["annotations"][objects.PROXY_PROTOCOL] == "v2"
+    # The plain ingress' pods are known by how their names begin.
+    assert not made["Deployment"]["metadata"]["name"].startswith("ingress-")
+
+
+def test_pods_behind_balancers_serve_on_for_longer_than_a_target_drains() -> None:
+    for item in [*awkward.intranet(), *awkward.checkout("k8s.lab.internal")]:
+        if item["kind"] == "Deployment":
+            hook = item["spec"]["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]
+            assert hook["sleep"]["seconds"] > LabSettings().deregistration_s
