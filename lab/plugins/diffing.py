@@ -90,7 +90,9 @@ def compare(prop: Prop, path: str, old: Any, new: Any) -> list[Change]:
     if new is None:
         if prop.computed:
             return []
-        new = prop.default
+        new = prop.usual if prop.default is None else prop.default
+    if old is None:
+        old = prop.usual
     if isinstance(new, Unknown):
         return [Change(path, "update", prop.replace)]
     if prop.kind is Kind.BLOCK and isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -36,6 +36,7 @@ class Prop:
     required: bool = False
     replace: bool = False  # "Forces new resource"
     default: Any = None
+    usual: Any = None  # what AWS has where nothing was ever said: absence, on either side of a change, is this
     computed: bool = False  # AWS answers something where nothing was given: absence is no difference
     unreadable: bool = False  # AWS never answers it; what was given is kept
     choices: tuple[Any, ...] = ()

@@ -13,6 +13,7 @@ from migration.recover.state import Deployment, Operation, Resource
 REPEATABLE: Mapping[str, str] = {
     "aws:iam/rolePolicy:RolePolicy": "a policy of its name is overwritten",
     "aws:ec2/vpcDhcpOptionsAssociation:VpcDhcpOptionsAssociation": "the set is associated, whichever was",
+    "aws:lb/listenerCertificate:ListenerCertificate": "a certificate that is there already isn't added again",
     "aws:ec2/peeringConnectionOptions:PeeringConnectionOptions": "they are set, whatever they were",
 }
 _PREFIXES: Mapping[str, str] = {

@@ -84,6 +84,11 @@ class Listener(Tagged):
     port: int
 
 
+class ListenerRule(Tagged):
+    listener_arn: str
+    priority: int
+
+
 class Rule(Tagged):
     security_group_id: str
     ip_protocol: str
@@ -377,6 +382,14 @@ def _listener(aws: Aws, wanted: Listener) -> Iterator[Found]:
                 yield _with_elb_tags(aws, one["ListenerArn"])
 
 
+def _listener_rule(aws: Aws, wanted: ListenerRule) -> Iterator[Found]:
+    pages = aws.elbv2.get_paginator("describe_rules").paginate(ListenerArn=wanted.listener_arn)
+    for page in pages:
+        for one in described(page["Rules"]):
+            if one["Priority"] == str(wanted.priority):
+                yield _with_elb_tags(aws, one["RuleArn"])
+
+
 def _zone_association(aws: Aws, wanted: ZoneAssociation) -> Iterator[Found]:
     zone = wanted.zone_id.rpartition("/")[2]
     for vpc in listed(aws.route53.get_hosted_zone(Id=zone), "VPCs"):
@@ -452,6 +465,9 @@ KINDS: Mapping[str, Kind[Any]] = {
     ),
     "aws:lb/listener:Listener": Kind(
         inputs=Listener, find=_listener, remove="aws elbv2 delete-listener --listener-arn {id}"
+    ),
+    "aws:lb/listenerRule:ListenerRule": Kind(
+        inputs=ListenerRule, find=_listener_rule, remove="aws elbv2 delete-rule --rule-arn {id}"
     ),
     "aws:route53/resolverRuleAssociation:ResolverRuleAssociation": Kind(inputs=RuleAssociation, find=_rule_association),
     "aws:route53/zoneAssociation:ZoneAssociation": Kind(

@@ -50,6 +50,13 @@ class DhcpOptions(Foreign):
     dhcp_options_id: str
 
 
+class ListenerCertificate(Foreign):
+    """A listener's certificate besides its default one."""
+
+    listener_arn: str
+    certificate_arn: str
+
+
 class PeeringOptions(Foreign):
     """What a peering lets through; it has the peering's own id."""
 
@@ -84,10 +91,19 @@ def _dhcp(aws: Aws, wanted: DhcpOptions) -> Iterator[Found]:
             yield Found(id=wanted.vpc_id)
 
 
+def _certificate(aws: Aws, wanted: ListenerCertificate) -> Iterator[Found]:
+    pages = aws.elbv2.get_paginator("describe_listener_certificates").paginate(ListenerArn=wanted.listener_arn)
+    for page in pages:
+        for one in described(page["Certificates"]):
+            if one["CertificateArn"] == wanted.certificate_arn and not one.get("IsDefault"):
+                yield Found(id=f"{wanted.listener_arn}_{wanted.certificate_arn}")
+
+
 _MORE: Mapping[str, Kind[Any]] = {
     "aws:route53/record:Record": Kind(inputs=WeightedRecord, find=_record),
     "aws:iam/rolePolicy:RolePolicy": Kind(inputs=RolePolicy, find=_policy),
     "aws:ec2/vpcDhcpOptionsAssociation:VpcDhcpOptionsAssociation": Kind(inputs=DhcpOptions, find=_dhcp),
+    "aws:lb/listenerCertificate:ListenerCertificate": Kind(inputs=ListenerCertificate, find=_certificate),
     "aws:ec2/peeringConnectionOptions:PeeringConnectionOptions": Kind(inputs=PeeringOptions, find=_options),
 }
 
@@ -95,6 +111,11 @@ _MORE: Mapping[str, Kind[Any]] = {
 def imported(type_: str) -> bool:
     """Whether the objects of a type exist outside of the state: operations and providers don't."""
     return type_.startswith(("aws:", "kubernetes:"))
+
+
+def kind_of(type_: str) -> Kind[Any] | None:
+    """How objects of a type of AWS are looked for; None for a type that this program doesn't make."""
+    return KINDS.get(type_) or _MORE.get(type_)
 
 
 def locate(aws: Aws, resource: Resource) -> str:
@@ -106,7 +127,7 @@ def locate(aws: Aws, resource: Resource) -> str:
         metadata = resource.inputs["metadata"]
         # Whether it is there, the engine's own read says.
         return "/".join(part for part in (metadata.get("namespace"), metadata["name"]) if part)
-    kind = KINDS.get(resource.type) or _MORE.get(resource.type)
+    kind = kind_of(resource.type)
     if kind is None:
         raise Permanent(f"{resource} ({resource.type}) is of no type that can be looked for")
     found, marks = kind.look(aws, resource)

@@ -15,6 +15,10 @@ from pulumi.runtime import mocks, rpc
 from components.base import Scope
 from components.migration import Migration, MigrationArgs
 from lab.legacy import userdata as legacy
+from lab.plugins.aws.provider import AwsPlugin
+from lab.plugins.errors import PluginError
+from lab.plugins.host import Request
+from lab.plugins.kubernetes.provider import KubernetesPlugin
 from migration.settings import Settings
 from tests.samples import settings as sample
 
@@ -41,6 +45,10 @@ GROUP: dict[str, Any] = {}
 
 Key = tuple[str, str]
 """A resource by its type's last part and its name."""
+
+
+# What makes things on the lab. `declare` asks them about all that it records.
+PLUGINS: dict[str, AwsPlugin | KubernetesPlugin] = {"aws": AwsPlugin(), "kubernetes": KubernetesPlugin()}
 
 
 @dataclass(frozen=True)
@@ -163,7 +171,10 @@ def _plain(value: Any) -> Any:
 
 
 def declare(settings: Settings, *, returning: bool = False, unsettled: bool = False) -> dict[Key, Declared]:
-    """Everything the program declares for `settings`, by type (its last part) and name. A fresh run each time."""
+    """Everything the program declares for `settings`, by type (its last part) and name. A fresh run each time.
+
+    Whatever configuration a test thinks of: the lab's plugins must know each type and property of what comes of it.
+    """
     monitor = _Monitor()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -174,6 +185,23 @@ def declare(settings: Settings, *, returning: bool = False, unsettled: bool = Fa
         loop.close()
     found = {(item.type.rsplit(":", 1)[-1], item.name): item for item in monitor.seen}
     assert len(found) == len(monitor.seen), "two resources of one type and name"
+    assert not (unknown := unknown_to_plugins(monitor.seen)), unknown
+    return found
+
+
+def unknown_to_plugins(declared: list[Declared]) -> list[str]:
+    """Types, properties and values that the lab's plugins don't take: such a program would fail on the lab."""
+    found: list[str] = []
+    for one in declared:
+        plugin = PLUGINS.get(one.type.partition(":")[0])
+        if plugin is None:
+            continue
+        try:
+            _, failures = plugin.check(Request(type=one.type, name=one.name, inputs=one.inputs))
+        except PluginError as error:
+            found.append(f"{one.type} {one.name}: {error}")
+        else:
+            found += [f"{one.type} {one.name}: {failure.reason}" for failure in failures]
     return found
 
 

@@ -9,10 +9,13 @@ import pytest
 
 from migration.recover.decide import repeatable
 from migration.recover.objects import KINDS, Group, Tagged
+from migration.recover.places import imported, kind_of
 from migration.recover.state import Operation, Resource
+from migration.settings import load
 from migration.stages import STAGES
-from tests.samples import configuration, settings
+from tests.samples import flat
 from tests.transitions.recorder import Declared, declare
+from tests.transitions.test_traffic import several
 
 NUMBERS = [stage.number for stage in STAGES]
 # AWS keeps nothing of these unique: only their tags tell them apart.
@@ -28,14 +31,20 @@ UNTAGGED = {
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "aws:route53/zoneAssociation:ZoneAssociation",
     "aws:route53/resolverRuleAssociation:ResolverRuleAssociation",
+    "aws:autoscaling/policy:Policy",
+    "aws:autoscaling/schedule:Schedule",
 }
 
 
 @cache
 def declared(stage: int) -> list[Declared]:
-    """With a way to the internet, and what an old VPC may offer besides: choices of their own."""
-    sides = configuration()["sides"]
-    sides["main"] |= {
+    """With a way to the internet, what an old VPC may offer besides, and what balancers and groups may have."""
+    c = several()
+    c["pools"][0] |= {
+        "scaling": [{"name": "cpu", "target": 60, "predefined": "ASGAverageCPUUtilization"}],
+        "schedules": [{"name": "night", "recurrence": "0 20 * * *", "min": 1}],
+    }
+    c["sides"]["main"] |= {
         "nat": "per-zone",
         "endpoints": [{"service": "com.amazonaws.eu-central-1.ecr.api", "type": "Interface"}],
         "dhcpOptions": "dopt-1",
@@ -43,7 +52,8 @@ def declared(stage: int) -> list[Declared]:
         "privateZones": ["Z2"],
         "rules": [{"group": "nodes", "direction": "egress", "prefixList": "pl-1"}],
     }
-    return [one for one in declare(settings(stage, sides=sides)).values() if not one.type.startswith("migration:")]
+    found = declare(load(flat(c), f"stage-{stage}")).values()
+    return [one for one in found if not one.type.startswith("migration:")]
 
 
 def marks(one: Declared) -> tuple[tuple[str, str], ...]:
@@ -61,6 +71,16 @@ def test_an_interrupted_create_of_it_may_be_repeated_or_its_object_is_looked_for
             named = {key for key, _ in marks(one)}
             wanted = set() if one.type in UNTAGGED else {"migration:cluster", "migration:side", "migration:role"}
             assert wanted <= named, one
+
+
+@pytest.mark.parametrize("stage", NUMBERS)
+def test_its_object_is_looked_for_where_a_state_is_lost(stage: int) -> None:
+    missing = {
+        one.type
+        for one in declared(stage)
+        if imported(one.type) and one.type.startswith("aws:") and kind_of(one.type) is None
+    }
+    assert not missing
 
 
 @pytest.mark.parametrize("stage", NUMBERS)

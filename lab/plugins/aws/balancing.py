@@ -1,7 +1,8 @@
-"""Network load balancers and their listeners.
+"""Load balancers: network and application ones.
 
-Source: registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lb and lb_listener, and the provider's
-customizeDiffLoadBalancerNLB for what replaces: taking a subnet away.
+Source: registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lb, and the provider's
+customizeDiffLoadBalancerNLB for what replaces a network balancer: a subnet taken away, security groups where there
+were none, none where there were some. An application balancer changes in place.
 """
 
 from __future__ import annotations
@@ -9,22 +10,59 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lab.plugins.aws import attributes
+from lab.plugins.aws.attributes import Attribute, Nested
 from lab.plugins.aws.call import Call
 from lab.plugins.aws.tags import TAGS, as_dict, as_list
 from lab.plugins.aws.vpc import DOCS, first
-from lab.plugins.schema import ResourceType, flag, listed, number, text, texts
+from lab.plugins.schema import ResourceType, flag, number, text, texts
 
 _CROSS_ZONE = "load_balancing.cross_zone.enabled"
+
+
+def _logs(kind: str) -> Nested:
+    return Nested(
+        {
+            "enabled": Attribute(f"{kind}.s3.enabled", flag(usual=False)),
+            "bucket": Attribute(f"{kind}.s3.bucket", text(required=True)),
+            "prefix": Attribute(f"{kind}.s3.prefix", text(usual="")),
+        }
+    )
+
+
+_HTTP = "routing.http."
+_BOTH: attributes.Table = {
+    "accessLogs": _logs("access_logs"),
+    "enableDeletionProtection": Attribute("deletion_protection.enabled", flag(usual=False)),
+    "enableZonalShift": Attribute("zonal_shift.config.enabled", flag(usual=False)),
+}
+_NETWORK: attributes.Table = {
+    **_BOTH,
+    "enableCrossZoneLoadBalancing": Attribute(_CROSS_ZONE, flag(default=False)),
+    "dnsRecordClientRoutingPolicy": Attribute("dns_record.client_routing_policy", text(usual="any_availability_zone")),
+}
+# Not whether it balances across zones: an application balancer always does.
+_APPLICATION: attributes.Table = {
+    **_BOTH,
+    "connectionLogs": _logs("connection_logs"),
+    "clientKeepAlive": Attribute("client_keep_alive.seconds", number(usual=3600)),
+    "desyncMitigationMode": Attribute(f"{_HTTP}desync_mitigation_mode", text(usual="defensive")),
+    "dropInvalidHeaderFields": Attribute(f"{_HTTP}drop_invalid_header_fields.enabled", flag(usual=False)),
+    "enableHttp2": Attribute("routing.http2.enabled", flag(usual=True)),
+    "enableTlsVersionAndCipherSuiteHeaders": Attribute(
+        f"{_HTTP}x_amzn_tls_version_and_cipher_suite.enabled", flag(usual=False)
+    ),
+    "enableWafFailOpen": Attribute("waf.fail_open.enabled", flag(usual=False)),
+    "enableXffClientPort": Attribute(f"{_HTTP}xff_client_port.enabled", flag(usual=False)),
+    "idleTimeout": Attribute("idle_timeout.timeout_seconds", number(usual=60)),
+    "preserveHostHeader": Attribute(f"{_HTTP}preserve_host_header.enabled", flag(usual=False)),
+    "xffHeaderProcessingMode": Attribute(f"{_HTTP}xff_header_processing.mode", text(usual="append")),
+}
 
 
 def elb(call: Call) -> Any:
     """The client of both modules."""
     return call.client("elbv2")
-
-
-def attribute(value: Any) -> str:
-    """An attribute's value as AWS takes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def sync_tags(call: Call) -> None:
@@ -61,6 +99,7 @@ def _create_balancer(call: Call) -> str:
         Type=call.new["loadBalancerType"],
         Scheme="internal" if call.new.get("internal") else "internet-facing",
         Subnets=sorted(call.new["subnets"]),
+        **({"SecurityGroups": sorted(groups)} if (groups := call.new.get("securityGroups")) else {}),
         **with_tags(call),
     )["LoadBalancers"][0]
     call.made(made["LoadBalancerArn"])
@@ -72,20 +111,22 @@ def _create_balancer(call: Call) -> str:
         return state["Code"] in ("active", "active_impaired")
 
     call.wait(f"load balancer {name} active", active)
-    _set_cross_zone(call)
+    _set_attributes(call)
     return call.id
 
 
-def _cross_zone(call: Call) -> bool:
-    pairs = elb(call).describe_load_balancer_attributes(LoadBalancerArn=call.id)["Attributes"]
-    return {"Key": _CROSS_ZONE, "Value": "true"} in pairs
+def _table(call: Call) -> attributes.Table:
+    kind = call.new.get("loadBalancerType") or call.old.get("loadBalancerType")
+    return _APPLICATION if kind == "application" else _NETWORK
 
 
-def _set_cross_zone(call: Call) -> None:
-    wanted = bool(call.new.get("enableCrossZoneLoadBalancing"))
-    if _cross_zone(call) != wanted:
-        pair = {"Key": _CROSS_ZONE, "Value": attribute(wanted)}
-        elb(call).modify_load_balancer_attributes(LoadBalancerArn=call.id, Attributes=[pair])
+def _live_attributes(call: Call) -> dict[str, str]:
+    return attributes.by_key(elb(call).describe_load_balancer_attributes(LoadBalancerArn=call.id))
+
+
+def _set_attributes(call: Call) -> None:
+    if changes := attributes.to_change(_table(call), call.new, _live_attributes(call)):
+        elb(call).modify_load_balancer_attributes(LoadBalancerArn=call.id, Attributes=attributes.pairs(changes))
 
 
 def _read_balancer(call: Call) -> dict[str, Any] | None:
@@ -97,7 +138,10 @@ def _read_balancer(call: Call) -> dict[str, Any] | None:
         "internal": balancer.get("Scheme") == "internal",
         "loadBalancerType": balancer["Type"],
         "subnets": sorted(z["SubnetId"] for z in balancer.get("AvailabilityZones", [])),
-        "enableCrossZoneLoadBalancing": _cross_zone(call),
+        # What is said of an application balancer's zones, the provider neither sets nor compares.
+        "enableCrossZoneLoadBalancing": bool((call.new or call.old).get("enableCrossZoneLoadBalancing")),
+        **attributes.found(_APPLICATION if balancer["Type"] == "application" else _NETWORK, _live_attributes(call)),
+        "securityGroups": sorted(balancer.get("SecurityGroups", [])),
         "arn": call.id,
         "dnsName": balancer["DNSName"],
         "zoneId": balancer.get("CanonicalHostedZoneId"),
@@ -108,7 +152,9 @@ def _read_balancer(call: Call) -> dict[str, Any] | None:
 def _update_balancer(call: Call) -> None:
     if call.changed("subnets"):
         elb(call).set_subnets(LoadBalancerArn=call.id, Subnets=sorted(call.new["subnets"]))
-    _set_cross_zone(call)
+    if call.changed("securityGroups"):
+        elb(call).set_security_groups(LoadBalancerArn=call.id, SecurityGroups=sorted(call.new["securityGroups"]))
+    _set_attributes(call)
     sync_tags(call)
 
 
@@ -128,9 +174,15 @@ def _delete_balancer(call: Call) -> None:
 
 
 def _balancer_replaces(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
-    subnets = new.get("subnets")
-    taken = isinstance(subnets, list) and set(old.get("subnets") or ()) - {str(s) for s in subnets}
-    return {"subnets"} if taken else set()
+    if old.get("loadBalancerType") != "network":
+        return set()
+    replaced: set[str] = set()
+    subnets, groups = new.get("subnets"), new.get("securityGroups")
+    if isinstance(subnets, list) and set(old.get("subnets") or ()) - {str(s) for s in subnets}:
+        replaced.add("subnets")
+    if isinstance(groups, list) and bool(groups) != bool(old.get("securityGroups")):
+        replaced.add("securityGroups")
+    return replaced
 
 
 def _suitable_balancer(values: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -140,53 +192,6 @@ def _suitable_balancer(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return []
 
 
-# --- Listener
-
-
-def _listener_arguments(call: Call) -> dict[str, Any]:
-    # One action: a network load balancer has no rules, and what is forwarded goes to one group here.
-    groups = [action["targetGroupArn"] for action in call.new["defaultActions"]]
-    return {
-        "Port": int(call.new["port"]),
-        "Protocol": call.new["protocol"],
-        "DefaultActions": [{"Type": "forward", "TargetGroupArn": group} for group in groups],
-    }
-
-
-def _create_listener(call: Call) -> str:
-    made = elb(call).create_listener(
-        LoadBalancerArn=call.new["loadBalancerArn"], **_listener_arguments(call), **with_tags(call)
-    )["Listeners"][0]
-    return call.made(made["ListenerArn"])
-
-
-def _read_listener(call: Call) -> dict[str, Any] | None:
-    listener = first(elb(call).describe_listeners(ListenerArns=[call.id])["Listeners"])
-    if listener is None:
-        return None
-    return {
-        "loadBalancerArn": listener["LoadBalancerArn"],
-        "port": listener.get("Port"),
-        "protocol": listener.get("Protocol"),
-        "defaultActions": [
-            {"type": action["Type"], "targetGroupArn": action.get("TargetGroupArn")}
-            for action in listener.get("DefaultActions", [])
-        ],
-        "arn": call.id,
-        **call.tags_read(tags_of(call)),
-    }
-
-
-def _update_listener(call: Call) -> None:
-    if call.changed("port", "protocol", "defaultActions"):
-        elb(call).modify_listener(ListenerArn=call.id, **_listener_arguments(call))
-    sync_tags(call)
-
-
-def _delete_listener(call: Call) -> None:
-    elb(call).delete_listener(ListenerArn=call.id)
-
-
 ROWS: tuple[ResourceType[Call], ...] = (
     ResourceType(
         token="aws:lb/loadBalancer:LoadBalancer",
@@ -194,9 +199,11 @@ ROWS: tuple[ResourceType[Call], ...] = (
         props={
             "name": text(required=True, replace=True),
             "internal": flag(computed=True, replace=True),
-            "loadBalancerType": text(required=True, choices=("network",), replace=True),
+            "loadBalancerType": text(required=True, choices=("network", "application"), replace=True),
             "subnets": texts(required=True),
-            "enableCrossZoneLoadBalancing": flag(default=False),
+            "securityGroups": texts(computed=True),
+            **attributes.props(_APPLICATION),
+            **attributes.props(_NETWORK),
             **TAGS,
         },
         computed=("arn", "dnsName", "zoneId"),
@@ -208,25 +215,5 @@ ROWS: tuple[ResourceType[Call], ...] = (
         update=_update_balancer,
         delete=_delete_balancer,
         gone=("LoadBalancerNotFound",),
-    ),
-    ResourceType(
-        token="aws:lb/listener:Listener",
-        source=DOCS + "lb_listener",
-        props={
-            "loadBalancerArn": text(required=True, replace=True),
-            "port": number(required=True),
-            "protocol": text(required=True, choices=("TCP", "UDP", "TCP_UDP", "TLS")),
-            "defaultActions": listed(
-                {"type": text(required=True, choices=("forward",)), "targetGroupArn": text(required=True)},
-                required=True,
-            ),
-            **TAGS,
-        },
-        computed=("arn",),
-        create=_create_listener,
-        read=_read_listener,
-        update=_update_listener,
-        delete=_delete_listener,
-        gone=("ListenerNotFound", "LoadBalancerNotFound"),
     ),
 )

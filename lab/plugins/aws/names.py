@@ -1,7 +1,7 @@
 """What a VPC resolves names by: its DHCP options and the resolver's rules.
 
 Sources: registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/ vpc_dhcp_options_association,
-route53_resolver_rule_association; "replace" is their ForceNew.
+route53_resolver_rule_association; "replace" is their ForceNew: another set of options is associated in place.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ def _read_options(call: Call) -> dict[str, Any] | None:
     vpc = first(call.ec2.describe_vpcs(VpcIds=[values["vpcId"]])["Vpcs"])
     if vpc is None or vpc.get("DhcpOptionsId", "default") == "default":
         return None
+    if vpc["DhcpOptionsId"] != values.get("dhcpOptionsId", vpc["DhcpOptionsId"]):
+        return None  # the provider looks for both: another set is another association
     return {"vpcId": vpc["VpcId"], "dhcpOptionsId": vpc["DhcpOptionsId"]}
 
 
@@ -68,10 +70,11 @@ ROWS: tuple[ResourceType[Call], ...] = (
         source=DOCS + "vpc_dhcp_options_association",
         props={
             "vpcId": text(required=True, replace=True),
-            "dhcpOptionsId": text(required=True, replace=True),
+            "dhcpOptionsId": text(required=True),
         },
         create=_associate_options,
         read=_read_options,
+        update=_associate_options,
         delete=_delete_options,
         identify=_identify_options,
         gone=("InvalidVpcID.NotFound",),

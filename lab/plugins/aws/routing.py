@@ -1,4 +1,4 @@
-"""Route tables, their routes and associations, and gateway endpoints.
+"""Route tables, their routes and associations, and endpoints of both types.
 
 Sources as in `vpc.py`. A route table's inline routes are not supported: they and single routes undo each other.
 """
@@ -165,7 +165,7 @@ def _identify_association(given: str) -> tuple[str, dict[str, Any]]:
     return f"rtbassoc-{zlib.crc32(given.encode()):08x}", {"subnetId": subnet, "routeTableId": table}
 
 
-# --- Gateway endpoint
+# --- Endpoint
 
 
 def _endpoint(call: Call) -> dict[str, Any] | None:
@@ -225,6 +225,8 @@ def _update_endpoint(call: Call) -> None:
             arguments |= {f"Add{what}": sorted(wanted - was), f"Remove{what}": sorted(was - wanted)}
     if call.changed("policy"):
         arguments["PolicyDocument"] = call.new.get("policy")
+    if call.changed("privateDnsEnabled"):
+        call.ec2.modify_vpc_endpoint(VpcEndpointId=call.id, PrivateDnsEnabled=bool(call.new.get("privateDnsEnabled")))
     if given := {k: v for k, v in arguments.items() if v}:
         call.ec2.modify_vpc_endpoint(VpcEndpointId=call.id, **given)
     sync_ec2(call)
@@ -235,6 +237,14 @@ def _delete_endpoint(call: Call) -> None:
     for item in unsuccessful:
         if item["Error"]["Code"] != "InvalidVpcEndpoint.NotFound":
             raise PluginError(f"{item['Error']['Code']}: {item['Error']['Message']}")
+    # An interface endpoint holds its security group and its subnets for as long as it is on its way out.
+    call.wait(f"endpoint {call.id} deleted", lambda: _deleted(call))
+
+
+def _deleted(call: Call) -> bool:
+    wanted = [{"Name": "vpc-endpoint-id", "Values": [call.id]}]
+    found = first(call.ec2.describe_vpc_endpoints(Filters=wanted)["VpcEndpoints"])
+    return found is None or found["State"].lower() == "deleted"
 
 
 ROWS: tuple[ResourceType[Call], ...] = (

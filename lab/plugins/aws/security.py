@@ -92,8 +92,6 @@ def _permission(call: Call) -> dict[str, Any]:
         permission["PrefixListIds"] = [{"PrefixListId": new[source], **note}]
     elif source == "referencedSecurityGroupId":
         permission["UserIdGroupPairs"] = [{"GroupId": new[source], **note}]
-    elif source == "prefixListId":
-        permission["PrefixListIds"] = [{"PrefixListId": new[source], **note}]
     return permission
 
 

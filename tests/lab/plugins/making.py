@@ -263,3 +263,69 @@ def options(ground: Ground) -> Made:
         requester={"allowRemoteVpcDnsResolution": True},
         accepter={"allowRemoteVpcDnsResolution": True},
     )
+
+
+def certificate(ground: Ground, name: str = "pet.example") -> str:
+    made = ground.driver.client("acm").request_certificate(DomainName=name, ValidationMethod="DNS")
+    return made["CertificateArn"]
+
+
+def web_balancer(ground: Ground) -> Made:
+    group = ground.driver.create("aws:ec2/securityGroup:SecurityGroup", "web", name="web", vpcId=ground.vpc.id)
+    return ground.driver.create(
+        "aws:lb/loadBalancer:LoadBalancer",
+        "web",
+        name="web",
+        loadBalancerType="application",
+        internal=True,
+        subnets=ground.subnets,
+        securityGroups=[group.id],
+        idleTimeout=120,
+    )
+
+
+def web_targets(ground: Ground, name: str, **more: Any) -> Made:
+    return ground.driver.create(
+        "aws:lb/targetGroup:TargetGroup",
+        name,
+        name=name,
+        port=30081,
+        protocol="HTTP",
+        vpcId=ground.vpc.id,
+        healthCheck={"protocol": "HTTP", "path": "/healthz", "matcher": "200-399"},
+        **more,
+    )
+
+
+def web_listener(ground: Ground, **more: Any) -> Made:
+    return ground.driver.create(
+        "aws:lb/listener:Listener",
+        "web",
+        loadBalancerArn=web_balancer(ground).id,
+        port=443,
+        protocol="HTTPS",
+        certificateArn=certificate(ground),
+        sslPolicy="ELBSecurityPolicy-TLS13-1-2-2021-06",
+        defaultActions=[{"type": "forward", "targetGroupArn": web_targets(ground, "first").id}],
+        **more,
+    )
+
+
+def resolver_rule(ground: Ground) -> str:
+    client = ground.driver.client("route53resolver")
+    endpoint = client.create_resolver_endpoint(
+        CreatorRequestId="e",
+        Name="out",
+        Direction="OUTBOUND",
+        SecurityGroupIds=[ground.group],
+        IpAddresses=[{"SubnetId": one} for one in ground.subnets],
+    )["ResolverEndpoint"]["Id"]
+    made = client.create_resolver_rule(
+        CreatorRequestId="r",
+        Name="office",
+        RuleType="FORWARD",
+        DomainName="office.example",
+        TargetIps=[{"Ip": "10.9.0.2", "Port": 53}],
+        ResolverEndpointId=endpoint,
+    )
+    return made["ResolverRule"]["Id"]

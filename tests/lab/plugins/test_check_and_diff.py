@@ -263,8 +263,8 @@ def test_everything_wrong_is_said_at_once() -> None:
 
 
 def test_a_value_outside_the_choices_is_refused() -> None:
-    _, reasons = check(ALIAS["balancer"], name="b", loadBalancerType="application", subnets=["s"])
-    assert reasons == ["'loadBalancerType' is 'application'; expected one of network"]
+    _, reasons = check(ALIAS["balancer"], name="b", loadBalancerType="gateway", subnets=["s"])
+    assert reasons == ["'loadBalancerType' is 'gateway'; expected one of network, application"]
 
 
 def test_check_fills_defaults() -> None:

@@ -14,7 +14,20 @@ from migration.recover.decide import Fate, decide
 from migration.recover.objects import KINDS, Found
 from migration.recover.state import Deployment, Operation, Resource
 from tests.lab.plugins.driving import Driver, Made
-from tests.lab.plugins.making import ZONES, Ground, balancer, ground_of, peering, route_table, targets, template, zone
+from tests.lab.plugins.making import (
+    ZONES,
+    Ground,
+    balancer,
+    ground_of,
+    peering,
+    resolver_rule,
+    route_table,
+    targets,
+    template,
+    web_listener,
+    web_targets,
+    zone,
+)
 
 TAGS = {"Name": "x", "migration:cluster": "pet", "migration:side": "main", "migration:role": "thing"}
 OTHERS = {**TAGS, "migration:cluster": "dog"}
@@ -32,6 +45,18 @@ def ground(driver: Driver) -> Ground:
 def aws(aws_url: str, plugin: object, monkeypatch: pytest.MonkeyPatch) -> Aws:
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws_url)
     return Aws(region=REGION, session=boto3.Session("lab", "lab", region_name=REGION))
+
+
+def empty_group(ground: Ground) -> Made:
+    return ground.driver.create(
+        "aws:autoscaling/group:Group",
+        "g",
+        name="g",
+        minSize=0,
+        maxSize=1,
+        vpcZoneIdentifiers=ground.subnets,
+        launchTemplate={"id": ground.template, "version": "1"},
+    )
 
 
 Given = Callable[[Ground], dict[str, Any]]
@@ -109,12 +134,43 @@ CASES: dict[str, Given] = {
         "protocol": "TCP",
         "defaultActions": [{"type": "forward", "targetGroupArn": targets(g).id}],
     },
+    "aws:lb/listenerRule:ListenerRule": lambda g: {
+        "listenerArn": web_listener(g).id,
+        "priority": 7,
+        "conditions": [{"hostHeader": {"values": ["shop.pet.example"]}}],
+        "actions": [{"type": "forward", "targetGroupArn": web_targets(g, "other").id}],
+    },
     "aws:route53/zoneAssociation:ZoneAssociation": lambda g: {"zoneId": zone(g), "vpcId": g.vpc.id},
+    "aws:route53/resolverRuleAssociation:ResolverRuleAssociation": lambda g: {
+        "resolverRuleId": resolver_rule(g),
+        "vpcId": g.vpc.id,
+        "name": "main-rule",
+    },
+    "aws:autoscaling/policy:Policy": lambda g: {
+        "name": "cpu",
+        "autoscalingGroupName": empty_group(g).id,
+        "policyType": "TargetTrackingScaling",
+        "targetTrackingConfiguration": {
+            "targetValue": 60,
+            "predefinedMetricSpecification": {"predefinedMetricType": "ASGAverageCPUUtilization"},
+        },
+    },
+    "aws:autoscaling/schedule:Schedule": lambda g: {
+        "scheduledActionName": "night",
+        "autoscalingGroupName": empty_group(g).id,
+        "recurrence": "0 20 * * *",
+        "minSize": 1,
+        "maxSize": -1,
+        "desiredCapacity": -1,
+    },
 }
 UNTAGGED = {
     "aws:ec2/routeTableAssociation:RouteTableAssociation",
     "aws:ec2/route:Route",
     "aws:route53/zoneAssociation:ZoneAssociation",
+    "aws:route53/resolverRuleAssociation:ResolverRuleAssociation",
+    "aws:autoscaling/policy:Policy",
+    "aws:autoscaling/schedule:Schedule",
 }
 GROUP = "aws:autoscaling/group:Group"
 
