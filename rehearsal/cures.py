@@ -8,6 +8,7 @@ A sentence that nobody here understands isn't cured, and the next `up` says it a
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -18,6 +19,7 @@ import boto3
 from lab.addresses import LabAddresses
 from lab.legacy.awkward.networks import ON_PREMISES
 from lab.shapes import BACKBONE
+from migration.gates.cluster import PLAN
 
 TTL_S = 5
 """Of a record that had none."""
@@ -97,13 +99,21 @@ def _let_through(sentence: re.Match[str], _: LabAddresses) -> Mapping[str, str]:
     return {}
 
 
+def _planned(sentence: re.Match[str], _: LabAddresses) -> Mapping[str, str]:
+    """The Service says how it is moved."""
+    namespace, name = sentence["service"].split("/")
+    command = ["kubectl", "annotate", "--overwrite", "service", name, "-n", namespace, f"{PLAN}=replaced"]
+    subprocess.run(command, check=True, capture_output=True)
+    return {"traffic.loadBalancerServices": "planned"}
+
+
 _RECORD = r"record \w+ (?P<name>\S+) of zone \S+ \((?P<zone>\w+)\) leads to \S+"
 CURES: Mapping[str, Act] = {
     _RECORD + r" (?:as an alias|with a policy of its own)": _simple,
     _RECORD + r" and isn't carried": _nothing_here,
     r"(?P<acl>acl-\w+) doesn't let TCP (?:in from|out to) (?P<cidr>[\d./]+) through": _let_through,
     r"external-dns claims ": lambda *_: {"traffic.externalDns": "paused"},
-    r"Service \S+ is of type LoadBalancer": lambda *_: {"traffic.loadBalancerServices": "planned"},
+    r"Service (?P<service>\S+) is of type LoadBalancer": _planned,
 }
 """By what a sentence of a refusal looks like."""
 

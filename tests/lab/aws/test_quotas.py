@@ -138,7 +138,7 @@ def test_processors_by_market(aws: Any, refuses: Any) -> None:
     def run(kind: str, count: int = 1, **more: Any) -> None:
         aws.ec2.run_instances(ImageId="ami-12c6146b", InstanceType=kind, MinCount=count, MaxCount=count, **more)
 
-    spot = {"InstanceMarketOptions": {"MarketType": "spot"}}
+    spot: dict[str, Any] = {"InstanceMarketOptions": {"MarketType": "spot"}}
     run("m5.large", 2)
     run("m5.large", **spot)
     refuses("VcpuLimitExceeded", "too_many_processors", lambda: run("m5a.large"))
