@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
@@ -121,7 +121,7 @@ def test_a_group_is_held_and_given_back_in_a_busy_account(own: Aws, old: Any) ->
     WORLD.settings = LabSettings(throttle=0.05, lag_s=1.0, seed=7)
     before: dict[str, HeldBefore] = {}
 
-    def until_quiet(act: Callable[[Aws, Any, dict[str, HeldBefore], Callable[[], None]], bool]) -> dict[str, Any]:
+    def until_quiet(act: Callable[[Aws, Any, dict[str, HeldBefore], Callable[[], None]], bool]) -> Mapping[str, Any]:
         quiet_since = time.monotonic()
         while time.monotonic() - quiet_since < 1.5:
             if act(own, own.groups(["workers"])["workers"], before, lambda: None):
