@@ -25,15 +25,26 @@ def balancer_name(cluster: str, role: str, suffix: str) -> str:
     """The name of a load balancer or of its target group.
 
     As everything else is named, where AWS takes that. Where it doesn't (``pet.example.com`` has dots), the cluster's
-    part is made legal and cut, and a digest of its full name keeps ``a.b`` and ``a-b`` apart. What can't be cut, role
-    and suffix, may still be too long.
+    part is made legal and cut, and a digest of its full name keeps ``a.b`` and ``a-b`` apart. Where even that is too
+    long, the role is cut and the digest is of both. The suffix, which can't be cut, may still be too long.
     """
     name = physical_name(cluster, role, suffix)
     if _BALANCER.fullmatch(name):
         return name
-    end = physical_name(sha256(cluster.encode()).hexdigest()[:_DIGEST], role, suffix)
+    end = physical_name(_digest(cluster), role, suffix)
+    if len(end) <= LIMITS["load-balancer"]:
+        return _cut(cluster, end)
+    return _cut(role, _digest(f"{cluster}/{role}") + suffix)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:_DIGEST]
+
+
+def _cut(text: str, end: str) -> str:
+    """As much of `text` as there is room for before `end`, made legal."""
     room = max(0, LIMITS["load-balancer"] - len(end) - 1)
-    start = re.sub(r"[^A-Za-z0-9]+", "-", cluster).strip("-")[:room].strip("-")
+    start = re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[:room].strip("-")
     start = re.sub(r"^(internal(-|$))+", "", start)
     return f"{start}-{end}" if start else end
 

@@ -54,3 +54,8 @@ def test_clusters_whose_names_differ_in_what_aws_does_not_take_get_different_one
 
 def test_a_suffix_that_leaves_no_room_is_not_cut_since_it_tells_the_sides_apart() -> None:
     assert len(balancer_name("pet", "apimembers", "-the-new-side-of-the-cluster")) > 32
+
+
+def test_a_long_role_is_cut_and_still_tells_its_ports_apart() -> None:
+    names = [balancer_name("awkward.k8s.lab.internal", f"intranet-interna-{port}", "-main") for port in (30053, 30081)]
+    assert names == ["intranet-interna-300-7f1e73-main", "intranet-interna-300-8505f6-main"]
