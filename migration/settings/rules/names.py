@@ -48,12 +48,12 @@ def fit(c: Configuration) -> Iterator[Problem]:
         wanted += [("target-group", balancer_name(c.cluster, "apimembers", side.suffix))]
         # A group's template has the group's name.
         wanted += [(kind, name) for kind in ("autoscaling-group", "launch-template") for name in groups]
-        for kind, name in wanted:
-            if len(name) > LIMITS[kind]:
-                remedy = (
-                    f"makes the {kind} name {name!r} {len(name)} characters long; AWS takes {LIMITS[kind]}: shorten it"
-                )
-                yield Problem(f"migration:sides.{side_name}.suffix", side.suffix, remedy)
+        long = [(len(name) - LIMITS[kind], kind, name) for kind, name in wanted if len(name) > LIMITS[kind]]
+        if long:
+            # A suffix short enough for this one is for all.
+            _, kind, name = max(long)
+            remedy = f"makes the {kind} name {name!r} {len(name)} characters long; AWS takes {LIMITS[kind]}: shorten it"
+            yield Problem(f"migration:sides.{side_name}.suffix", side.suffix, remedy)
         for name, key in groups.items():
             if not _TEMPLATE.fullmatch(name):
                 remedy = (
