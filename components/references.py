@@ -9,7 +9,7 @@ import pulumi
 
 from components.base import Args, Component
 from components.side_view import SideView
-from migration.contracts.gates import peered_vpcs, retired_groups
+from migration.contracts.gates import peered_vpcs
 from migration.contracts.references import Naming, ReferencesInputs
 from providers.operations import References
 
@@ -38,7 +38,6 @@ class ReferencesElsewhere(Component):
                 old=Naming.model_validate(seen["old"]),
                 new=None if seen["new"] is None else Naming.model_validate(seen["new"]),
                 peered_vpcs=peered_vpcs(settings.configuration),
-                ours=retired_groups(settings.configuration),
                 sides=(old.name, new.name),
                 returning=scope.returning,
             )

@@ -347,20 +347,19 @@ class NetworksCarried(Contract):
 class _References(Contract):
     """What rules elsewhere may name. `groups` are ids by role, none where this program made the side.
 
-    `peered_vpcs`: connected VPCs; `ours`: groups that go with the old side.
+    `peered_vpcs`: connected VPCs.
     """
 
     old: SideRef
     new: SideRef
     groups: dict[str, str]
     peered_vpcs: tuple[str, ...]
-    ours: tuple[str, ...]
 
     @classmethod
     def _of(cls, s: Settings) -> dict[str, Any]:
         c, (old, new) = s.configuration, _sides(s)
         groups = named_groups(s.old.security_groups) if isinstance(s.old, ReferencedSide) else {}
-        return {"old": old, "new": new, "groups": groups, "peered_vpcs": peered_vpcs(c), "ours": retired_groups(c)}
+        return {"old": old, "new": new, "groups": groups, "peered_vpcs": peered_vpcs(c)}
 
 
 def named_groups(groups: SecurityGroups) -> dict[str, str]:
@@ -372,11 +371,6 @@ def named_groups(groups: SecurityGroups) -> dict[str, str]:
 def peered_vpcs(c: Configuration) -> tuple[str, ...]:
     """Connected VPCs that this program peers."""
     return tuple(network.vpc_id for network in c.connected_networks if network.vpc_id)
-
-
-def retired_groups(c: Configuration) -> tuple[str, ...]:
-    """Security groups that the end deletes."""
-    return tuple(item.id for item in c.retire if item.type == "security-group")
 
 
 class ReferencesAccepted(_References):

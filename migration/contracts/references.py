@@ -18,8 +18,7 @@ class Naming(Contract):
 class ReferencesInputs(Undoing):
     """Each rule and prefix list that names the old side gets a twin for the new one, or loses it again.
 
-    `peered_vpcs`: connected VPCs, whose groups may name the new side's. `ours`: groups that go with the old side. `new`
-    is None where it has no groups.
+    `peered_vpcs`: connected VPCs, whose groups may name the new side's. `new` is None where it has no groups.
     """
 
     shown: ClassVar[str] = "references"
@@ -28,7 +27,6 @@ class ReferencesInputs(Undoing):
     old: Wanted[Naming]
     new: Wanted[Naming | None] = None
     peered_vpcs: Wanted[tuple[str, ...]] = ()
-    ours: Wanted[tuple[str, ...]] = ()
     sides: Manner[tuple[str, str]]
 
     @property

@@ -27,7 +27,7 @@ def _old(q: ReferencesAccepted | ReferencesAnswered, live: Live) -> Naming:
 def accepted(q: ReferencesAccepted, live: Live) -> str:
     """Whoever names the old side is listed, and what becomes of it is decided."""
     seen = elsewhere(live.aws)
-    found = references(seen, live.cluster, _old(q, live), None, peered=q.peered_vpcs, ours=q.ours, cidr=q.new.cidr)
+    found = references(seen, live.cluster, _old(q, live), None, peered=q.peered_vpcs, cidr=q.new.cidr)
     if not found:
         return f"{len(seen.rules)} rules and {len(seen.entries)} prefix lists looked at, none names side {q.old.name}"
     if q.mode is None:
@@ -44,7 +44,7 @@ def are_answered(q: ReferencesAnswered, live: Live) -> str:
     old, side, seen = _old(q, live), live.side(q.new), elsewhere(live.aws)
     groups = groups_made(live.aws, live.cluster, side.name)
     new = Naming(vpc_id=live.vpc(side), ranges=(side.cidr,), groups=groups) if groups else None
-    found = references(seen, live.cluster, old, new, peered=q.peered_vpcs, ours=q.ours, cidr=side.cidr)
+    found = references(seen, live.cluster, old, new, peered=q.peered_vpcs, cidr=side.cidr)
     if new is None and found and q.mode == "apply":
         return f"{len(found)} rules and lists name side {q.old.name}, and get their twins when side {side.name} is made"
     missing = [one for one in found if not answered(one, seen)]

@@ -52,7 +52,6 @@ def _answer(inputs: ReferencesInputs, context: Context) -> ReferencesResult:
             inputs.old,
             new,
             peered=inputs.peered_vpcs,
-            ours=inputs.ours,
             cidr=new.ranges[0],
         )
         missing = [one for one in found if not answered(one, seen)]

@@ -106,15 +106,15 @@ def references(
     new: Naming | None,
     *,
     peered: Iterable[str],
-    ours: Iterable[str],
     cidr: str,
 ) -> list[Reference]:
     """Everything outside of the cluster's own groups that names the old side. `cidr` is the new VPC's range.
 
-    `peered`: connected VPCs; `ours`: other groups that are the cluster's, and go with the old side.
+    `peered`: connected VPCs. The cluster's own groups of balancers and of other machines count as elsewhere: until the
+    old side is gone, clients and nodes of the new one come to them, too.
     """
     groups = {one["GroupId"]: _group(one) for one in seen.groups}
-    own = {*ours, *old.groups.values(), *(new.groups.values() if new else ())}
+    own = {*old.groups.values(), *(new.groups.values() if new else ())}
     own |= {one["GroupId"] for one in seen.groups if tags_of(one).get(CLUSTER) == cluster}
     found: list[Reference] = []
     for rule in seen.rules:

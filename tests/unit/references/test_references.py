@@ -74,7 +74,7 @@ class Account:
 
     def ask(self, question: type[Any], **more: Any) -> str:
         ids = self.naming("old").groups
-        values = {"old": self.sides.old, "new": self.sides.new, "groups": ids, "peered_vpcs": (), "ours": (), **more}
+        values = {"old": self.sides.old, "new": self.sides.new, "groups": ids, "peered_vpcs": (), **more}
         return self.sides.ask(question(**values))
 
 
@@ -90,7 +90,14 @@ def test_a_database_that_names_the_old_side_is_refused_until_it_is_decided(accou
     with pytest.raises(Permanent, match=r"payments-db \(sg-\w+, owner payments\) lets in 10\.10\.0\.0/20 on tcp 5432"):
         account.ask(ReferencesAccepted, mode=None)
     assert "2 rules and lists name side legacy" in account.ask(ReferencesAccepted, mode="list")
-    assert "none names" in account.ask(ReferencesAccepted, mode=None, ours=(account.database,))
+
+
+def test_the_clusters_own_balancers_let_clients_of_the_new_side_in_too(account: Account) -> None:
+    """Names lead to both sides for a while: pods that have moved come to the old balancers as well."""
+    web = account.group("alb.pet", account.sides.old.vpc_id, {"kubernetes.io/cluster/pet": "owned"})
+    account.let_in(web, 80, IpRanges=[{"CidrIp": "10.10.0.0/16"}])
+    account.run()
+    assert account.peers(web) == ["10.10.0.0/16", "10.30.0.0/16"]
 
 
 def test_what_is_wider_than_the_old_vpc_names_both(account: Account) -> None:
@@ -193,7 +200,7 @@ NEW = Naming(vpc_id="vpc-new", ranges=("10.1.0.0/16",), groups={"nodes": "sg-n",
 
 @pytest.mark.parametrize(("vpc", "twin"), [("vpc-old", "sg-n"), ("vpc-corp", "sg-n"), ("vpc-far", "10.1.0.0/16")])
 def test_a_group_is_named_only_over_a_peering(vpc: str, twin: str) -> None:
-    [one] = found_in(one_rule(vpc), "pet", OLD, NEW, peered=["vpc-corp"], ours=(), cidr="10.1.0.0/16")
+    [one] = found_in(one_rule(vpc), "pet", OLD, NEW, peered=["vpc-corp"], cidr="10.1.0.0/16")
     assert str(one.twin) == twin
 
 
@@ -211,5 +218,5 @@ def test_a_group_is_named_only_over_a_peering(vpc: str, twin: str) -> None:
 )
 def test_a_twin_is_whatever_lets_the_same_through(rule: dict[str, Any], enough: bool) -> None:
     seen = one_rule("vpc-far", {**RULE, "SecurityGroupRuleId": "sgr-2", "ToPort": 0, **rule})
-    [one, *_] = found_in(seen, "pet", OLD, NEW, peered=(), ours=(), cidr="10.1.0.0/16")
+    [one, *_] = found_in(seen, "pet", OLD, NEW, peered=(), cidr="10.1.0.0/16")
     assert answered(one, seen) is enough
