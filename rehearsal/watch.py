@@ -61,7 +61,7 @@ class Watch:
     def start(self, environment: Mapping[str, str]) -> None:
         """Write the configuration, start the process, wait until it probes; raises `WatchError`."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(json.dumps(self._configuration(), indent=1))
+        self.config.write_text(json.dumps(self.configuration(), indent=1))
         self._follower = _Members(self.config, self._editing, self._directory, self._settings)
         self._follower.once()
         processes.start(
@@ -132,7 +132,8 @@ class Watch:
     def _resolver(self) -> str:
         return f"127.0.0.1:{self._lab.dns_port}"
 
-    def _configuration(self) -> dict[str, Any]:
+    def configuration(self) -> dict[str, Any]:
+        """What the proof is told; its etcd section follows."""
         lab, settings = self._lab, self._settings
         resolver = self._resolver
         places = [
