@@ -122,6 +122,8 @@ def create(original: Any, backend: ELBv2Backend, **arguments: Any) -> FakeLoadBa
         balancer.dns_name = f"{balancer.name}-{digest}.elb.{backend.region_name}.amazonaws.com"
         balancer.canonical_hosted_zone_id = NLB_ZONE_ID
     else:
+        # ALB user guide, Cross-zone load balancing: always on, and can't be turned off for the balancer.
+        balancer.attrs["load_balancing.cross_zone.enabled"] = "true"
         balancer.dns_name = f"{prefix}{balancer.name}-{int(digest[:8], 16)}.{backend.region_name}.elb.amazonaws.com"
         balancer.canonical_hosted_zone_id = ALB_ZONE_ID
     wanted = {m["SubnetId"]: m.get("PrivateIPv4Address") for m in arguments.get("subnet_mappings") or []}

@@ -227,6 +227,7 @@ def _install_rules() -> None:
         launch,
         launchable,
         limits,
+        listening,
         peering,
         permissions,
         quotas,

@@ -134,6 +134,11 @@ APPLICATION_LISTENER: Table = {
 # Said only of what a form doesn't hold: mutual TLS, which is refused by its mode.
 _OF_MUTUAL_TLS = "routing.http.request.x_amzn_mtls_clientcert"
 
+# AWS's defaults of Pulumi's blocks of a group's health.
+_HEALTHY: Mapping[str, Mapping[str, Any]] = {
+    "dns_failover": {"minimum_healthy_targets_count": "1", "minimum_healthy_targets_percentage": "off"},
+    "unhealthy_state_routing": {"minimum_healthy_targets_count": 1, "minimum_healthy_targets_percentage": "off"},
+}
 # What an attribute says that says nothing.
 _NOTHING = frozenset({"", "false", "0", "off"})
 # Flags without which their neighbours mean nothing.
@@ -200,6 +205,10 @@ def arguments(table: Table, attributes: Mapping[str, str]) -> dict[str, Any]:
         place[block] = _value(one.kind, value)
     if "stickiness" in found:
         found["stickiness"].setdefault("type", "source_ip")
+    if health := found.get("target_group_health"):
+        # What isn't said in these blocks, the provider sets to defaults of its own, which aren't AWS's.
+        for block, usual in _HEALTHY.items():
+            health[block] = {**usual, **health.get(block, {})}
     for state in found.get("target_health_states", ()):
         state.setdefault("enable_unhealthy_connection_termination", True)
     return found
