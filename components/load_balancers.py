@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv4Network
 from typing import Any
 
 import pulumi
@@ -180,7 +181,7 @@ class SideLoadBalancers(Component):
             tags=self._scope.tags(side, name),
             opts=self.child(),
         )
-        clients = {cidr: cidr for cidr in form.clients} if form.clients else self._args.clients
+        clients = self._clients(form)
         for listener in form.listeners:
             for protocol in ways(listener.protocol):
                 for origin, cidr in clients.items():
@@ -207,6 +208,19 @@ class SideLoadBalancers(Component):
             opts=self.child(),
         )
         return group
+
+    def _clients(self, form: BalancerForm) -> Mapping[str, str]:
+        """Ranges that may come, by name: those of the old balancer, and where it lets in its own VPC, this one, too."""
+        c, own = self._scope.settings.configuration, {self._args.side: self._args.cidr}
+        if not form.clients:
+            connected = {name: cidr for network in c.connected_networks for name, cidr in network.ranges.items()}
+            return {**own, **self._args.clients, **connected}
+        said = {cidr: cidr for cidr in form.clients}
+        inside = [IPv4Network(cidr) for cidr in self._args.clients.values()]
+        if not any(IPv4Network(cidr).overlaps(one) for cidr in said for one in inside):
+            return said
+        covered = any(IPv4Network(self._args.cidr).subnet_of(IPv4Network(cidr)) for cidr in said)
+        return said if covered else {**said, **own}
 
     # What both have
 

@@ -265,7 +265,7 @@ def own_permissions(settings: Settings, clients: Iterable[str], targets: Iterabl
     c = settings.configuration
     every: list[Permission] = [*_among_roles(settings)]
     for cidr in clients:
-        every.append(_permission("nodes", "ingress", "range", cidr, c.ingress.node_port))
+        every += [_permission("nodes", "ingress", "range", cidr, port, protocol) for port, protocol in node_ports(c)]
         every.append(_permission("control-plane", "ingress", "range", cidr, c.api.on_members))
     for cidr in targets:
         every += [_permission(group, "egress", "range", cidr, None) for group in NEW_ROLES]
@@ -283,12 +283,17 @@ def _among_roles(settings: Settings) -> Iterator[Permission]:
 
 
 def _permission(
-    group: NewRole, direction: Literal["ingress", "egress"], kind: PeerKind, peer: str, port: int | None
+    group: NewRole,
+    direction: Literal["ingress", "egress"],
+    kind: PeerKind,
+    peer: str,
+    port: int | None,
+    protocol: str = "tcp",
 ) -> Permission:
     return Permission(
         group=group,
         direction=direction,
-        protocol=ALL if port is None else "tcp",
+        protocol=ALL if port is None else protocol,
         from_port=port,
         to_port=port,
         kind=kind,

@@ -23,6 +23,7 @@ from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import GateResult
 from migration.runtime.deadline import Permanent, Retryable
 from migration.stages import STAGES
+from migration.stages import Stage as StageRow
 from proof.model import Gate, Stage
 from rehearsal.engine import Engine, EngineError, Outcome
 from rehearsal.rights import as_operator
@@ -147,7 +148,7 @@ class Driver:
         done = self.bring_up(stack)
         self.know(changes=done.changes)
         self.detail(f"up: {_counts(done)} ({done.seconds:.0f} s)")
-        if row.network.on_new and before.starting:
+        if self.comes_to_new_side(before, row):
             watch.see_new_side()
         gates = gates_of(self.engine.resources(stack), target)
         self.know(gates=gates)
@@ -161,6 +162,10 @@ class Driver:
         seconds, failed = round(time.monotonic() - began, 1), watch.failed()
         self.know(seconds=seconds, failed_probes_so_far=failed)
         self.detail(f"{seconds:.0f} s; failed probes so far: {failed}")
+
+    def comes_to_new_side(self, before: StageRow, row: StageRow) -> bool:
+        """Whether what is asked is asked from the new VPC, too, once `row` is reached: from when there is a way."""
+        return row.network.on_new and not before.network.on_new
 
     def bring_up(self, stack: str) -> Outcome:
         """The stage's `up`. Raises `EngineError`."""

@@ -10,6 +10,7 @@ from lab.environment import child_environment
 from lab.settings import LabSettings
 from lab.shapes import PET
 from migration.settings.model import Strategy
+from migration.stages import Stage as StageRow
 from migration.stages.table import copied
 from rehearsal import cures
 from rehearsal.driver import RehearsalError
@@ -67,6 +68,12 @@ class FormRehearsal(Rehearsal):
         if target == copied().number and cures.join_backbone(self.addresses):
             self.detail("another team has attached the new VPC to the transit gateway")
         super().move(target, watch, preview=preview, again=again)
+
+    def comes_to_new_side(self, before: StageRow, row: StageRow) -> bool:
+        """Balancers that keep their clients' addresses let the new VPC's in by the rules that the stage after makes."""
+        if self.form.shape == PET:
+            return super().comes_to_new_side(before, row)
+        return row.shared.on_new and not before.shared.on_new
 
     def bring_up(self, stack: str) -> Outcome:
         """The same; what stage 0 refuses of an account with oddities is put right as it says, once."""

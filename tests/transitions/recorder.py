@@ -186,6 +186,23 @@ def declare(settings: Settings, *, returning: bool = False, unsettled: bool = Fa
     found = {(item.type.rsplit(":", 1)[-1], item.name): item for item in monitor.seen}
     assert len(found) == len(monitor.seen), "two resources of one type and name"
     assert not (unknown := unknown_to_plugins(monitor.seen)), unknown
+    assert not (twice := equal_rules(monitor.seen)), twice
+    return found
+
+
+_SAYING = ("description", "tags", "region")
+
+
+def equal_rules(declared: list[Declared]) -> list[str]:
+    """Rules of one security group that let the same through: AWS refuses the second (`InvalidPermission.Duplicate`)."""
+    seen: dict[str, str] = {}
+    found: list[str] = []
+    for one in declared:
+        if ":SecurityGroup" in one.type and one.type.endswith("Rule"):
+            what = {key: value for key, value in one.inputs.items() if key not in _SAYING}
+            first = seen.setdefault(f"{one.type} {sorted(what.items())}", one.name)
+            if first != one.name:
+                found.append(f"{one.name} is {first} once more: {what}")
     return found
 
 

@@ -112,6 +112,15 @@ def several() -> dict[str, Any]:
         {"name": "shop.example.org", "serves": "app", "ttl": 300, "value": "app.elb.example", "zone": "Z2"},
     ]
     c["traffic"]["publicZones"] = ["Z2"]
+    # What its nodes let in by hand, as discovery finds it.
+    c["sides"]["main"]["rules"] = [
+        {"group": "nodes", "direction": "ingress", **ports, **peer}
+        for ports in (
+            {"protocol": "tcp", "fromPort": 30443, "toPort": 30443},
+            {"protocol": "udp", "fromPort": 30053, "toPort": 30053},
+        )
+        for peer in ({"ownVpc": True}, {"cidr": "10.50.0.0/16"})
+    ]
     return c
 
 
@@ -167,6 +176,20 @@ def test_tls_udp_and_their_ports_are_declared(third: dict[Key, Declared]) -> Non
         ("tcp", 30080), ("tcp", 30443), ("tcp", 30999), ("udp", 30053), ("tcp", 30081), ("tcp", 30082)
     }  # fmt: skip
     assert rules["legacy-ingress-30053-udp-from-main-clients"]["ipProtocol"] == "udp"
+
+
+def test_what_lets_its_own_vpc_in_lets_in_both_once_it_is_copied() -> None:
+    def admitted(*clients: str) -> set[str]:
+        c = several()
+        c["moreIngress"][1]["balancer"]["clients"] = list(clients)
+        found = declared(3, c)
+        start = "main-app-balancer-tcp-443-from-"
+        return {one.inputs["cidrIpv4"] for (_, name), one in found.items() if name.startswith(start)}
+
+    assert admitted("10.50.0.0/16") == {"10.50.0.0/16"}
+    assert admitted("10.0.0.0/20", "10.50.0.0/16") == {"10.0.0.0/20", "10.1.0.0/16", "10.50.0.0/16"}
+    assert admitted("10.0.0.0/8") == {"10.0.0.0/8"}
+    assert admitted() == {"10.0.0.0/16", "10.1.0.0/16", "10.50.0.0/16"}
 
 
 def test_an_application_balancers_rules_are_declared(third: dict[Key, Declared]) -> None:

@@ -81,8 +81,8 @@ def application_balancer(site: Site, draw: Random) -> None:
             VpcId=site.network.vpc,
             TagSpecifications=specification("security-group", plan.tags(name, site.cluster)),
         )
-    corp = [{"CidrIp": site.cloud.addresses.corp_cidr}]
-    into = [{"IpProtocol": "tcp", "FromPort": 8_000, "ToPort": 8_000, "IpRanges": corp}]
+    near = [{"CidrIp": cidr} for cidr in (site.cloud.addresses.legacy_cidr, site.cloud.addresses.corp_cidr)]
+    into = [{"IpProtocol": "tcp", "FromPort": 8_000, "ToPort": 8_000, "IpRanges": near}]
     once(
         "InvalidPermission.Duplicate",
         lambda: ec2.authorize_security_group_ingress(GroupId=group["GroupId"], IpPermissions=into),
