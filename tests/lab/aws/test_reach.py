@@ -51,6 +51,12 @@ class Clients:
         self.aws = Aws(region=REGION, session=session)
 
 
+def address(instance: str) -> str:
+    found = WORLD.ec2.get_instance_by_id(instance)
+    assert found is not None
+    return str(found.private_ip)
+
+
 def judged(ip: str, way: str, host: str, port: int) -> str | None:
     """Why this machine doesn't get there; None where it does."""
     if way == "NAME":
@@ -65,7 +71,7 @@ def judged(ip: str, way: str, host: str, port: int) -> str | None:
 def attend(stop: threading.Event) -> None:
     while not stop.wait(0.05):
         for instance, commands in list(WORLD.commands.items()):
-            ip = str(WORLD.ec2.get_instance_by_id(instance).private_ip)
+            ip = address(instance)
             while commands:
                 command = commands.pop()
                 _, doors = json.loads(shlex.split(command["parameters"]["commands"][0])[-1])
@@ -108,7 +114,7 @@ def ask(aws: Any, old: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
         return [
             Instance(
                 id=machines[one],
-                ip=str(WORLD.ec2.get_instance_by_id(machines[one]).private_ip),
+                ip=address(machines[one]),
                 zone=inside["Placement"]["AvailabilityZone"],
                 vpc=old.vpc,
                 group=one,
