@@ -295,6 +295,46 @@ class NewBalancersAnswer(Contract):
         return cls(new=SideRef.of(s, c.to), from_here=c.etcd.access.by_port, member_groups=member_groups(s, c.from_))
 
 
+class NewMachinesReach(Contract):
+    """Do machines of the new VPC reach registries, AWS's APIs, names and the old nodes, and old ones the new nodes?
+
+    `by`: ``ssm`` tries it by commands on machines, ``skip`` doesn't. `names` are those of private zones, `reach` hosts
+    with ports, `connected` and `resolver_rules` what can't be tried without being named there.
+    """
+
+    check: Literal["new-machines-reach"] = "new-machines-reach"
+    by: Literal["ssm", "skip"]
+    zones: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    old_groups: tuple[str, ...]
+    member_groups: tuple[str, ...]
+    api: str
+    names: tuple[str, ...]
+    reach: tuple[str, ...]
+    connected: tuple[str, ...]
+    resolver_rules: tuple[str, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c, made = s.configuration, s.new
+        assert isinstance(made, ManagedSide), "the new side is this program's"
+        private = c.traffic.private_zones()
+        records = (one for zone, found in c.traffic.zones().items() if zone in private for one in found)
+        return cls(
+            by=c.try_from_machines,
+            zones=made.zones,
+            new_groups=worker_groups(s, c.to),
+            old_groups=worker_groups(s, c.from_),
+            member_groups=member_groups(s, c.from_),
+            api=c.api.name,
+            names=tuple(one.name for one in records if one.name != c.api.name),
+            reach=made.reach,
+            connected=tuple(one.name for one in c.connected_networks),
+            resolver_rules=made.resolver_rules,
+        )
+
+
 class NetworksDisjoint(Contract):
     """Does the new VPC overlap anything, and is the pod network an overlay?"""
 
@@ -1068,6 +1108,7 @@ Question = (
     | TrafficCarried
     | NamesUnclaimed
     | NewBalancersAnswer
+    | NewMachinesReach
     | NetworksDisjoint
     | ReachableBothWays
     | ApiServedByNewBalancer

@@ -11,6 +11,7 @@ from migration.contracts.gates import (
     QUESTIONS,
     EtcdQuestion,
     NewBalancersAnswer,
+    NewMachinesReach,
     Question,
     SideRef,
     control_plane_groups,
@@ -300,11 +301,21 @@ class _Observer:
                 self._etcd_is_open()
             if isinstance(question, NewBalancersAnswer) and not question.from_here:
                 raise NotReading("the new balancers would be tried by a command on machines, and that isn't a read")
+            if isinstance(question, NewMachinesReach) and question.by == "ssm":
+                raise NotReading(_unread(question))
             return GateNow(check=question.check, state="holds", detail=look(question, self._live))
         except Unreachable as reason:
             return GateNow(check=question.check, state="unseen", detail=words(reason))
         except (Permanent, Retryable) as reason:
             return GateNow(check=question.check, state="refuses", detail=str(reason))
+
+
+def _unread(q: NewMachinesReach) -> str:
+    """Why `q` isn't asked here, and what of it can't be tried at all."""
+    text = "ways out of the new VPC would be tried by commands on machines, and that isn't a read"
+    if q.connected and not q.reach:
+        text += f"; of {', '.join(q.connected)} nothing would be tried: sides.<new>.reach is empty"
+    return text
 
 
 def _judged(question: Question, seen: GateNow | Unseen) -> GateNow:

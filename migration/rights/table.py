@@ -94,6 +94,8 @@ CHANGES: tuple[Row, ...] = _rows(
             UpdateAutoScalingGroup SetInstanceProtection
     0
         ssm: SendCommand
+    4
+        ssm: SendCommand
     6, 7
         ssm: PutParameter DeleteParameter SendCommand
     members going back

@@ -42,7 +42,17 @@ def _path(value: str) -> str:
     return value
 
 
+def _door(value: str) -> str:
+    # It goes into a command on a machine.
+    found = re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?:([1-9]\d{0,4})", value)
+    if not found or int(found[2]) > 65535:
+        raise ValueError("is no host with a port, as 10.40.0.10:5432 or db.example:5432")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Door = Annotated[str, AfterValidator(_door)]
+"""A host, by address or name, with a TCP port."""
 Percent = Annotated[int, Field(ge=1, le=99)]
 Share = Annotated[str, BeforeValidator(number_as_text), AfterValidator(_share)]
 """A number of pods, or a whole percentage of them; never none."""
@@ -230,6 +240,7 @@ class ManagedSide(Model):
 
     `endpoints`, `dhcp_options` (a set's id), `resolver_rules` (ids) and `private_zones` (ids, beside the traffic's own)
     are what the VPC offers as the old one does; `without`: what it needn't have (`migration.parity.compare`).
+    `reach`: what its machines must be able to connect to, in connected networks and elsewhere.
     """
 
     kind: Literal["managed"]
@@ -244,6 +255,7 @@ class ManagedSide(Model):
     resolver_rules: tuple[str, ...] = ()
     private_zones: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
+    reach: tuple[Door, ...] = ()
     pools: dict[str, PoolKeys] = Field(default_factory=dict)
     members: MembersKeys = MembersKeys()
     api_servers: MembersKeys = MembersKeys()
@@ -715,6 +727,7 @@ class Configuration(Model):
     `references`: whether rules elsewhere that name the old side get their twins from this program or from their owners;
     None: nobody has decided, which is refused where there are any. `efs`: whether new nodes reach file systems whose
     mount targets are in the old VPC. `kept_flows`: whether what is kept there may be lost to the new side at the end.
+    `try_from_machines`: whether the new VPC's ways are tried by commands on machines, by Systems Manager, or not.
     """
 
     dropped: ClassVar[frozenset[str]] = frozenset({"workerRole", "allowTrafficOnOldBalancers"})
@@ -750,6 +763,7 @@ class Configuration(Model):
     references: Literal["apply", "list"] | None = None
     efs: Literal["refuse", "reachable"] = "refuse"
     kept_flows: Literal["refuse", "accept"] = "refuse"
+    try_from_machines: Literal["ssm", "skip"] = "ssm"
     retire: tuple[Retired, ...] = ()
     keep: tuple[Kept, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)

@@ -176,7 +176,8 @@ STAGES: tuple[Stage, ...] = (
          moves="a copy of every worker group; old nodes tainted: pods start on the new side only",
          undo="lost old nodes are replaced, the taint changes sides, pods are evicted back under their budgets"),
     _row(4, "traffic-both",  "B B B B B O",
-         "old-side-stands new-targets-healthy new-balancers-answer old-targets-serve clients-reach-new-side",
+         "old-side-stands new-targets-healthy new-balancers-answer new-machines-reach old-targets-serve "
+        "clients-reach-new-side",
          "records-in-sync",
          names=Names.PAIR, back=Back.OPEN,
          moves="names lead to both sides",

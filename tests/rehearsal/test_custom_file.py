@@ -70,7 +70,7 @@ def test_shell_and_python_can_read_it() -> None:
 
 
 def test_only_a_layout_with_its_keys_elsewhere_needs_a_hand() -> None:
-    kept = {"keptFlows": "accept"}
+    kept = {"keptFlows": "accept", "tryFromMachines": "skip"}
     assert {name: by_hand(LabSettings(layout=name)) for name in LAYOUTS} == {
         "cloud-config": kept,
         "separate-etcd": kept,
