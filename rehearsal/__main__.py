@@ -31,18 +31,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("up", help="the lab with its legacy cluster, and the stack that discovery writes for it")
     rehearse = commands.add_parser("rehearse", help="the whole migration on a fresh lab, with a report")
     rehearse.add_argument("--stages", default=os.environ.get("STAGES", ""), help="0..n stops after stage n")
-    rehearse.add_argument(
-        "--layout", choices=tuple(LAYOUTS), default=os.environ.get("LAYOUT") or Form.layout, help="of its control plane"
-    )
-    rehearse.add_argument(
-        "--etcd", choices=STRATEGIES, default=os.environ.get("ETCD") or Form.etcd, help="how a member's data moves"
-    )
-    rehearse.add_argument(
-        "--shape", choices=SHAPES, default=os.environ.get("SHAPE") or PET, help="how the cluster's account is"
-    )
-    rehearse.add_argument(
-        "--seed", type=int, default=os.environ.get("SEED") or "0", help="chooses the shape's variation"
-    )
+    _of_form(rehearse)
     layouts = commands.add_parser("layouts", help="the whole migration for every layout, each with both ways for data")
     layouts.add_argument(
         "--forms", default=os.environ.get("FORMS", ""), help="only these: kubeadm/volume,custom/learner"
@@ -59,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     back.add_argument(
         "--turns", default=os.environ.get("TURNS", ""), help="stages to turn round at, with commas between"
     )
+    _of_form(back)
     back.add_argument("--again", action="store_true", help="also those that were ok with this very program")
     back.add_argument("--short", action="store_true", help="neither previews nor second ups; rows in a file of its own")
     commands.add_parser(
@@ -83,6 +73,30 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _of_form(command: argparse.ArgumentParser) -> None:
+    """What the lab's first cluster is like."""
+    command.add_argument(
+        "--layout", choices=tuple(LAYOUTS), default=os.environ.get("LAYOUT") or Form.layout, help="of its control plane"
+    )
+    command.add_argument(
+        "--etcd", choices=STRATEGIES, default=os.environ.get("ETCD") or Form.etcd, help="how a member's data moves"
+    )
+    command.add_argument(
+        "--shape", choices=SHAPES, default=os.environ.get("SHAPE") or PET, help="how the cluster's account is"
+    )
+    command.add_argument(
+        "--seed", type=int, default=os.environ.get("SEED") or "0", help="chooses the shape's variation"
+    )
+
+
+def _form(options: argparse.Namespace) -> Form:
+    """Defaults from the environment are looked at here, before a lab is touched. Raises ValueError."""
+    [form] = parse_forms(f"{options.layout}/{options.etcd}")
+    if options.shape not in SHAPES:
+        raise ValueError(f"SHAPE={options.shape!r}: must be one of {', '.join(SHAPES)}")
+    return replace(form, shape=options.shape, seed=options.seed)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit status 0 only if the report is ok (or every break was caught); 3 if only this machine was too busy to tell;
     130 after Ctrl-C, as shells have it."""
@@ -93,10 +107,7 @@ def main(argv: list[str] | None = None) -> int:
             case "up":
                 return lab_with_stack(say)
             case "rehearse":
-                # Defaults from the environment are looked at here, before a lab is touched.
-                [form] = parse_forms(f"{options.layout}/{options.etcd}")
-                form = replace(form, shape=options.shape, seed=options.seed)
-                return _rehearse(parse_stages(options.stages), form)
+                return _rehearse(parse_stages(options.stages), _form(options))
             case "layouts":
                 from rehearsal import form_rows, layouts
 
@@ -118,7 +129,8 @@ def main(argv: list[str] | None = None) -> int:
             case "back":
                 from rehearsal import back
 
-                return back.run(say, back.parse_turns(options.turns), again=options.again, short=options.short)
+                how = {"again": options.again, "short": options.short}
+                return back.run(say, back.parse_turns(options.turns), _form(options), **how)
             case "crash":
                 from rehearsal import crash
 

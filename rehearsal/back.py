@@ -15,6 +15,7 @@ from typing import Any
 from lab import interrupt, up
 from lab.addresses import REGION
 from lab.environment import REPOSITORY, make_folders
+from lab.shapes import PET
 from migration.clients.kubernetes import Kubernetes
 from migration.drain.restart import MOVED
 from migration.etcd.returning import MEMBER_TAG, RETURN_TAG
@@ -23,6 +24,7 @@ from migration.stages import STAGES, emptied
 from migration.stages.table import harmless, last_before_traffic, swapped
 from proof.model import Direction, Report, Stage
 from rehearsal.driver import RehearsalError, Say
+from rehearsal.forms import PLAIN, Form, OnForm
 from rehearsal.incidents import RESTARTED_AT, Incidents, Team
 from rehearsal.leftovers import orphaned_processes, running_instances
 from rehearsal.proven import Proven
@@ -101,10 +103,13 @@ class TurnRow(Fact):
     """
 
     turn: TurnAt
+    form: str = str(PLAIN)
     ok: bool
     commit: str
     reasons: tuple[str, ...]
     doubts: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    """What stage 0 refused, and was put right."""
     begin: str
     seconds: float
     stages: tuple[StageRow, ...] = ()
@@ -129,19 +134,20 @@ def parse_turns(text: str) -> tuple[TurnAt, ...]:
     return turns
 
 
-def still_good(rows: Iterable[TurnRow], turn: TurnAt, commit: str) -> bool:
-    """Whether this turn was run with this very program, and ok. An unknown commit is like no other."""
-    return any(row.turn == turn and row.ok and row.commit == commit != "" for row in rows)
+def still_good(rows: Iterable[TurnRow], turn: TurnAt, commit: str, form: str = str(PLAIN)) -> bool:
+    """Whether this turn was run with this very program on this form, and ok. An unknown commit is like no other."""
+    return any(row.turn == turn and row.form == form and row.ok and row.commit == commit != "" for row in rows)
 
 
 def replaced(rows: Iterable[TurnRow], new: TurnRow) -> list[TurnRow]:
-    """The rows with the new one, by turn."""
-    return sorted((*(row for row in rows if row.turn != new.turn), new), key=lambda row: row.turn)
+    """The rows with the new one, by turn and form."""
+    others = (row for row in rows if (row.turn, row.form) != (new.turn, new.form))
+    return sorted((*others, new), key=lambda row: (row.turn, row.form))
 
 
-def verdict(rows: Iterable[TurnRow], turns: Sequence[TurnAt], commit: str) -> list[str]:
+def verdict(rows: Iterable[TurnRow], turns: Sequence[TurnAt], commit: str, form: str = str(PLAIN)) -> list[str]:
     """What is wrong with the turns that were asked for: a sentence for each that isn't ok, or is missing."""
-    found = {row.turn: row for row in rows if row.commit == commit}
+    found = {row.turn: row for row in rows if row.commit == commit and row.form == form}
     told: list[str] = []
     for turn in turns:
         row = found.get(turn)
@@ -152,7 +158,7 @@ def verdict(rows: Iterable[TurnRow], turns: Sequence[TurnAt], commit: str) -> li
     return told
 
 
-def run(say: Say, turns: Sequence[TurnAt], *, again: bool = False, short: bool = False) -> int:
+def run(say: Say, turns: Sequence[TurnAt], form: Form = PLAIN, *, again: bool = False, short: bool = False) -> int:
     """Each turn that isn't ok yet, one after the other; 0 only if all of `turns` are. Ctrl-C ends lab and turn."""
     commit = commit_of(REPOSITORY)
     path = make_folders() / "report" / (SHORT_FILE if short else FILE)
@@ -160,11 +166,11 @@ def run(say: Say, turns: Sequence[TurnAt], *, again: bool = False, short: bool =
     try:
         for turn in turns:
             interrupt.check()
-            if not again and still_good(rows, turn, commit):
+            if not again and still_good(rows, turn, commit, str(form)):
                 say(f"turn at {turn}: ok already with this program; --again runs it again")
                 continue
             ran = True
-            row = Turn(turn=turn, say=say, short=short).go(commit)
+            row = Turn(turn=turn, say=say, form=form, short=short).go(commit)
             rows = replaced(rows, row)
             write_rows(path, rows)
             _tell(say, row)
@@ -173,7 +179,7 @@ def run(say: Say, turns: Sequence[TurnAt], *, again: bool = False, short: bool =
         if ran:
             up.down(say)
         raise
-    wrong = verdict(rows, turns, commit)
+    wrong = verdict(rows, turns, commit, str(form))
     say("")
     return conclude(say, wrong, path, ran=ran)
 
@@ -186,7 +192,7 @@ def _tell(say: Say, row: TurnRow) -> None:
 
 
 @dataclass(kw_only=True)
-class Turn(Proven):
+class Turn(OnForm, Proven):
     """One turn, on a lab of its own.
 
     `short`: neither previews nor second `up`s, little rest before it, and all stages that move neither traffic nor data
@@ -203,6 +209,11 @@ class Turn(Proven):
     def previews(self) -> Path:
         """Apart from the rehearsal's."""
         return self.reports / f"back-{self.turn}"
+
+    @property
+    def recorded_at_0(self) -> bool:
+        """Whether the recording is made after stage 0: always where that may refuse, and have things put right."""
+        return not self.short or self.form.shape != PET
 
     @property
     def stage(self) -> int:
@@ -223,7 +234,7 @@ class Turn(Proven):
 
     def _there_and_back(self, watch: Watch) -> None:
         self.rest(watch, SHORT_IDLE_S if self.short else IDLE_S)
-        if not self.short:
+        if self.recorded_at_0:
             self.move(0, watch, preview=False, again=False)
         self.before = at_rest(self.directory / "kubeconfig")
         if self.moved is not None:
@@ -259,7 +270,7 @@ class Turn(Proven):
         assert self.before is not None and self.incidents is not None
         self.leftovers = orphaned_processes(self.directory, running_instances(REGION))
         configuration = self.configuration(0)
-        meant = meant_of(self.stage, self.incidents, configuration, untouched=self.short)
+        meant = meant_of(self.stage, self.incidents, configuration, untouched=not self.recorded_at_0)
         moved = configuration["members"][: self.moved] if self.stage >= swapped().number else []
         before, members = self.before, {one["name"]: one["group"] for one in moved}
 
@@ -377,6 +388,8 @@ def row_of(turn: Turn, report: Report, commit: str, began: float, page: str) -> 
     probes, writes, evictions = figures(report)
     return TurnRow(
         turn=turn.turn,
+        form=str(turn.form),
+        refused=turn.refused,
         ok=report.ok,
         commit=commit,
         reasons=report.reasons,

@@ -144,5 +144,27 @@ def join_backbone(addresses: LabAddresses) -> bool:
     return True
 
 
+def leave_backbone(addresses: LabAddresses) -> bool:
+    """That team takes the new VPC off again, before it is deleted; False where it isn't on.
+
+    Raises botocore's errors.
+    """
+    ec2 = boto3.client("ec2")
+    vpcs = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": [addresses.main_cidr]}])["Vpcs"]
+    if not vpcs:
+        return False
+    inside: Any = [{"Name": "vpc-id", "Values": [vpcs[0].get("VpcId", "")]}]
+    attached = ec2.describe_transit_gateway_vpc_attachments(Filters=inside)["TransitGatewayVpcAttachments"]
+    there = [one for one in attached if one.get("State") not in ("deleting", "deleted")]
+    if not there:
+        return False
+    for table in ec2.describe_route_tables(Filters=inside)["RouteTables"]:
+        if ON_PREMISES in [route.get("DestinationCidrBlock") for route in table.get("Routes", [])]:
+            ec2.delete_route(RouteTableId=table.get("RouteTableId", ""), DestinationCidrBlock=ON_PREMISES)
+    for one in there:
+        ec2.delete_transit_gateway_vpc_attachment(TransitGatewayAttachmentId=one.get("TransitGatewayAttachmentId", ""))
+    return True
+
+
 def _first_address(subnet: Any) -> int:
     return int(IPv4Network(subnet["CidrBlock"]).network_address)

@@ -1,4 +1,4 @@
-"""A rehearsal of a cluster of a given form: its control plane's layout, its account's shape, how its data moves."""
+"""A cluster of a given form on the lab: its control plane's layout, its account's shape, how its data moves."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from lab.environment import child_environment
 from lab.settings import LabSettings
 from lab.shapes import PET
 from migration.settings.model import Strategy
+from migration.stages import STAGES
 from migration.stages import Stage as StageRow
-from migration.stages.table import copied
 from rehearsal import cures
-from rehearsal.driver import RehearsalError
+from rehearsal.driver import Driver, RehearsalError
 from rehearsal.engine import EngineError, Outcome
 from rehearsal.run import Rehearsal
 from rehearsal.stack import FIRST, by_hand, configure, discover
@@ -43,11 +43,15 @@ class Form:
         return f"layout-{self.layout}-{self.etcd}{account}"
 
 
-@dataclass(kw_only=True)
-class FormRehearsal(Rehearsal):
-    """A rehearsal on a lab whose first cluster has this form."""
+PLAIN = Form()
+"""What is rehearsed where nothing is said."""
 
-    form: Form
+
+@dataclass(kw_only=True)
+class OnForm(Driver):
+    """A driver whose lab's first cluster has this form, and who does what its account asks for."""
+
+    form: Form = PLAIN
     refused: tuple[str, ...] = ()
     """What stage 0 refused, and was put right."""
 
@@ -64,9 +68,12 @@ class FormRehearsal(Rehearsal):
         super().fresh_lab()
 
     def move(self, target: int, watch: Watch, *, preview: bool = True, again: bool = True) -> None:
-        """The same, after others have done their part: before its machines come, the new VPC joins the backbone."""
-        if target == copied().number and cures.join_backbone(self.addresses):
+        """The same, after others have done their part: while it has machines, the new VPC is on the backbone."""
+        there = STAGES[target].workers.on_new
+        if there and not STAGES[self.stands_at].workers.on_new and cures.join_backbone(self.addresses):
             self.detail("another team has attached the new VPC to the transit gateway")
+        if not there and cures.leave_backbone(self.addresses):
+            self.detail("another team has taken the new VPC off the transit gateway")
         super().move(target, watch, preview=preview, again=again)
 
     def comes_to_new_side(self, before: StageRow, row: StageRow) -> bool:
@@ -90,3 +97,8 @@ class FormRehearsal(Rehearsal):
         discover(self.program, self.environment, self.addresses, self.settings, self.detail, told)
         configure(self.program, self.environment, {**by_hand(self.settings), **cured.keys})
         return super().bring_up(stack)
+
+
+@dataclass(kw_only=True)
+class FormRehearsal(OnForm, Rehearsal):
+    """A rehearsal on a lab whose first cluster has this form."""

@@ -229,11 +229,6 @@ def last_before_traffic() -> Stage:
     return next(row for row in reversed(STAGES) if not row.moves_traffic)
 
 
-def copied() -> Stage:
-    """The first stage at which there are worker groups on the new side."""
-    return next(row for row in STAGES if row.workers.on_new)
-
-
 def emptied() -> Stage:
     """The first stage at which the old nodes are drained."""
     return next(row for row in STAGES if row.drained)

@@ -1,6 +1,7 @@
 """One turn with the real engine, forward to 3 and back, as `make back` does it, but for previews and second `up`s.
 
-On a control plane that is apart: the way forward is shown on another form, and what isn't a member differs in none.
+In an account with every oddity, on a control plane that is apart: the way forward is shown on another form, and what
+isn't a member differs in none. Stage 0 refuses once, with every reason; what it says is done, and it passes.
 """
 
 from __future__ import annotations
@@ -12,21 +13,25 @@ from pathlib import Path
 import pytest
 
 from lab.environment import REPOSITORY
+from lab.shapes import AWKWARD
 from rehearsal.back import SHORT_FILE, TurnRow
+from rehearsal.forms import Form
 from rehearsal.rows import read_rows
-from tests.rehearsal.conftest import on_layout
 
 # What the way forward shows is asked first: without it there is no way back to look at.
 pytestmark = [pytest.mark.rehearsal(after_forward=True), pytest.mark.timeout(900)]
 TURN = 3
+FORM = str(Form(layout="separate-etcd", shape=AWKWARD))
 
 
 @pytest.fixture(scope="module")
 def row(lab: Path) -> TurnRow:
     """The row of one short turn, run as a person would."""
     command = ["-m", "rehearsal", "back", "--turns", str(TURN), "--short", "--again"]
-    done = subprocess.run([sys.executable, *command], cwd=REPOSITORY, env=on_layout("separate-etcd"), check=False)
-    [found] = [row for row in read_rows(lab / "report" / SHORT_FILE, TurnRow, print) if row.turn == TURN]
+    command += ["--layout", "separate-etcd", "--shape", AWKWARD, "--seed", "0"]
+    done = subprocess.run([sys.executable, *command], cwd=REPOSITORY, check=False)
+    rows = read_rows(lab / "report" / SHORT_FILE, TurnRow, print)
+    [found] = [row for row in rows if (row.turn, row.form) == (TURN, FORM)]
     assert (done.returncode == 0) is found.ok
     return found
 
@@ -40,8 +45,16 @@ def test_the_cluster_goes_there_and_back_and_nothing_is_lost(row: TurnRow) -> No
     assert row.ok
 
 
+def test_what_stage_0_refused_was_put_right_as_it_says(row: TurnRow) -> None:
+    said = "; ".join(row.refused)
+    assert "with a policy of its own" in said
+    assert "external-dns claims" in said
+
+
 def test_it_went_there_at_once_and_back_stage_by_stage(row: TurnRow) -> None:
     assert [(stage.stage, stage.direction) for stage in row.stages] == [
+        # Apart, so that what it refuses is put right before the world is recorded.
+        (0, "forward"),
         (TURN, "forward"),
         *((number, "back") for number in reversed(range(TURN))),
     ]

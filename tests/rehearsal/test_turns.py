@@ -31,6 +31,7 @@ from rehearsal.back import (
     verdict,
 )
 from rehearsal.driver import RehearsalError
+from rehearsal.forms import Form
 from rehearsal.incidents import RESTARTED_AT, Incidents
 from rehearsal.world import Meant, World, compare
 from tests.proof.made import PODS, made_run
@@ -433,7 +434,7 @@ class Turns:
         self.bad: set[back.TurnAt] = set()
         self.interrupted_at = 0
 
-    def __call__(self, *, turn: int, say: Any, short: bool) -> Any:
+    def __call__(self, *, turn: int, say: Any, form: Form, short: bool) -> Any:
         self.ran.append((turn, short))
 
         def go(commit: str) -> TurnRow:
@@ -454,7 +455,8 @@ class Runs:
     def __call__(self, *turns: back.TurnAt, **how: bool) -> int:
         self.turns.ran.clear()
         self.said.clear()
-        return back.run(self.said.append, turns or TURNS, **how)
+        again, short = how.get("again", False), how.get("short", False)
+        return back.run(self.said.append, turns or TURNS, again=again, short=short)
 
     def down(self, say: Any) -> int:
         self.downs += 1
