@@ -267,7 +267,8 @@ class TrafficCarried(Contract):
 class NamesUnclaimed(Contract):
     """Does external-dns claim any of the names, and is it as the configuration says?
 
-    `records`: the names by zone. `last`: the old side goes next, so that nothing may lead names back to it.
+    `records`: the names by zone. `last`: the old side goes next, so that nothing may lead names back to it. `carried`:
+    Services of type LoadBalancer that become NodePorts then.
     """
 
     check: Literal["names-unclaimed"] = "names-unclaimed"
@@ -275,6 +276,7 @@ class NamesUnclaimed(Contract):
     records: dict[str, tuple[str, ...]]
     external_dns: ExternalDns
     last: bool
+    carried: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
@@ -285,6 +287,7 @@ class NamesUnclaimed(Contract):
             records={zone: tuple(one.name for one in records) for zone, records in traffic.zones().items()},
             external_dns=traffic.external_dns,
             last=row.finished,
+            carried=_carried_names(s),
         )
 
 
@@ -561,6 +564,10 @@ class TtlsLowered(Contract):
         return cls(zone_id=first[0], names=first[1], ttl=traffic.ttl, more=dict(more))
 
 
+def _carried_names(s: Settings) -> tuple[str, ...]:
+    return tuple(f"{one.namespace}/{one.service}" for one in carried_services(s.configuration).values())
+
+
 class WritersKnown(Contract):
     """Would anybody write the ingress policy back, and has any Service a balancer of its own?
 
@@ -584,7 +591,7 @@ class WritersKnown(Contract):
             namespace=c.ingress.namespace,
             service=c.ingress.service,
             more=more,
-            carried=tuple(f"{one.namespace}/{one.service}" for one in carried_services(c).values()),
+            carried=_carried_names(s),
         )
 
 
@@ -1026,15 +1033,19 @@ class MembersAllOld(Contract):
 
 
 class NothingNamesTheOldVpc(Contract):
-    """Does nothing in use in the cluster name ids or addresses of the old VPC?"""
+    """Does nothing in use in the cluster name ids or addresses of the old VPC?
+
+    `carried`: Services of type LoadBalancer whose balancers go with the old side, in this very stage.
+    """
 
     check: Literal["nothing-names-the-old-vpc"] = "nothing-names-the-old-vpc"
     old: SideRef
+    carried: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls(old=SideRef.of(s, s.configuration.from_))
+        return cls(old=SideRef.of(s, s.configuration.from_), carried=_carried_names(s))
 
 
 class ApiGroupHealthy(Contract):

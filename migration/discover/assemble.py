@@ -212,8 +212,8 @@ def _carried(roles: list[str], options: DiscoveryOptions) -> dict[str, Any]:
     if not roles:
         return {}
     options.log(
-        f"Services of type LoadBalancer are carried ({', '.join(roles)}): migration:traffic.afterwards: keep means that "
-        f"each becomes a NodePort at stage 8 and this program's balancers stay"
+        f"Services of type LoadBalancer are carried ({', '.join(roles)}): migration:traffic.afterwards: keep means "
+        f"that each becomes a NodePort at stage 8 and this program's balancers stay"
     )
     return {"loadBalancerServices": "carried", "serviceBalancers": roles, "afterwards": "keep"}
 

@@ -41,10 +41,10 @@ def carried(q: ServicesCarried, live: Live) -> str:
         if name not in known:
             wrong.append(
                 f"Service {name} is of type LoadBalancer ({_shown(service)}) and not among those that are carried: "
-                f"name its balancer in migration:moreIngress and migration:traffic.serviceBalancers (python -m migration "
-                f"discover writes both), or say how it moves by annotation {PLAN}. A classic balancer isn't carried: "
-                f"put one of your own over its node ports, or make the Service anew with the annotation "
-                f"service.beta.kubernetes.io/aws-load-balancer-type: nlb"
+                f"name its balancer in migration:moreIngress and migration:traffic.serviceBalancers (python -m "
+                f"migration discover writes both), or say how it moves by annotation {PLAN}. "
+                f"A classic balancer isn't carried: put one of your own over its node ports, or make the Service anew "
+                f"with the annotation service.beta.kubernetes.io/aws-load-balancer-type: nlb"
             )
             continue
         arn = known[name].balancer

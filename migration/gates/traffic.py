@@ -199,7 +199,8 @@ def _of_services(q: TrafficCarried, services: Sequence[Document], made: Mapping[
             f"controller makes balancers in its own VPC only and keeps the old one for ever; it takes nodes of any VPC "
             f"for targets, and from stage 3 on one of the new VPC makes its whole sync fail, after it took old ones "
             f"out. Let it be carried: write the configuration anew with python -m migration discover, or see "
-            f"migration:traffic.serviceBalancers. Or put a balancer of your own over the node ports of a Service of type "
-            f"NodePort, which is carried; or say how it moves by annotation {PLAN}, or for all with migration:traffic.loadBalancerServices: planned, "
+            f"migration:traffic.serviceBalancers. Or put a balancer of your own over the node ports of a Service of "
+            f"type NodePort, which is carried; or say how it moves by annotation {PLAN}, or for all with "
+            f"migration:traffic.loadBalancerServices: planned, "
             f"and keep new nodes out of it with the label node.kubernetes.io/exclude-from-external-load-balancers"
         )

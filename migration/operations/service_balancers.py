@@ -31,7 +31,7 @@ ServiceChange = Callable[[Document], dict[str, Any] | None]
 def run(
     inputs: ServiceBalancersInputs, previous: ServiceBalancersResult | None, context: Context
 ) -> ServiceBalancersResult:
-    """Change nodes and Services in the order in which nodes of two VPCs are never targets together; look until it is so.
+    """Change nodes and Services in the order in which nodes of two VPCs are never targets together; look until so.
 
     Raises `Permanent` for a Service that isn't there, and where instances have no Node.
     """
