@@ -34,7 +34,7 @@ def carried(q: ServicesCarried, live: Live) -> str:
         if mapping(one, "spec").get("type") == "LoadBalancer"
         and PLAN not in (mapping(one, "metadata").get("annotations") or {})
     }
-    known = {str(one): one for one in q.services}
+    known = {f"{one.namespace}/{one.service}": one for one in q.services}
     balancers = _balancers(live, q.vpc_id)
     wrong: list[str] = []
     for name, service in there.items():
