@@ -27,12 +27,14 @@ from components.network import (
 from components.order import Reduced
 from components.references import ReferencesElsewhere, ReferencesElsewhereArgs
 from components.security_groups import CrossAccess, CrossAccessArgs, SwapAccess, SwapAccessArgs
+from components.service_balancers import ServicesApart, ServicesApartArgs
 from components.side_view import ReferencedSideArgs, ReferencedSideComponent, SideView, abandoned
 from components.workers import ManagedWorkers, ManagedWorkersArgs, OldWorkers, OldWorkersArgs
 from components.workloads import Workloads, WorkloadsArgs
 from migration.contracts.gates import GateInputs, GateResult, questions
 from migration.contracts.record import StackGuardInputs, StageRecordInputs, StageRecordResult
 from migration.contracts.retirement import RetirementInputs
+from migration.contracts.service_balancers import carried
 from migration.settings.model import ManagedSide, ReferencedSide
 from migration.stages.fixed import fixed_at, packed
 from providers.operations import Gate, Retirement, StackGuard, StageRecord
@@ -190,13 +192,17 @@ class Migration(Component):
 
     def _workers(self, reach: Scope, side: ManagedSide, new: SideView) -> None:
         old = self.old
-        copies = ManagedWorkersArgs(scope=reach, side=side, view=new, old=old)
+        # Before there are new nodes the cloud controller must know that it isn't to take them.
+        apart = self._apart("service-balancers", reach)
+        copies = ManagedWorkersArgs(scope=reach.following(*apart), side=side, view=new, old=old)
         workers = ManagedWorkers(f"{new.name}-workers", copies, self._part())
         if self.stage.finished:
             # What moved pods off the old side is done and leaves the stack; to delete it changes nothing.
             self.steps.append(workers)
             return
         assert workers.hold is not None
+        if self.stage.workers.on_new:
+            self._apart("service-balancers-new-nodes", reach.following(*apart, workers.hold), complete=True)
         size, pods = f"{old.name}-workers-end", "workloads"
         if self.stage.workers.on_old:
             # Old machines are there before pods may be sent to them: on a way back they were at zero, or some lost.
@@ -209,6 +215,16 @@ class Migration(Component):
         workloads = Workloads(pods, WorkloadsArgs(scope=reach.following(workers.hold), old=old, new=new), self._part())
         ending = OldWorkersArgs(scope=reach.following(workloads.last), old=old, note=workers.note)
         self.steps += [workers, workloads, OldWorkers(size, ending, self._part())]
+
+    def _apart(self, name: str, scope: Scope, *, complete: bool = False) -> list[pulumi.Resource]:
+        """What the cloud controller's balancers take; nothing where there are none to carry."""
+        services = carried(self.settings)
+        if not services:
+            return []
+        args = ServicesApartArgs(scope=scope, services=services, complete=complete)
+        made = ServicesApart(name, args, self._part())
+        self.steps.append(made)
+        return [made.balancers]
 
     def _finish(self) -> None:
         c = self.settings.configuration

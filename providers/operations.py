@@ -14,6 +14,7 @@ from migration.contracts.members import (
 from migration.contracts.record import StackGuardInputs, StackGuardResult, StageRecordInputs, StageRecordResult
 from migration.contracts.references import ReferencesInputs, ReferencesResult
 from migration.contracts.retirement import RetirementInputs, RetirementResult
+from migration.contracts.service_balancers import ServiceBalancersInputs, ServiceBalancersResult
 from migration.contracts.traffic import (
     ApiTargetsInputs,
     ApiTargetsResult,
@@ -146,6 +147,12 @@ class _ReferencesProvider(OperationProvider[ReferencesInputs, ReferencesResult])
     operation = "references"
 
 
+class _ServiceBalancersProvider(OperationProvider[ServiceBalancersInputs, ServiceBalancersResult]):
+    inputs_type, result_type = ServiceBalancersInputs, ServiceBalancersResult
+    operation = "service_balancers"
+    leased = True
+
+
 class StageRecord(OperationResource[StageRecordInputs, StageRecordResult], module="migration", name="StageRecord"):
     """Writes what the migration tries (first) or has reached (last) to the cluster's SSM parameter."""
 
@@ -250,6 +257,14 @@ class References(OperationResource[ReferencesInputs, ReferencesResult], module="
     """Twins, for the new side, of the rules elsewhere that name the old one."""
 
     provider_class = _ReferencesProvider
+
+
+class ServiceBalancers(
+    OperationResource[ServiceBalancersInputs, ServiceBalancersResult], module="migration", name="ServiceBalancers"
+):
+    """Balancers that the cloud controller makes for Services: which nodes they take, and their end."""
+
+    provider_class = _ServiceBalancersProvider
 
 
 class Retirement(OperationResource[RetirementInputs, RetirementResult], module="migration", name="Retirement"):

@@ -13,12 +13,26 @@ from pydantic import Field
 from migration.contracts.base import Contract, Inputs, Manner, Result, Wanted
 from migration.contracts.members import EtcdAccess, MemberForm, MemberPair, OldMember, api_members, member_pairs
 from migration.contracts.parity import VpcPlanned
+from migration.contracts.service_balancers import (
+    ControllerInOldVpc,
+    ControllerLeftOldVpc,
+    NewNodesExcluded,
+    ServicesCarried,
+)
 from migration.contracts.worker_gates import MachinesCopied, RoomForBoth
 from migration.dns.wanted import weights_at
 from migration.names import api_names, member_name
 from migration.settings import Settings
 from migration.settings.balancers import ApiBalancerForm, BalancerForm
-from migration.settings.forms import api_form, group_name, ingress_forms, placed, serves_pool, services
+from migration.settings.forms import (
+    api_form,
+    carried_services,
+    group_name,
+    ingress_forms,
+    placed,
+    serves_pool,
+    services,
+)
 from migration.settings.groups import member_group, pool_group
 from migration.settings.model import (
     AcceptedFlows,
@@ -254,7 +268,8 @@ class NamesUnclaimed(Contract):
     """Does external-dns claim any of the names, and is it as the configuration says?
 
     `records`: the names by zone. `first`: the configuration must say how, and it needn't be so yet. `last`: the old
-    side goes next, so that nothing may lead names back to it.
+    side goes next, so that nothing may lead names back to it. `carried`: Services of type LoadBalancer that become
+    NodePorts then.
     """
 
     check: Literal["names-unclaimed"] = "names-unclaimed"
@@ -263,6 +278,7 @@ class NamesUnclaimed(Contract):
     external_dns: ExternalDns
     first: bool = False
     last: bool
+    carried: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
@@ -274,6 +290,7 @@ class NamesUnclaimed(Contract):
             external_dns=traffic.external_dns,
             first=row.number == 0,
             last=row.finished,
+            carried=_carried_names(s),
         )
 
 
@@ -584,10 +601,14 @@ class TtlsLowered(Contract):
         return cls(zone_id=first[0], names=first[1], ttl=traffic.ttl, more=dict(more))
 
 
+def _carried_names(s: Settings) -> tuple[str, ...]:
+    return tuple(f"{one.namespace}/{one.service}" for one in carried_services(s.configuration).values())
+
+
 class WritersKnown(Contract):
     """Would anybody write the ingress policy back, and has any Service a balancer of its own?
 
-    `more`: further ingress Services, ``namespace/name``.
+    `more`: further ingress Services, ``namespace/name``; `carried`: those of type LoadBalancer that are carried.
     """
 
     check: Literal["writers-known"] = "writers-known"
@@ -595,13 +616,20 @@ class WritersKnown(Contract):
     namespace: str
     service: str
     more: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
         more = tuple(f"{one.namespace}/{one.service}" for one in services(c)[1:])
-        return cls(old=SideRef.of(s, c.from_), namespace=c.ingress.namespace, service=c.ingress.service, more=more)
+        return cls(
+            old=SideRef.of(s, c.from_),
+            namespace=c.ingress.namespace,
+            service=c.ingress.service,
+            more=more,
+            carried=_carried_names(s),
+        )
 
 
 class EveryOldNodeInAPool(Contract):
@@ -1042,15 +1070,19 @@ class MembersAllOld(Contract):
 
 
 class NothingNamesTheOldVpc(Contract):
-    """Does nothing in use in the cluster name ids or addresses of the old VPC?"""
+    """Does nothing in use in the cluster name ids or addresses of the old VPC?
+
+    `carried`: Services of type LoadBalancer whose balancers go with the old side, in this very stage.
+    """
 
     check: Literal["nothing-names-the-old-vpc"] = "nothing-names-the-old-vpc"
     old: SideRef
+    carried: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        return cls(old=SideRef.of(s, s.configuration.from_))
+        return cls(old=SideRef.of(s, s.configuration.from_), carried=_carried_names(s))
 
 
 class ApiGroupHealthy(Contract):
@@ -1138,12 +1170,19 @@ Question = (
     | RetiredAndKept
     | MachinesCopied
     | RoomForBoth
+    | ServicesCarried
+    | ControllerInOldVpc
+    | ControllerLeftOldVpc
+    | NewNodesExcluded
 )
 
 QUESTIONS: dict[str, type[Question]] = {
     question.model_fields["check"].default: question for question in get_args(Question)
 }
 
+
+SOMETIMES = (MemberVolumes, ServicesCarried, ControllerInOldVpc, ControllerLeftOldVpc, NewNodesExcluded)
+"""Questions that say themselves whether a configuration gives them anything to ask."""
 
 EtcdQuestion = EtcdPreflight | VersionsFit | DatabaseFits | CertificatesLast | MembersAllNew | MembersAllOld
 """What etcd, or the machines of its members, must be asked for."""
@@ -1209,4 +1248,4 @@ def questions(s: Settings, names: tuple[str, ...]) -> tuple[Question, ...]:
     Without those that have nothing to ask of such a configuration.
     """
     wanted = (QUESTIONS[name] for name in names)
-    return tuple(one.of(s, s.stage) for one in wanted if one is not MemberVolumes or MemberVolumes.asked(s))
+    return tuple(one.of(s, s.stage) for one in wanted if not issubclass(one, SOMETIMES) or one.asked(s))

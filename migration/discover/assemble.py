@@ -7,7 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from migration.discover import balancers, cloud_config, groups, network, offers, ownership, rules, traffic
+from migration.discover import (
+    balancers,
+    cloud_config,
+    groups,
+    network,
+    offers,
+    ownership,
+    rules,
+    service_balancers,
+    traffic,
+)
 from migration.discover.inventory import Group, Inventory
 from migration.discover.more_groups import more_groups
 from migration.discover.options import DiscoveryOptions
@@ -43,6 +53,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
     members, workers = groups.members_of(inventory), groups.workers_of(inventory)
     servers = groups.servers_of(inventory)
     api = traffic.balancer_of(inventory, servers, "API")
+    of_services = service_balancers.of_services(inventory, answers.services, options.log)
     first, *more = balancers.ingresses(
         inventory,
         workers,
@@ -51,6 +62,7 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         first=options.ingress_balancer,
         service=options.ingress_service,
         log=options.log,
+        controllers={name: service for name, (_, service) in of_services.items()},
     )
     ingress = first.reference()
     zone_id, records = traffic.records(
@@ -119,7 +131,10 @@ def configuration(inventory: Inventory, answers: ClusterAnswers, options: Discov
         "controlPlaneRole": groups.role_name(inventory, servers, "control-plane"),
         **({"etcdRole": groups.role_name(inventory, members, "etcd")} if form.servers else {}),
         "workerRole": groups.role_name(inventory, workers, "worker"),
-        "traffic": _traffic(zone_id, records, inventory.public_zones, options),
+        "traffic": {
+            **_traffic(zone_id, records, inventory.public_zones, options),
+            **_carried([one.role for one in (first, *more) if one.balancer.name in of_services], options),
+        },
         "ingress": balancers.ingress_keys(first, Limits.model_validate(limits)),
         **({"moreIngress": [balancers.more_keys(one) for one in more]} if more else {}),
         "api": {
@@ -190,6 +205,17 @@ def control_plane_flag(members: Sequence[Group], name: str) -> str | None:
     return next(
         (found for g in members if (found := cloud_config.flag_in(scripts.files(g.template.user_data), name))), None
     )
+
+
+def _carried(roles: list[str], options: DiscoveryOptions) -> dict[str, Any]:
+    """The keys for Services of type LoadBalancer, where there are any and all can be carried."""
+    if not roles:
+        return {}
+    options.log(
+        f"Services of type LoadBalancer are carried ({', '.join(roles)}): migration:traffic.afterwards: keep means "
+        f"that each becomes a NodePort at stage 8 and this program's balancers stay"
+    )
+    return {"loadBalancerServices": "carried", "serviceBalancers": roles, "afterwards": "keep"}
 
 
 def _traffic(

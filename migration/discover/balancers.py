@@ -50,17 +50,21 @@ def ingresses(
     first: str | None,
     service: str | None,
     log: Callable[[str], None],
+    controllers: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> list[Ingress]:
     """Every balancer before the workers, the chosen or only one first. `service` is what is behind that one.
 
-    `api`: the API balancer's ARN. What can't be carried is logged; stage 0 refuses it. Raises `Permanent` where there
+    `api`: the API balancer's ARN. `controllers`: balancers that a controller made, with the Service each is for; they
+    are carried, too. What can't be carried is logged; stage 0 refuses it. Raises `Permanent` where there
     is none, or where no Service has a node port.
     """
-    every = list(workers)
+    every, made = list(workers), controllers or {}
     there = {
         one.name: one
         for one in inventory.balancers
-        if one.arn != api and one.read and controllers_object(one.tags) is None and traffic.serves(one, every)
+        if one.arn != api
+        and one.read
+        and (one.name in made or (controllers_object(one.tags) is None and traffic.serves(one, every)))
     }
     if first is not None and first not in there:
         raise Permanent(
@@ -73,7 +77,7 @@ def ingresses(
             f"no load balancer of {inventory.vpc['VpcId']} sends to the worker machines of cluster "
             f"{inventory.cluster!r}; there are: {seen}"
         )
-    order = sorted(there, key=lambda name: (name != first, name))
+    order = sorted(there, key=lambda name: (name != first, name in made, name))
     found: list[Ingress] = []
     for position, name in enumerate(order):
         balancer, read = there[name], there[name].read
@@ -92,7 +96,8 @@ def ingresses(
             key: _with(group, behind[key], own, _pools(inventory, every, balancer, read.arns[key]))
             for key, group in used.groups.items()
         }
-        role = "ingress" if position == 0 else _role(name, inventory.cluster, [one.role for one in found])
+        called = "-".join(made[name]["metadata"][key] for key in ("namespace", "name")) if name in made else name
+        role = "ingress" if position == 0 else _role(called, inventory.cluster, [one.role for one in found])
         form = used.model_copy(update={"groups": groups})
         found.append(Ingress(role=role, balancer=balancer, read=read, form=form, service=own))
     return found

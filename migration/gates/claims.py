@@ -29,7 +29,7 @@ def unclaimed(q: NamesUnclaimed, live: Live) -> str:
     for zone, names in q.records.items():
         marks |= claimed(names, owners(zone_records(live.aws, zone)))
     objects = list(_objects(live, every))
-    wrong = list(_stale(q, live, objects)) if q.last else []
+    wrong = [*_stale(q, live, objects), *_leading(q, live)] if q.last else []
     if not marks and not objects:
         return _or(wrong, f"nobody claims any of {len(every)} names")
     if q.external_dns == "refuse":
@@ -87,6 +87,23 @@ def _running(live: Live) -> Iterator[tuple[str, int]]:
             yield f"Deployment {item['metadata']['namespace']}/{item['metadata']['name']}", count
 
 
+def _leading(q: NamesUnclaimed, live: Live) -> Iterator[str]:
+    """Records of the zones, beside the sides' own pairs, that lead to a balancer of the old side."""
+    old = live.side(q.old)
+    balancers = {plain_target(one.dns_name) for one in (*old.ingresses.values(), old.api) if one is not None}
+    for zone in q.records:
+        for record in zone_records(live.aws, zone):
+            alias = mapping(record, "AliasTarget").get("DNSName")
+            targets = [str(alias)] if alias else [str(one["Value"]) for one in listed(record, "ResourceRecords")]
+            leads = [one for one in targets if plain_target(one) in balancers]
+            if not leads or record.get("SetIdentifier") == old.name:
+                continue
+            yield (
+                f"record {record['Type']} {plain(record['Name'])} of zone {zone} leads to {leads[0]} of the old side, "
+                f"which goes now: delete it, or let it lead to the new side's balancer"
+            )
+
+
 def _stale(q: NamesUnclaimed, live: Live, objects: list[tuple[str, Document, set[str]]]) -> Iterator[str]:
     """Objects from which it would write a name back to a balancer of the old side."""
     old = live.side(q.old)
@@ -94,7 +111,16 @@ def _stale(q: NamesUnclaimed, live: Live, objects: list[tuple[str, Document, set
         plain_target(one.dns_name): one.dns_name for one in (*old.ingresses.values(), old.api) if one is not None
     }
     for what, item, names in objects:
-        status = listed(mapping(item, "status", "loadBalancer"), "ingress")
+        place = f"{item['metadata']['namespace']}/{item['metadata']['name']}"
+        if what == f"Service {place}" and place in q.carried:
+            if TARGET not in mapping(item, "metadata", "annotations"):
+                yield (
+                    f"{what} becomes a NodePort, for which external-dns would write nodes' addresses to "
+                    f"{', '.join(sorted(names))}: give it the annotation {TARGET} with the new side's balancer"
+                )
+            status: list[Document] = []
+        else:
+            status = list(listed(mapping(item, "status", "loadBalancer"), "ingress"))
         targets = [str(one.get("hostname", "")) for one in status]
         targets += str(mapping(item, "metadata", "annotations").get(TARGET, "")).split(",")
         said = {plain_target(one.strip()) for one in targets}

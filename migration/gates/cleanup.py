@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -15,6 +15,7 @@ from migration.clients.kubernetes import (
     DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINT_SLICES,
+    INGRESSES,
     MUTATING_WEBHOOKS,
     SERVICES,
     STATEFUL_SETS,
@@ -54,12 +55,22 @@ class Old:
         return list(dict.fromkeys(found))
 
 
-def _looked_at(kubernetes: Kubernetes) -> Iterator[tuple[str, Document, str]]:
+def _status(item: Document) -> list[str]:
+    """Balancers that an object says it has."""
+    return [str(one.get("hostname") or one.get("ip")) for one in listed(item, "status", "loadBalancer", "ingress")]
+
+
+def _looked_at(kubernetes: Kubernetes, carried: Collection[str]) -> Iterator[tuple[str, Document, str]]:
     """Kind, object, and the part of it in which a name of the old VPC would do harm."""
     for item in kubernetes.list(SERVICES):
         annotations = mapping(item, "metadata", "annotations")
         kept = {key: value for key, value in annotations.items() if "last-applied" not in key}
-        yield "Service", item, json.dumps([kept, item["spec"].get("externalName"), item["spec"].get("externalIPs")])
+        said = [kept, item["spec"].get("externalName"), item["spec"].get("externalIPs")]
+        # A carried one's balancer is deleted by its controller before anything else of the old side is.
+        ends = f"{item['metadata'].get('namespace')}/{item['metadata']['name']}" in carried
+        yield "Service", item, json.dumps([*said, [] if ends else _status(item)])
+    for item in kubernetes.list(INGRESSES):
+        yield "Ingress", item, json.dumps(_status(item))
     for item in kubernetes.list(ENDPOINT_SLICES):
         # Of pods they follow the pods; by hand, or for the API servers, they name machines.
         controlled = any(o.get("kind") == "Service" for o in listed(item, "metadata", "ownerReferences"))
@@ -83,6 +94,10 @@ def _old(side: Side, vpc: str, aws: Aws) -> Old:
     subnets = [one["SubnetId"] for one in described(aws.ec2.describe_subnets(Filters=inside)["Subnets"])]
     groups = [one["GroupId"] for one in described(aws.ec2.describe_security_groups(Filters=inside)["SecurityGroups"])]
     balancers = [name for one in (*side.ingresses.values(), side.api) if one for name in (one.arn, one.dns_name)]
+    # Those that nobody configured, too: a controller's, which a Service's or an Ingress's status names.
+    pages = aws.elbv2.get_paginator("describe_load_balancers").paginate()
+    others = [one for page in pages for one in described(page["LoadBalancers"]) if one.get("VpcId") == vpc]
+    balancers += [name for one in others for name in (one["LoadBalancerArn"], one.get("DNSName", "")) if name]
     return Old([vpc, *subnets, *groups, *balancers], vpc_cidrs(vpcs[0]) if vpcs else [side.cidr])
 
 
@@ -91,7 +106,7 @@ def nothing_names_old(q: NothingNamesTheOldVpc, live: Live) -> str:
     side = live.side(q.old)
     vpc = live.vpc(side)
     old, found, count = _old(side, vpc, live.aws), list[str](), 0
-    for kind, item, text in _looked_at(live.kubernetes):
+    for kind, item, text in _looked_at(live.kubernetes, q.carried):
         count += 1
         metadata = item["metadata"]
         if IGNORE in (metadata.get("annotations") or {}):

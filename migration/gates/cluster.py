@@ -87,7 +87,9 @@ def writers_known(q: WritersKnown, live: Live) -> str:
     alone = [
         f"{one['metadata']['namespace']}/{one['metadata']['name']}"
         for one in services
-        if one["spec"].get("type") == "LoadBalancer" and PLAN not in (one["metadata"].get("annotations") or {})
+        if one["spec"].get("type") == "LoadBalancer"
+        and PLAN not in (one["metadata"].get("annotations") or {})
+        and f"{one['metadata']['namespace']}/{one['metadata']['name']}" not in q.carried
     ]
     if alone:
         raise Permanent(
@@ -96,4 +98,5 @@ def writers_known(q: WritersKnown, live: Live) -> str:
             f"{PLAN} how it is moved"
         )
     said = ", ".join(sorted(set(owners))) or "nobody"
-    return f"externalTrafficPolicy was written by {said}; no Service has a balancer of its own"
+    others = f"no Service but {', '.join(q.carried)}, which is carried," if q.carried else "no Service"
+    return f"externalTrafficPolicy was written by {said}; {others} has a balancer of its own"

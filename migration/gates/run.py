@@ -28,6 +28,7 @@ from migration.gates import (
     reach,
     references,
     room,
+    service_balancers,
     standing,
     traffic,
     volumes,
@@ -86,6 +87,10 @@ CHECKS: Mapping[str, Check] = {
     "nothing-names-the-old-vpc": cleanup.nothing_names_old,
     "api-group-healthy": balancers.api_instances,
     "retired": cleanup.retired,
+    "services-carried": service_balancers.carried,
+    "cloud-controller-in-old-vpc": service_balancers.controller_in_old_vpc,
+    "cloud-controller-left-old-vpc": service_balancers.controller_left_old_vpc,
+    "new-nodes-excluded": service_balancers.new_nodes_excluded,
 }
 
 

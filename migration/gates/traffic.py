@@ -188,7 +188,8 @@ def _behind(q: TrafficCarried, services: Sequence[Document]) -> Iterator[str]:
 
 def _of_services(q: TrafficCarried, services: Sequence[Document], made: Mapping[str, str]) -> Iterator[str]:
     """Services for which the cloud controller keeps a balancer in the old VPC."""
-    if q.services == "planned":
+    if q.services != "refuse":
+        # Those that are carried have a gate of their own.
         return
     for service in services:
         if service["spec"].get("type") != "LoadBalancer" or PLAN in (service["metadata"].get("annotations") or {}):
@@ -201,7 +202,9 @@ def _of_services(q: TrafficCarried, services: Sequence[Document], made: Mapping[
             f"Service {name} is of type LoadBalancer ({', '.join(shown) or 'without a balancer yet'}): the cloud "
             f"controller makes balancers in its own VPC only and keeps the old one for ever; it takes nodes of any VPC "
             f"for targets, and from stage 3 on one of the new VPC makes its whole sync fail, after it took old ones "
-            f"out. Put a balancer of your own over the node ports of a Service of type NodePort, which is carried; or "
-            f"say how it moves by annotation {PLAN}, or for all with migration:traffic.loadBalancerServices: planned, "
+            f"out. Let it be carried: write the configuration anew with python -m migration discover, or see "
+            f"migration:traffic.serviceBalancers. Or put a balancer of your own over the node ports of a Service of "
+            f"type NodePort, which is carried; or say how it moves by annotation {PLAN}, or for all with "
+            f"migration:traffic.loadBalancerServices: planned, "
             f"and keep new nodes out of it with the label node.kubernetes.io/exclude-from-external-load-balancers"
         )

@@ -9,6 +9,7 @@ from migration.clients import Clients
 from migration.clients.kubernetes import Unreachable
 from migration.contracts.gates import (
     QUESTIONS,
+    SOMETIMES,
     EtcdQuestion,
     NewBalancersAnswer,
     NewMachinesReach,
@@ -46,6 +47,7 @@ from migration.rolling import due, lived_on
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings import Settings
+from migration.settings.forms import carried_services
 from migration.settings.model import ReferencedSide
 from migration.stages.admission import admit
 from migration.stages.moves import Direction, IllegalMove, Move
@@ -138,7 +140,7 @@ class _Observer:
             rolls=rolls and rolls.seen(deadline),
             parity=alike and alike.seen(deadline),
             gates_before=tuple(_judged(one, gate.seen(deadline)) for one, gate in zip(asked, gates, strict=True)),
-            gates_after=() if self._settled else _ahead(row),
+            gates_after=() if self._settled else _ahead(self._settings, row),
             back=way_back(row),
             command=s.command.format(stage=row.number) if c.stage != row.number else None,
             next=s.command.format(stage=row.number + 1) if row.number < LAST else None,
@@ -180,6 +182,8 @@ class _Observer:
                 f"balancers: {len(c.more_ingress) + 1 if c.more_ingress else 'one'} for ingress and one for the API in "
                 f"{c.to}; {len(c.members)} members of {c.from_} become targets of the latter"
             )
+        if services := carried_services(c):
+            found += self._services([f"{one.namespace}/{one.service}" for one in services.values()])
         if row.finished and not left.finished:
             peering = "peering stays (retainPeering)" if c.retain_peering else "peering and its routes go"
             if isinstance(s.old, ReferencedSide):
@@ -189,6 +193,22 @@ class _Observer:
                     f"deleted for good, by the stack: side {c.from_} whole, its VPC, balancers, {len(c.pools)} worker "
                     f"groups and {len(c.members)} members' groups with their volumes; {peering}"
                 )
+        return found
+
+    def _services(self, names: list[str]) -> list[str]:
+        """What becomes of Services of type LoadBalancer whose balancers are carried."""
+        c, row, left = self._settings.configuration, self._row, self._left
+        told, found = ", ".join(names), list[str]()
+        if row.workers.on_new and not left.workers.on_new and not row.finished:
+            found.append(
+                f"Services of type LoadBalancer: the cloud controller's balancers of {told} take nodes of {c.from_} "
+                f"only"
+            )
+        if row.finished and not left.finished:
+            found.append(
+                f"Services of type LoadBalancer ({c.traffic.afterwards}): {told} become NodePorts with the ports they "
+                f"have; the cloud controller deletes its balancers, and this program's in {c.to} stay for good"
+            )
         return found
 
     def _names(self) -> tuple[NameMove, ...]:
@@ -324,8 +344,13 @@ def _judged(question: Question, seen: GateNow | Unseen) -> GateNow:
     return seen
 
 
-def _ahead(row: Stage) -> tuple[GateAhead, ...]:
-    return tuple(GateAhead(check=name, asks=_question(QUESTIONS[name].__doc__ or name)) for name in row.gates_after)
+def _ahead(s: Settings, row: Stage) -> tuple[GateAhead, ...]:
+    asked = {name: QUESTIONS[name] for name in row.gates_after}
+    return tuple(
+        GateAhead(check=name, asks=_question(question.__doc__ or name))
+        for name, question in asked.items()
+        if not issubclass(question, SOMETIMES) or question.asked(s)
+    )
 
 
 def _question(sentence: str) -> str:

@@ -29,6 +29,7 @@ from migration.contracts.record import (
 )
 from migration.contracts.references import ReferencesInputs, ReferencesResult
 from migration.contracts.retirement import RetirementInputs, RetirementResult
+from migration.contracts.service_balancers import ServiceBalancersInputs, ServiceBalancersResult
 from migration.contracts.traffic import (
     ApiTargetsInputs,
     ApiTargetsResult,
@@ -120,6 +121,8 @@ class Known:
                 return MemberRollResult()
             case ReferencesInputs():
                 return ReferencesResult(wanted=inputs.wanted)
+            case ServiceBalancersInputs():
+                return ServiceBalancersResult(wanted=inputs.wanted)
             case RetirementInputs():
                 return RetirementResult(deleted=())
             case _:

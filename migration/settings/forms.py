@@ -123,6 +123,15 @@ def services(c: Configuration) -> tuple[ServiceKeys, ...]:
     return tuple(found.values())
 
 
+def carried_services(c: Configuration) -> dict[str, ServiceKeys]:
+    """The Services of type LoadBalancer whose balancers are carried, by those balancers' roles."""
+    if c.traffic.load_balancer_services != "carried":
+        return {}
+    forms = ingress_forms(c)
+    known = (role for role in c.traffic.service_balancers if role in forms)
+    return {role: service_of(c, role, forms[role].groups[forms[role].primary]) for role in known}
+
+
 def serves_pool(group: TargetGroupForm, pool: str) -> bool:
     """Whether a pool's nodes are targets of a group."""
     return not group.pools or pool in group.pools

@@ -406,8 +406,11 @@ class AcceptedByBalancer(Model):
     api: AcceptedFlows = AcceptedFlows()
 
 
-LoadBalancerServices = Literal["refuse", "planned"]
-"""Services of type LoadBalancer: refused at stage 0, or each says its plan by stage 3 (`vpc-migration/plan`)."""
+LoadBalancerServices = Literal["refuse", "planned", "carried"]
+"""Services of type LoadBalancer: refused at stage 0; or each says its plan by stage 3 (`vpc-migration/plan`); or their
+balancers are among the configured ones, and get copies in the new VPC."""
+Afterwards = Literal["keep", "second-service"]
+"""What serves in the end: this program's balancer, or one that the cloud controller makes for a second Service."""
 ExternalDns = Literal["refuse", "paused", "set-identifiers"]
 """What external-dns does meanwhile with names that it claims: it is paused, or told the sides' set identifiers."""
 
@@ -415,7 +418,9 @@ ExternalDns = Literal["refuse", "paused", "set-identifiers"]
 class Traffic(Model):
     """The hosted zone and its names. TTLs in seconds; `new_traffic_percent` is the new side's share at stage 4.
 
-    `public_zones`: ids of those zones that need no VPC to answer in.
+    `public_zones`: ids of those zones that need no VPC to answer in. `service_balancers`: the balancers, as records
+    serve them, that the cloud controller made for Services of type LoadBalancer; `afterwards`: what serves their
+    clients in the end.
     """
 
     zone_id: str
@@ -424,6 +429,8 @@ class Traffic(Model):
     ttl: Annotated[int, Field(ge=1, le=300)] = 5
     accepted_flows: AcceptedByBalancer = AcceptedByBalancer()
     load_balancer_services: LoadBalancerServices = "refuse"
+    service_balancers: tuple[str, ...] = ()
+    afterwards: Afterwards | None = None
     external_dns: ExternalDns = "refuse"
     public_zones: tuple[str, ...] = ()
 

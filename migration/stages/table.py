@@ -153,7 +153,7 @@ def _row(
 STAGES: tuple[Stage, ...] = (
     _row(0, "baseline",      "O O O O O O",
         "permissions machines-copied room-for-both networks-carried references-accepted file-systems-reached "
-        "control-plane-form traffic-carried names-unclaimed member-volumes versions-fit database-fits "
+        "control-plane-form traffic-carried services-carried names-unclaimed member-volumes versions-fit database-fits "
         "certificates-last",
          "cluster-healthy",
          names=Names.FOUND, back=Back.CLOSED,
@@ -170,14 +170,14 @@ STAGES: tuple[Stage, ...] = (
          undo="names as they were found, their short TTL waited out; then balancers and access rules are deleted"),
     _row(3, "workers",       "B B B O B O",
         "old-side-stands networks-alike references-answered writers-known every-old-node-in-a-pool old-targets-serve "
-        "machines-copied room-for-both",
+        "machines-copied room-for-both cloud-controller-in-old-vpc",
          "new-nodes-ready",
          names=Names.PAIR, back=Back.OPEN,
          moves="a copy of every worker group; old nodes tainted: pods start on the new side only",
          undo="lost old nodes are replaced, the taint changes sides, pods are evicted back under their budgets"),
     _row(4, "traffic-both",  "B B B B B O",
          "old-side-stands new-targets-healthy new-balancers-answer new-machines-reach old-targets-serve "
-        "clients-reach-new-side",
+         "clients-reach-new-side new-nodes-excluded",
          "records-in-sync",
          names=Names.PAIR, back=Back.OPEN,
          moves="names lead to both sides",
@@ -192,7 +192,8 @@ STAGES: tuple[Stage, ...] = (
          moves="pods are evicted from the old nodes under their budgets; old groups at zero",
          undo="old groups get their sizes back"),
     _row(7, "control-plane", "B B N N N N",
-         "old-side-stands etcd-preflight versions-fit database-fits certificates-last api-quiet", "members-all-new",
+         "old-side-stands etcd-preflight versions-fit database-fits certificates-last api-quiet",
+         "members-all-new cloud-controller-left-old-vpc",
          names=Names.PAIR, back=Back.OPEN, etcd_open=True,
          moves="members swapped one by one, 3 → 4 → 3 voters",
          undo="members are swapped back one by one, onto blank volumes; then the new machines are deleted"),

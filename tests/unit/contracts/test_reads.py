@@ -15,6 +15,7 @@ import migration
 from migration.contracts.base import Contract, Inputs, Manner, Result, Role, Wanted, role_of
 from migration.contracts.gates import QUESTIONS, GateInputs
 from migration.contracts.record import StageRecordInputs
+from migration.contracts.service_balancers import ServiceBalancersInputs
 from migration.etcd.over_ssm import OverSsm
 from migration.gates import CHECKS
 from migration.gates.run import run_checks
@@ -48,7 +49,7 @@ BY_NAME = [
 
 
 # What says by being there, or by changing, that an operation has to run: nothing reads it inside of one.
-WHETHER = {(StageRecordInputs, "form"), (GateInputs, "unsettled")}
+WHETHER = {(StageRecordInputs, "form"), (GateInputs, "unsettled"), (ServiceBalancersInputs, "unsettled")}
 
 
 def words(inputs: type[Inputs]) -> set[Read]:

@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from migration.contracts.base import Inputs, Result
-from migration.contracts.gates import QUESTIONS, questions
+from migration.contracts.gates import QUESTIONS, SOMETIMES, questions
 from migration.contracts.traffic import DnsCutInputs, SideBalancers
 from migration.gates import CHECKS
 from migration.stages import STAGES
-from tests.samples import COMMON, settings
+from tests.samples import COMMON, configuration, settings
 from tests.unit.contracts.shapes import every, models
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -112,7 +112,9 @@ def test_the_stage_table_the_questions_and_the_checks_name_the_same_gates() -> N
 def test_every_gates_questions_are_made_from_the_settings_alone(stage: int) -> None:
     made = settings(stage)
     for names in (made.stage.gates_before, made.stage.gates_after):
-        # Volumes are asked about only where they move (or may have before).
-        assert [one.check for one in questions(made, names)] == [one for one in names if one != "member-volumes"]
-    moving = settings(stage, etcd={"certificates": "/pet/operator/etcd", "strategy": "volume"})
+        # Volumes are asked about only where they move (or may have before), Services only where they are carried.
+        sometimes = {one.model_fields["check"].default for one in SOMETIMES}
+        assert [one.check for one in questions(made, names)] == [one for one in names if one not in sometimes]
+    traffic = {**configuration()["traffic"], "loadBalancerServices": "carried"}
+    moving = settings(stage, etcd={"certificates": "/pet/operator/etcd", "strategy": "volume"}, traffic=traffic)
     assert [one.check for one in questions(moving, moving.stage.gates_before)] == [*moving.stage.gates_before]

@@ -146,3 +146,28 @@ def test_only_marks_of_external_dns_are_marks() -> None:
         "b.example": "unnamed"
     }
     assert owners([txt("a-b.example")]) == {"a-b.example": "prod", "b.example": "prod"}
+
+
+def test_a_carried_service_becomes_a_node_port_and_says_where_its_names_lead() -> None:
+    target = "external-dns.alpha.kubernetes.io/target"
+    mine = made(**{HOSTNAME: "shop.pet.example"})
+    mine["status"] = {"loadBalancer": {"ingress": [{"hostname": "web.elb.example"}]}}
+    world = World(objects={"services": [mine]})
+    with pytest.raises(Permanent, match=f"Service shop/web becomes a NodePort, .* annotation {target}"):
+        world.ask("paused", last=True, carried=("shop/web",))
+    mine["metadata"]["annotations"][target] = "new.elb.example"
+    assert world.ask("paused", last=True, carried=("shop/web",)).endswith("paused")
+
+
+def test_records_that_lead_to_the_old_side_are_named_at_the_end() -> None:
+    pair = {"Name": "shop.pet.example.", "Type": "CNAME", "ResourceRecords": [{"Value": "web.elb.example"}]}
+    alias = {"Name": "www.pet.example.", "Type": "A", "AliasTarget": {"DNSName": "dualstack.web.elb.example."}}
+    world = World([{**pair, "SetIdentifier": "legacy"}])
+    assert world.ask(last=True) == "nobody claims any of 2 names"
+    world.records += [alias]
+    assert world.ask() == "nobody claims any of 2 names"
+    with pytest.raises(Permanent, match=r"record A www\.pet\.example of zone Z1 leads to dualstack\.web"):
+        world.ask(last=True)
+    world.records = [pair]
+    with pytest.raises(Permanent, match=r"record CNAME shop\.pet\.example"):
+        world.ask(last=True)

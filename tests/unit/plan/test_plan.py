@@ -243,6 +243,20 @@ def test_what_is_deleted_for_good_is_counted() -> None:
     assert "deleted for good: 1 security-group; 1 to keep; peering and its routes go" in told(8)
 
 
+def test_what_becomes_of_services_of_type_load_balancer_is_told() -> None:
+    made = settings(8)
+    c = made.configuration
+    traffic = c.traffic.model_copy(
+        update={"load_balancer_services": "carried", "service_balancers": ("ingress",), "afterwards": "keep"}
+    )
+    carried = replace(made, configuration=c.model_copy(update={"traffic": traffic}))
+    found = plan(carried, OWNER, world(8).clients)
+    assert any("(keep): ingress/ingress become NodePorts" in line for line in found.declared), found.declared
+    third = plan(observe.at_stage(carried, 3), OWNER, world(3).clients)
+    assert any("take nodes of legacy only" in line for line in third.declared), third.declared
+    assert not any("Services" in line for line in plan(made, OWNER, world(8).clients).declared)
+
+
 def test_another_stage_of_the_same_stack_is_planned_with_its_command() -> None:
     found = plan(at_stage(settings(3), 4), OWNER, world(4).clients)
     assert lines(found)[-1] == "to do it: pulumi stack rename stage-4 && pulumi up -s stage-4"

@@ -1,0 +1,1 @@
+"""Services of type LoadBalancer, whose balancers the cloud controller makes and fills."""
