@@ -145,6 +145,8 @@ def provider_calls() -> set[str]:
         "scaling": "autoscaling",
         "balancing": "elbv2",
         "targets": "elbv2",
+        "listeners": "elbv2",
+        "attributes": "elbv2",
         "dns": "route53",
     }
     for file in (ROOT / "lab" / "plugins" / "aws").glob("*.py"):
