@@ -154,7 +154,7 @@ RESOURCES: tuple[Row, ...] = _rows(
             AttachLoadBalancerTargetGroups DetachLoadBalancerTargetGroups
         iam: PassRole
     balancers
-        elasticloadbalancing: CreateLoadBalancer ModifyLoadBalancerAttributes SetSubnets
+        elasticloadbalancing: CreateLoadBalancer ModifyLoadBalancerAttributes SetSubnets SetSecurityGroups
             DeleteLoadBalancer CreateTargetGroup ModifyTargetGroup ModifyTargetGroupAttributes
             DeleteTargetGroup CreateListener ModifyListener DeleteListener
             ModifyListenerAttributes AddListenerCertificates RemoveListenerCertificates CreateRule

@@ -146,7 +146,6 @@ def provider_calls() -> set[str]:
         "balancing": "elbv2",
         "targets": "elbv2",
         "listeners": "elbv2",
-        "attributes": "elbv2",
         "dns": "route53",
     }
     for file in (ROOT / "lab" / "plugins" / "aws").glob("*.py"):
