@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.addresses import LOOPBACK
 from lab.kubernetes.access import ApiError
 from lab.kubernetes.follow import Api
+from lab.legacy.cloud import Cloud
 from lab.machines import agent
 from lab.machines.attacher import Attacher
 from lab.machines.credentials import NoCluster, obtain
@@ -23,6 +24,7 @@ from lab.machines.machine import Machine
 from lab.machines.nodes import GONE, Nodes
 from lab.machines.place import Place
 from lab.machines.processes import Ledger, end
+from lab.machines.service_balancers import ServiceBalancers
 from lab.machines.web import application
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,11 @@ class Supervisor:
             await web.TCPSite(runner, LOOPBACK, self.place.addresses.imds_port).start()
             async with aiohttp.ClientSession(connector=connector, timeout=timeout) as self._session:
                 await asyncio.gather(
-                    self._follow(), self._tick(), self._sweep(), Attacher(self.place).run(self._any_kube)
+                    self._follow(),
+                    self._tick(),
+                    self._sweep(),
+                    Attacher(self.place).run(self._any_kube),
+                    ServiceBalancers(Cloud(self.place.addresses)).run(self._any_kube),
                 )
         finally:
             for task in self._tasks:

@@ -124,7 +124,9 @@ def service_balancer(site: Site, draw: Random) -> None:
     """What the cloud controller made for a Service of type LoadBalancer: its name, its tags, no subnet's choice."""
     del draw
     balancer = _balancer(site, SERVICE_BALANCER, tags={"kubernetes.io/service-name": SERVICE})
-    targets = _targets(site, "k8s-shop-checkout", SERVICE_NODE_PORT, tags={"kubernetes.io/service-name": SERVICE})
+    # Its targets are the controller's matter (lab/machines/service_balancers.py), not the groups'.
+    tags = {"kubernetes.io/service-name": SERVICE}
+    targets = _targets(site, "k8s-shop-checkout", SERVICE_NODE_PORT, tags=tags, fed=False)
     _listen(site, balancer, 9_000, "TCP", targets)
     _admit(site, SERVICE_NODE_PORT)
     lead(site, CHECKOUT, _dns_name(site, balancer))
@@ -186,8 +188,9 @@ def _targets(
     preserve: bool = True,
     delay: int = 120,
     tags: dict[str, str] | None = None,
+    fed: bool = True,
 ) -> str:
-    """A target group of the workers, fed by their groups; an ALB's has none of the network balancers' attributes."""
+    """A target group of the workers, `fed` by their groups; an ALB's has none of the network balancers' attributes."""
     elb = site.cloud.elbv2
     whole = legal(f"{name}-{site.cluster}")
     known = found(site.cloud, "describe_target_groups", "TargetGroups", whole)
@@ -214,7 +217,7 @@ def _targets(
         TargetGroupArn=known["TargetGroupArn"],
         Attributes=[{"Key": key, "Value": value} for key, value in attributes.items()],
     )
-    for group in worker_groups(site):
+    for group in worker_groups(site) if fed else ():
         if known["TargetGroupArn"] not in group["TargetGroupARNs"]:
             site.cloud.autoscaling.attach_load_balancer_target_groups(
                 AutoScalingGroupName=group["AutoScalingGroupName"], TargetGroupARNs=[known["TargetGroupArn"]]
