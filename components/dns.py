@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
 from components.base import Args, Component
-from components.side_view import SideView
+from components.side_view import BalancerView, SideView
 from migration.contracts.members import api_members
 from migration.contracts.traffic import ApiTargetsInputs, DnsCutInputs, SideBalancers
 from migration.dns.wanted import weights_at
+from migration.settings.model import DnsRecord
 from migration.stages import Names as Form
 from providers.operations import ApiTargets, DnsCut
 
@@ -41,9 +43,11 @@ class Names(Component):
     def __init__(self, name: str, args: NamesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("dns:Names", name, args, opts)
         c, stage = args.scope.settings.configuration, args.scope.settings.stage
-        old, new = _balancers(args.old), _balancers(args.new)
+        aliased = sorted({record.serves for record in c.traffic.records if record.is_alias})
+        old, new = _balancers(args.old, aliased), _balancers(args.new, aliased)
         # However long the old answers live, they are waited out: that isn't a gate's time.
-        longest = max((record.ttl for record in c.traffic.records), default=0)
+        alias_ttl = c.limits.alias_ttl_seconds
+        longest = max((record.kept(alias_ttl) for record in c.traffic.records), default=0)
         common = args.scope.common(c.limits.gate_seconds + longest)
         weights = weights_at(stage, c.traffic.new_traffic_percent)
         form = FORMS[stage.names]
@@ -60,6 +64,7 @@ class Names(Component):
                         records=records,
                         ttl=c.traffic.ttl,
                         new_weight=weights.new,
+                        alias_ttl=alias_ttl,
                         old=both["old"],
                         new=both["new"],
                         returning=args.scope.returning,
@@ -81,9 +86,7 @@ class Names(Component):
                 f"{side.name}-{record.name}" if zone == traffic.zone_id else f"{side.name}-{zone}-{record.name}",
                 zone_id=zone,
                 name=record.name,
-                type="CNAME",
-                ttl=traffic.ttl,
-                records=[side.balancer(record.serves).dns_name],
+                **_leading(record, side.balancer(record.serves), traffic.ttl),
                 set_identifier=side.name,
                 weighted_routing_policies=[aws.route53.RecordWeightedRoutingPolicyArgs(weight=weight)],
                 # The pair was made in one batch before; this takes it over as it is.
@@ -96,12 +99,33 @@ class Names(Component):
         ]
 
 
-def _balancers(side: SideView) -> pulumi.Output[SideBalancers]:
+class _Leading(TypedDict, total=False):
+    type: str
+    ttl: int
+    records: list[pulumi.Input[str]]
+    aliases: list[aws.route53.RecordAliasArgs]
+
+
+def _leading(record: DnsRecord, balancer: BalancerView, ttl: int) -> _Leading:
+    """How a side's record leads to its balancer; `ttl` (seconds) is a CNAME's."""
+    if not record.is_alias:
+        return {"type": "CNAME", "ttl": ttl, "records": [balancer.dns_name]}
+    assert balancer.zone_id is not None, "the configuration's rules ask for the zone of every balancer with an alias"
+    target = aws.route53.RecordAliasArgs(
+        name=balancer.dns_name, zone_id=balancer.zone_id, evaluate_target_health=record.evaluated_in_pair
+    )
+    return {"type": "A", "aliases": [target]}
+
+
+def _balancers(side: SideView, aliased: Sequence[str]) -> pulumi.Output[SideBalancers]:
+    """Their names, and the zones of those names for roles that aliases lead to."""
     if not side.has_balancers:
         return pulumi.Output.from_input(SideBalancers(side=side.name))
-    roles = [*side.ingresses, "api"]
-    names = pulumi.Output.all(*(side.balancer(role).dns_name for role in roles))
-    return names.apply(lambda known: SideBalancers.named(side.name, dict(zip(roles, known, strict=True))))
+    names = pulumi.Output.all(**{role: side.balancer(role).dns_name for role in [*side.ingresses, "api"]})
+    zones = pulumi.Output.all(**{role: side.balancer(role).zone_id for role in aliased})
+    return pulumi.Output.all(names=names, zones=zones).apply(
+        lambda known: SideBalancers.named(side.name, known["names"], known["zones"])
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

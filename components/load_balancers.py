@@ -85,7 +85,7 @@ class SideLoadBalancers(Component):
             self._listener("api-check", balancer, c.api.port + CHECK_PORT_OFFSET, "TCP", _to(instances))
         self.api_members = members
         self.api_instances = instances
-        self.api = BalancerView(dns_name=balancer.dns_name, target_groups=[serving.arn])
+        self.api = BalancerView(dns_name=balancer.dns_name, target_groups=[serving.arn], zone_id=balancer.zone_id)
 
     # Ingress
 
@@ -112,6 +112,7 @@ class SideLoadBalancers(Component):
         return BalancerView(
             dns_name=balancer.dns_name,
             target_groups=[one.arn for one in groups.values()],
+            zone_id=balancer.zone_id,
             groups=[
                 IngressGroup(arn=groups[key].arn, service=service_of(c, role, one), pools=one.pools)
                 for key, one in form.groups.items()

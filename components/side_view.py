@@ -26,11 +26,13 @@ class IngressGroup:
 class BalancerView:
     """A load balancer: its DNS name, and the target groups behind it (ARNs).
 
-    `groups`: the same with what is behind each, of an ingress balancer.
+    `zone_id`: the hosted zone that AWS answers that name from, where it is known. `groups`: the target groups with what
+    is behind each, of an ingress balancer.
     """
 
     dns_name: pulumi.Input[str]
     target_groups: Sequence[pulumi.Input[str]]
+    zone_id: pulumi.Input[str] | None = None
     groups: Sequence[IngressGroup] = ()
 
 
@@ -124,7 +126,11 @@ class ReferencedSideComponent(Component):
             ingresses={
                 role: _view(args.scope.settings.configuration, role, one) for role, one in balancers.ingresses().items()
             },
-            api=BalancerView(dns_name=balancers.api.dns_name, target_groups=balancers.api.target_groups),
+            api=BalancerView(
+                dns_name=balancers.api.dns_name,
+                target_groups=balancers.api.target_groups,
+                zone_id=balancers.api.zone_id,
+            ),
         )
 
 
@@ -139,4 +145,6 @@ def _view(c: Configuration, role: str, balancer: Balancer) -> BalancerView:
             IngressGroup(arn=arn, service=one.service, pools=one.form.pools)
             for arn, one in zip(balancer.target_groups, forms, strict=True)
         ]
-    return BalancerView(dns_name=balancer.dns_name, target_groups=balancer.target_groups, groups=groups)
+    return BalancerView(
+        dns_name=balancer.dns_name, target_groups=balancer.target_groups, zone_id=balancer.zone_id, groups=groups
+    )

@@ -16,6 +16,7 @@ from migration.contracts.base import Contract
 from migration.contracts.gates import MembersAllNew, worker_groups
 from migration.contracts.record import Record
 from migration.contracts.seen import MemberSeen, NameSeen, NodesSeen, Unseen
+from migration.dns.ownership import plain_target
 from migration.dns.plan import present_sets
 from migration.dns.zone import zone_records
 from migration.drain.nodes import TAINT, instance_of, ready
@@ -90,17 +91,19 @@ def names(settings: Settings, live: Live) -> tuple[NameSeen, ...]:
     records = {zone: zone_records(live.aws, zone) for zone in traffic.zones()}
     found: list[NameSeen] = []
     for name in traffic.records:
-        sets = present_sets(records[name.zone or traffic.zone_id], name.name)
+        sets = present_sets(records[name.zone or traffic.zone_id], name)
         leads = {one.get("SetIdentifier") or _value(one): int(one.get("Weight", 100)) for one in sets}
-        found.append(
-            NameSeen(name=name.name, leads=leads, ttl=max((int(one.get("TTL", 0)) for one in sets), default=0))
-        )
+        alias_ttl = settings.configuration.limits.alias_ttl_seconds
+        ttls = (alias_ttl if "AliasTarget" in one else int(one.get("TTL", 0)) for one in sets)
+        found.append(NameSeen(name=name.name, leads=leads, ttl=max(ttls, default=0)))
     return tuple(found)
 
 
 def _value(record: Any) -> str:
+    if "AliasTarget" in record:
+        return plain_target(record["AliasTarget"]["DNSName"])
     values = record.get("ResourceRecords")
-    return values[0]["Value"] if values else "an alias"
+    return values[0]["Value"] if values else "nothing"
 
 
 def observe(settings: Settings, clients: Clients) -> Status:

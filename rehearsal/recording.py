@@ -337,7 +337,8 @@ def _record(item: Item) -> tuple[str, world.Record]:
     which = f" ({item['SetIdentifier']})" if item.get("SetIdentifier") else ""
     values = [one["Value"] for one in item.get("ResourceRecords") or ()]
     if item.get("AliasTarget"):
-        values.append(f"alias of {item['AliasTarget']['DNSName']}")
+        evaluated = ", its health evaluated" if item["AliasTarget"].get("EvaluateTargetHealth") else ""
+        values.append(f"alias of {item['AliasTarget']['DNSName']}{evaluated}")
     record = world.Record(ttl=item.get("TTL"), weight=item.get("Weight"), values=tuple(sorted(values)))
     return f"{item['Type']} {item['Name']}{which}", record
 

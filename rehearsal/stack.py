@@ -31,6 +31,8 @@ LIMITS = {
     "swapSeconds": 240,
     "deregistrationSeconds": 5,
     "healthIntervalSeconds": 5,
+    # What the lab's DNS answers aliases with (`lab.network.resolve.BALANCER_TTL_S`).
+    "aliasTtlSeconds": 5,
 }
 TTL_S = 2
 CUSTOM_FILE = "rehearsal/custom.sh"

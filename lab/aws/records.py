@@ -22,6 +22,9 @@ inner_rule("conflicting_cname", "Route 53 developer guide, CNAME record type: no
 inner_rule("cname_at_the_apex", "Route 53 developer guide, CNAME record type: not at the zone apex")
 inner_rule("simple_beside_weighted", "Route 53 developer guide, Choosing a routing policy: simple means one record")
 inner_rule("weighted_ttl", "Route 53 API reference, ResourceRecordSet, TTL: the same throughout a weighted group")
+inner_rule("alias_ttl", "Route 53 API reference, ResourceRecordSet, TTL: omitted for an alias")
+inner_rule("alias_zone", "Route 53 API reference, AliasTarget, HostedZoneId: the load balancer's CanonicalHostedZoneId")
+inner_rule("alias_target", "github.com/boto/boto/issues/2519: an alias to a load balancer that isn't there")
 inner_rule("record_exists", API + "CREATE of one that exists")
 inner_rule("delete_differs", API + "to delete, specify all the values of the record")
 
@@ -47,7 +50,10 @@ def change(_original: Any, backend: Route53Backend, zoneid: str, change_list: li
     zone = backend.get_hosted_zone(zoneid)
     records = list(zone.rrsets)
     for item in change_list:
-        records = _applied(zone, records, item["Action"], _parsed(zone, item["ResourceRecordSet"]))
+        record = _parsed(zone, item["ResourceRecordSet"])
+        if record.alias_target is not None and item["Action"] != "DELETE":
+            _check_target(zone, record)
+        records = _applied(zone, records, item["Action"], record)
     if active("weighted_ttl"):
         _check_ttls(records)
     zone.rrsets = records
@@ -61,6 +67,13 @@ def _parsed(zone: FakeZone, given: dict[str, Any]) -> RecordSet:
     if data["Name"] != apex and not data["Name"].endswith("." + apex):
         _refuse(f"RRSet with DNS name {listed(data['Name'])} is not permitted in zone {apex}")
     record = cast("RecordSet", RecordSet(data))
+    if record.alias_target is not None and (record.ttl is not None or record.records) and active("alias_ttl"):
+        raise Refused(
+            "InvalidInput",
+            "Invalid request: Expected exactly one of [AliasTarget, all of [TTL, and ResourceRecords], or"
+            f" TrafficPolicyInstanceId], but found more than one in Change with [Name={data['Name']},"
+            f" Type={record.type}]",
+        )
     if record.alias_target is None and (record.ttl is None or not record.records):
         raise Refused(
             "InvalidInput",
@@ -73,6 +86,23 @@ def _parsed(zone: FakeZone, given: dict[str, Any]) -> RecordSet:
             f"Invalid request: Missing field 'SetIdentifier' in Change with [Name={data['Name']}, Type={record.type}]",
         )
     return record
+
+
+def _check_target(zone: FakeZone, record: RecordSet) -> None:
+    """An alias leads to a load balancer that is there, by that one's own hosted zone."""
+    target = record.alias_target or {}
+    name, given = canonical(target["DNSName"]), target["HostedZoneId"]
+    head = f"Tried to create an alias that targets {name}, type {record.type} in zone {given}, but"
+    if given == zone.resource_id or ".elb." not in name:
+        # To a record of the zone, or to a service that the lab has none of.
+        return
+    balancers = {canonical(one.dns_name): one for one in WORLD.elbv2.load_balancers.values()}
+    balancer = balancers.get(name.removeprefix("dualstack."))
+    if balancer is None:
+        if active("alias_target"):
+            _refuse(f"{head} that target was not found")
+    elif given != balancer.canonical_hosted_zone_id and active("alias_zone"):
+        _refuse(f"{head} the alias target name does not lie within the target zone")
 
 
 def _identity(record: RecordSet) -> tuple[str, str | None, str | None]:
@@ -116,6 +146,7 @@ def _content(record: RecordSet) -> tuple[Any, ...]:
         None if record.weight is None else int(record.weight),
         alias.get("HostedZoneId"),
         canonical(alias["DNSName"]) if alias else None,
+        str(alias.get("EvaluateTargetHealth")).lower() if alias else None,
     )
 
 

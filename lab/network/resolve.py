@@ -117,8 +117,10 @@ class Resolver:
     def _amazon(self, name: str, qtype: str) -> list[Answer] | None:
         """Names AWS itself answers: load balancers' and instances'. None if it is neither."""
         addresses: list[str] | None = None
+        # The name that Route 53's console puts into aliases: the same balancer, asked for both kinds of addresses.
+        bare = name.removeprefix("dualstack.")
         for balancer in self.state.load_balancers.values():
-            if balancer.dns_name == name:
+            if balancer.dns_name == bare:
                 addresses = list(self.balancer_addresses(balancer))
                 self.rng.shuffle(addresses)
         if addresses is None and name.endswith(".compute.internal"):

@@ -232,7 +232,8 @@ class TrafficCarried(Contract):
     """Is everything in front of the old side carried: balancers, listeners, names, Services of type LoadBalancer?
 
     `ingress` and `api`: what is made; `described`: roles whose balancer is written out. `retired`: ARNs of balancers
-    that the last stage deletes. `records`: names that move, by zone.
+    that the last stage deletes. `records`: names that move, by zone; `aliases`: those of them that are aliases, and
+    whether each has its balancer's health evaluated.
     """
 
     check: Literal["traffic-carried"] = "traffic-carried"
@@ -243,6 +244,7 @@ class TrafficCarried(Contract):
     described: tuple[str, ...]
     retired: tuple[str, ...]
     records: dict[str, tuple[str, ...]]
+    aliases: dict[str, dict[str, bool]] = Field(default_factory=dict)
     services: LoadBalancerServices
 
     @classmethod
@@ -260,6 +262,11 @@ class TrafficCarried(Contract):
             described=tuple(described),
             retired=tuple(item.id for item in c.retire if item.type == "load-balancer"),
             records={zone: tuple(one.name for one in records) for zone, records in c.traffic.zones().items()},
+            aliases={
+                zone: {one.name: one.evaluate_target_health for one in aliases}
+                for zone, records in c.traffic.zones().items()
+                if (aliases := [one for one in records if one.is_alias])
+            },
             services=c.traffic.load_balancer_services,
         )
 
@@ -585,20 +592,39 @@ class ApiServedByNewBalancer(Contract):
 
 
 class TtlsLowered(Contract):
-    """Has no record of the names a longer TTL (seconds) than asked for? `more`: names of further zones."""
+    """Has no record of the names a longer TTL (seconds) than asked for? `more`: names of further zones.
+
+    `aliases`: names by zone that have no TTL of their own; their answers are kept for `alias_ttl` seconds.
+    """
 
     check: Literal["ttls-lowered"] = "ttls-lowered"
     zone_id: str
     names: tuple[str, ...]
     ttl: int
     more: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    aliases: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    alias_ttl: Manner[int] = 60
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         traffic = s.configuration.traffic
-        first, *more = ((zone, tuple(one.name for one in records)) for zone, records in traffic.zones().items())
-        return cls(zone_id=first[0], names=first[1], ttl=traffic.ttl, more=dict(more))
+        names = {
+            alias: {
+                zone: tuple(one.name for one in records if one.is_alias is alias)
+                for zone, records in traffic.zones().items()
+            }
+            for alias in (False, True)
+        }
+        first, *more = names[False].items()
+        return cls(
+            zone_id=first[0],
+            names=first[1],
+            ttl=traffic.ttl,
+            more=dict(more),
+            aliases={zone: some for zone, some in names[True].items() if some},
+            alias_ttl=s.configuration.limits.alias_ttl_seconds,
+        )
 
 
 def _carried_names(s: Settings) -> tuple[str, ...]:
@@ -771,7 +797,7 @@ class RecordsInSync(Contract):
             old=old,
             new=new,
             zone_id=traffic.zone_id,
-            records=tuple(Name(name=one.name, serves=one.serves, value=one.value, zone=one.zone) for one in s.records),
+            records=tuple(Name.model_validate(one.model_dump(exclude={"ttl"})) for one in s.records),
             ttl=traffic.ttl,
             old_weight=weights.old,
             new_weight=weights.new,
@@ -796,7 +822,7 @@ class Quiet(Contract):
         c = s.configuration
         return cls(
             side=SideRef.of(s, side),
-            ttl=c.traffic.ttl,
+            ttl=c.traffic.kept(c.limits.alias_ttl_seconds),
             metric_period_seconds=c.limits.metric_period_seconds,
             quiet_periods=c.limits.quiet_periods,
             accepted=accepted,

@@ -20,9 +20,10 @@ class NameForm(Contract):
 
 
 class NameMove(Contract):
-    """A name, as it is and as it will be."""
+    """A name, as it is and as it will be. `alias`: by alias records, not by CNAMEs."""
 
     name: str
+    alias: bool = False
     now: NameForm
     then: NameForm
 

@@ -17,18 +17,20 @@ class SideBalancers(Contract):
     """One side's name (the set identifier of its records) and the DNS names of its balancers, `more` by role.
 
     None where a stage has no balancers on that side: then nothing can be made to lead to it.
+    `zones`: by role, the hosted zones that AWS answers those names from, of balancers that aliases lead to.
     """
 
     side: str
     ingress: str | None = None
     api: str | None = None
     more: dict[str, str] = Field(default_factory=dict)
+    zones: dict[str, str] = Field(default_factory=dict)
 
     @classmethod
-    def named(cls, side: str, names: Mapping[str, str]) -> Self:
-        """From DNS names by what records serve."""
+    def named(cls, side: str, names: Mapping[str, str], zones: Mapping[str, str] | None = None) -> Self:
+        """From DNS names by what records serve, and the hosted zones of those that aliases lead to."""
         more = {role: name for role, name in names.items() if role not in ("ingress", "api")}
-        return cls(side=side, ingress=names.get("ingress"), api=names.get("api"), more=more)
+        return cls(side=side, ingress=names.get("ingress"), api=names.get("api"), more=more, zones=dict(zones or {}))
 
     def of(self, serves: str) -> str:
         """The DNS name of the balancer for what a record serves; raises `Permanent` where there is none."""
@@ -46,7 +48,8 @@ class DnsCutInputs(Undoing):
     """What the names are: a weighted `pair`, as they were (`original`), or simple and the new side's (`final`).
 
     Each is made in one change batch. A pair that is there keeps its weights: those are records of the stack's own;
-    `new_weight` is only what a pair begins with, the old side having the rest of 100. `ttl` (seconds) is the pair's.
+    `new_weight` is only what a pair begins with, the old side having the rest of 100. `ttl` (seconds) is the pair's;
+    `alias_ttl` (seconds) is how long resolvers keep the answers of aliases, which have no TTL of their own.
     """
 
     shown: ClassVar[str] = "names"
@@ -56,6 +59,7 @@ class DnsCutInputs(Undoing):
     records: Wanted[tuple[DnsRecord, ...]]
     ttl: Wanted[int]
     new_weight: Manner[int]
+    alias_ttl: Manner[int] = 60
     old: Wanted[SideBalancers]
     new: Wanted[SideBalancers]
 
@@ -68,7 +72,9 @@ class DnsCutInputs(Undoing):
         """What the names become."""
         names = ", ".join(record.name for record in self.records)
         if self.form == "pair":
-            return f"{names}: a weighted pair of {self.old.side} and {self.new.side}, TTL {self.ttl} s"
+            aliases = ", ".join(record.name for record in self.records if record.is_alias)
+            kept = f"; {aliases} as aliases, kept for {self.alias_ttl} s" if aliases else ""
+            return f"{names}: a weighted pair of {self.old.side} and {self.new.side}, TTL {self.ttl} s{kept}"
         side = self.old.side if self.form == "original" else self.new.side
         return f"{names}: simple records of {side}"
 

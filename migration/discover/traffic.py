@@ -7,6 +7,7 @@ from typing import Any
 
 from migration.clients.documents import listed
 from migration.discover.inventory import Group, Inventory, LoadBalancer
+from migration.dns.ownership import plain_target
 from migration.runtime.deadline import Permanent
 from migration.settings.balancers import ServiceKeys
 
@@ -73,6 +74,12 @@ def _plain(name: str) -> str:
     return name.replace("\\052", "*").rstrip(".")
 
 
+def _alias(target: Mapping[str, Any]) -> dict[str, Any]:
+    """What the configuration holds of an alias, but for its name and what it serves."""
+    evaluated = {"evaluateTargetHealth": True} if target.get("EvaluateTargetHealth") else {}
+    return {"type": "alias", **evaluated, "value": str(target["DNSName"]).rstrip(".")}
+
+
 def records(
     inventory: Inventory,
     balancers: Mapping[str, str],
@@ -91,14 +98,10 @@ def records(
             continue
         for entry in entries:
             name, alias = _plain(entry["Name"]), entry.get("AliasTarget", {}).get("DNSName", "")
-            target = alias.rstrip(".").lower().removeprefix("dualstack.")
-            if target in serves:
-                log(
-                    f"must be put right before stage 0: {name} in zone {zone} is an alias of {target}; this program "
-                    f"moves CNAMEs: make it one first"
-                )
+            target = plain_target(alias)
             values = [one["Value"].rstrip(".") for one in entry.get("ResourceRecords", [])]
-            if entry["Type"] != "CNAME" or len(values) != 1 or values[0].lower() not in serves:
+            cname = entry["Type"] == "CNAME" and len(values) == 1 and values[0].lower() in serves
+            if not cname and target not in serves:
                 continue
             if entry.get("SetIdentifier"):
                 log(
@@ -106,17 +109,24 @@ def records(
                     f"{entry['SetIdentifier']}); make it a simple record"
                 )
                 continue
+            if not cname and entry["Type"] != "A":
+                log(
+                    f"must be put right before stage 0: {name} in zone {zone} is an alias of type {entry['Type']} of "
+                    f"{target}, which has IPv4 addresses only: it answers nothing, delete it"
+                )
+                continue
             record = {
                 "name": name,
-                "serves": serves[values[0].lower()],
-                "ttl": int(entry["TTL"]),
-                "value": values[0],
+                "serves": serves[values[0].lower() if cname else target],
+                **({"ttl": int(entry["TTL"]), "value": values[0]} if cname else _alias(entry["AliasTarget"])),
             }
             found.setdefault(zone_id, []).append(record)
     if not found:
         seen = ", ".join(f"{zone} ({zone_id})" for zone_id, zone, _ in inventory.zones) or "none"
         remedy = "clients must reach the balancers by a name that can be moved"
-        raise Permanent(f"no CNAME leads to {' or '.join(balancers.values())}; zones of this VPC: {seen}; {remedy}")
+        raise Permanent(
+            f"no CNAME or alias leads to {' or '.join(balancers.values())}; zones of this VPC: {seen}; {remedy}"
+        )
     # The zone of the API's name comes first; the others' names say which is theirs.
     zone_id = min(found, key=lambda zone: (all(entry["serves"] != "api" for entry in found[zone]), zone))
     entries = [
@@ -125,7 +135,7 @@ def records(
     missing = sorted(balancers.keys() - {entry["serves"] for entry in entries})
     if missing:
         raise Permanent(
-            f"no CNAME leads to the {' and '.join(missing)} balancer ({', '.join(balancers[one] for one in missing)}): "
-            f"it can't be moved"
+            f"no CNAME or alias leads to the {' and '.join(missing)} balancer "
+            f"({', '.join(balancers[one] for one in missing)}): it can't be moved"
         )
     return zone_id, sorted(entries, key=lambda entry: (entry["serves"], entry["name"]))

@@ -13,7 +13,7 @@ from migration.runtime.deadline import Retryable
 
 
 def ttls_lowered(q: TtlsLowered, live: Live) -> str:
-    """No record of a name has a longer TTL than the one asked for."""
+    """No record of a name has a longer TTL than the one asked for; an alias is one, and has none."""
     every = {q.zone_id: q.names, **q.more}
     for zone, names in every.items():
         records = zone_records(live.aws, zone) if names else []
@@ -24,7 +24,16 @@ def ttls_lowered(q: TtlsLowered, live: Live) -> str:
             longest = max(int(record.get("TTL", 0)) for record in found)
             if longest > q.ttl:
                 raise Retryable(f"{name} has a TTL of {longest} s, wanted are {q.ttl} s")
-    return f"{sum(len(names) for names in every.values())} names have a TTL of {q.ttl} s"
+    aliases = sum(map(len, q.aliases.values()))
+    for zone, names in q.aliases.items():
+        there = {
+            plain(one["Name"]) for one in zone_records(live.aws, zone) if one["Type"] == "A" and "AliasTarget" in one
+        }
+        missing = [name for name in names if plain(name) not in there]
+        if missing:
+            raise Retryable(f"{', '.join(missing)} has no alias record")
+    kept = f"; {aliases} are aliases, whose answers are kept for {q.alias_ttl} s" if aliases else ""
+    return f"{sum(len(names) for names in every.values())} names have a TTL of {q.ttl} s{kept}"
 
 
 def in_sync(q: RecordsInSync, live: Live) -> str:

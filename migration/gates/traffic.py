@@ -29,15 +29,17 @@ def carried(q: TrafficCarried, live: Live) -> str:
     wrong: list[str] = []
     different: list[str] = []
     names: dict[str, str] = {}
+    arns: dict[str, str] = {}
     for role, balancer in (*live.ingresses(side).items(), ("api", live.api(side))):
         found = read(live.aws, balancer.arn)
         names |= {plain_target(balancer.dns_name): found.name}
+        arns[found.name] = balancer.arn
         wrong += _of_balancer(q, role, balancer, found)
         different += [f"{found.name} {path}" for path in _otherwise(q, role, found)]
     known = {balancer.arn for balancer in (*live.ingresses(side).values(), live.api(side))}
     others = _others(live.aws, q, known)
     wrong += [sentence for sentence, _ in others if sentence]
-    wrong += _of_names(q, live.aws, names)
+    wrong += _of_names(q, live.aws, names, arns)
     services = live.kubernetes.list(SERVICES)
     wrong += _behind(q, services)
     wrong += _of_services(q, services, {arn: what for sentence, (arn, what) in others if not sentence})
@@ -130,37 +132,76 @@ def _tags(aws: Aws, arns: Sequence[str]) -> dict[str, dict[str, str]]:
 # Names
 
 
-def _of_names(q: TrafficCarried, aws: Aws, names: Mapping[str, str]) -> Iterator[str]:
-    """Records of every zone that lead to a balancer that moves, and don't move themselves."""
+def _of_names(q: TrafficCarried, aws: Aws, names: Mapping[str, str], arns: Mapping[str, str]) -> Iterator[str]:
+    """Records of every zone that lead to a balancer that moves, and don't move themselves, or not as they are."""
     for zone, title in zones_seen_by(aws, q.old.vpc_id or ""):
         moved = {plain(name) for name in q.records.get(zone, ())}
+        aliases = {plain(name): evaluated for name, evaluated in q.aliases.get(zone, {}).items()}
         records = zone_records(aws, zone)
         owned = owners(records)
         for record in records:
             name = plain(record["Name"])
-            alias = mapping(record, "AliasTarget").get("DNSName")
-            targets = [str(alias)] if alias else [str(one["Value"]) for one in listed(record, "ResourceRecords")]
+            alias = mapping(record, "AliasTarget")
+            values = [str(one["Value"]) for one in listed(record, "ResourceRecords")]
+            targets = [str(alias["DNSName"])] if alias else values
             leads = [names[to] for to in map(plain_target, targets) if to in names]
             if not leads:
                 continue
             place = f"record {record['Type']} {name} of zone {title} ({zone}) leads to {leads[0]}"
-            if alias:
-                yield (
-                    f"{place} as an alias: make it a CNAME with a TTL and add it to migration:traffic.records, as "
-                    f"discovery does"
-                )
-            elif record.get("SetIdentifier"):
+            if record.get("SetIdentifier"):
                 yield (
                     f"{place} with a policy of its own (set identifier {record['SetIdentifier']}): a name is moved as "
                     f"a weighted pair of the two sides; make it a simple record and add it to "
                     f"migration:traffic.records, as discovery does"
                 )
+            elif alias and record["Type"] != "A":
+                yield (
+                    f"{place} as an alias, and carried balancers have IPv4 addresses only, so it answers nothing: "
+                    f"delete this record; one of type A of the same name stays"
+                )
             elif name not in moved:
                 owner = f" (external-dns {owned[name]} owns it)" if name in owned else ""
+                how = " as an alias" if alias else ""
                 yield (
-                    f"{place} and isn't carried{owner}: add it to migration:traffic.records, with its zone where that "
-                    f"isn't migration:traffic.zoneId; let it lead elsewhere if its clients are to stay behind"
+                    f"{place} and isn't carried{owner}: add it to migration:traffic.records{how}, with its zone where "
+                    f"that isn't migration:traffic.zoneId; let it lead elsewhere if its clients are to stay behind"
                 )
+            elif (name in aliases) is not bool(alias):
+                there, said = ("an alias", "a CNAME") if alias else ("a CNAME", "an alias")
+                yield f"{place} as {there} and is configured as {said}: correct its type in migration:traffic.records"
+            elif alias:
+                yield from _of_alias(aws, place, alias, aliases[name], leads[0], arns[leads[0]])
+
+
+def _of_alias(aws: Aws, place: str, alias: Document, evaluated: bool, balancer: str, arn: str) -> Iterator[str]:
+    """An alias that would come back otherwise than it is, or whose weights Route 53 would pass over.
+
+    For Route 53 a balancer is healthy if each of its target groups has a healthy target; of a pair it answers with
+    records of healthy ones alone, even with one of weight 0.
+    https://docs.aws.amazon.com/Route53/latest/APIReference/API_AliasTarget.html
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/health-checks-how-route-53-chooses-records.html
+    """
+    live = bool(alias.get("EvaluateTargetHealth"))
+    if live is not evaluated:
+        yield (
+            f"{place} as an alias: its EvaluateTargetHealth is {live} and configured as {evaluated}, which it would "
+            f"get back: correct one of the two"
+        )
+    elif evaluated:
+        every = dict.fromkeys(group for _, group in sent_to(aws, arn))
+        without = [one for one in every if not any(target.state == "healthy" for target in aws.target_health(one))]
+        if without:
+            yield (
+                f"{place} as an alias that evaluates its health, and {', '.join(map(_short, without))} of {balancer} "
+                f"has no healthy target: Route 53 takes the balancer for unhealthy and would answer with the new one "
+                f"as soon as that is healthy, whatever the weights: give the group a healthy target, take its "
+                f"listener away, or set EvaluateTargetHealth of the record and in migration:traffic.records to false"
+            )
+
+
+def _short(group: str) -> str:
+    """A target group's name, of its ARN."""
+    return group.split(":targetgroup/", 1)[-1].split("/", 1)[0]
 
 
 # Services

@@ -15,6 +15,7 @@ from typing import Any, cast
 from migration.clients.aws import Aws, described
 from migration.clients.documents import Document, listed, mapping
 from migration.discover.tags import tags_of
+from migration.dns.ownership import plain_target
 from migration.handover.hcl import Block, Expression, written
 from migration.handover.machines import group_parts, template_parts
 from migration.names import balancer_name, plain
@@ -438,15 +439,30 @@ class _Side:
         pages = self._aws.route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
         for record in (one for page in pages for one in described(page["ResourceRecordSets"])):
             name = plain(record["Name"])
-            if name in wanted and record["Type"] == "CNAME" and not record.get("SetIdentifier"):
-                arguments = {
+            alias, type_ = mapping(record, "AliasTarget"), str(record["Type"])
+            if name not in wanted or type_ != ("A" if alias else "CNAME") or record.get("SetIdentifier"):
+                continue
+            values = [one["Value"] for one in listed(record, "ResourceRecords")]
+            blocks: tuple[Block, ...] = ()
+            if alias:
+                target: dict[str, object] = {
+                    "name": plain_target(str(alias["DNSName"])),
+                    "zone_id": alias["HostedZoneId"],
+                    "evaluate_target_health": bool(alias["EvaluateTargetHealth"]),
+                }
+                blocks = (Block("alias", (), target),)
+            yield Thing(
+                type="aws_route53_record",
+                name=name,
+                id=f"{zone}_{name}_{type_}",
+                arguments={
                     "zone_id": zone,
                     "name": name,
-                    "type": "CNAME",
-                    "ttl": record["TTL"],
-                    "records": [one["Value"] for one in listed(record, "ResourceRecords")],
-                }
-                yield Thing(type="aws_route53_record", name=name, id=f"{zone}_{name}_CNAME", arguments=arguments)
+                    "type": type_,
+                    **({} if alias else {"ttl": record["TTL"], "records": values}),
+                },
+                blocks=blocks,
+            )
 
 
 def _via(route: Document) -> dict[str, object]:

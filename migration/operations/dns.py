@@ -57,15 +57,17 @@ def run(inputs: DnsCutInputs, previous: DnsCutResult | None, context: Context) -
     if change is not None:
         context.log(f"{len(found)} changes in one batch ({inputs.form}); waiting until every name server has them")
         context.deadline.until_true(lambda: _in_sync(aws, change), "Route 53 to have the change everywhere")
-    old_ttl = max((name.ttl for name in records), default=0)
+    old_ttl = max((name.kept(inputs.alias_ttl) for name in records), default=0)
     # Not "if something changed": a run that was killed while it waited must wait again.
     if pair and old_ttl > inputs.ttl and (previous is None or previous.ttl != inputs.ttl):
-        context.log(f"TTL lowered to {inputs.ttl} s; waiting out the old one, {old_ttl} s")
+        lowered = "" if all(name.is_alias for name in records) else f"TTL lowered to {inputs.ttl} s; "
+        context.log(f"{lowered}waiting out the old answers, {old_ttl} s")
         _wait_out(old_ttl, context)
     # Nobody may still remember the new side's balancers when they go.
     if inputs.form == "original" and (found or previous is None or previous.form != "original"):
-        context.log(f"as they were found; waiting out the pair's TTL, {inputs.ttl} s")
-        _wait_out(inputs.ttl, context)
+        kept = max([inputs.ttl, *(inputs.alias_ttl for name in records if name.is_alias)])
+        context.log(f"as they were found; waiting out the pair's answers, {kept} s")
+        _wait_out(kept, context)
     return DnsCutResult(
         form=inputs.form,
         ttl=inputs.ttl if pair else None,

@@ -36,6 +36,7 @@ from migration.contracts.plan import (
 )
 from migration.contracts.retirement import counted
 from migration.contracts.seen import NodesSeen, Unseen
+from migration.dns.ownership import plain_target
 from migration.dns.wanted import FULL, weights_at
 from migration.etcd.preflight import quorum
 from migration.gates import Live, look
@@ -220,13 +221,18 @@ class _Observer:
             pair = set(seen.leads) <= {c.from_, c.to}
             balancer = old.serving(record.serves)
             before = record.value or (balancer.dns_name if balancer else None)
+            if record.is_alias and before is not None:
+                before = plain_target(before)
+            alias_ttl = c.limits.alias_ttl_seconds
+            simple, paired = record.kept(alias_ttl), alias_ttl if record.is_alias else c.traffic.ttl
             leads = seen.leads if pair else {c.from_ if lead == before else lead: FULL for lead in seen.leads}
             then = {
-                Names.FOUND: NameForm(pair=False, weights={c.from_: FULL}, ttl=record.ttl),
-                Names.PAIR: NameForm(pair=True, weights={c.from_: weights.old, c.to: weights.new}, ttl=c.traffic.ttl),
-                Names.FINAL: NameForm(pair=False, weights={c.to: FULL}, ttl=record.ttl),
+                Names.FOUND: NameForm(pair=False, weights={c.from_: FULL}, ttl=simple),
+                Names.PAIR: NameForm(pair=True, weights={c.from_: weights.old, c.to: weights.new}, ttl=paired),
+                Names.FINAL: NameForm(pair=False, weights={c.to: FULL}, ttl=simple),
             }[row.names]
-            found.append(NameMove(name=seen.name, now=NameForm(pair=pair, weights=leads, ttl=seen.ttl), then=then))
+            now = NameForm(pair=pair, weights=leads, ttl=seen.ttl)
+            found.append(NameMove(name=seen.name, alias=record.is_alias, now=now, then=then))
         return tuple(found)
 
     def _workers(self) -> tuple[WorkersMove, ...]:

@@ -129,25 +129,28 @@ def _names(moves: Iterable[NameMove]) -> Iterator[str]:
     together: dict[str, list[str]] = {}
     for move in moves:
         if move.now != move.then:
-            together.setdefault(_name(move.now, move.then), []).append(move.name)
+            together.setdefault(_name(move.now, move.then, alias=move.alias), []).append(move.name)
     for change, names in together.items():
         yield f"names: {some(names)}: {change}"
 
 
-def _name(now: NameForm, then: NameForm) -> str:
+def _name(now: NameForm, then: NameForm, *, alias: bool) -> str:
     ttl = f"; TTL {now.ttl} → {then.ttl} s" if now.ttl != then.ttl else ""
     if then.ttl < now.ttl:
         ttl += f" (the old one is waited out: {seconds(now.ttl)})"
+    if alias and now.pair != then.pair:
+        ttl += f"; resolvers keep answers for {seconds(now.ttl)}"
     if now.pair and then.pair:
         sides = dict.fromkeys([*now.weights, *then.weights])
         return ", ".join(f"{s} {_change(now.weights.get(s, 0), then.weights.get(s, 0))}" for s in sides) + ttl
-    return f"{_form(now)} → {_form(then)}{ttl}"
+    return f"{_form(now, alias=alias)} → {_form(then, alias=alias)}{ttl}"
 
 
-def _form(form: NameForm) -> str:
+def _form(form: NameForm, *, alias: bool) -> str:
     if form.pair:
-        return f"weighted pair {', '.join(f'{side} {weight}' for side, weight in form.weights.items())}"
-    return f"simple record of {', '.join(form.weights) or 'nothing'}"
+        sides = ", ".join(f"{side} {weight}" for side, weight in form.weights.items())
+        return f"weighted pair {'of aliases ' if alias else ''}{sides}"
+    return f"simple {'alias' if alias else 'record'} of {', '.join(form.weights) or 'nothing'}"
 
 
 def _workers(one: WorkersMove) -> str:

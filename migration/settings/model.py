@@ -75,12 +75,16 @@ class SecurityGroups(Model):
 
 
 class Balancer(Model):
-    """A network load balancer that is already there. `target_groups` are ARNs."""
+    """A network load balancer that is already there. `target_groups` are ARNs.
 
-    dropped: ClassVar[frozenset[str]] = frozenset({"zoneId", "port"})
+    `zone_id`: the hosted zone that AWS answers its DNS name from (CanonicalHostedZoneId), which aliases need.
+    """
+
+    dropped: ClassVar[frozenset[str]] = frozenset({"port"})
 
     arn: str
     dns_name: str
+    zone_id: str | None = None
     target_groups: tuple[str, ...]
 
 
@@ -368,24 +372,50 @@ class Member(Model):
     volume_tags: dict[str, str] = Field(default_factory=dict)
 
 
+RecordType = Literal["CNAME", "alias"]
+"""How a name leads to a balancer: by a CNAME, or by an alias record of type A."""
+
+
 class Name(Model):
     """A name that clients use: `serves` says which balancer answers; `value` is what it led to before.
 
     ``ingress``, ``api``, or one of `migration:moreIngress` by its name. `zone`: the id of its hosted zone, where it
     isn't `traffic.zoneId`.
     Without a value, that is the old side's balancer, whatever it is called.
+    `evaluate_target_health`: of an alias, whether Route 53 asks for its balancer's health.
     """
 
     name: str
     serves: str
     value: str | None = None
     zone: str | None = None
+    type: RecordType = "CNAME"
+    evaluate_target_health: bool = False
+
+    @property
+    def is_alias(self) -> bool:
+        """Whether it is an alias record."""
+        return self.type == "alias"
+
+    @property
+    def evaluated_in_pair(self) -> bool:
+        """Whether a balancer's health counts while the name is a weighted pair.
+
+        Not for the API: while members are swapped its new balancer has a target group without a healthy target, so
+        that Route 53 would answer with the old one, whatever the weights.
+        https://docs.aws.amazon.com/Route53/latest/APIReference/API_AliasTarget.html (EvaluateTargetHealth)
+        """
+        return self.evaluate_target_health and self.serves != "api"
 
 
 class DnsRecord(Name):
-    """A name with its record's `ttl` (seconds) as it was before."""
+    """A name with its record's `ttl` (seconds) as it was before; an alias has none."""
 
-    ttl: Annotated[int, Field(ge=1)]
+    ttl: Annotated[int, Field(ge=1)] | None = None
+
+    def kept(self, alias_ttl: int) -> int:
+        """How long resolvers keep its answers (seconds); `alias_ttl`: those of an alias."""
+        return alias_ttl if self.ttl is None else self.ttl
 
 
 class AcceptedFlows(Model):
@@ -440,6 +470,13 @@ class Traffic(Model):
         for record in self.records:
             found.setdefault(record.zone or self.zone_id, []).append(record)
         return {zone: tuple(records) for zone, records in found.items()}
+
+    def kept(self, alias_ttl: int) -> int:
+        """How long resolvers keep answers while the pairs stand (seconds): `ttl`, or longer where a name is an alias.
+
+        `alias_ttl`: how long those of an alias, which can't be lowered.
+        """
+        return max(self.ttl, alias_ttl) if any(record.is_alias for record in self.records) else self.ttl
 
     def private_zones(self) -> tuple[str, ...]:
         """Zones that answer only in VPCs that they are associated with."""
@@ -659,6 +696,8 @@ class Limits(Model):
 
     `roll_surge` is no time: how many nodes of a side, or which share of them, are replaced at once after a migration.
     `certificate_days` is how long the members' certificates must last when a migration begins, and before the swaps.
+    `alias_ttl_seconds`: how long resolvers keep the answer of an alias to a load balancer. AWS sets it and answers 60.
+    https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html
     """
 
     gate_seconds: Annotated[int, Field(ge=1)] = 900
@@ -670,6 +709,7 @@ class Limits(Model):
     join_seconds: Annotated[int, Field(ge=1)] = 120
     certificate_days: Annotated[int, Field(ge=1, le=300)] = 30
     roll_surge: Share = "25%"
+    alias_ttl_seconds: Annotated[int, Field(ge=1, le=60)] = 60
 
     def quiet_window(self, ttl: int) -> int:
         """Seconds without a new flow that count as quiet, for names of a TTL of `ttl` seconds."""

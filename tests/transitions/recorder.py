@@ -100,7 +100,8 @@ class _Answers(pulumi.runtime.Mocks):
     """Every resource is made at once, with ids that tell its name."""
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        outputs = {**args.inputs, "arn": f"arn:{args.name}", "dnsName": f"{args.name}.elb", "latestVersion": 1}
+        zone = {"zoneId": f"zone-of-{args.name}"} if args.typ.endswith(":LoadBalancer") else {}
+        outputs = {**args.inputs, **zone, "arn": f"arn:{args.name}", "dnsName": f"{args.name}.elb", "latestVersion": 1}
         if args.typ.endswith("GroupNote"):
             groups = _plain(args.inputs)["inputs"]["groups"]
             size = {"min": 1, "max": 3, "desired": 2}

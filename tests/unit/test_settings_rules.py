@@ -377,6 +377,32 @@ REFUSED: list[tuple[str, Change, str]] = [
         "quiet (traffic.ttl, limits.quietPeriods, limits.metricPeriodSeconds); raise it or shorten those",
     ),
     (
+        "a CNAME without a TTL",
+        lambda c: c["traffic"]["records"][1].pop("ttl"),
+        "migration:traffic.records[*.apps.pet.example].ttl is None: a CNAME needs the seconds it has now; or say "
+        "type: alias",
+    ),
+    (
+        "a CNAME whose target's health is evaluated",
+        lambda c: c["traffic"]["records"][1].update(evaluateTargetHealth=True),
+        "migration:traffic.records[*.apps.pet.example].evaluateTargetHealth is True: is an alias's; leave it out, or "
+        "say type: alias",
+    ),
+    (
+        "an alias with a TTL",
+        lambda c: (
+            c["traffic"]["records"][1].update(type="alias"),
+            c["sides"]["legacy"]["loadBalancers"]["ingress"].update(zoneId="ZELB"),
+        ),
+        "migration:traffic.records[*.apps.pet.example].ttl is 60: an alias has no TTL of its own; leave it out",
+    ),
+    (
+        "an alias to a balancer whose zone isn't known",
+        lambda c: (c["traffic"]["records"][1].update(type="alias"), c["traffic"]["records"][1].pop("ttl")),
+        "migration:sides.legacy.loadBalancers.ingress.zoneId is None: is needed by the alias *.apps.pet.example; give "
+        "the balancer's CanonicalHostedZoneId (aws elbv2 describe-load-balancers)",
+    ),
+    (
         "12.5%",
         lambda c: c.update(drain={"unprotectedMaxUnavailable": "12.5%"}),
         "migration:drain.unprotectedMaxUnavailable is '12.5%': is no number of pods from 1 up, nor a whole "

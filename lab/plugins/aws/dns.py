@@ -45,6 +45,14 @@ def _record(call: Call, values: Mapping[str, Any]) -> dict[str, Any]:
         record["SetIdentifier"] = values["setIdentifier"]
     if values.get("weightedRoutingPolicies"):
         record["Weight"] = int(values["weightedRoutingPolicies"][0]["weight"])
+    if values.get("aliases"):
+        [alias] = values["aliases"]
+        record["AliasTarget"] = {
+            "HostedZoneId": alias["zoneId"],
+            "DNSName": alias["name"],
+            "EvaluateTargetHealth": bool(alias["evaluateTargetHealth"]),
+        }
+        return record
     record["TTL"] = int(values["ttl"])
     record["ResourceRecords"] = [{"Value": v} for v in sorted(values["records"])]
     return record
@@ -91,10 +99,25 @@ def _read_record(call: Call) -> dict[str, Any] | None:
         "type": record["Type"],
         "setIdentifier": record.get("SetIdentifier"),
         "ttl": record.get("TTL"),
-        "records": sorted(r["Value"] for r in record.get("ResourceRecords", [])),
+        "records": sorted(r["Value"] for r in record.get("ResourceRecords", [])) or None,
+        "aliases": _aliases(record.get("AliasTarget")),
         "weightedRoutingPolicies": [{"weight": record["Weight"]}] if record.get("Weight") is not None else None,
         "fqdn": _full_name(call, known),
     }
+
+
+def _aliases(target: Mapping[str, Any] | None) -> list[dict[str, Any]] | None:
+    """An alias's target as the provider keeps it: its name in lower case, without the final dot."""
+    if not target:
+        return None
+    name = str(target["DNSName"]).lower().rstrip(".")
+    return [
+        {
+            "name": name,
+            "zoneId": target["HostedZoneId"],
+            "evaluateTargetHealth": bool(target["EvaluateTargetHealth"]),
+        }
+    ]
 
 
 def _update_record(call: Call) -> None:
@@ -125,6 +148,12 @@ def _identify_record(given: str) -> tuple[str, dict[str, Any]]:
 def _suitable_record(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     if values.get("weightedRoutingPolicies") and not values.get("setIdentifier"):
         return [("setIdentifier", "a weighted record needs a setIdentifier")]
+    if bool(values.get("aliases")) == bool(values.get("records")):
+        return [("records", "one of `alias,records` must be specified")]
+    if values.get("records") and values.get("ttl") is None:
+        return [("ttl", "all of `records,ttl` must be specified")]
+    if values.get("aliases") and values.get("ttl") is not None:
+        return [("ttl", "conflicts with alias")]
     return []
 
 
@@ -172,8 +201,15 @@ ROWS: tuple[ResourceType[Call], ...] = (
             "zoneId": text(required=True, replace=True),
             "name": text(required=True, replace=True),
             "type": text(required=True),
-            "ttl": number(required=True),
-            "records": texts(required=True),
+            "ttl": number(),
+            "records": texts(),
+            "aliases": listed(
+                {
+                    "name": text(required=True),
+                    "zoneId": text(required=True),
+                    "evaluateTargetHealth": flag(required=True),
+                }
+            ),
             "setIdentifier": text(),
             "weightedRoutingPolicies": listed({"weight": number(required=True)}),
             "allowOverwrite": flag(unreadable=True, computed=True),

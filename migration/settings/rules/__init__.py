@@ -55,6 +55,7 @@ _RULES: tuple[Rule, ...] = (
     balancers.are_told_apart,
     balancers.are_the_old_sides,
     traffic.leads_to_the_old_side,
+    traffic.records_are_of_their_type,
     traffic.ports_fit,
     traffic.quiet_fits_its_gate,
     service_balancers.are_carried_whole,

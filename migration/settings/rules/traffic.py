@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from migration.dns.ownership import plain_target
 from migration.names import plain
 from migration.settings.errors import Problem
 from migration.settings.forms import ingress_forms
@@ -44,12 +45,35 @@ def leads_to_the_old_side(c: Configuration) -> Iterator[Problem]:
         if balancer is None:
             # A name that serves nothing is another rule's, and a balancer that isn't described, too.
             continue
-        if record.value is None or plain(record.value) != plain(balancer.dns_name):
+        leads = plain_target if record.is_alias else plain
+        if record.value is None or leads(record.value) != leads(balancer.dns_name):
             remedy = (
                 f"isn't {balancer.dns_name}, {c.from_}'s {record.serves} balancer; correct one of the two, or "
                 f"leave the name out if it leads elsewhere on purpose"
             )
             yield Problem(f"migration:traffic.records[{record.name}].value", record.value, remedy)
+    for role in dict.fromkeys(record.serves for record in records if record.is_alias):
+        balancer = old.load_balancers.serving(role)
+        if balancer is not None and balancer.zone_id is None:
+            place = "more." + role if role not in ("ingress", "api") else role
+            named = ", ".join(record.name for record in records if record.is_alias and record.serves == role)
+            remedy = (
+                f"is needed by the alias {named}; give the balancer's CanonicalHostedZoneId "
+                f"(aws elbv2 describe-load-balancers)"
+            )
+            yield Problem(f"migration:sides.{c.from_}.loadBalancers.{place}.zoneId", None, remedy)
+
+
+def records_are_of_their_type(c: Configuration) -> Iterator[Problem]:
+    """A CNAME has a TTL; an alias has none of its own, and may have its balancer's health evaluated."""
+    for record in c.traffic.records:
+        place = f"migration:traffic.records[{record.name}]"
+        if record.is_alias and record.ttl is not None:
+            yield Problem(f"{place}.ttl", record.ttl, "an alias has no TTL of its own; leave it out")
+        if not record.is_alias and record.ttl is None:
+            yield Problem(f"{place}.ttl", None, "a CNAME needs the seconds it has now; or say type: alias")
+        if not record.is_alias and record.evaluate_target_health:
+            yield Problem(f"{place}.evaluateTargetHealth", True, "is an alias's; leave it out, or say type: alias")
 
 
 def ports_fit(c: Configuration) -> Iterator[Problem]:
@@ -77,7 +101,7 @@ def ports_fit(c: Configuration) -> Iterator[Problem]:
 
 def quiet_fits_its_gate(c: Configuration) -> Iterator[Problem]:
     """A gate that waits for quiet may wait for as long as quiet takes."""
-    wanted = c.limits.quiet_window(c.traffic.ttl)
+    wanted = c.limits.quiet_window(c.traffic.kept(c.limits.alias_ttl_seconds))
     if wanted > c.limits.gate_seconds:
         remedy = (
             f"is less than the {wanted} s without a new flow that count as quiet (traffic.ttl, limits.quietPeriods, "

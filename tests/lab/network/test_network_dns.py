@@ -15,7 +15,7 @@ import pytest
 
 from lab.network.dns import Server
 from lab.network.endpoints import Endpoint
-from lab.network.resolve import Resolver
+from lab.network.resolve import BALANCER_TTL_S, Resolver
 from lab.network.state import cidr, ip_number
 from tests.lab.network.world import ADDRESSES, OPERATOR, World, greeting, network, record, server
 
@@ -118,6 +118,23 @@ def test_an_alias_answers_addresses_under_its_own_name() -> None:
     result = resolver(world(alias)).resolve(API, OLD_CLIENT)
     assert {a.name for a in result.answers} == {API}
     assert side(result.addresses) == "new"
+
+
+def test_weighted_aliases_share_by_weight_under_the_names_that_the_console_writes() -> None:
+    pair = [
+        {
+            **record(API, "A", side, weight=weight),
+            "alias": {"DNSName": f"dualstack.{balancer}.", "HostedZoneId": "Z"},
+            "values": [],
+        }
+        for side, balancer, weight in (("legacy", OLD_LB, 90), ("main", NEW_LB, 10))
+    ]
+    asked = resolver(world(*pair))
+    shares = Counter(side(asked.resolve(API, OLD_CLIENT).addresses) for _ in range(2_000))
+    assert 120 <= shares["new"] <= 280
+    answer = asked.resolve(API, OLD_CLIENT)
+    assert answer.ttl == BALANCER_TTL_S
+    assert not asked.resolve(API, OLD_CLIENT, "AAAA").answers
 
 
 def test_the_server_answers_over_udp_and_tcp_by_who_asks() -> None:

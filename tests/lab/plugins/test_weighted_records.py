@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from lab.plugins.errors import PluginError
+from tests.lab.plugins import making
 from tests.lab.plugins.driving import Driver, Made
 from tests.lab.plugins.making import new_vpc
 
@@ -128,6 +130,31 @@ def test_a_weight_changes_in_place_and_reads_back(driver: Driver, zone: str, ask
     refreshed = driver.refresh(made)
     assert refreshed is not None
     assert driver.diff(refreshed, weightedRoutingPolicies=weight).changes == []
+
+
+def test_a_weighted_alias_is_taken_over_changed_and_read_back(driver: Driver) -> None:
+    ground = making.ground_of(driver)
+    zone, led = making.zone(ground), making.balancer(ground).outputs
+    target = {"name": led["dnsName"], "zoneId": led["zoneId"], "evaluateTargetHealth": True}
+    alias: dict[str, Any] = {"type": "A", "ttl": None, "records": None, "aliases": [target]}
+    made = main_record(driver, zone, **alias)
+    assert made.id == f"{zone}_{NAME}_A_main"
+    made = driver.update(made, weightedRoutingPolicies=[{"weight": 50}])
+    assert live(driver, zone) == {"main": 50}
+    refreshed = driver.refresh(made)
+    assert refreshed is not None
+    assert refreshed.outputs["aliases"] == [target]
+    assert driver.diff(refreshed, weightedRoutingPolicies=[{"weight": 50}]).changes == []
+    changed = driver.diff(refreshed, aliases=[{**target, "evaluateTargetHealth": False}]).changes
+    assert [(c.path, c.kind, c.replace) for c in changed] == [("aliases[0].evaluateTargetHealth", "update", False)]
+    for wrong, said in (
+        ({"records": ["x.example"]}, "one of `alias,records` must be specified"),
+        ({"ttl": 5}, "conflicts with alias"),
+        ({"aliases": None, "records": ["x.example"]}, "all of `records,ttl` must be specified"),
+    ):
+        # The check before anything is made.
+        with pytest.raises(AssertionError, match=re.escape(said)):
+            main_record(driver, zone, **{**alias, **wrong})
 
 
 def test_a_weight_that_somebody_else_set_is_seen(driver: Driver, zone: str) -> None:

@@ -45,6 +45,15 @@ def test_listeners_balancers_and_zones_are_found_and_make_a_valid_file(
         record = {"Name": name, "Type": "CNAME", "TTL": 60, "ResourceRecords": [{"Value": second["DNSName"]}], **more}
         change = {"Action": "CREATE", "ResourceRecordSet": record}
         route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [change]})
+    for kind in ("A", "AAAA"):
+        target = {
+            "HostedZoneId": second["CanonicalHostedZoneId"],
+            "DNSName": f"dualstack.{second['DNSName']}.",
+            "EvaluateTargetHealth": True,
+        }
+        record = {"Name": "shop.example.", "Type": kind, "AliasTarget": target}
+        change = {"Action": "CREATE", "ResourceRecordSet": record}
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": [change]})
     ingress = legacy.kubernetes.services[0]
     ports = [*ingress["spec"]["ports"], {"port": 443, "nodePort": 30443}]
     shop = {
@@ -64,7 +73,17 @@ def test_listeners_balancers_and_zones_are_found_and_make_a_valid_file(
     old = found["sides"]["legacy"]["loadBalancers"]
     assert len(old["ingress"]["targetGroups"]) == 2
     assert old["more"]["shop"]["dnsName"] == second["DNSName"]
-    [name] = [one for one in found["traffic"]["records"] if one["serves"] == "shop"]
+    apex, name = [one for one in found["traffic"]["records"] if one["serves"] == "shop"]
+    assert apex == {
+        "name": "shop.example",
+        "serves": "shop",
+        "type": "alias",
+        "evaluateTargetHealth": True,
+        "value": f"dualstack.{second['DNSName']}",
+        "zone": zone,
+    }
+    assert old["more"]["shop"]["zoneId"] == second["CanonicalHostedZoneId"]
+    assert any("shop.example in zone shop.example is an alias of type AAAA" in sentence for sentence in said)
     assert (name["name"], name["zone"], found["traffic"]["publicZones"]) == ("www.shop.example", zone, [zone])
     assert any("blue.shop.example" in sentence and "policy of its own" in sentence for sentence in said)
     path = tmp_path / "Pulumi.stage-0.yaml"

@@ -167,7 +167,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Context, str, Clock]
         clients, clock = Clients(region="eu-central-1", kubeconfig=None), Clock()
         zone_id = clients.aws.route53.create_hosted_zone(Name="pet.internal", CallerReference="1")["HostedZone"]["Id"]
         for name in (API, APPS):
-            record: Any = simple(name.name, str(name.value), name.ttl)
+            record: Any = simple(name.name, str(name.value), name.kept(60))
             clients.aws.route53.change_resource_record_sets(
                 HostedZoneId=zone_id, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
             )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from migration.balancing.read import read
+from migration.clients.aws import Aws, Target
 from migration.clients.kubernetes import Kind
 from migration.contracts.gates import BalancerRef, SideRef, TrafficCarried
 from migration.gates import Live, look
@@ -166,17 +167,7 @@ def test_a_balancer_before_the_workers_that_isnt_configured_is_refused(world: Wo
 def test_names_that_cant_move_or_arent_configured_are_refused(world: World) -> None:
     world.record("shop.pet.example", world.ingress[1])
     world.record("old.pet.example", world.ingress[1], SetIdentifier="blue", Weight=10)
-    alias: Any = {
-        "Name": "www.pet.example",
-        "Type": "A",
-        "AliasTarget": {
-            "HostedZoneId": "Z1",
-            "DNSName": f"dualstack.{world.ingress[1]}.",
-            "EvaluateTargetHealth": False,
-        },
-    }
-    batch: Any = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": alias}]}
-    world.here.aws.route53.change_resource_record_sets(HostedZoneId=world.zone, ChangeBatch=batch)
+    alias(world, "www.pet.example")
     mark = '"heritage=external-dns,external-dns/owner=prod,external-dns/resource=service/ingress/ingress"'
     world.record("cname-shop.pet.example", mark, Type="TXT")
     with pytest.raises(Permanent) as caught:
@@ -186,7 +177,61 @@ def test_names_that_cant_move_or_arent_configured_are_refused(world: World) -> N
     assert "leads to web and isn't carried (external-dns prod owns it): add it to migration:traffic.records" in said
     assert "leads to web with a policy of its own (set identifier blue)" in said
     assert "A www.pet.example of zone pet.example" in said
-    assert "as an alias: make it a CNAME with a TTL" in said
+    assert "leads to web and isn't carried: add it to migration:traffic.records as an alias" in said
+
+
+def alias(world: World, name: str, *, evaluated: bool = False, type_: str = "A") -> None:
+    found: Any = world.here.elb.describe_load_balancers(LoadBalancerArns=[world.ingress[0]])["LoadBalancers"]
+    zone = found[0]["CanonicalHostedZoneId"]
+    target = {"HostedZoneId": zone, "DNSName": f"dualstack.{world.ingress[1]}.", "EvaluateTargetHealth": evaluated}
+    given: Any = {"Name": name, "Type": type_, "AliasTarget": target}
+    batch: Any = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": given}]}
+    world.here.aws.route53.change_resource_record_sets(HostedZoneId=world.zone, ChangeBatch=batch)
+
+
+def carrying(world: World, *, evaluated: bool | None = None) -> dict[str, Any]:
+    """What is asked where the apex moves, too; `evaluated`: as an alias."""
+    names = {world.zone: ("apps.pet.example", "api.pet.example", "pet.example")}
+    aliases = {} if evaluated is None else {world.zone: {"pet.example": evaluated}}
+    return {"records": names, "aliases": aliases}
+
+
+def test_an_alias_is_carried_as_it_is(world: World) -> None:
+    alias(world, "pet.example")
+    assert world.ask(**carrying(world, evaluated=False)) == "2 balancers and 3 names are carried"
+    with pytest.raises(Permanent, match="leads to web as an alias and is configured as a CNAME: correct its type in"):
+        world.ask(**carrying(world))
+    with pytest.raises(Permanent, match="EvaluateTargetHealth is False and configured as True, which it would get"):
+        world.ask(**carrying(world, evaluated=True))
+    with pytest.raises(Permanent, match=r"CNAME apps.* leads to web as a CNAME and is configured as an alias"):
+        names = carrying(world, evaluated=False)
+        world.ask(**{**names, "aliases": {world.zone: {"pet.example": False, "apps.pet.example": False}}})
+
+
+def test_an_alias_for_ipv6_answers_nothing_and_is_refused(world: World) -> None:
+    alias(world, "pet.example")
+    alias(world, "pet.example", type_="AAAA")
+    with pytest.raises(Permanent) as caught:
+        world.ask(**carrying(world, evaluated=False))
+    said = str(caught.value)
+    assert said.startswith("record AAAA pet.example of zone pet.example")
+    assert "IPv4 addresses only, so it answers nothing: delete this record" in said
+    assert "; " not in said.removesuffix("; one of type A of the same name stays")
+
+
+def test_an_alias_whose_balancer_is_unwell_for_route_53_is_refused_where_that_counts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alias(world, "pet.example", evaluated=True)
+    with pytest.raises(Permanent, match="evaluates its health, and web of web has no healthy target: Route 53 takes"):
+        world.ask(**carrying(world, evaluated=True))
+    well = Target(id="i-1", port=30080, zone="eu-central-1a", state="healthy")
+
+    def health(_: Aws, arn: str) -> list[Target]:
+        return [well] if arn == world.group else []
+
+    monkeypatch.setattr(Aws, "target_health", health)
+    assert world.ask(**carrying(world, evaluated=True)) == "2 balancers and 3 names are carried"
 
 
 def service(**annotations: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import Any
 
 import pytest
 
@@ -66,23 +67,34 @@ def made(aws: Aws) -> str:
             VPC={"VPCRegion": "eu-central-1", "VPCId": vpc},
         )["HostedZone"]["Id"]
     ).rsplit("/", 1)[-1]
-    route53.change_resource_record_sets(
-        HostedZoneId=zone,
-        ChangeBatch={
-            "Changes": [
-                {
-                    "Action": "CREATE",
-                    "ResourceRecordSet": {
-                        "Name": name, "Type": "CNAME", "TTL": 60, "ResourceRecords": [{"Value": "x.elb.example"}],
-                    },
-                }
-                for name in ("api.pet.example", "shop.pet.example")
-            ]
-        },
-    )  # fmt: skip
+    changes: list[Any] = [
+        {
+            "Action": "CREATE",
+            "ResourceRecordSet": {
+                "Name": name, "Type": "CNAME", "TTL": 60, "ResourceRecords": [{"Value": "x.elb.example"}],
+            },
+        }
+        for name in ("api.pet.example", "shop.pet.example")
+    ]  # fmt: skip
+    target = {"HostedZoneId": "ZELB", "DNSName": "x.elb.example.", "EvaluateTargetHealth": True}
+    apex_record = {"Name": "pet.example", "Type": "A", "AliasTarget": target}
+    changes.append({"Action": "CREATE", "ResourceRecordSet": apex_record})
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
     values = configuration()
     values["traffic"]["zoneId"] = zone
-    return terraform(settings(8, traffic=values["traffic"]), aws, "main")
+    apex = {"name": "pet.example", "serves": "ingress", "type": "alias", "evaluateTargetHealth": True}
+    values["traffic"]["records"].append({**apex, "value": "ingress-pet.elb.example"})
+    values["sides"]["legacy"]["loadBalancers"]["ingress"]["zoneId"] = "ZELB"
+    return terraform(settings(8, traffic=values["traffic"], sides=values["sides"]), aws, "main")
+
+
+def test_an_alias_is_imported_with_its_target(made: str) -> None:
+    zone = re.search(r'id = "(\w+)_pet\.example_A"', made)
+    assert zone is not None
+    [block] = re.findall(r'resource "aws_route53_record" "pet_example" \{(.*?)\n\}', made, re.DOTALL)
+    assert 'type = "A"' in block
+    assert "ttl" not in block
+    assert re.search(r'alias \{\s+name = "x\.elb\.example"\s+zone_id = "ZELB"', block)
 
 
 def test_every_resource_is_imported_and_nothing_of_anybody_elses(made: str) -> None:
