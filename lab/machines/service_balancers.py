@@ -84,16 +84,21 @@ class ServiceBalancers:
         for name, (arn, groups) in balancers.items():
             path = "/api/v1/namespaces/{}/services/{}".format(*name.split("/"))
             service = await self._service(kube, path)
-            if service is not None and service["spec"].get("type") == "LoadBalancer":
-                if FINALIZER not in (service["metadata"].get("finalizers") or []):
+            if service is None:
+                continue
+            metadata, wanted = service["metadata"], service["spec"].get("type") == "LoadBalancer"
+            held = FINALIZER in (metadata.get("finalizers") or [])
+            if wanted and not metadata.get("deletionTimestamp"):
+                if not held:
                     await kube.call("PATCH", path, {"metadata": {"finalizers": [FINALIZER]}}, content=MERGE)
                 await asyncio.to_thread(self._sync, groups, targets(service, nodes))
                 continue
-            await asyncio.to_thread(self._delete, arn, groups)
-            log.info("%s: its load balancer is deleted", name)
-            if service is not None:
-                await kube.call("PATCH", path, {"metadata": {"finalizers": None}}, content=MERGE)
+            # Without its finalizer it never was a Service of this controller's, whatever a balancer's tag says.
+            if held:
+                await asyncio.to_thread(self._delete, arn, groups)
+                log.info("%s: its load balancer is deleted", name)
                 await kube.call("PATCH", f"{path}/status", {"status": {"loadBalancer": None}}, content=MERGE)
+                await kube.call("PATCH", path, {"metadata": {"finalizers": None}}, content=MERGE)
 
     async def _service(self, kube: Api, path: str) -> dict[str, Any] | None:
         try:

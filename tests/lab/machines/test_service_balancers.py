@@ -99,11 +99,25 @@ def test_one_node_of_another_vpc_makes_the_whole_sync_fail_until_it_is_excluded(
     assert ("web", {"metadata": {"finalizers": [FINALIZER]}}) in both.patches
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_service_that_wants_none_any_more_loses_its_balancer(cloud: Cloud, there: bool) -> None:
+@pytest.mark.parametrize("why", ["another type", "deleted"])
+def test_a_service_that_wants_none_any_more_loses_its_balancer(cloud: Cloud, why: str) -> None:
     made = built(cloud)
-    api = Api(service("NodePort") if there else None, [node(made.old)])
+    found = service("NodePort" if why == "another type" else "LoadBalancer")
+    found["metadata"] |= {"finalizers": [FINALIZER]}
+    if why == "deleted":
+        found["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z"}
+    api = Api(found, [node(made.old)])
     look(cloud, api)
     assert cloud.elbv2.describe_load_balancers()["LoadBalancers"] == []
     assert cloud.elbv2.describe_target_groups()["TargetGroups"] == []
-    assert bool(api.patches) is there
+    assert api.patches[-1] == ("web", {"metadata": {"finalizers": None}})
+
+
+@pytest.mark.parametrize("found", [None, service("NodePort")])
+def test_a_balancer_of_nobody_it_knows_is_left_alone(cloud: Cloud, found: dict[str, Any] | None) -> None:
+    made = built(cloud)
+    api = Api(found, [node(made.old)])
+    look(cloud, api)
+    [there] = cloud.elbv2.describe_load_balancers()["LoadBalancers"]
+    assert there["LoadBalancerArn"] == made.balancer
+    assert api.patches == []
