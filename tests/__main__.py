@@ -29,7 +29,11 @@ LOWEST = 19
 PURE = ("tests/unit", "tests/transitions")
 """Nothing in these measures, or is hurt by waiting for a processor."""
 # Commands of their own (`make help`), for the time they take.
-LONG = ("tests/lab/plugins/test_state_lost_everywhere.py",)
+LONG = (
+    "tests/lab/plugins/test_state_lost_everywhere.py",
+    "tests/rehearsal/test_again.py",
+    "tests/rehearsal/test_crash.py",
+)
 PYTEST = (sys.executable, "-m", "pytest")
 SLOWEST = ("--durations=12", "--durations-min=10")
 """Whoever looks for time to save finds in CI's output where it went."""

@@ -19,7 +19,7 @@ from rehearsal.forms import Form
 from rehearsal.rows import read_rows
 
 # What the way forward shows is asked first: without it there is no way back to look at.
-pytestmark = [pytest.mark.rehearsal(after_forward=True), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.rehearsal(after_forward=True), pytest.mark.timeout(1500)]
 TURN = 3
 FORM = str(Form(layout="separate-etcd", shape=AWKWARD))
 

@@ -128,6 +128,12 @@ def test_every_test_is_in_one_part() -> None:
     assert [word for word in commands["pure tests"] if word.startswith("tests/")] == list(PURE)
 
 
+def test_what_is_left_out_for_its_time_has_a_command() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert [name for name in LONG if name not in makefile] == []
+    assert [name for name in LONG if not (REPOSITORY / name).is_file()] == []
+
+
 def test_what_is_left_out_as_one_of_many_alike_has_a_command() -> None:
     assert PURE_ONES == "not rehearsal and not thorough"
     [swaps] = [line for line in (REPOSITORY / "Makefile").read_text().splitlines() if line.startswith("SWAPS :=")]
