@@ -7,6 +7,7 @@ A sentence that nobody here understands isn't cured, and the next `up` says it a
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ import boto3
 from lab.addresses import LabAddresses
 from lab.legacy.awkward.networks import ON_PREMISES
 from lab.shapes import BACKBONE
+from migration.gates.claims import HOSTNAME, TARGET
 from migration.gates.cluster import PLAN
 
 TTL_S = 5
@@ -164,6 +166,39 @@ def leave_backbone(addresses: LabAddresses) -> bool:
     for one in there:
         ec2.delete_transit_gateway_vpc_attachment(TransitGatewayAttachmentId=one.get("TransitGatewayAttachmentId", ""))
     return True
+
+
+def tell_external_dns() -> tuple[str, ...]:
+    """Services whose names external-dns makes say where they lead now, before the old side goes; which they are.
+
+    Raises botocore's errors.
+    """
+    shown = subprocess.run(["kubectl", "get", "services", "-A", "-o", "json"], check=True, capture_output=True)
+    told: list[str] = []
+    for item in json.loads(shown.stdout)["items"]:
+        metadata = item["metadata"]
+        annotations = metadata.get("annotations") or {}
+        leads = _leads(annotations.get(HOSTNAME, ""))
+        if leads is None or TARGET in annotations:
+            continue
+        command = ["kubectl", "annotate", "service", metadata["name"], "-n", metadata["namespace"], f"{TARGET}={leads}"]
+        subprocess.run(command, check=True, capture_output=True)
+        told.append(f"{metadata['namespace']}/{metadata['name']}")
+    return tuple(told)
+
+
+def _leads(name: str) -> str | None:
+    """Where a name of several records leads with the most weight; None where it isn't such a name."""
+    if not name:
+        return None
+    route53 = boto3.client("route53")
+    found: list[tuple[int, str]] = []
+    for zone in route53.list_hosted_zones()["HostedZones"]:
+        pages = route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone["Id"])
+        for record in (one for page in pages for one in page["ResourceRecordSets"]):
+            if record["Name"].rstrip(".") == name and "Weight" in record and record.get("ResourceRecords"):
+                found.append((int(record["Weight"]), record.get("ResourceRecords", [])[0]["Value"]))
+    return max(found)[1] if found else None
 
 
 def _first_address(subnet: Any) -> int:

@@ -74,6 +74,9 @@ class OnForm(Driver):
             self.detail("another team has attached the new VPC to the transit gateway")
         if not there and cures.leave_backbone(self.addresses):
             self.detail("another team has taken the new VPC off the transit gateway")
+        if STAGES[target].finished and self.form.shape != PET:
+            for service in cures.tell_external_dns():
+                self.detail(f"Service {service} tells external-dns where its name leads now")
         super().move(target, watch, preview=preview, again=again)
 
     def comes_to_new_side(self, before: StageRow, row: StageRow) -> bool:
