@@ -185,6 +185,7 @@ def test_a_balancer_its_targets_and_listener_are_described_and_changed(aws: Any,
         "port": "traffic-port",
         "path": "/livez",
         "interval_s": 10,
+        "matcher": "200",
         "healthy": 2,
         "unhealthy": 2,
     }
