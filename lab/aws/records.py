@@ -24,7 +24,10 @@ inner_rule("simple_beside_weighted", "Route 53 developer guide, Choosing a routi
 inner_rule("weighted_ttl", "Route 53 API reference, ResourceRecordSet, TTL: the same throughout a weighted group")
 inner_rule("alias_ttl", "Route 53 API reference, ResourceRecordSet, TTL: omitted for an alias")
 inner_rule("alias_zone", "Route 53 API reference, AliasTarget, HostedZoneId: the load balancer's CanonicalHostedZoneId")
-inner_rule("alias_target", "github.com/boto/boto/issues/2519: an alias to a load balancer that isn't there")
+inner_rule(
+    "alias_target",
+    "Route 53 API reference, AliasTarget; as told in github.com/boto/boto/issues/2519: a balancer that isn't there",
+)
 inner_rule("record_exists", API + "CREATE of one that exists")
 inner_rule("delete_differs", API + "to delete, specify all the values of the record")
 

@@ -11,7 +11,7 @@ from migration.clients.documents import Document, listed, mapping
 from migration.contracts.gates import NetworksCarried
 from migration.gates.live import Live
 from migration.reachability import vpc_cidrs
-from migration.runtime.deadline import Permanent
+from migration.runtime.deadline import Permanent, Refused
 from migration.sides import Side
 
 _LEFT = ("disassociated", "disassociating", "failed", "failing")
@@ -30,7 +30,7 @@ def networks(q: NetworksCarried, live: Live) -> str:
     ]
     refused = [*_ranges(side, vpc), *_ipv6(q, live, vpc_id), *stopped]
     if refused:
-        raise Permanent("; ".join(refused))
+        raise Refused(refused)
     unused = [f"{one} (IPv6, not carried)" for one in _ipv6_of(vpc)]
     own = [acl["NetworkAclId"] for acl in acls if not acl.get("IsDefault")]
     listed_too = f"; network ACLs {', '.join(own)} aren't copied: the new VPC's lets everything through" if own else ""

@@ -16,7 +16,7 @@ from migration.dns.ownership import claimed, owners, plain_target
 from migration.dns.zone import zone_records
 from migration.gates.live import Live
 from migration.names import plain
-from migration.runtime.deadline import Permanent
+from migration.runtime.deadline import Refused
 
 PREFIX = "external-dns.alpha.kubernetes.io/"
 HOSTNAME, TARGET, IDENTIFIER = f"{PREFIX}hostname", f"{PREFIX}target", f"{PREFIX}set-identifier"
@@ -62,7 +62,7 @@ def unclaimed(q: NamesUnclaimed, live: Live) -> str:
 
 def _or(wrong: list[str], well: str) -> str:
     if wrong:
-        raise Permanent("; ".join(wrong))
+        raise Refused(wrong)
     return well
 
 

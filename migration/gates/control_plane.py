@@ -24,7 +24,7 @@ from migration.etcd.versions import judge
 from migration.gates.live import Live
 from migration.gates.members import ask
 from migration.names import ticket_parameter
-from migration.runtime.deadline import Permanent, Retryable
+from migration.runtime.deadline import Permanent, Refused, Retryable
 
 
 def versions_fit(q: VersionsFit, live: Live) -> str:
@@ -81,7 +81,7 @@ def database_fits(q: DatabaseFits, live: Live) -> str:
             elif found.percent >= WARN_PERCENT:
                 live.context.log(f"warning: {said}; {quota.advice(found, url)}")
         if full:
-            raise Permanent("; ".join([*full, *unread]))
+            raise Refused([*full, *unread])
         if unread:
             raise Retryable("; ".join(unread))
         return "; ".join(seen)
@@ -122,7 +122,7 @@ def certificates_last(q: CertificatesLast, live: Live) -> str:
     now = datetime.now(UTC)
     wrong = [sentence for one in asked for sentence in judged(one, now, q.days)]
     if wrong:
-        raise Permanent("; ".join([*wrong, *unread]))
+        raise Refused([*wrong, *unread])
     if unread:
         raise Retryable("; ".join(unread))
     first = certificates.day(certificates.end_of(one.pem for one in asked))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from migration.clients.documents import Document, listed
 from migration.contracts.worker_gates import MachinesCopied, PoolCopied, scaled_texts
 from migration.gates.live import Live
-from migration.runtime.deadline import Permanent
+from migration.runtime.deadline import Permanent, Refused
 from migration.workers.scaled import Scaled, scaled
 from migration.workers.snapshot import refusals, template_data
 
@@ -31,7 +31,7 @@ def machines_copied(q: MachinesCopied, live: Live) -> str:
     for name in names:
         refused += _security_groups(name, described, q, live)
     if refused:
-        raise Permanent("; ".join(refused))
+        raise Refused(refused)
     policies = sum(len(one.scaled) for one in q.pools)
     lacking = f", without {', '.join(q.without)}" if q.without else ""
     ageing = sorted(one.group for one in q.pools if described[one.group].get("MaxInstanceLifetime"))

@@ -20,7 +20,7 @@ from migration.contracts.workers import Group
 from migration.gates.keys import keys_usable
 from migration.gates.live import Live
 from migration.gates.quotas import GROUPS_PER_INTERFACE, RULES_PER_GROUP, SPOT, family_of, quota, value_of
-from migration.runtime.deadline import Permanent
+from migration.runtime.deadline import Permanent, Refused
 from migration.workers.snapshot import outline
 
 # AWS keeps five addresses of each subnet (VPC user guide, Subnet CIDR blocks); balancers and endpoints take some.
@@ -71,7 +71,7 @@ def room_for_both(q: RoomForBoth, live: Live) -> str:
     _addresses(waves, q.subnet_prefix, found)
     keys_usable(aws, {wave.name: wave.original for wave in waves}, found.refused, found.warned)
     if found.refused:
-        raise Permanent("; ".join(found.refused))
+        raise Refused(found.refused)
     warnings = "".join(f"; warning: {one}" for one in found.warned)
     return f"room for {sum(wave.count for wave in waves)} more machines{warnings}"
 

@@ -35,7 +35,7 @@ from migration.gates import (
     workloads,
 )
 from migration.gates.live import Live
-from migration.runtime.deadline import OutOfTime, Permanent, Retryable
+from migration.runtime.deadline import OutOfTime, Permanent, Refused, Retryable
 
 # A gate asks about once a second: cheap for AWS, and progress is seen.
 PAUSE = 1.0
@@ -129,12 +129,20 @@ def run_checks(questions: Sequence[Question], live: Live) -> tuple[CheckResult, 
             if not refused:
                 raise
             # What is refused for good isn't lost behind what was waited for in vain.
-            raise OutOfTime("; ".join([*refused, f"{question.check}: {reason}"])) from reason
+            raise OutOfTime(_told([*refused, f"{question.check}: {reason}"])) from reason
         except Permanent as reason:
-            refused.append(f"{question.check}: {reason}")
+            reasons = reason.reasons if isinstance(reason, Refused) else (str(reason),)
+            refused += [f"{question.check}: {one}" for one in reasons]
             continue
         live.context.log(f"{question.check}: {detail}")
         results.append(CheckResult(check=question.check, ok=True, detail=detail))
     if refused:
-        raise Permanent("; ".join(refused))
+        raise Permanent(_told(refused))
     return tuple(results)
+
+
+def _told(reasons: Sequence[str]) -> str:
+    """A reason as it is, several below each other: a wall of text is not read to its end."""
+    if len(reasons) == 1:
+        return reasons[0]
+    return "\n  - ".join([f"{len(reasons)} reasons:", *reasons])

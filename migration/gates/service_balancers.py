@@ -17,7 +17,7 @@ from migration.contracts.service_balancers import (
 from migration.drain.nodes import instance_of, name_of, ready
 from migration.gates.cluster import PLAN
 from migration.gates.live import Live
-from migration.runtime.deadline import Permanent, Retryable
+from migration.runtime.deadline import Permanent, Refused, Retryable
 from migration.services.targets import EXCLUDED, node_ports
 
 TAG = "kubernetes.io/service-name"
@@ -62,7 +62,7 @@ def carried(q: ServicesCarried, live: Live) -> str:
         for name in known.keys() - there.keys()
     ]
     if wrong:
-        raise Permanent("; ".join(wrong))
+        raise Refused(wrong)
     return f"{len(known)} Services of type LoadBalancer are carried: {', '.join(known) or 'there are none'}"
 
 

@@ -15,7 +15,7 @@ from migration.dns.zone import zone_records, zones_seen_by
 from migration.gates.cluster import PLAN
 from migration.gates.live import Live
 from migration.names import plain
-from migration.runtime.deadline import Permanent
+from migration.runtime.deadline import Refused
 
 TAGS_AT_ONCE = 20
 """DescribeTags takes 20 ARNs a call."""
@@ -44,7 +44,7 @@ def carried(q: TrafficCarried, live: Live) -> str:
     wrong += _behind(q, services)
     wrong += _of_services(q, services, {arn: what for sentence, (arn, what) in others if not sentence})
     if wrong:
-        raise Permanent("; ".join(wrong))
+        raise Refused(wrong)
     said = f"; copies differ in {', '.join(different)}, as configured" if different else ""
     moved = sum(len(one) for one in q.records.values())
     some = [

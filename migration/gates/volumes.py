@@ -9,14 +9,14 @@ from migration.etcd.preflight import quorum
 from migration.etcd.volumes import MOVED_TAG, DataVolume
 from migration.etcd.without import noted
 from migration.gates.live import Live
-from migration.runtime.deadline import Permanent
+from migration.runtime.deadline import Permanent, Refused
 
 
 def can_move(q: MemberVolumes, live: Live) -> str:
     """Every volume is told, where it shall be, and has room; refusals all at once."""
     found = _copied(q, live) if q.strategy == "learner" else _moving(q, live)
     if found:
-        raise Permanent("; ".join(found))
+        raise Refused(found)
     if q.strategy == "learner":
         return "no volume moves: each new member gets one of its own"
     total = len(q.members)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -12,6 +12,14 @@ T = TypeVar("T")
 
 class Permanent(Exception):
     """Trying again changes nothing: the message says what is wrong and what to do."""
+
+
+class Refused(Permanent):
+    """Several reasons at once, each a sentence of its own with its remedy."""
+
+    def __init__(self, reasons: Iterable[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("; ".join(self.reasons))
 
 
 class Retryable(Exception):

@@ -27,6 +27,7 @@ class Young:
         """Makes a client ask again about ids of its own making."""
         service = client.meta.service_model.service_name
         client.meta.events.register(f"after-call.{service}", self._note)
+        client.meta.events.register(f"provide-client-params.{service}", self._given_up)
         client.meta.events.register(f"needs-retry.{service}", self._again)
 
     def _note(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
@@ -34,6 +35,12 @@ class Young:
             now = self._clock()
             for found in _ID.findall(str(parsed)):
                 self._seen.setdefault(found, now)
+
+    def _given_up(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        """Of what is deleted, not to be known is the truth."""
+        if model.name.startswith("Delete"):
+            for gone in _ID.findall(str(params)):
+                self._seen.pop(gone, None)
 
     def _again(self, response: tuple[Any, dict[str, Any]] | None, **_: Any) -> float | None:
         """Seconds to wait before asking again; None: the answer stands."""

@@ -147,3 +147,16 @@ def test_the_labs_own_plugin_waits_for_what_it_made(
     assert [ec2.describe_security_groups(GroupIds=[one])["SecurityGroups"][0]["GroupId"] for one in made] == made
     with pytest.raises(ClientError, match=r"InvalidGroup.NotFound"):
         ec2.describe_security_groups(GroupIds=["sg-0123456789abcdef0"])
+
+
+def test_what_is_deleted_isnt_waited_for(own: Aws, old: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "lab")
+    WORLD.settings = LabSettings()
+    ec2, asked = Clients(REGION).get("ec2"), list[str]()
+    group = ec2.create_security_group(GroupName="g", Description="g", VpcId=old.vpc)["GroupId"]
+    ec2.delete_security_group(GroupId=group)
+    ec2.meta.events.register("before-send.ec2", lambda **_: asked.append("once"))
+    with pytest.raises(ClientError, match=r"InvalidGroup\.NotFound"):
+        ec2.describe_security_groups(GroupIds=[group])
+    assert asked == ["once"]
