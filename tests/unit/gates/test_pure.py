@@ -21,7 +21,7 @@ from migration.gates.quiet import within as within_time
 from migration.gates.workloads import volume_zones
 from migration.reachability import lacking, leads, peering_between, resolves_both_ways, routes, unreached, vpc_cidrs
 from migration.runtime.context import Context
-from migration.runtime.deadline import Deadline, Permanent, Retryable
+from migration.runtime.deadline import Deadline, Permanent, Refused, Retryable
 from migration.stages import STAGES
 from tests.samples import COMMON, settings
 
@@ -236,8 +236,15 @@ def refuse(reason: str) -> Any:
 
 
 def test_all_refusals_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Permanent, match="ttls-lowered: no; retired: never"):
-        gate(monkeypatch, {"ttls-lowered": refuse("no"), "retired": refuse("never")}, TTLS, GONE)
+    def several(*_: Any) -> str:
+        raise Refused(["no", "not at all"])
+
+    with pytest.raises(Permanent) as caught:
+        gate(monkeypatch, {"ttls-lowered": several, "retired": refuse("never")}, TTLS, GONE)
+    told = ["3 reasons:", "  - ttls-lowered: no", "  - ttls-lowered: not at all", "  - retired: never"]
+    assert str(caught.value).splitlines() == told
+    with pytest.raises(Permanent, match=r"^retired: never$"):
+        gate(monkeypatch, {"retired": refuse("never")}, GONE)
 
 
 def test_a_check_that_does_not_exist_is_no_question() -> None:
