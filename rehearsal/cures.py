@@ -121,14 +121,19 @@ CURES: Mapping[str, Act] = {
 
 
 def join_backbone(addresses: LabAddresses) -> bool:
-    """Another team attaches the new VPC to the transit gateway that the old one is attached to, and routes what the old
-    one does; False where there is none. Raises botocore's errors."""
+    """Another team attaches the new VPC to the old one's transit gateway, with the old one's route.
+
+    False where there is no gateway, or no new VPC yet. Raises botocore's errors.
+    """
     ec2 = boto3.client("ec2")
     gateways = ec2.describe_transit_gateways(Filters=[{"Name": "tag:Name", "Values": [BACKBONE]}])["TransitGateways"]
     if not gateways:
         return False
     gateway = gateways[0].get("TransitGatewayId", "")
-    [vpc] = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": [addresses.main_cidr]}])["Vpcs"]
+    vpcs = ec2.describe_vpcs(Filters=[{"Name": "cidr", "Values": [addresses.main_cidr]}])["Vpcs"]
+    if not vpcs:
+        return False
+    vpc = vpcs[0]
     inside: Any = [{"Name": "vpc-id", "Values": [vpc.get("VpcId", "")]}]
     subnets = ec2.describe_subnets(Filters=inside)["Subnets"]
     private = {one.get("AvailabilityZone", ""): one.get("SubnetId", "") for one in sorted(subnets, key=_first_address)}

@@ -34,7 +34,7 @@ def public_zone(site: Site, draw: Random) -> None:
             AddTags=pairs(plan.tags(site.settings.zone_name, site.cluster, "shared")),
         )
     dns, hosted = _ingress(site)
-    _upsert(
+    _make(
         site,
         zone,
         {"Name": f"shop.{wanted}", "Type": "CNAME", "TTL": draw.choice(TTLS_S), "ResourceRecords": [{"Value": dns}]},
@@ -49,7 +49,7 @@ def records_of_their_own(site: Site, draw: Random) -> None:
     name = site.settings.zone_name
     dns, hosted = _ingress(site)
     half = {"Type": "CNAME", "TTL": TTLS_S[0], "ResourceRecords": [{"Value": dns}]}
-    _upsert(
+    _make(
         site,
         zone,
         {"Name": f"intranet.{name}.", "Type": "A", "AliasTarget": _alias(dns, hosted)},
@@ -81,7 +81,7 @@ def member_names(site: Site, draw: Random) -> None:
     ]
     assert len(records) <= len(ZONES)
     if records:
-        _upsert(site, zone, *records)
+        _make(site, zone, *records)
 
 
 def lead(site: Site, label: str, dns: str) -> None:
@@ -99,7 +99,7 @@ def lead(site: Site, label: str, dns: str) -> None:
             "TTL": site.settings.record_ttl_s,
             "ResourceRecords": [{"Value": dns}],
         }
-        _upsert(site, zone, record)
+        _make(site, zone, record)
 
 
 def _zone(site: Site, *, private: bool) -> str | None:
@@ -119,6 +119,10 @@ def _alias(dns: str, hosted: str) -> dict[str, Any]:
     return {"HostedZoneId": hosted, "DNSName": dns, "EvaluateTargetHealth": True}
 
 
-def _upsert(site: Site, zone: str, *records: dict[str, Any]) -> None:
-    changes = [{"Action": "UPSERT", "ResourceRecordSet": record} for record in records]
-    site.cloud.route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+def _make(site: Site, zone: str, *records: dict[str, Any]) -> None:
+    """Those whose names have no record yet: by now they may lead elsewhere, or in pairs."""
+    pages = site.cloud.route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
+    there = {one["Name"] for page in pages for one in page["ResourceRecordSets"]}
+    changes = [{"Action": "CREATE", "ResourceRecordSet": record} for record in records if record["Name"] not in there]
+    if changes:
+        site.cloud.route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})

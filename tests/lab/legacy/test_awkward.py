@@ -188,6 +188,20 @@ def test_a_name_that_leads_elsewhere_by_now_is_left_alone(site: Site) -> None:
     ]
 
 
+def test_records_that_were_put_right_or_moved_are_left_alone(site: Site) -> None:
+    build(site, "records_of_their_own")
+    route53 = site.cloud.route53
+    zones = route53.list_hosted_zones_by_name(DNSName=shapes.ZONE)["HostedZones"]
+    zone = next(one["Id"] for one in zones if one["Config"]["PrivateZone"])
+    canary = records(site, private=True)["canary", "CNAME"]
+    simple = {key: value for key, value in canary.items() if key not in ("SetIdentifier", "Weight")}
+    changes = [{"Action": "DELETE", "ResourceRecordSet": canary}, {"Action": "CREATE", "ResourceRecordSet": simple}]
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+    before = records(site, private=True)
+    build(site, "records_of_their_own")
+    assert records(site, private=True) == before
+
+
 def leads_to(site: Site, label: str) -> str:
     """The name of the balancer to which a CNAME of the private zone leads."""
     target = records(site, private=True)[label, "CNAME"]["ResourceRecords"][0]["Value"]

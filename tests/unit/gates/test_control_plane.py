@@ -171,9 +171,7 @@ def test_all_three_refuse_at_once(cluster: Cluster) -> None:
 def test_what_was_refused_before_is_told_though_the_next_only_runs_out_of_time(cluster: Cluster) -> None:
     cluster.versions[11] = "3.6.12"
     del cluster.sizes[10]
-    with pytest.raises(
-        OutOfTime, match=r"2 reasons:\n  - versions-fit: voters .*\n  - database-fits: gave up"
-    ):
+    with pytest.raises(OutOfTime, match=r"2 reasons:\n  - versions-fit: voters .*\n  - database-fits: gave up"):
         run_checks((VERSIONS, DATABASE), live(cluster))
 
 
