@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from lab.addresses import LOOPBACK, alias, hidden_port
 
 EGRESS_FILE = "egress.yaml"
-TOOLS = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"})
+CLOUD_CONTROLLER = "aws-cloud-controller-manager"
+TOOLS = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", CLOUD_CONTROLLER})
 KUBELET = "kubelet"
 """Isn't started: a KWOK node stands for it (nodes.py)."""
 
@@ -100,6 +101,7 @@ TABLE = (
     ),
     Rewrite(program="kube-controller-manager", flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
     Rewrite(program="kube-scheduler", flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
+    Rewrite(program=CLOUD_CONTROLLER, flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
 )
 
 

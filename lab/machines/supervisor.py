@@ -17,6 +17,7 @@ from lab.kubernetes.follow import Api
 from lab.machines import agent
 from lab.machines.attacher import Attacher
 from lab.machines.credentials import NoCluster, obtain
+from lab.machines.external_dns import ExternalDns
 from lab.machines.gate import Gate
 from lab.machines.kwok import Kwok
 from lab.machines.machine import Machine
@@ -43,7 +44,9 @@ class Supervisor:
         """The first CIDR of each VPC."""
         self.revision = -1
         self.gate = Gate()
-        self.nodes = Nodes(self.kube, place.settings.node_join_s, self._alive, self._joined)
+        real = place.settings.real_controllers
+        self.nodes = Nodes(self.kube, place.settings.node_join_s, self._alive, self._joined, cloud_controller=real)
+        self.external_dns = ExternalDns(place, self.machines.get) if real else None
         self.kwoks: dict[str, Kwok] = {}
         self.ending: set[str] = set()
         self._kubes: dict[str, Api] = {}
@@ -208,6 +211,8 @@ class Supervisor:
         if self.revision < 0 or not self.kwoks:
             return
         await self.nodes.sweep(await self._any_kube(), self.states)
+        if self.external_dns is not None:
+            await self.external_dns.follow(await self._any_kube(), self.kube)
         for vpc, kwok in list(self.kwoks.items()):
             wanted = any(m.kubelet and m.instance["vpc"] == vpc for m in self.machines.values())
             if wanted:
@@ -222,6 +227,7 @@ class Supervisor:
         await asyncio.gather(
             *(machine.stop(SHUTDOWN_S) for machine in self.machines.values()),
             *(kwok.stop() for kwok in self.kwoks.values()),
+            *([self.external_dns.stop()] if self.external_dns is not None else []),
         )
         for kube in self._kubes.values():
             await kube.close()
@@ -232,6 +238,7 @@ class Supervisor:
             "revision": self.revision,
             "serving": sorted(self.gate.serving),
             "registered": len(self.nodes.registered),
+            **({} if self.external_dns is None else {"external-dns": self.external_dns.running}),
             "kwok": {vpc: kwok.running for vpc, kwok in self.kwoks.items()},
             "machines": {
                 machine.id: {
