@@ -19,6 +19,7 @@ from lab.machines.machine import Machine
 from lab.machines.nodes import instance_of
 from lab.machines.place import Place
 from lab.machines.processes import Identity, Ledger, spawn
+from lab.machines.rewrites import metadata_at_its_address
 from lab.machines.services import NICE, ended
 from lab.workload.awkward import EXTERNAL_DNS_NAMESPACE
 
@@ -90,10 +91,8 @@ class ExternalDns:
         folder = self.ledger.folder
         folder.mkdir(parents=True, exist_ok=True)
         argv = [str(self.place.tool(EXTERNAL_DNS)), *arguments(self.place.settings.zone_name, kubeconfig)]
-        environment = {
-            **self.place.environment(instance),
-            "HOME": str(folder),
-        }
+        environment = self.place.environment(instance)
+        environment |= {"HOME": str(folder), **metadata_at_its_address(environment, instance["private_ip"])}
         self.child = spawn(
             argv, environment=environment, log=folder / f"{EXTERNAL_DNS}.log", nice=NICE, directory=folder
         )

@@ -5,7 +5,7 @@ Everything not in this table runs exactly as the machine's unit file says. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -118,11 +118,22 @@ def rewrite(argv: Sequence[str], host: Host, tool: Callable[[str], Path]) -> lis
     return [str(tool(program)), *words]
 
 
+METADATA = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+
+
+def metadata_at_its_address(environment: Mapping[str, str], ip: str) -> dict[str, str]:
+    """The metadata service's variable for a program whose SDK forgets an endpoint's path: Go's."""
+    told = environment.get(METADATA)
+    return {METADATA: f"http://{ip}:{urlsplit(told).port}"} if told else {}
+
+
 def rewrite_environment(argv: Sequence[str], environment: dict[str, str], host: Host) -> dict[str, str]:
-    """The same changes to etcd's variables: it takes every flag as `ETCD_FLAG`, too, and refuses both at once.
+    """The same changes to variables. Of etcd's: it takes every flag as `ETCD_FLAG`, too, and refuses both at once.
 
     Raises RewriteError for a configuration file, of which it reads all else instead.
     """
+    if Path(argv[0]).name == CLOUD_CONTROLLER:
+        return {**environment, **metadata_at_its_address(environment, host.ip)}
     if Path(argv[0]).name != "etcd":
         return environment
     if "ETCD_CONFIG_FILE" in environment or _find(argv, "config-file")[2]:

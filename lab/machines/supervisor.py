@@ -54,12 +54,14 @@ class Supervisor:
         self._sweep_now = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._session: aiohttp.ClientSession | None = None
+        self._runner: web.AppRunner | None = None
+        self._metadata_at: set[str] = set()
 
     async def run(self) -> None:
         """Runs until cancelled; then ends everything it started."""
         self.place.machines.mkdir(parents=True, exist_ok=True)
         self.place.make_shims()
-        runner = web.AppRunner(application(self.machines, self.status), access_log=None)
+        self._runner = runner = web.AppRunner(application(self.machines, self.status), access_log=None)
         await runner.setup()
         # No limit on connections: every machine's agent holds one long poll.
         connector = aiohttp.TCPConnector(limit=0)
@@ -131,7 +133,19 @@ class Supervisor:
         log.info("%s: %s in %s, %s", machine.id, instance["type"], instance["zone"], instance["private_ip"])
         self._start(self._live(machine))
 
+    async def serve_metadata_at(self, ip: str) -> None:
+        """Answers at a machine's own address, too: for programs whose SDK can't be told of a path.
+
+        It is left there when the machine goes: whoever has the address next is who is asked about.
+        """
+        assert self._runner is not None, "machines live while the runner does"
+        if ip not in self._metadata_at:
+            self._metadata_at.add(ip)
+            await web.TCPSite(self._runner, ip, self.place.addresses.imds_port).start()
+
     async def _live(self, machine: Machine) -> None:
+        if self.place.settings.real_controllers:
+            await self.serve_metadata_at(machine.instance["private_ip"])
         self._start(machine.boot())
         await machine.attended.wait()
         assert self._session is not None
