@@ -56,6 +56,8 @@ class ExternalDns:
     """The machine with this instance id, if it runs."""
     pod: str = ""
     """The UID of the pod that it runs for."""
+    instance: str = ""
+    """The machine that this is on."""
     child: subprocess.Popen[bytes] | None = None
     identity: Identity | None = None
     ledger: Ledger = field(init=False)
@@ -76,7 +78,7 @@ class ExternalDns:
         )
         serving = [pod for pod in pods["items"] if ready(pod) and not pod["metadata"].get("deletionTimestamp")]
         uids = [pod["metadata"]["uid"] for pod in serving]
-        if self.running and self.pod in uids:
+        if self.running and self.pod in uids and self.machine_of(self.instance) is not None:
             return
         await self.stop()
         for pod in serving:
@@ -97,7 +99,7 @@ class ExternalDns:
             argv, environment=environment, log=folder / f"{EXTERNAL_DNS}.log", nice=NICE, directory=folder
         )
         self.identity = self.ledger.write(EXTERNAL_DNS, self.child.pid, argv)
-        self.pod = pod
+        self.pod, self.instance = pod, str(instance["id"])
         log.info("%s started on %s", EXTERNAL_DNS, instance["id"])
 
     async def stop(self) -> None:
@@ -106,4 +108,4 @@ class ExternalDns:
             await ended(identity, self.child, 5)
             log.info("%s ended", EXTERNAL_DNS)
         self.ledger.forget(EXTERNAL_DNS)
-        self.identity, self.child, self.pod = None, None, ""
+        self.identity, self.child, self.pod, self.instance = None, None, "", ""

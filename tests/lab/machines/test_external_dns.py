@@ -38,17 +38,18 @@ class FakeKube:
         return next(one for one in nodes if path.endswith(one["metadata"]["name"]))
 
 
-def follower(tmp_path: Path) -> ExternalDns:
+def follower(tmp_path: Path) -> tuple[ExternalDns, dict[str, Any]]:
     program = tmp_path / "external-dns"
     program.write_text('#!/bin/sh\necho "$LAB_INSTANCE $1" >> "$LAB_DIR/ran"\nexec sleep 60\n')
     program.chmod(0o755)
     place = Place(directory=tmp_path, addresses=LabAddresses(index=9), settings=LabSettings(), tool=lambda _: program)
-    machines: Any = {name: SimpleNamespace(instance=one) for name, one in INSTANCES.items()}
-    return ExternalDns(place, machines.get)
+    machines: dict[str, Any] = {name: SimpleNamespace(instance=one) for name, one in INSTANCES.items()}
+    return ExternalDns(place, machines.get), machines
 
 
 def test_it_runs_where_its_pod_is_and_not_without_one(tmp_path: Path) -> None:
-    kube, one = FakeKube(), follower(tmp_path)
+    kube = FakeKube()
+    one, machines = follower(tmp_path)
 
     def ran() -> list[str]:
         path = tmp_path / "ran"
@@ -85,5 +86,11 @@ def test_it_runs_where_its_pod_is_and_not_without_one(tmp_path: Path) -> None:
         kube.pods = []
         await follow()
         assert not one.running, "scaled to zero"
+        kube.pod("c", "i-2")
+        await follow()
+        assert one.running
+        del machines["i-2"]
+        await follow()
+        assert not one.running, "its machine is gone, whatever its pod's status still says"
 
     asyncio.run(run())
