@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from lab import shapes, strictness
+from lab import controllers, shapes, strictness
 from lab.addresses import lab_dir
 from lab.layouts import BUILT, LAYOUTS, Layout
 
@@ -49,6 +49,8 @@ class LabSettings(BaseModel):
     """How the first cluster's account is (`lab/shapes.py`); its names are the shape's where they aren't given."""
     layout: str = "cloud-config"
     """The form of the first cluster's control plane (`lab/layouts.py`)."""
+    controllers: Literal["stand-in", "real"] = "stand-in"
+    """`real`: the cluster runs AWS's cloud controller and external-dns themselves (`lab/controllers.py`)."""
 
     health_interval_s: NonNegativeFloat = 0.5
     healthy_threshold: NonNegativeInt = 2
@@ -107,6 +109,15 @@ class LabSettings(BaseModel):
         return value
 
     @property
+    def real_controllers(self) -> bool:
+        return self.controllers == controllers.REAL
+
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """Of the toolchain's extras: what this lab needs."""
+        return self.control_plane.tools + (controllers.TOOLS if self.real_controllers else ())
+
+    @property
     def control_plane(self) -> Layout:
         return LAYOUTS[self.layout]
 
@@ -114,9 +125,9 @@ class LabSettings(BaseModel):
     def load(cls, directory: Path | None = None, environ: Mapping[str, str] | None = None) -> LabSettings:
         """The settings of the lab in `directory` (default `$LAB_DIR`); the defaults where the file is missing.
 
-        `LAB_LAYOUT` and `LAB_SHAPE` come before the file's. A cluster that is there keeps its own: another one asked
-        for is an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises SettingsError, every
-        error of the file at once.
+        `LAB_LAYOUT`, `LAB_SHAPE` and `LAB_CONTROLLERS` come before the file's. A cluster that is there keeps its own:
+        another one asked for is an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises
+        SettingsError, every error of the file at once.
         """
         directory = directory or lab_dir()
         path = directory / FILE
@@ -129,13 +140,28 @@ class LabSettings(BaseModel):
             raise SettingsError(f"{path}: " + "; ".join(found)) from error
         env = os.environ if environ is None else environ
         settings = settings._with(env)
-        for built, key, variable in ((BUILT, "layout", "LAB_LAYOUT"), (shapes.BUILT, "shape", "LAB_SHAPE")):
+        for built, key, variable in (
+            (BUILT, "layout", "LAB_LAYOUT"),
+            (shapes.BUILT, "shape", "LAB_SHAPE"),
+            (controllers.BUILT, "controllers", "LAB_CONTROLLERS"),
+        ):
             settings = settings._as_built(directory, built, key, env.get(variable) or None, variable)
+        settings._refuse_controllers_elsewhere()
         return settings._of_the_built_seed(directory, env.get("LAB_SEED") or None)
+
+    def _refuse_controllers_elsewhere(self) -> None:
+        """Raises SettingsError where real controllers are asked for and nothing starts them."""
+        layout = type(self)().layout
+        if self.real_controllers and (self.shape != shapes.AWKWARD or self.layout != layout):
+            raise SettingsError(
+                f"controllers={self.controllers!r}: shape {self.shape} with layout {self.layout} has none that are "
+                f"real; set LAB_SHAPE={shapes.AWKWARD} and LAB_LAYOUT={layout}, or leave "
+                f"LAB_CONTROLLERS={controllers.STAND_IN}"
+            )
 
     def _as_built(self, directory: Path, built: str, key: str, asked: str | None, variable: str) -> LabSettings:
         """These with what the cluster that is there has, or else what is asked for."""
-        known = {"layout": tuple(LAYOUTS), "shape": shapes.SHAPES}[key]
+        known = {"layout": tuple(LAYOUTS), "shape": shapes.SHAPES, "controllers": controllers.WAYS}[key]
         if asked is not None and asked not in known:
             raise SettingsError(f"{variable}={asked!r}: must be one of {', '.join(known)}")
         there = _built(directory / built, known)
@@ -177,9 +203,10 @@ class LabSettings(BaseModel):
             raise SettingsError(str(error)) from error
 
     def note_built(self, directory: Path) -> None:
-        """Keeps layout and shape for as long as the cluster is there, whatever later commands are told."""
+        """Keeps layout, shape and controllers for as long as the cluster is there, whatever later commands are told."""
         (directory / BUILT).write_text(json.dumps(self.layout) + "\n")
         (directory / shapes.BUILT).write_text(json.dumps(self.shape) + "\n")
+        (directory / controllers.BUILT).write_text(json.dumps(self.controllers) + "\n")
         (directory / shapes.BUILT_SEED).write_text(json.dumps(self.seed) + "\n")
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import interrupt, processes, shapes, toolchain
+from lab import controllers, interrupt, processes, shapes, toolchain
 from lab.addresses import LabAddresses, from_environment, lab_dir
 from lab.doctor import port_holder
 from lab.environment import REPOSITORY, child_environment, make_folders
@@ -33,7 +33,10 @@ MACHINES_END_S = 40.0
 PROGRESS_EVERY_S = 15.0
 POLL_S = 0.2
 
-OF_ONE_AWS = ("machines", "volumes", "shims", "kubeconfig", "pulumi/state", BUILT, shapes.BUILT, shapes.BUILT_SEED)
+OF_ONE_AWS = (
+    *("machines", "volumes", "shims", "kubeconfig", "pulumi/state"),
+    *(BUILT, shapes.BUILT, shapes.BUILT_SEED, controllers.BUILT),
+)
 """What stands for an AWS that is gone once its process is: AWS's state is in memory only."""
 
 
@@ -216,12 +219,14 @@ def _up(directory: Path, say: Say, *, empty: bool) -> None:
     from lab.settings import LabSettings  # `down` needs nothing installed
 
     settings = LabSettings.load(directory)
-    toolchain.ensure(say, settings.control_plane.tools)
+    toolchain.ensure(say, settings.tools)
     settings.note_built(directory)
     if settings.layout != LabSettings().layout:
         say(f"layout of the control plane: {settings.layout}")
     if settings.shape != shapes.PET:
         say(f"shape of the account: {settings.shape}, seed {settings.seed}")
+    if settings.real_controllers:
+        say(f"controllers: {', '.join(controllers.TOOLS)} themselves")
     for service in SERVICES:
         ensure_service(service, addresses, directory, environment, say)
     interrupt.check()

@@ -18,8 +18,10 @@ from typing import Any
 import boto3
 
 from lab.addresses import LabAddresses
+from lab.controllers import EXTERNAL_DNS
 from lab.legacy.awkward.networks import ON_PREMISES
 from lab.shapes import BACKBONE
+from lab.workload.awkward import EXTERNAL_DNS_NAMESPACE
 from migration.gates.claims import HOSTNAME, TARGET
 from migration.gates.cluster import PLAN
 
@@ -109,12 +111,26 @@ def _planned(sentence: re.Match[str], _: LabAddresses) -> Mapping[str, str]:
     return {"traffic.loadBalancerServices": "planned"}
 
 
+def _paused(_: re.Match[str], __: LabAddresses) -> Mapping[str, str]:
+    """External-dns is scaled to zero, where there is one."""
+    where = [EXTERNAL_DNS, "-n", EXTERNAL_DNS_NAMESPACE]
+    told = subprocess.run(
+        ["kubectl", "get", "deployment", *where, "--ignore-not-found", "-o", "name"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    if told.stdout.strip():
+        subprocess.run(["kubectl", "scale", "deployment", *where, "--replicas=0"], check=True, capture_output=True)
+    return {"traffic.externalDns": "paused"}
+
+
 _RECORD = r"record \w+ (?P<name>\S+) of zone \S+ \((?P<zone>\w+)\) leads to \S+"
 CURES: Mapping[str, Act] = {
     _RECORD + r" (?:as an alias|with a policy of its own)": _simple,
     _RECORD + r" and isn't carried": _nothing_here,
     r"(?P<acl>acl-\w+) doesn't let TCP (?:in from|out to) (?P<cidr>[\d./]+) through": _let_through,
-    r"external-dns claims ": lambda *_: {"traffic.externalDns": "paused"},
+    r"external-dns claims ": _paused,
     r"Service (?P<service>\S+) is of type LoadBalancer": _planned,
 }
 """By what a sentence of a refusal looks like."""

@@ -18,6 +18,29 @@ TRUST = {
 }
 
 
+CLOUD_CONTROLLER = (
+    *(f"autoscaling:Describe{what}" for what in ("AutoScalingGroups", "LaunchConfigurations", "Tags")),
+    *(
+        f"ec2:{call}"
+        for call in (
+            *("DescribeAvailabilityZones", "DescribeInstances", "DescribeInstanceTopology", "DescribeRegions"),
+            *("DescribeRouteTables", "DescribeSecurityGroups", "DescribeSubnets", "DescribeVolumes", "DescribeVpcs"),
+            *("AuthorizeSecurityGroupIngress", "RevokeSecurityGroupIngress", "CreateSecurityGroup"),
+            *("DeleteSecurityGroup", "CreateTags", "ModifyInstanceAttribute"),
+        )
+    ),
+    "elasticloadbalancing:*",
+)
+"""https://cloud-provider-aws.sigs.k8s.io/prerequisites/, its load balancing calls as one."""
+EXTERNAL_DNS = (
+    "route53:ChangeResourceRecordSets",
+    "route53:ListHostedZones",
+    "route53:ListResourceRecordSets",
+    "route53:ListTagsForResources",
+)
+"""https://kubernetes-sigs.github.io/external-dns/latest/docs/tutorials/aws/, IAM policy."""
+
+
 @dataclass(frozen=True)
 class Access:
     control_plane: str
@@ -31,10 +54,21 @@ class Access:
     """Of the machines that etcd runs on: the control plane's, where these are the same machines."""
 
 
-def build(cloud: Cloud, cluster: str, network: Network, layout: Layout) -> Access:
+def build(cloud: Cloud, cluster: str, network: Network, layout: Layout, *, controllers: bool = False) -> Access:
+    """With `controllers` the roles have the rights of the cloud controller and of external-dns, too."""
     statements = _control_plane_policy(cluster, layout.keys)
-    control_plane_profile = _profile(cloud, f"masters.{cluster}", cluster, statements)
-    nodes_profile = _profile(cloud, f"nodes.{cluster}", cluster, _nodes_policy(cluster))
+    names = _nodes_policy(cluster)
+    if controllers:
+        names.append({"Effect": "Allow", "Action": list(EXTERNAL_DNS), "Resource": "*"})
+    control_plane_profile = _profile(
+        cloud,
+        f"masters.{cluster}",
+        cluster,
+        [*statements, {"Effect": "Allow", "Action": list(CLOUD_CONTROLLER), "Resource": "*"}]
+        if controllers
+        else statements,
+    )
+    nodes_profile = _profile(cloud, f"nodes.{cluster}", cluster, names)
     control_plane = _group(cloud, network.vpc, f"masters.{cluster}", "control plane", cluster)
     nodes = _group(cloud, network.vpc, f"nodes.{cluster}", "workers", cluster)
     client, peer, api = layout.forwarded_ports

@@ -85,6 +85,7 @@ def _cloud_config(site: Site) -> None:
             pod_cidr=site.cloud.addresses.pod_cidr,
             volume_tags={"k8s.io/etcd/main": member, "KubernetesCluster": site.cluster},
             api_names=site.api_names,
+            cloud_controller=site.settings.real_controllers,
         )
         _machine(site, zone, member, MASTER, image, data)
     launching.initial_cluster(site.cloud, site.cluster)

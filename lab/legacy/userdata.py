@@ -15,12 +15,15 @@ from typing import Any
 
 import yaml
 
+from lab.controllers import CLOUD_UNIT
 from lab.toolchain.pins import ETCD, KUBERNETES
 
 FILES = Path(__file__).with_name("files")
 TEMPLATES = Path(__file__).with_name("templates")
 LIBRARY = Path(__file__).with_name("images") / "library"
-UNITS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+MANAGER = "kube-controller-manager"
+UNITS = ("etcd", "kube-apiserver", MANAGER, "kube-scheduler")
+SYSTEMD = "/etc/systemd/system"
 BOOT = "/usr/local/bin/pet-boot"
 FACTS = "/etc/kubernetes/member.json"
 
@@ -37,15 +40,37 @@ _Dumper.add_representer(str, _text)
 
 
 def control_plane(
-    *, cluster: str, member: str, pod_cidr: str, api_names: list[str], volume_tags: dict[str, str]
+    *,
+    cluster: str,
+    member: str,
+    pod_cidr: str,
+    api_names: list[str],
+    volume_tags: dict[str, str],
+    cloud_controller: bool = False,
 ) -> str:
+    """A member of layout `cloud-config`; with `cloud_controller` AWS's runs on it, wanted by the controller manager."""
     facts = {"cluster": cluster, "member": member, "api_names": api_names, "volume_tags": volume_tags}
     files = [
-        _file(f"/etc/systemd/system/{unit}.service", _read(f"{unit}.service").replace("@POD_CIDR@", pod_cidr))
-        for unit in UNITS
+        _file(f"{SYSTEMD}/{unit}.service", _read(f"{unit}.service").replace("@POD_CIDR@", pod_cidr)) for unit in UNITS
     ]
     files += [_file(FACTS, json.dumps(facts, indent=1) + "\n"), _packed(BOOT, _read("pet-boot"), "0755")]
-    return _cloud_config(files, [BOOT])
+    return _cloud_config(_with_cloud_controller(files) if cloud_controller else files, [BOOT])
+
+
+def _with_cloud_controller(files: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Who starts the controller manager starts this one, too: a boot needn't know of it."""
+    manager = f"{SYSTEMD}/{MANAGER}.service"
+    wanting = [
+        {**one, "content": one["content"].replace("[Unit]\n", f"[Unit]\nWants={CLOUD_UNIT}\n", 1)}
+        if one["path"] == manager
+        else one
+        for one in files
+    ]
+    return [
+        *wanting,
+        _file(f"{SYSTEMD}/{CLOUD_UNIT}", _read(CLOUD_UNIT)),
+        _file("/usr/local/bin/cloud-config", _read("cloud-config"), "0755"),
+    ]
 
 
 def etcd(*, cluster: str, member: str, initial_cluster: str = "") -> str:

@@ -247,6 +247,8 @@ class Machine:
             (self.masked.add if verb == "mask" else self.masked.discard)(name)
         code = 0
         if action in ("stop", "restart"):
+            for part in self._parts(name):
+                await part.stop()
             if name in self.services:
                 await self.services[name].stop()
             self.kubelet = self.kubelet and name != f"{KUBELET}.service"
@@ -264,9 +266,22 @@ class Machine:
             self._kubelet(unit)
             return 0
         service = self.services.get(name)
-        if service is None or not service.active:
-            service = self.services[name] = self._service(unit)
-        return await service.start()
+        if service is not None and service.active:
+            return 0
+        service = self.services[name] = self._service(unit)
+        code = await service.start()
+        for wanted in unit.wants:
+            # Wanted, not required: one that is masked, or isn't there, keeps nobody from starting.
+            if wanted not in self.masked and self._has(wanted):
+                await self._start(wanted)
+        return code
+
+    def _parts(self, name: str) -> list[Service]:
+        """The services that are stopped with this one."""
+        return [service for service in self.services.values() if name in service.unit.part_of]
+
+    def _has(self, name: str) -> bool:
+        return any(reroot_path(f"{folder}/{name}", self.root).exists() for folder in UNITS)
 
     def _service(self, unit: Unit) -> Service:
         return Service(

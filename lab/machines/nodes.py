@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from lab.addresses import REGION, alias, private_dns_name
@@ -13,12 +14,15 @@ from lab.kubernetes.access import ApiError
 from lab.kubernetes.follow import Api
 
 log = logging.getLogger(__name__)
+MERGE = "application/merge-patch+json"
 FAKE = "kwok.x-k8s.io/node"
 VPC = "lab/vpc"
 ATTACHED = "volumes.kubernetes.io/controller-managed-attach-detach"
 """Set by a kubelet that leaves attaching to the controller manager; without it nothing is ever attached."""
 SHAPES = {"medium": (2, 4), "large": (2, 8), "xlarge": (4, 16), "2xlarge": (8, 32), "4xlarge": (16, 64)}
 """vCPU and GiB by size of a general-purpose type (close enough for scheduling)."""
+NODE_IP = "alpha.kubernetes.io/provided-node-ip"
+"""Set by a kubelet that was told its address: the cloud controller keeps that one of all that the cloud knows."""
 GONE = frozenset({"shutting-down", "terminated", "stopped", "stopping"})
 
 
@@ -51,7 +55,12 @@ def node(instance: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, Any
         "metadata": {
             "name": name,
             "labels": labels,
-            "annotations": {FAKE: "fake", VPC: instance["vpc"], ATTACHED: "true"},
+            "annotations": {
+                FAKE: "fake",
+                VPC: instance["vpc"],
+                ATTACHED: "true",
+                NODE_IP: alias(instance["private_ip"]),
+            },
         },
         "spec": {
             "providerID": provider_id(instance),
@@ -89,7 +98,10 @@ class Nodes:
     """Whether this instance is still to have a Node."""
     joined: Callable[[str], Awaitable[None]]
     """Called with the VPC once it has a node, for its KWOK."""
+    cloud_controller: bool = False
+    """Whether AWS's own cloud controller runs, and removes the Nodes."""
     registered: set[str] = field(default_factory=set)
+    _leaving: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def register(self, instance: Mapping[str, Any], flags: Mapping[str, str]) -> None:
@@ -128,17 +140,66 @@ class Nodes:
 
         https://kubernetes.io/docs/concepts/architecture/cloud-controller/#node-controller
         """
-        for item in (await kube.call("GET", "/api/v1/nodes"))["items"]:
+        items = (await kube.call("GET", "/api/v1/nodes"))["items"]
+        for item in items:
             instance = instance_of(item)
-            if instance.startswith("i-") and states.get(instance, "terminated") in GONE:
-                log.info("%s: instance %s is gone, removing the Node", item["metadata"]["name"], instance)
+            name = item["metadata"]["name"]
+            if not instance.startswith("i-") or states.get(instance, "terminated") not in GONE:
+                continue
+            if self.cloud_controller:
                 self.registered.discard(instance)
-                await remove(kube, item["metadata"]["name"])
+                self._leaving.add(name)
+                await leave(kube, item)
+            else:
+                log.info("%s: instance %s is gone, removing the Node", name, instance)
+                self.registered.discard(instance)
+                await remove(kube, name)
+        await self._collect(kube, {item["metadata"]["name"]: instance_of(item) for item in items}, states)
+
+    async def _collect(self, kube: Api, present: Mapping[str, str], states: Mapping[str, str]) -> None:
+        """The pods of Nodes that the cloud controller has removed go at once, as `remove` has it."""
+        for name in sorted(self._leaving):
+            if name not in present:
+                await end_pods(kube, name)
+            elif states.get(present[name], "terminated") in GONE:
+                continue
+            self._leaving.discard(name)
 
 
 async def remove(kube: Api, name: str) -> None:
     """Deletes a Node, then its pods at once (the pod collector would, after its minute of quarantine)."""
     await _gone(kube.call("DELETE", f"/api/v1/nodes/{name}"))
+    await end_pods(kube, name)
+
+
+async def leave(kube: Api, node: Mapping[str, Any]) -> None:
+    """What a kubelet says when its machine shuts down; KWOK, which would say otherwise, lets go of the Node first.
+
+    Only of a Node that isn't ready does a cloud controller ask whether there is an instance.
+    https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/
+    """
+    annotations = node["metadata"].get("annotations", {})
+    path = f"/api/v1/nodes/{node['metadata']['name']}"
+    if FAKE in annotations:
+        log.info("%s: its instance is gone", node["metadata"]["name"])
+        await _gone(kube.call("PATCH", path, {"metadata": {"annotations": {FAKE: None}}}, content=MERGE))
+    conditions = node.get("status", {}).get("conditions") or []
+    if FAKE in annotations or any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        down = {
+            "type": "Ready",
+            "status": "False",
+            "reason": "KubeletNotReady",
+            "message": "node is shutting down",
+            "lastHeartbeatTime": now,
+            "lastTransitionTime": now,
+        }
+        kept = [one for one in conditions if one["type"] != "Ready"]
+        await _gone(kube.call("PATCH", f"{path}/status", {"status": {"conditions": [*kept, down]}}, content=MERGE))
+
+
+async def end_pods(kube: Api, name: str) -> None:
+    """Deletes a Node's pods without grace."""
     pods = await kube.call("GET", "/api/v1/pods", query={"fieldSelector": f"spec.nodeName={name}"})
     for pod in pods["items"]:
         meta = pod["metadata"]

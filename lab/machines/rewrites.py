@@ -5,7 +5,7 @@ Everything not in this table runs exactly as the machine's unit file says. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from lab.addresses import LOOPBACK, alias, hidden_port
 
 EGRESS_FILE = "egress.yaml"
-TOOLS = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"})
+CLOUD_CONTROLLER = "aws-cloud-controller-manager"
+TOOLS = frozenset({"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", CLOUD_CONTROLLER})
 KUBELET = "kubelet"
 """Isn't started: a KWOK node stands for it (nodes.py)."""
 
@@ -100,6 +101,7 @@ TABLE = (
     ),
     Rewrite(program="kube-controller-manager", flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
     Rewrite(program="kube-scheduler", flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
+    Rewrite(program=CLOUD_CONTROLLER, flag="bind-address", value=_ip, reason=_OWN_LOOPBACK),
 )
 
 
@@ -116,11 +118,22 @@ def rewrite(argv: Sequence[str], host: Host, tool: Callable[[str], Path]) -> lis
     return [str(tool(program)), *words]
 
 
+METADATA = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+
+
+def metadata_at_its_address(environment: Mapping[str, str], ip: str) -> dict[str, str]:
+    """The metadata service's variable for a program whose SDK forgets an endpoint's path: Go's."""
+    told = environment.get(METADATA)
+    return {METADATA: f"http://{ip}:{urlsplit(told).port}"} if told else {}
+
+
 def rewrite_environment(argv: Sequence[str], environment: dict[str, str], host: Host) -> dict[str, str]:
-    """The same changes to etcd's variables: it takes every flag as `ETCD_FLAG`, too, and refuses both at once.
+    """The same changes to variables. Of etcd's: it takes every flag as `ETCD_FLAG`, too, and refuses both at once.
 
     Raises RewriteError for a configuration file, of which it reads all else instead.
     """
+    if Path(argv[0]).name == CLOUD_CONTROLLER:
+        return {**environment, **metadata_at_its_address(environment, host.ip)}
     if Path(argv[0]).name != "etcd":
         return environment
     if "ETCD_CONFIG_FILE" in environment or _find(argv, "config-file")[2]:

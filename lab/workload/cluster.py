@@ -52,6 +52,10 @@ class Cluster:
         """Whether there is an object of this kind and name."""
         return self._client.get(Where.of(item)) is not None
 
+    def read(self, item: dict[str, Any]) -> dict[str, Any]:
+        """The object of this kind and name as it is; empty where there is none."""
+        return self._client.get(Where.of(item)) or {}
+
     def apply(self, item: dict[str, Any]) -> None:
         """Server-side apply: https://kubernetes.io/docs/reference/using-api/server-side-apply/"""
         self._client.apply(Where.of(item), item, manager=MANAGER, force=True)

@@ -19,7 +19,7 @@ def _go_mod(tool: Tool) -> str:
 def test_a_go_tool_is_built_from_the_version_its_pin_names(tool: Tool) -> None:
     assert tool.package is not None
     required = re.findall(r"^\t(?:require )?(\S+) v(\S+?)(?: //.*)?$", _go_mod(tool), re.M)
-    own = [version for module, version in required if tool.package.startswith(module)]
+    own = [version for module, version in required if f"{tool.package}/".startswith(f"{module}/")]
     # Filed beside the engine under its version, but the last of its module is older.
     assert own == ["3.78.0" if tool.name == "pulumi-language-python" else tool.version]
     assert re.search(rf"^\t?(?:tool )?{re.escape(tool.package)}$", _go_mod(tool), re.M)

@@ -123,6 +123,9 @@ def application_balancer(site: Site, draw: Random) -> None:
 def service_balancer(site: Site, draw: Random) -> None:
     """What the cloud controller made for a Service of type LoadBalancer: its name, its tags, no subnet's choice."""
     del draw
+    if site.settings.real_controllers:
+        # It makes the balancer itself, with the rules of the workers' group; and external-dns the name.
+        return
     balancer = _balancer(site, SERVICE_BALANCER, tags={"kubernetes.io/service-name": SERVICE})
     # Its targets are the controller's matter (lab/machines/service_balancers.py), not the groups'.
     tags = {"kubernetes.io/service-name": SERVICE}

@@ -77,11 +77,13 @@ def interface_form(site: Site, draw: Random) -> None:
     extra = f"extra.{site.cluster}"
     found: Any = site.cloud.named("describe_security_groups", "SecurityGroups", extra, vpc_id=site.network.vpc)
     if found is None:
+        # The cloud controller refuses a machine with two groups of the cluster's tag: where it runs, there are none.
+        tags = {"Name": extra} if site.settings.real_controllers else plan.tags(extra, site.cluster, "shared")
         found = site.cloud.ec2.create_security_group(
             GroupName=extra,
             Description="added by hand",
             VpcId=site.network.vpc,
-            TagSpecifications=specification("security-group", plan.tags(extra, site.cluster, "shared")),
+            TagSpecifications=specification("security-group", tags),
         )
     ec2 = site.cloud.ec2
     for group in worker_groups(site):
@@ -98,13 +100,13 @@ def interface_form(site: Site, draw: Random) -> None:
             "DeleteOnTermination": True,
             "Groups": [site.access.nodes, found["GroupId"]],
         }
-        tags = [{"Key": "Name", "Value": name}, {"Key": "KubernetesCluster", "Value": site.cluster}]
+        named = [{"Key": "Name", "Value": name}, {"Key": "KubernetesCluster", "Value": site.cluster}]
         ec2.create_launch_template_version(
             LaunchTemplateName=name,
             LaunchTemplateData={
                 **data,
                 "NetworkInterfaces": [interface],
                 "Monitoring": {"Enabled": draw.random() < 0.5},
-                "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
+                "TagSpecifications": [{"ResourceType": kind, "Tags": named} for kind in ("instance", "volume")],
             },
         )

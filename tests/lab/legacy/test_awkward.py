@@ -180,6 +180,21 @@ def test_a_service_has_a_balancer_of_its_own(site: Site) -> None:
     assert leads_to(site, "checkout") == balancers.SERVICE_BALANCER
 
 
+def test_a_real_cloud_controller_makes_the_services_balancer_itself(site: Site) -> None:
+    real = site.settings.model_copy(update={"controllers": "real"})
+    build(replace(site, settings=real), "service_balancer")
+    assert balancing.found(site.cloud, "describe_load_balancers", "LoadBalancers", balancers.SERVICE_BALANCER) is None
+
+
+def test_a_real_cloud_controller_finds_one_group_of_the_clusters_on_a_machine(site: Site) -> None:
+    real = site.settings.model_copy(update={"controllers": "real"})
+    build(replace(site, settings=real), "interface_form")
+    groups = site.cloud.ec2.describe_security_groups(
+        Filters=[{"Name": "group-name", "Values": [f"extra.{site.cluster}"]}]
+    )
+    assert [tag["Key"] for tag in groups["SecurityGroups"][0]["Tags"]] == ["Name"]
+
+
 def test_a_name_that_leads_elsewhere_by_now_is_left_alone(site: Site) -> None:
     names.lead(site, "web", "new.elb.eu-central-1.amazonaws.com")
     names.lead(site, "web", "old.elb.eu-central-1.amazonaws.com")

@@ -255,3 +255,30 @@ def test_a_device_that_is_not_attached_does_not_exist(tmp_path: Path) -> None:
 def test_what_the_stand_in_does_not_know_fails(tmp_path: Path, verb: str) -> None:
     answer = asyncio.run(machine(tmp_path, {}).call("systemctl", [verb, "x"]))
     assert answer.code == 1 and verb in answer.stderr
+
+
+def test_a_service_brings_along_what_it_wants_and_takes_it_along_when_it_stops(tmp_path: Path) -> None:
+    wanting = "[Unit]\nWants=network-online.target helper.service absent.service\n" + UNIT
+    document = {
+        "write_files": files(
+            ("/etc/systemd/system/serve.service", wanting, "0644"),
+            ("/etc/systemd/system/helper.service", "[Unit]\nPartOf=serve.service\n" + UNIT, "0644"),
+            ("/usr/local/bin/serve", SERVE, "0755"),
+            ("/var/started", "", "0644"),
+        ),
+        "runcmd": [["systemctl", "enable", "--now", "serve"]],
+    }
+
+    async def run() -> None:
+        one = machine(tmp_path, document)
+        await one.boot()
+        await until(lambda: started(one) == 2)
+        assert (await one.call("systemctl", ["is-active", "serve", "helper"])).stdout == "active\nactive\n"
+        await one.call("systemctl", ["stop", "serve"])
+        assert (await one.call("systemctl", ["is-active", "serve", "helper"])).stdout == "inactive\ninactive\n"
+        await one.call("systemctl", ["mask", "helper"])
+        await one.call("systemctl", ["start", "serve"])
+        assert (await one.call("systemctl", ["is-active", "helper"])).stdout == "inactive\n"
+        await one.stop(5)
+
+    asyncio.run(run())

@@ -8,7 +8,7 @@ import pytest
 from lab.addresses import LabAddresses
 from lab.kubernetes.access import ApiError
 from lab.machines.kwok import pod_range, stages
-from lab.machines.nodes import Nodes, instance_of, node
+from lab.machines.nodes import FAKE, Nodes, instance_of, node
 
 INSTANCE = {"id": "i-1", "private_ip": "127.10.1.23", "zone": "eu-central-1b", "vpc": "vpc-1", "type": "m5.xlarge"}
 
@@ -55,6 +55,9 @@ class FakeKube:
                 raise ApiError("exists", 409)
             self.nodes[name] = body
             return body
+        if method == "PATCH":
+            merge(self.nodes[path.removeprefix("/api/v1/nodes/").partition("/")[0]], body)
+            return {}
         if method == "DELETE" and "/nodes/" in path:
             return self.nodes.pop(name)
         if path == "/api/v1/pods":
@@ -62,13 +65,24 @@ class FakeKube:
         return {"items": list(self.nodes.values())} if name == "nodes" else self.nodes.get(name, {})
 
 
-def registry(kube: FakeKube) -> Nodes:
+def merge(into: dict[str, Any], change: Any) -> None:
+    """A merge patch (RFC 7386)."""
+    for key, value in change.items():
+        if value is None:
+            into.pop(key, None)
+        elif isinstance(value, dict):
+            merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
+
+
+def registry(kube: FakeKube, *, cloud_controller: bool = False) -> Nodes:
     async def one(_: str) -> Any:
         return kube
 
     async def joined(_: str) -> None: ...
 
-    return Nodes(one, 0, lambda _: True, joined)
+    return Nodes(one, 0, lambda _: True, joined, cloud_controller=cloud_controller)
 
 
 @pytest.mark.parametrize("state", ["terminated", "shutting-down", None])
@@ -77,6 +91,33 @@ def test_the_node_of_an_instance_that_is_gone_goes_with_its_pods(state: str | No
     asyncio.run(registry(kube).sweep(kube, {} if state is None else {"i-1": state}))  # type: ignore[arg-type]
     assert kube.nodes == {}
     assert "DELETE /api/v1/namespaces/kube-system/pods/agent" in kube.asked
+
+
+def test_where_the_cloud_controller_runs_a_node_of_no_instance_isnt_ready_until_that_removes_it() -> None:
+    gone = node(INSTANCE, {})
+    gone["status"]["conditions"] = [{"type": "Ready", "status": "True"}, {"type": "MemoryPressure", "status": "False"}]
+    kube = FakeKube(gone)
+    nodes = registry(kube, cloud_controller=True)
+
+    def sweep() -> None:
+        asyncio.run(nodes.sweep(kube, {"i-1": "terminated"}))  # type: ignore[arg-type]
+
+    sweep()
+    [kept] = kube.nodes.values()
+    assert {one["type"]: one["status"] for one in kept["status"]["conditions"]} == {
+        "MemoryPressure": "False",
+        "Ready": "False",
+    }
+    assert FAKE not in kept["metadata"]["annotations"], "KWOK would say that it is ready"
+    asked = len(kube.asked)
+    sweep()
+    assert kube.asked[asked:] == ["GET /api/v1/nodes"]
+    kube.nodes.clear()
+    sweep()
+    assert "DELETE /api/v1/namespaces/kube-system/pods/agent" in kube.asked
+    asked = len(kube.asked)
+    sweep()
+    assert kube.asked[asked:] == ["GET /api/v1/nodes"]
 
 
 def test_other_nodes_stay() -> None:

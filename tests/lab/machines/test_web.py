@@ -101,3 +101,22 @@ def test_folders_are_listed_and_slashes_forgiven() -> None:
     )
     assert (listed[1], bare[1], vpc[1], doubled[1]) == (f"{mac}/", "masters.pet", "vpc-1", "amazonaws.com")
     assert missing[0] == 404
+
+
+def test_who_asks_at_a_machines_own_address_is_told_of_that_machine() -> None:
+    lifetime = {f"{TOKEN}-ttl-seconds": "60"}
+    requests = (("PUT", "/latest/api/token", lifetime), ("GET", "/latest/meta-data/instance-id", {TOKEN: "<token>"}))
+    # The test's server answers at 127.0.0.1.
+    assert asked(*requests, private_ip="127.0.0.1")[1] == (200, INSTANCE["id"])
+    assert asked(requests[0])[0][0] == 404
+
+
+def test_a_token_says_for_how_long_it_is() -> None:
+    async def run() -> str | None:
+        stub: Any = {"i-1": Stub()}
+        async with TestClient(TestServer(application(stub, dict))) as client:
+            headers = {f"{TOKEN}-ttl-seconds": "60"}
+            async with client.put("/imds/i-1/latest/api/token", headers=headers) as answer:
+                return answer.headers.get(f"{TOKEN}-ttl-seconds")
+
+    assert asyncio.run(run()) == "60"
