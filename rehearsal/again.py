@@ -19,11 +19,11 @@ from lab.environment import REPOSITORY, make_folders
 from migration.stages import LAST
 from migration.stages.table import harmless
 from proof.model import Report
-from rehearsal.back import Probes, StageRow, Writes, stage_row
 from rehearsal.driver import Say
 from rehearsal.living import After, ChangeRow
 from rehearsal.rows import commit_of, conclude, write_rows
 from rehearsal.run import IDLE_S, Rehearsal
+from rehearsal.turn_rows import Probes, StageRow, Writes, stage_row
 from rehearsal.watch import Road, Watch
 from rehearsal.world import Fact
 

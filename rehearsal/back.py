@@ -7,7 +7,7 @@ The proof runs throughout. At 0 the world is compared with a recording made befo
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from migration.etcd.returning import MEMBER_TAG, RETURN_TAG
 from migration.names import fixed_parameter, record_parameter
 from migration.stages import STAGES, emptied
 from migration.stages.table import harmless, last_before_traffic, swapped
-from proof.model import Direction, Report, Stage
+from proof.model import Report
 from rehearsal.driver import RehearsalError, Say
 from rehearsal.forms import PLAIN, Form, OnForm
 from rehearsal.incidents import RESTARTED_AT, Incidents, Team
@@ -30,11 +30,10 @@ from rehearsal.leftovers import orphaned_processes, running_instances
 from rehearsal.proven import Proven
 from rehearsal.recording import world_now
 from rehearsal.rows import commit_of, conclude, read_rows, write_rows
+from rehearsal.turn_rows import TurnAt, TurnRow, difference_rows, figures, replaced, stage_row, still_good, verdict
 from rehearsal.watch import Watch
-from rehearsal.world import Comparison, Fact, Meant, World, blanks, compare, differences
+from rehearsal.world import Comparison, Meant, World, blanks, compare, differences
 
-TurnAt = int | float
-"""Where a turn turns round: a stage; ``7.1`` is 7 with one member moved, 7 is with all of them."""
 TURNS: tuple[TurnAt, ...] = (*range(harmless().number + 1, emptied().number + 1), swapped().number + 0.1)
 """Those of a whole run: stages at which the new side carries something, and one member of the control plane moved."""
 POSSIBLE: tuple[TurnAt, ...] = (*TURNS, swapped().number)
@@ -47,81 +46,6 @@ TURNING = "turning round"
 """The window in which the incidents happen."""
 
 
-class StageRow(Fact):
-    """One stage of a turn; times in seconds. `second_up_changes` is None where no second `up` was made."""
-
-    stage: int
-    direction: Direction
-    seconds: float | None
-    changes: dict[str, int]
-    second_up_changes: int | None
-
-
-class Probes(Fact):
-    """Requests over all kinds and places, the cluster at rest included."""
-
-    due: int = 0
-    failed: int = 0
-
-    @classmethod
-    def of(cls, report: Report) -> Probes:
-        """Those of a proof."""
-        cells = [*report.idle.values(), *report.probes.values()]
-        return cls(due=sum(cell.due for cell in cells), failed=sum(cell.failed for cell in cells))
-
-
-class Writes(Fact):
-    """Acknowledged writes, and those that weren't there at the end."""
-
-    acknowledged: int = 0
-    lost: int = 0
-
-    @classmethod
-    def of(cls, report: Report) -> Writes:
-        """Those of a proof."""
-        return cls(acknowledged=report.writes.acknowledged, lost=report.writes.lost)
-
-
-class Evictions(Fact):
-    """Pods evicted off the old side (forward) and off the new one (back), as seen on the pods."""
-
-    forward: int = 0
-    back: int = 0
-
-
-class DifferenceRow(Fact):
-    """One difference of the world at 0 from the recording; `meant`: why, or None where it isn't."""
-
-    text: str
-    meant: str | None
-
-
-class TurnRow(Fact):
-    """A turn. `ok`: nothing is among `reasons`; `doubts` are those of them that are about this machine's own lateness.
-
-    `differences` is None where the world at 0 was not compared, and that is a reason too.
-    """
-
-    turn: TurnAt
-    form: str = str(PLAIN)
-    ok: bool
-    commit: str
-    reasons: tuple[str, ...]
-    doubts: tuple[str, ...] = ()
-    refused: tuple[str, ...] = ()
-    """What stage 0 refused, and was put right."""
-    begin: str
-    seconds: float
-    stages: tuple[StageRow, ...] = ()
-    incidents: tuple[str, ...] = ()
-    probes: Probes = Probes()
-    writes: Writes = Writes()
-    evictions: Evictions = Evictions()
-    differences: tuple[DifferenceRow, ...] | None = None
-    report: str = ""
-    """The page with everything else, beside this file."""
-
-
 def parse_turns(text: str) -> tuple[TurnAt, ...]:
     """`3,7.1` → (3, 7.1); empty → a whole run. Raises `ValueError` with a sentence for anything else."""
     if not text:
@@ -132,30 +56,6 @@ def parse_turns(text: str) -> tuple[TurnAt, ...]:
     if len(turns) != len(words):
         raise ValueError(f"TURNS={text!r}: must be stages with commas between, each once, of {', '.join(known)}")
     return turns
-
-
-def still_good(rows: Iterable[TurnRow], turn: TurnAt, commit: str, form: str = str(PLAIN)) -> bool:
-    """Whether this turn was run with this very program on this form, and ok. An unknown commit is like no other."""
-    return any(row.turn == turn and row.form == form and row.ok and row.commit == commit != "" for row in rows)
-
-
-def replaced(rows: Iterable[TurnRow], new: TurnRow) -> list[TurnRow]:
-    """The rows with the new one, by turn and form."""
-    others = (row for row in rows if (row.turn, row.form) != (new.turn, new.form))
-    return sorted((*others, new), key=lambda row: (row.turn, row.form))
-
-
-def verdict(rows: Iterable[TurnRow], turns: Sequence[TurnAt], commit: str, form: str = str(PLAIN)) -> list[str]:
-    """What is wrong with the turns that were asked for: a sentence for each that isn't ok, or is missing."""
-    found = {row.turn: row for row in rows if row.commit == commit and row.form == form}
-    told: list[str] = []
-    for turn in turns:
-        row = found.get(turn)
-        if row is None:
-            told.append(f"turn {turn} was not run")
-        elif not row.ok:
-            told.append(f"turn {turn} is not ok: {row.reasons[0] if row.reasons else 'no reason is given'}")
-    return told
 
 
 def run(say: Say, turns: Sequence[TurnAt], form: Form = PLAIN, *, again: bool = False, short: bool = False) -> int:
@@ -404,33 +304,3 @@ def row_of(turn: Turn, report: Report, commit: str, began: float, page: str) -> 
         differences=None if turn.comparison is None else tuple(difference_rows(turn.comparison)),
         report=page,
     )
-
-
-def figures(report: Report) -> tuple[Probes, Writes, Evictions]:
-    """What rows say of the proof."""
-    sides = [side.name for side in report.watched.sides] if report.watched else []
-    off = [report.evictions.get(side, 0) for side in (*sides, "", "")]
-    return (
-        Probes.of(report),
-        Writes.of(report),
-        Evictions(forward=off[0], back=off[1]),
-    )
-
-
-def stage_row(stage: Stage) -> StageRow:
-    """What a row says of a stage."""
-    return StageRow(
-        stage=stage.stage,
-        direction=stage.direction,
-        seconds=stage.seconds,
-        changes={kind: count for kind, count in stage.changes.items() if count},
-        second_up_changes=stage.second_up_changes,
-    )
-
-
-def difference_rows(comparison: Comparison) -> Iterator[DifferenceRow]:
-    """Every difference, and what should have differed."""
-    for one in comparison.allowed:
-        yield DifferenceRow(text=one.difference.text, meant=one.reason)
-    for sentence in comparison.wrong:
-        yield DifferenceRow(text=sentence, meant=None)

@@ -27,7 +27,7 @@ from migration.stages import LAST, STAGES
 from migration.stages.table import swapped
 from proof.config import write_atomically
 from proof.model import Direction, Report
-from rehearsal.back import at_rest, figures, given_time, recorded
+from rehearsal.back import at_rest, given_time, recorded
 from rehearsal.crash_rows import (
     ORPHAN_S,
     Basis,
@@ -59,6 +59,7 @@ from rehearsal.plain import plain
 from rehearsal.proven import Proven
 from rehearsal.rows import PROGRAM, commit_of, conclude, read_rows, write_rows
 from rehearsal.strikes import Family, Kind, Moment, Progress, choose, hit_of, living
+from rehearsal.turn_rows import figures
 from rehearsal.watch import Watch
 from rehearsal.work import Counter, Work, done_between, granted
 from rehearsal.world import Comparison, different, sort_out

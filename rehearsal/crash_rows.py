@@ -11,9 +11,9 @@ from migration.drain.restart import MOVED
 from migration.stages import STAGES
 from migration.stages.table import Back
 from proof.model import Direction
-from rehearsal.back import Evictions, Probes, Writes
 from rehearsal.plain import Document
 from rehearsal.strikes import Kind
+from rehearsal.turn_rows import Evictions, Probes, Writes
 from rehearsal.work import Work
 from rehearsal.world import Comparison, Fact, Meant
 

@@ -16,12 +16,12 @@ from migration.settings.model import Strategy
 from migration.stages import LAST
 from migration.stages.table import swapped
 from proof.model import Report
-from rehearsal.back import Probes, StageRow, Writes, stage_row
 from rehearsal.driver import Say
 from rehearsal.forms import Form, FormRehearsal
 from rehearsal.meant import one_away
 from rehearsal.rows import PROGRAM, commit_of, conclude, read_rows, write_rows
 from rehearsal.stack import CUSTOM_FILE
+from rehearsal.turn_rows import Probes, StageRow, Writes, stage_row
 from rehearsal.world import Fact
 
 

@@ -1,17 +1,14 @@
-"""Services of type LoadBalancer while the cluster is in two VPCs, and what is asked about them."""
+"""Services of type LoadBalancer while the cluster is in two VPCs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from migration.contracts.base import Contract, Manner, Result, Undoing, Wanted
+from migration.contracts.groups import worker_groups
 from migration.settings import Settings
 from migration.settings.forms import carried_services
-from migration.settings.groups import pool_group
 from migration.settings.model import ReferencedSide
-
-if TYPE_CHECKING:
-    from migration.stages.table import Stage
 
 Doing = Literal["as-found", "apart", "given-up"]
 
@@ -41,11 +38,6 @@ def carried(s: Settings) -> tuple[CarriedService, ...]:
     return tuple(found)
 
 
-def _groups(s: Settings, side: str) -> tuple[str, ...]:
-    c = s.configuration
-    return tuple(pool_group(c.sides[side], pool) for pool in c.pools)
-
-
 class ServiceBalancersInputs(Undoing):
     """What the cloud controller takes for targets of the Services' balancers, and whether they are its own.
 
@@ -69,7 +61,7 @@ class ServiceBalancersInputs(Undoing):
     @classmethod
     def groups_of(cls, s: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Names of both sides' worker groups."""
-        return _groups(s, s.configuration.from_), _groups(s, s.configuration.to)
+        return worker_groups(s, s.configuration.from_), worker_groups(s, s.configuration.to)
 
     @property
     def takes_back(self) -> bool:
@@ -96,62 +88,3 @@ class ServiceBalancersResult(Result):
 
     wanted: Doing
     changed: tuple[str, ...] = ()
-
-
-class _Asked(Contract):
-    @classmethod
-    def asked(cls, s: Settings) -> bool:
-        """Whether there is anything to ask: where such Services are carried."""
-        return s.configuration.traffic.load_balancer_services == "carried"
-
-
-class ServicesCarried(_Asked):
-    """Has every Service of type LoadBalancer a balancer that is carried, and can its Service be given back?"""
-
-    check: Literal["services-carried"] = "services-carried"
-    vpc_id: str
-    services: tuple[CarriedService, ...]
-
-    @classmethod
-    def of(cls, s: Settings, row: Stage) -> Self:
-        """From the settings."""
-        old = s.old
-        return cls(vpc_id=old.vpc_id if isinstance(old, ReferencedSide) else "", services=carried(s))
-
-
-class ControllerInOldVpc(_Asked):
-    """Does the cloud controller's configuration name the VPC that its machines are in before the move?"""
-
-    check: Literal["cloud-controller-in-old-vpc"] = "cloud-controller-in-old-vpc"
-    vpc_id: str
-
-    @classmethod
-    def of(cls, s: Settings, row: Stage) -> Self:
-        """From the settings."""
-        old = s.old
-        return cls(vpc_id=old.vpc_id if isinstance(old, ReferencedSide) else "")
-
-
-class ControllerLeftOldVpc(_Asked):
-    """Does the cloud controller's configuration name the old VPC no more?"""
-
-    check: Literal["cloud-controller-left-old-vpc"] = "cloud-controller-left-old-vpc"
-    vpc_id: str
-
-    @classmethod
-    def of(cls, s: Settings, row: Stage) -> Self:
-        """From the settings."""
-        old = s.old
-        return cls(vpc_id=old.vpc_id if isinstance(old, ReferencedSide) else "")
-
-
-class NewNodesExcluded(_Asked):
-    """Does the cloud controller keep every node of the new side out of the Services' balancers?"""
-
-    check: Literal["new-nodes-excluded"] = "new-nodes-excluded"
-    new_groups: tuple[str, ...]
-
-    @classmethod
-    def of(cls, s: Settings, row: Stage) -> Self:
-        """From the settings."""
-        return cls(new_groups=_groups(s, s.configuration.to))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from migration.clients.documents import Document, listed
-from migration.contracts.worker_gates import MachinesCopied, PoolCopied, scaled_texts
+from migration.contracts.gates import MachinesCopied, PoolCopied, scaled_texts
 from migration.gates.live import Live
 from migration.runtime.deadline import Permanent, Refused
 from migration.workers.scaled import Scaled, scaled

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from migration.clients.aws import Aws, batches, described, error_code
 from migration.clients.documents import Document, listed, mapping
-from migration.contracts.worker_gates import MachinePlaced, PoolPlaced, RoomForBoth
+from migration.contracts.gates import MachinePlaced, PoolPlaced, RoomForBoth
 from migration.contracts.workers import Group
 from migration.gates.keys import keys_usable
 from migration.gates.live import Live

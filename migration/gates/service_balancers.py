@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, NODES, SERVICES
-from migration.contracts.service_balancers import (
+from migration.contracts.gates import (
     ControllerInOldVpc,
     ControllerLeftOldVpc,
     NewNodesExcluded,

@@ -14,9 +14,10 @@ import pytest
 
 from lab.environment import REPOSITORY
 from lab.shapes import AWKWARD
-from rehearsal.back import SHORT_FILE, TurnRow
+from rehearsal.back import SHORT_FILE
 from rehearsal.forms import Form
 from rehearsal.rows import read_rows
+from rehearsal.turn_rows import TurnRow
 
 # What the way forward shows is asked first: without it there is no way back to look at.
 pytestmark = [pytest.mark.rehearsal(after_forward=True), pytest.mark.timeout(1500)]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from rehearsal.back import Evictions, Probes, Writes
 from rehearsal.crash_rows import (
     EndRow,
     KillRow,
@@ -29,6 +28,7 @@ from rehearsal.crash_rows import (
 from rehearsal.plain import plain
 from rehearsal.rows import read_rows, write_rows
 from rehearsal.strikes import Kind
+from rehearsal.turn_rows import Evictions, Probes, Writes
 from rehearsal.work import Work
 from rehearsal.world import Comparison, different, sort_out
 from tests.rehearsal.test_world import GROUP, world

@@ -6,10 +6,10 @@ import pytest
 
 from lab.layouts import LAYOUTS
 from rehearsal.__main__ import main
-from rehearsal.back import Probes, Writes
 from rehearsal.form_rows import FormRow, is_meant, verdict
 from rehearsal.forms import Form
 from rehearsal.layouts import FORMS, parse_forms
+from rehearsal.turn_rows import Probes, Writes
 
 COMMIT = "c0ffee"
 AWAY = "etcd was down to 2 healthy voters at 2026-11-26T02:28:25.04Z (stage 7); it had 3 at stage 0."

@@ -18,21 +18,11 @@ from proof.model import Stage, Summary
 from proof.summary import summarize
 from rehearsal import back
 from rehearsal import proven as proven_module
-from rehearsal.back import (
-    FILE,
-    OF_STAGE_0,
-    SHORT_FILE,
-    TURNS,
-    Turn,
-    TurnRow,
-    meant_of,
-    parse_turns,
-    returned_of,
-    verdict,
-)
+from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, meant_of, parse_turns, returned_of
 from rehearsal.driver import RehearsalError
 from rehearsal.forms import Form
 from rehearsal.incidents import RESTARTED_AT, Incidents
+from rehearsal.turn_rows import TurnAt, TurnRow, still_good, verdict
 from rehearsal.world import Meant, World, compare
 from tests.proof.made import PODS, made_run
 from tests.rehearsal.test_world import GROUP, world
@@ -74,11 +64,11 @@ def row(turn: int, *, ok: bool = True, commit: str = COMMIT, reasons: tuple[str,
 
 
 def test_a_turn_is_still_good_only_if_it_was_ok_with_this_very_program() -> None:
-    assert back.still_good([row(3)], 3, COMMIT)
-    assert not back.still_good([row(3)], 4, COMMIT)
-    assert not back.still_good([row(3, ok=False)], 3, COMMIT)
-    assert not back.still_good([row(3, commit="other")], 3, COMMIT)
-    assert not back.still_good([row(3, commit="")], 3, "")
+    assert still_good([row(3)], 3, COMMIT)
+    assert not still_good([row(3)], 4, COMMIT)
+    assert not still_good([row(3, ok=False)], 3, COMMIT)
+    assert not still_good([row(3, commit="other")], 3, COMMIT)
+    assert not still_good([row(3, commit="")], 3, "")
 
 
 def test_turns_that_are_missing_or_not_ok_are_named() -> None:
@@ -430,8 +420,8 @@ class Turns:
     """Stands for `Turn`: which were run, and what they come to."""
 
     def __init__(self) -> None:
-        self.ran: list[tuple[back.TurnAt, bool]] = []
-        self.bad: set[back.TurnAt] = set()
+        self.ran: list[tuple[TurnAt, bool]] = []
+        self.bad: set[TurnAt] = set()
         self.interrupted_at = 0
 
     def __call__(self, *, turn: int, say: Any, form: Form, short: bool) -> Any:
@@ -452,7 +442,7 @@ class Runs:
         self.turns, self.downs, self.said = Turns(), 0, list[str]()
         self.report = folder / "report"
 
-    def __call__(self, *turns: back.TurnAt, **how: bool) -> int:
+    def __call__(self, *turns: TurnAt, **how: bool) -> int:
         self.turns.ran.clear()
         self.said.clear()
         again, short = how.get("again", False), how.get("short", False)

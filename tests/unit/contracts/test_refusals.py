@@ -118,3 +118,9 @@ def test_every_gates_questions_are_made_from_the_settings_alone(stage: int) -> N
     traffic = {**configuration()["traffic"], "loadBalancerServices": "carried"}
     moving = settings(stage, etcd={"certificates": "/pet/operator/etcd", "strategy": "volume"}, traffic=traffic)
     assert [one.check for one in questions(moving, moving.stage.gates_before)] == [*moving.stage.gates_before]
+
+
+@pytest.mark.parametrize("check", QUESTIONS)
+def test_a_question_stands_in_a_module_of_the_same_name_as_its_check(check: str) -> None:
+    concern = CHECKS[check].__module__.removeprefix("migration.gates.")
+    assert QUESTIONS[check].__module__ == f"migration.contracts.gates.{concern}"

@@ -9,7 +9,7 @@ import pytest
 from moto import mock_aws
 
 from migration.clients import Clients
-from migration.contracts.worker_gates import MachinesCopied, PoolCopied, scaled_texts
+from migration.contracts.gates import MachinesCopied, PoolCopied, scaled_texts
 from migration.gates import Live, look
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent

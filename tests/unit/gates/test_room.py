@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from migration.contracts.worker_gates import MachinePlaced, PoolPlaced, RoomForBoth
+from migration.contracts.gates import MachinePlaced, PoolPlaced, RoomForBoth
 from migration.gates import Live, look
 from migration.gates.quotas import family_of
 from migration.runtime.context import Context

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from migration.clients.kubernetes import Kind
-from migration.contracts.gates import NothingNamesTheOldVpc, SideRef
-from migration.contracts.service_balancers import (
-    CarriedService,
+from migration.contracts.gates import (
     ControllerInOldVpc,
     ControllerLeftOldVpc,
     NewNodesExcluded,
+    NothingNamesTheOldVpc,
     ServicesCarried,
+    SideRef,
 )
+from migration.contracts.service_balancers import CarriedService
 from migration.gates import Live, look
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable

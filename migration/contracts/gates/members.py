@@ -1,0 +1,77 @@
+"""Questions about the control plane's members, before a swap and after all of them."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from migration.contracts.base import Contract
+from migration.contracts.gates.base import SideRef
+from migration.contracts.groups import member_groups
+from migration.contracts.members import EtcdAccess, MemberPair, member_pairs
+from migration.settings import Settings
+from migration.stages.table import Stage
+
+
+class EtcdPreflight(Contract):
+    """Is every member one entry of etcd's list, and are all voters healthy, of a safe version and near each other?"""
+
+    check: Literal["etcd-preflight"] = "etcd-preflight"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    members: tuple[MemberPair, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            etcd=EtcdAccess.of(c),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+            members=member_pairs(s),
+        )
+
+
+class MembersAllNew(Contract):
+    """Are there as many voters as ever, all healthy, `moved` of them on the new side, and no learner?"""
+
+    check: Literal["members-all-new"] = "members-all-new"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    new: SideRef
+    moved: int
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            etcd=EtcdAccess.of(c),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+            new=SideRef.of(s, c.to),
+            moved=s.moved_members,
+        )
+
+
+class MembersAllOld(Contract):
+    """Are there as many voters as ever, all healthy and none on the new side, and no learner?"""
+
+    check: Literal["members-all-old"] = "members-all-old"
+    etcd: EtcdAccess
+    old_groups: tuple[str, ...]
+    new_groups: tuple[str, ...]
+    new: SideRef
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        c = s.configuration
+        return cls(
+            etcd=EtcdAccess.of(c),
+            old_groups=member_groups(s, c.from_),
+            new_groups=member_groups(s, c.to),
+            new=SideRef.of(s, c.to),
+        )
