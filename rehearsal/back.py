@@ -95,8 +95,8 @@ def _tell(say: Say, row: TurnRow) -> None:
 class Turn(OnForm, Proven):
     """One turn, on a lab of its own.
 
-    `short`: neither previews nor second `up`s, little rest before it, and all stages that move neither traffic nor data
-    in the first `up`, which a cluster without a record may.
+    `short`: neither previews nor second `up`s, little rest before it, and, where stage 0 has nothing to refuse, all
+    stages that move neither traffic nor data in the first `up`, which a cluster without a record may.
     """
 
     turn: TurnAt
@@ -139,7 +139,7 @@ class Turn(OnForm, Proven):
         self.before = at_rest(self.directory / "kubeconfig")
         if self.moved is not None:
             self.engine.plain("config", "set", "migration:controlPlaneMoved", str(self.moved), "-s", "stage-0")
-        for number in range(last_before_traffic().number if self.short else 1, self.stage + 1):
+        for number in range(1 if self.recorded_at_0 else last_before_traffic().number, self.stage + 1):
             self.move(number, watch, preview=False, again=False)
         self._incidents(watch)
         for number in reversed(range(self.stage)):
