@@ -8,6 +8,8 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from lab.plugins.aws.call import Call
 from lab.plugins.aws.tags import TAGS, as_dict, specification, sync_ec2
 from lab.plugins.aws.vpc import DOCS, arn, first
@@ -242,8 +244,12 @@ def _delete_endpoint(call: Call) -> None:
 
 
 def _deleted(call: Call) -> bool:
-    wanted = [{"Name": "vpc-endpoint-id", "Values": [call.id]}]
-    found = first(call.ec2.describe_vpc_endpoints(Filters=wanted)["VpcEndpoints"])
+    try:
+        found = first(call.ec2.describe_vpc_endpoints(VpcEndpointIds=[call.id])["VpcEndpoints"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidVpcEndpointId.NotFound":
+            raise
+        return True
     return found is None or found["State"].lower() == "deleted"
 
 
