@@ -16,6 +16,8 @@ from lab.aws.hooks import Refused, active, inner_rule, instead, rule
 from lab.aws.world import WORLD
 
 API = "Route 53 API reference, ChangeResourceRecordSets: "
+ABOUT_ALIASES = ("alias_zone", "alias_target")
+"""The rules of where an alias may lead."""
 ROUTING = ("weight", "region", "failover", "geo_location", "multi_value_answer")
 
 inner_rule("conflicting_cname", "Route 53 developer guide, CNAME record type: no other record of its name")

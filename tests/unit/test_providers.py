@@ -264,7 +264,7 @@ def test_a_resource_and_its_operation_speak_of_the_same_contracts(resource: type
 def test_every_contract_of_an_operation_has_its_resource() -> None:
     assert {resource.provider_class().inputs_type for resource in RESOURCES} == set(every(Inputs))
     assert {resource.provider_class().result_type for resource in RESOURCES} == set(every(Result))
-    assert len(RESOURCES) == 18
+    assert len(RESOURCES) == 19
 
 
 def test_every_operation_but_the_one_that_begins_is_held_to_the_records_cluster(

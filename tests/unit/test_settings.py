@@ -135,7 +135,7 @@ def earlier(c: dict[str, Any]) -> None:
     for zone in c["sides"]["legacy"]["zones"].values():
         zone["public"] = "subnet-1"
     for balancer in c["sides"]["legacy"]["loadBalancers"].values():
-        balancer.update(zoneId="Z3F0SRJ5LGBH90", port=443)
+        balancer.update(port=443)
     for pool in c["pools"]:
         pool.update(launchTemplate="lt-1", instanceType="m5.large", market="on-demand")
     for member in c["members"]:

@@ -18,6 +18,7 @@ from migration.operations import dns
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import DnsRecord
+from tests import made_up
 from tests.samples import COMMON
 from tests.unit.dns.test_dns import Clock
 
@@ -118,7 +119,7 @@ def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Context, str, Clock]
     for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(key, "test")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
+    with mock_aws(), made_up.balancers():
         clients, clock = Clients(region="eu-central-1", kubeconfig=None), Clock()
         zone_id = clients.aws.route53.create_hosted_zone(Name="pet.example", CallerReference="1")["HostedZone"]["Id"]
         changes: Any = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": FOUND}]}

@@ -12,6 +12,7 @@ from migration.clients.aws import Aws
 from migration.handover.hcl import Block, Expression, quoted, written
 from migration.handover.objects import Thing, terraform, text
 from migration.runtime.deadline import Permanent
+from tests import made_up
 from tests.samples import configuration, settings
 
 OURS = {"migration:cluster": "pet", "migration:side": "main"}
@@ -79,7 +80,8 @@ def made(aws: Aws) -> str:
     target = {"HostedZoneId": "ZELB", "DNSName": "x.elb.example.", "EvaluateTargetHealth": True}
     apex_record = {"Name": "pet.example", "Type": "A", "AliasTarget": target}
     changes.append({"Action": "CREATE", "ResourceRecordSet": apex_record})
-    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+    with made_up.balancers():
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
     values = configuration()
     values["traffic"]["zoneId"] = zone
     apex = {"name": "pet.example", "serves": "ingress", "type": "alias", "evaluateTargetHealth": True}
