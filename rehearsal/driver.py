@@ -143,7 +143,7 @@ class Driver:
         # What the stage takes away, nobody may still ask from.
         if row.finished:
             watch.leave("old")
-        if row.starting and before.network.on_new:
+        if self.comes_to_new_side(row, before):
             watch.leave("new")
         done = self.bring_up(stack)
         self.know(changes=done.changes)
@@ -164,7 +164,10 @@ class Driver:
         self.detail(f"{seconds:.0f} s; failed probes so far: {failed}")
 
     def comes_to_new_side(self, before: StageRow, row: StageRow) -> bool:
-        """Whether what is asked is asked from the new VPC, too, once `row` is reached: from when there is a way."""
+        """Whether what is asked is asked from the new VPC, too, once `row` is reached: from when there is a way.
+
+        The other way round, whether it may be asked from there no more.
+        """
         return row.network.on_new and not before.network.on_new
 
     def bring_up(self, stack: str) -> Outcome:
