@@ -17,6 +17,7 @@ import boto3
 from lab.addresses import REGION
 from lab.kubernetes.access import access, read, ready
 from lab.kubernetes.client import Client
+from lab.machines.nodes import NODE_IP
 from rehearsal import world
 from rehearsal.world import NO_GROUP, Cloud, Cluster, World
 
@@ -447,7 +448,7 @@ def node(item: Item) -> world.Node:
         unschedulable=bool(spec.get("unschedulable")),
         taints=tuple(sorted(taints)),
         labels={key: value for key, value in (metadata.get("labels") or {}).items() if key != NAME_LABEL},
-        annotations=metadata.get("annotations") or {},
+        annotations={key: value for key, value in (metadata.get("annotations") or {}).items() if key != NODE_IP},
     )
 
 

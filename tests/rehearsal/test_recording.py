@@ -515,7 +515,11 @@ def test_another_strategy_is_another_digest() -> None:
 
 def test_a_node_replaced_by_its_like_is_no_difference_and_one_of_no_group_is() -> None:
     lists = copy.deepcopy(LISTS)
-    lists["/api/v1/nodes"][0]["metadata"] |= {"name": "ip-2", "labels": {"kubernetes.io/hostname": "ip-2", "pool": "a"}}
+    lists["/api/v1/nodes"][0]["metadata"] |= {
+        "name": "ip-2",
+        "labels": {"kubernetes.io/hostname": "ip-2", "pool": "a"},
+        "annotations": {"lab/vpc": "vpc-1", "alpha.kubernetes.io/provided-node-ip": "10.10.0.9"},
+    }
     lists["/api/v1/nodes"][0]["spec"]["providerID"] = "aws:///eu-central-1a/i-2"
     assert differences(cluster(LISTS), cluster(lists, {"i-2": "workers"})) == []
     found = differences(cluster(LISTS), cluster(lists, {}))
