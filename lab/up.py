@@ -294,7 +294,7 @@ def _ports(addresses: LabAddresses) -> list[int]:
     return [addresses.port(offset) for offset in range(1, 12)]
 
 
-PURGED = (*OF_ONE_AWS, "pulumi", "run", "log", "lab.json")
+PURGED = (*OF_ONE_AWS, "pulumi", "run", "log", "tls", "lab.json")
 """By name, never the folder as a whole: LAB_DIR may be a place with other things in it."""
 
 

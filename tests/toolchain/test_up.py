@@ -117,7 +117,7 @@ def test_a_port_of_another_lab_is_said_to_be_that_labs_and_how_to_end_it(lab: Pa
 
 
 def test_purge_takes_the_labs_state_and_nothing_else(lab: Path) -> None:
-    for name in ("machines/i-1", "volumes/vol-1", "pulumi/state", "log", "report", "run"):
+    for name in ("machines/i-1", "volumes/vol-1", "pulumi/state", "log", "report", "run", "tls"):
         (lab / name).mkdir(parents=True)
     (lab / "thesis.txt").write_text("mine")
     assert up.down(lambda _: None, purge=True) == 0
