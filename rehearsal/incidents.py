@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 
+from lab.machines.service_balancers import EXCLUDED, TAG
 from migration.clients.kubernetes import BUDGETS, DEPLOYMENTS, NODES, PODS, SERVICES, STATEFUL_SETS, Kubernetes
 from rehearsal.driver import RehearsalError
 from rehearsal.world import Fact
@@ -259,10 +260,36 @@ class Team:
         node = self._losable(list(old))
         instance = old[node]
         # As a person would: its targets are drained first. What runs on it is lost with it.
+        self._leave_controllers_balancers(node, instance)
         autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=False)
         self._until(lambda: [node] if self.kubernetes.find(NODES, node) else [], f"Node {node} to go with {instance}")
         self._settle(f"{instance} of {group_of[instance]} was terminated")
         return group_of[instance], instance
+
+    def _leave_controllers_balancers(self, node: str, instance: str) -> None:
+        """Auto Scaling drains the target groups that it feeds; a cloud controller's are left by the Node's label."""
+        client: Any = boto3.client
+        elb = client("elbv2")
+        groups = [one["TargetGroupArn"] for one in elb.describe_target_groups()["TargetGroups"]]
+        tags = [
+            one
+            for start in range(0, len(groups), 20)
+            for one in elb.describe_tags(ResourceArns=groups[start : start + 20])["TagDescriptions"]
+        ]
+        controllers = [one["ResourceArn"] for one in tags if TAG in {tag["Key"] for tag in one["Tags"]}]
+        if not controllers:
+            return
+
+        def left() -> list[str]:
+            return [
+                arn
+                for arn in controllers
+                for one in elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+                if one["Target"]["Id"] == instance
+            ]
+
+        self.kubernetes.patch(NODES, node, {"metadata": {"labels": {EXCLUDED: ""}}})
+        self._until(left, f"{instance} to leave its cloud controller's balancers")
 
     def _losable(self, nodes: list[str]) -> str:
         """The first that may be lost; budgets' status lags behind the pods', so it is asked for a while."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lab.machines.service_balancers import EXCLUDED, TAG
 from lab.workload import objects
 from migration.clients.kubernetes import BUDGETS, DEPLOYMENTS, NODES, PODS, SERVICES, STATEFUL_SETS, Kind
 from rehearsal import incidents
@@ -194,7 +195,11 @@ class FakeCluster:
     def find(self, kind: Kind, name: str) -> dict[str, Any] | None:
         return next((one for one in self.objects[kind] if one["metadata"]["name"] == name), None)
 
-    def patch(self, kind: Kind, name: str, body: dict[str, Any], namespace: str) -> None:
+    def patch(self, kind: Kind, name: str, body: dict[str, Any], namespace: str | None = None) -> None:
+        if kind is NODES:
+            [node] = [one for one in self.objects[NODES] if one["metadata"]["name"] == name]
+            node["metadata"]["labels"] = {**node["metadata"].get("labels", {}), **body["metadata"]["labels"]}
+            return
         [item] = [one for one in self.objects[kind] if key(one) == f"{namespace}/{name}"]
         if "template" in body["spec"]:
             item["spec"]["template"]["metadata"]["annotations"] = body["spec"]["template"]["metadata"]["annotations"]
@@ -209,6 +214,8 @@ class FakeGroups:
 
     def __init__(self, cluster: FakeCluster) -> None:
         self._cluster, self.terminated = cluster, list[tuple[str, bool]]()
+        self.controllers: list[str] = []
+        """Targets of a cloud controller's group, which follow the Nodes' label."""
 
     def get_paginator(self, operation: str) -> FakeGroups:
         assert operation == "describe_auto_scaling_groups"
@@ -220,6 +227,23 @@ class FakeGroups:
             return {"AutoScalingGroupName": name, "Instances": inside}
 
         return [{"AutoScalingGroups": [group("workers", "i-old"), group("workers-main", "i-new")]}]
+
+    def describe_target_groups(self) -> dict[str, Any]:
+        return {"TargetGroups": [{"TargetGroupArn": "fed"}, {"TargetGroupArn": "controllers"}]}
+
+    def describe_tags(self, ResourceArns: list[str]) -> dict[str, Any]:
+        tags = {"controllers": [{"Key": TAG, "Value": "shop/web"}]} if self.controllers else {}
+        return {"TagDescriptions": [{"ResourceArn": arn, "Tags": tags.get(arn, [])} for arn in ResourceArns]}
+
+    def describe_target_health(self, TargetGroupArn: str) -> dict[str, Any]:
+        assert TargetGroupArn == "controllers"
+        excluded = [
+            one["spec"]["providerID"].rpartition("/")[2]
+            for one in self._cluster.objects[NODES]
+            if EXCLUDED in one["metadata"].get("labels", {})
+        ]
+        self.controllers = [one for one in self.controllers if one not in excluded]
+        return {"TargetHealthDescriptions": [{"Target": {"Id": one}} for one in self.controllers]}
 
     def terminate_instance_in_auto_scaling_group(self, InstanceId: str, ShouldDecrementDesiredCapacity: bool) -> None:
         self.terminated.append((InstanceId, ShouldDecrementDesiredCapacity))
@@ -257,6 +281,15 @@ def test_everything_is_done_and_said(cluster: FakeCluster, account: FakeGroups) 
     assert restarted == ["shop/a", "shop/db"]
     assert cluster.objects[DEPLOYMENTS][1]["spec"]["replicas"] == 10
     # The group goes on wanting it: what is lost is to be replaced by the way back.
+    assert account.terminated == [("i-old", False)]
+
+
+def test_a_machine_leaves_a_cloud_controllers_balancers_before_it_is_lost(
+    cluster: FakeCluster, account: FakeGroups
+) -> None:
+    account.controllers = ["i-old", "i-new"]
+    team(cluster, "workers").act(3)
+    assert account.controllers == ["i-new"]
     assert account.terminated == [("i-old", False)]
 
 
