@@ -125,7 +125,7 @@ def test_names_lead_back_to_the_balancers_of_the_side_made_here_and_not_to_the_f
     assert {record.get("value") for record in cut["records"]} == {None}
     assert cut["old"] == {"side": "main", "ingress": "main-ingress.elb", "api": "main-api.elb", "more": {}, "zones": {}}
     over = at(2, 8)[("DnsCut", "names")].asked
-    assert (over["form"], over["old"]) == ("final", {"side": "main", "more": {}})
+    assert (over["form"], over["old"]) == ("final", {"side": "main", "more": {}, "zones": {}})
 
 
 def test_the_retire_list_is_only_for_a_side_that_was_found() -> None:
