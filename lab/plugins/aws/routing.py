@@ -247,7 +247,7 @@ def _deleted(call: Call) -> bool:
     try:
         found = first(call.ec2.describe_vpc_endpoints(VpcEndpointIds=[call.id])["VpcEndpoints"])
     except ClientError as error:
-        if error.response["Error"]["Code"] != "InvalidVpcEndpointId.NotFound":
+        if error.response.get("Error", {}).get("Code") != "InvalidVpcEndpointId.NotFound":
             raise
         return True
     return found is None or found["State"].lower() == "deleted"
