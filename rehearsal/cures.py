@@ -31,14 +31,10 @@ TTL_S = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Cured:
-    """The sentences that were understood, and keys of `migration:` that they ask for.
-
-    `anew`: the world is another now, so that discovery must look again.
-    """
+    """The sentences that were understood, and keys of `migration:` that they ask for."""
 
     sentences: tuple[str, ...] = ()
     keys: Mapping[str, str] = field(default_factory=dict[str, str])
-    anew: bool = False
 
 
 Act = Callable[[re.Match[str], LabAddresses], Mapping[str, str]]
@@ -53,7 +49,7 @@ def cure(refusal: str, addresses: LabAddresses) -> Cured:
         for sentence in re.finditer(pattern, refusal):
             keys |= act(sentence, addresses)
             sentences.append(sentence.group(0))
-    return Cured(sentences=tuple(dict.fromkeys(sentences)), keys=keys, anew=bool(sentences))
+    return Cured(sentences=tuple(dict.fromkeys(sentences)), keys=keys)
 
 
 def _nothing_here(_: re.Match[str], __: LabAddresses) -> Mapping[str, str]:

@@ -60,18 +60,20 @@ def revoke_rules(aws: Aws, groups: Iterable[str]) -> None:
     for group in groups:
         answer = aws.ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
         rules = list(described(answer["SecurityGroupRules"]))
-        for egress, revoke in (
-            (False, aws.ec2.revoke_security_group_ingress),
-            (True, aws.ec2.revoke_security_group_egress),
-        ):
+        for egress in (False, True):
             ids = [rule["SecurityGroupRuleId"] for rule in rules if bool(rule["IsEgress"]) is egress]
-            if not ids:
-                continue
-            try:
-                revoke(GroupId=group, SecurityGroupRuleIds=ids)
-            except ClientError as error:
-                if not any(part in error_code(error) for part in _GONE):
-                    raise
+            _revoke(aws, group, ids, egress)
+
+
+def _revoke(aws: Aws, group: str, rules: list[str], egress: bool) -> None:
+    """Take these rules of one direction out of a group; what has gone meanwhile is fine."""
+    revoke = aws.ec2.revoke_security_group_egress if egress else aws.ec2.revoke_security_group_ingress
+    try:
+        if rules:
+            revoke(GroupId=group, SecurityGroupRuleIds=rules)
+    except ClientError as error:
+        if not any(part in error_code(error) for part in _GONE):
+            raise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +131,7 @@ def _groups(aws: Aws, filtered: str, values: list[str]) -> list[Document]:
 def take_out(aws: Aws, held: Iterable[Holding]) -> None:
     """Take these rules, and no others, out of their groups; one that has gone meanwhile is fine."""
     for one in held:
-        revoke = aws.ec2.revoke_security_group_egress if one.egress else aws.ec2.revoke_security_group_ingress
-        try:
-            revoke(GroupId=one.group, SecurityGroupRuleIds=[one.rule])
-        except ClientError as error:
-            if not any(part in error_code(error) for part in _GONE):
-                raise
+        _revoke(aws, one.group, [one.rule], one.egress)
 
 
 def _instance_profile(aws: Aws, name: str) -> None:

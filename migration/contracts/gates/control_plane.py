@@ -6,9 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from migration.contracts.base import Contract, Manner
-from migration.contracts.groups import member_groups
-from migration.contracts.members import EtcdAccess
+from migration.contracts.base import Manner
+from migration.contracts.gates.members import OfMembers
 from migration.names import api_names, member_name
 from migration.settings import Settings
 from migration.settings.groups import member_group
@@ -22,16 +21,13 @@ def _server_names(s: Settings, side: str) -> dict[str, str]:
     return {member_group(made, one): member_name(one.name, made.suffix) for one in every}
 
 
-class VersionsFit(Contract):
+class VersionsFit(OfMembers):
     """Do all voters run one safe version of etcd, and all API servers one minor version of Kubernetes that fits it?
 
     `old_servers` and `new_servers`: where the API servers are, if not on the voters' machines: names by group.
     """
 
     check: Literal["versions-fit"] = "versions-fit"
-    etcd: EtcdAccess
-    old_groups: tuple[str, ...]
-    new_groups: tuple[str, ...]
     old_servers: dict[str, str] = Field(default_factory=dict)
     new_servers: dict[str, str] = Field(default_factory=dict)
     api_port: int
@@ -40,36 +36,26 @@ class VersionsFit(Contract):
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
-        return cls(
-            etcd=EtcdAccess.of(c),
-            old_groups=member_groups(s, c.from_),
-            new_groups=member_groups(s, c.to),
+        return cls.about(
+            s,
             old_servers=_server_names(s, c.from_),
             new_servers=_server_names(s, c.to),
             api_port=c.api.on_members,
         )
 
 
-class DatabaseFits(Contract):
+class DatabaseFits(OfMembers):
     """Is etcd's database far enough from its quota on every voter?"""
 
     check: Literal["database-fits"] = "database-fits"
-    etcd: EtcdAccess
-    old_groups: tuple[str, ...]
-    new_groups: tuple[str, ...]
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
-        c = s.configuration
-        return cls(
-            etcd=EtcdAccess.of(c),
-            old_groups=member_groups(s, c.from_),
-            new_groups=member_groups(s, c.to),
-        )
+        return cls.about(s)
 
 
-class CertificatesLast(Contract):
+class CertificatesLast(OfMembers):
     """Do the control plane's certificates and CAs outlive the migration, and hold the names they are asked by?
 
     `api_names` are what clients reach the API by: its name, and its Service's first address. `days` is how long.
@@ -77,9 +63,6 @@ class CertificatesLast(Contract):
     """
 
     check: Literal["certificates-last"] = "certificates-last"
-    etcd: EtcdAccess
-    old_groups: tuple[str, ...]
-    new_groups: tuple[str, ...]
     old_servers: dict[str, str] = Field(default_factory=dict)
     new_servers: dict[str, str] = Field(default_factory=dict)
     peer_port: int
@@ -92,10 +75,8 @@ class CertificatesLast(Contract):
         """From the settings."""
         c = s.configuration
         name, *_, inside = api_names(c.api.name, c.service_cidr)
-        return cls(
-            etcd=EtcdAccess.of(c),
-            old_groups=member_groups(s, c.from_),
-            new_groups=member_groups(s, c.to),
+        return cls.about(
+            s,
             old_servers=_server_names(s, c.from_),
             new_servers=_server_names(s, c.to),
             peer_port=c.etcd.peer_port,

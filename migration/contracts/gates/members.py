@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from migration.contracts.base import Contract
 from migration.contracts.gates.base import SideRef
@@ -12,34 +12,44 @@ from migration.settings import Settings
 from migration.stages.table import Stage
 
 
-class EtcdPreflight(Contract):
-    """Is every member one entry of etcd's list, and are all voters healthy, of a safe version and near each other?"""
+class OfMembers(Contract):
+    """A question that members of either side are asked, by the machines of their groups."""
 
-    check: Literal["etcd-preflight"] = "etcd-preflight"
     etcd: EtcdAccess
     old_groups: tuple[str, ...]
     new_groups: tuple[str, ...]
-    members: tuple[MemberPair, ...]
 
     @classmethod
-    def of(cls, s: Settings, row: Stage) -> Self:
-        """From the settings."""
+    def about(cls, s: Settings, **more: Any) -> Self:
+        """From the settings, with what this question has besides."""
         c = s.configuration
         return cls(
             etcd=EtcdAccess.of(c),
             old_groups=member_groups(s, c.from_),
             new_groups=member_groups(s, c.to),
+            **more,
+        )
+
+
+class EtcdPreflight(OfMembers):
+    """Is every member one entry of etcd's list, and are all voters healthy, of a safe version and near each other?"""
+
+    check: Literal["etcd-preflight"] = "etcd-preflight"
+    members: tuple[MemberPair, ...]
+
+    @classmethod
+    def of(cls, s: Settings, row: Stage) -> Self:
+        """From the settings."""
+        return cls.about(
+            s,
             members=member_pairs(s),
         )
 
 
-class MembersAllNew(Contract):
+class MembersAllNew(OfMembers):
     """Are there as many voters as ever, all healthy, `moved` of them on the new side, and no learner?"""
 
     check: Literal["members-all-new"] = "members-all-new"
-    etcd: EtcdAccess
-    old_groups: tuple[str, ...]
-    new_groups: tuple[str, ...]
     new: SideRef
     moved: int
 
@@ -47,31 +57,24 @@ class MembersAllNew(Contract):
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
-        return cls(
-            etcd=EtcdAccess.of(c),
-            old_groups=member_groups(s, c.from_),
-            new_groups=member_groups(s, c.to),
+        return cls.about(
+            s,
             new=SideRef.of(s, c.to),
             moved=s.moved_members,
         )
 
 
-class MembersAllOld(Contract):
+class MembersAllOld(OfMembers):
     """Are there as many voters as ever, all healthy and none on the new side, and no learner?"""
 
     check: Literal["members-all-old"] = "members-all-old"
-    etcd: EtcdAccess
-    old_groups: tuple[str, ...]
-    new_groups: tuple[str, ...]
     new: SideRef
 
     @classmethod
     def of(cls, s: Settings, row: Stage) -> Self:
         """From the settings."""
         c = s.configuration
-        return cls(
-            etcd=EtcdAccess.of(c),
-            old_groups=member_groups(s, c.from_),
-            new_groups=member_groups(s, c.to),
+        return cls.about(
+            s,
             new=SideRef.of(s, c.to),
         )
