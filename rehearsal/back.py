@@ -152,7 +152,6 @@ class Turn(OnForm, Proven):
         team = Team(
             kubernetes=Kubernetes(kubeconfig=str(self.directory / "kubeconfig")),
             groups=groups_of(configuration),
-            spared=(self.settings.ingress_service.split("/")[0],),
             say=self.detail,
         )
         self.incidents = team.act(self.stage)

@@ -23,6 +23,8 @@ from rehearsal.world import Fact
 Item = Mapping[str, Any]
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 """What `kubectl rollout restart` sets on the pods' template."""
+PUBLISHED = ("NodePort", "LoadBalancer")
+"""Types of Services that balancers reach."""
 SETTLE_S = 180.0
 POLL_S = 1.0
 
@@ -110,11 +112,16 @@ def behind_local(deployment: Item, services: Sequence[Item]) -> bool:
     Then a restart of it resets connections in any cluster whose balancers check the node port itself: a node whose last
     pod has gone is a healthy target until the next checks. Seen on the lab at rest, at stage 0.
     """
-    labels = labels_of(deployment)
+    local = [one for one in services if one["spec"].get("externalTrafficPolicy") == "Local"]
+    return behind(local, deployment["metadata"]["namespace"], labels_of(deployment))
+
+
+def behind(services: Sequence[Item], namespace: str, labels: Mapping[str, str]) -> bool:
+    """Whether one of these Services leads to pods with these labels. One without a selector leads to none by itself."""
     return any(
-        service["spec"].get("externalTrafficPolicy") == "Local"
-        and service["metadata"]["namespace"] == deployment["metadata"]["namespace"]
-        and (service["spec"].get("selector") or {}).items() <= labels.items()
+        service["metadata"]["namespace"] == namespace
+        and bool(selector := service["spec"].get("selector"))
+        and selector.items() <= labels.items()
         for service in services
     )
 
@@ -152,25 +159,28 @@ def shut(deployments: Sequence[Item], budgets: Sequence[Item]) -> list[str]:
 
 
 def losable(
-    nodes: Collection[str], pods: Sequence[Item], budgets: Sequence[Item], spared: Collection[str]
+    nodes: Collection[str], pods: Sequence[Item], budgets: Sequence[Item], services: Sequence[Item]
 ) -> list[str]:
-    """Those of `nodes` that may be lost with all their pods: no budget is broken, no pod with a volume and none of the
-    namespaces `spared` is there. The fullest first.
+    """Those of `nodes` that may be lost with all their pods: no budget is broken, and no pod is there that has a volume
+    or that balancers lead to. The fullest first.
+
+    A machine that is lost takes open requests along in any cluster, and its pods are endpoints until somebody notices.
     """
+    published = [one for one in services if one["spec"].get("type") in PUBLISHED]
     here: dict[str, list[Item]] = {name: [] for name in nodes}
     for pod in pods:
         owners = pod["metadata"].get("ownerReferences") or ()
         if pod["spec"].get("nodeName") in here and not any(one["kind"] == "DaemonSet" for one in owners):
             here[pod["spec"]["nodeName"]].append(pod)
     return sorted(
-        (name for name, mine in here.items() if mine and _may_go(mine, budgets, spared)),
+        (name for name, mine in here.items() if mine and _may_go(mine, budgets, published)),
         key=lambda name: (-len(here[name]), name),
     )
 
 
-def _may_go(pods: Sequence[Item], budgets: Sequence[Item], spared: Collection[str]) -> bool:
+def _may_go(pods: Sequence[Item], budgets: Sequence[Item], published: Sequence[Item]) -> bool:
     for pod in pods:
-        if pod["metadata"]["namespace"] in spared:
+        if behind(published, pod["metadata"]["namespace"], pod["metadata"].get("labels") or {}):
             return False
         if any("persistentVolumeClaim" in volume for volume in pod["spec"].get("volumes") or ()):
             return False
@@ -200,12 +210,11 @@ def unsettled(deployments: Sequence[Item], stateful_sets: Sequence[Item]) -> lis
 @dataclass(frozen=True, kw_only=True)
 class Team:
     """Who does it: with the cluster's administrator's rights, and those of the account. `groups` are the old side's
-    worker groups; `spared` namespaces lose no pod with a machine.
+    worker groups.
     """
 
     kubernetes: Kubernetes
     groups: tuple[str, ...]
-    spared: tuple[str, ...]
     say: Callable[[str], None]
 
     def act(self, turn: int) -> Incidents:
@@ -296,7 +305,12 @@ class Team:
         found: list[str] = []
 
         def none() -> list[str]:
-            found[:] = losable(nodes, self.kubernetes.list(PODS), self.kubernetes.list(BUDGETS), self.spared)
+            found[:] = losable(
+                nodes,
+                self.kubernetes.list(PODS),
+                self.kubernetes.list(BUDGETS),
+                self.kubernetes.list(SERVICES),
+            )
             return [] if found else nodes
 
         self._until(none, "an old worker that can be lost without breaking a budget")

@@ -210,6 +210,7 @@ class CloudReader:
                     suspended=tuple(sorted(one["ProcessName"] for one in item.get("SuspendedProcesses") or ())),
                     subnets=tuple(sorted(item.get("VPCZoneIdentifier", "").split(","))),
                     template=f"{template.get('LaunchTemplateId')} version {template.get('Version')}",
+                    types=tuple(sorted(one["InstanceType"] for one in mixed.get("Overrides") or ())),
                     target_groups=tuple(sorted(item.get("TargetGroupARNs") or ())),
                     health_check=f"{item['HealthCheckType']} after {item.get('HealthCheckGracePeriod', 0)} s",
                     tags=tags_of(item),

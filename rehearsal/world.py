@@ -98,8 +98,12 @@ class Interface(Fact):
     description: str
 
 
+TYPE_LABEL = "node.kubernetes.io/instance-type"
+CHOSEN = "one that its group may choose"
+
+
 class Group(Fact):
-    """An Auto Scaling group. `running`: instances in service."""
+    """An Auto Scaling group. `running`: instances in service; `types`: those that its mixed policy may choose from."""
 
     minimum: int
     maximum: int
@@ -108,6 +112,7 @@ class Group(Fact):
     suspended: tuple[str, ...]
     subnets: tuple[str, ...]
     template: str
+    types: tuple[str, ...]
     target_groups: tuple[str, ...]
     health_check: str
     tags: Tags
@@ -226,8 +231,18 @@ class World(Cloud, Cluster):
 
     @classmethod
     def of(cls, cloud: Cloud, cluster: Cluster) -> World:
-        """Both parts together."""
-        return cls.model_validate({**dict(cloud), **dict(cluster)})
+        """Both parts together. Which of its policy's types a machine is of is Auto Scaling's choice at each launch."""
+        nodes = {
+            name: tuple(_any_of(found.types, one) for one in members) if (found := cloud.groups.get(name)) else members
+            for name, members in cluster.nodes.items()
+        }
+        return cls.model_validate({**dict(cloud), **dict(cluster), "nodes": nodes})
+
+
+def _any_of(types: tuple[str, ...], node: Node) -> Node:
+    if node.labels.get(TYPE_LABEL) not in types:
+        return node
+    return node.model_copy(update={"labels": {**node.labels, TYPE_LABEL: CHOSEN}})
 
 
 MAY_BE_EMPTY = frozenset({"interfaces"})

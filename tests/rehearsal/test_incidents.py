@@ -126,9 +126,30 @@ def test_a_machine_is_lost_only_with_pods_that_may_go_and_the_fullest_first() ->
         pod("a", "elsewhere"),
     ]
     # Of `free` any number may go: it has no budget.
-    assert losable(nodes, pods, [budget("a", 1)], ["ingress"]) == ["more", "one"]
-    assert losable(nodes, pods, [budget("a", 0)], ["ingress"]) == ["more"]
+    ingress = objects.service("ingress", "ingress", 80, 8080, type="NodePort")
+    assert losable(nodes, pods, [budget("a", 1)], [ingress]) == ["more", "one"]
+    assert losable(nodes, pods, [budget("a", 0)], [ingress]) == ["more"]
     assert losable(nodes, pods, [budget("a", 2)], []) == ["more", "two-of-one", "ingress", "one"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "namespace", "lost"),
+    [
+        ("LoadBalancer", "shop", []),
+        ("NodePort", "shop", []),
+        ("ClusterIP", "shop", ["one"]),
+        ("LoadBalancer", "billing", ["one"]),
+    ],
+)
+def test_a_machine_with_a_pod_that_balancers_lead_to_is_not_lost(kind: str, namespace: str, lost: list[str]) -> None:
+    service = objects.service("a", namespace, 80, 8080, type=kind)
+    assert losable(["one"], [pod("a", "one")], [], [service]) == lost
+
+
+def test_a_service_without_a_selector_leads_to_no_pod_by_itself() -> None:
+    service = objects.service("a", "shop", 80, 8080, type="LoadBalancer")
+    del service["spec"]["selector"]
+    assert losable(["one"], [pod("a", "one")], [], [service]) == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +286,7 @@ def account(cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch) -> FakeGroups
 
 
 def team(cluster: Any, *groups: str) -> Team:
-    return Team(kubernetes=cluster, groups=groups, spared=("ingress",), say=lambda text: None)
+    return Team(kubernetes=cluster, groups=groups, say=lambda text: None)
 
 
 def test_everything_is_done_and_said(cluster: FakeCluster, account: FakeGroups) -> None:

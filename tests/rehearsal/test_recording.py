@@ -111,6 +111,14 @@ class Small:
     def route(self, to: str, **via: str) -> None:
         self.ec2.create_route(RouteTableId=self.table, DestinationCidrBlock=to, **via)
 
+    def choose(self, *types: str) -> None:
+        policy = {
+            "LaunchTemplateSpecification": {"LaunchTemplateId": self.template, "Version": "$Latest"},
+            "Overrides": [{"InstanceType": one} for one in types],
+        }
+        mixed = {"LaunchTemplate": policy}
+        self.groups.update_auto_scaling_group(AutoScalingGroupName="workers", MixedInstancesPolicy=mixed)
+
     def tag(self, id_: str) -> None:
         self.ec2.create_tags(Resources=[id_], Tags=[{"Key": "migration:side", "Value": "main"}])
 
@@ -244,6 +252,10 @@ CHANGES: dict[str, tuple[Change, Path]] = {
             ]
         ),
         lambda aws: ("groups", "workers", "tags", "migration:hold"),
+    ),
+    "the types that a group may choose from": (
+        lambda aws: aws.choose("m5.large", "m5a.large"),
+        lambda aws: ("groups", "workers", "types"),
     ),
     "a template's version": (
         lambda aws: aws.ec2.create_launch_template_version(

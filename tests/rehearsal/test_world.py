@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from rehearsal.world import Difference, Meant, World, blanks, compare, differences
+from rehearsal.world import TYPE_LABEL as TYPE
+from rehearsal.world import Cloud, Cluster, Difference, Meant, World, blanks, compare, differences
 
 GROUP: dict[str, Any] = {
     "minimum": 0,
@@ -16,6 +17,7 @@ GROUP: dict[str, Any] = {
     "suspended": [],
     "subnets": ["subnet-1"],
     "template": "lt-1 version $Latest",
+    "types": [],
     "target_groups": [],
     "health_check": "EC2 after 30 s",
     "tags": {},
@@ -75,6 +77,17 @@ def test_nodes_of_a_group_are_told_apart_by_position_and_one_too_few_is_seen() -
     assert [one.path for one in found] == [("nodes", "workers", "2")]
     found = differences(world(), world(nodes={"workers": []}))
     assert [one.path for one in found] == [("nodes", "workers")]
+
+
+@pytest.mark.parametrize(("types", "differs"), [(["m5a", "m6a"], 0), (["m5a", "m7a"], 1), ([], 1)])
+def test_another_machine_may_be_of_another_type_if_its_group_may_choose_it(types: list[str], differs: int) -> None:
+    def having(kind: str) -> World:
+        made = world(groups={"workers": GROUP | {"types": types}}, nodes={"workers": [NODE | {"labels": {TYPE: kind}}]})
+        parts = made.model_dump()
+        cloud = Cloud.model_validate({name: parts[name] for name in Cloud.model_fields})
+        return World.of(cloud, Cluster.model_validate({name: parts[name] for name in Cluster.model_fields}))
+
+    assert len(differences(having("m5a"), having("m6a"))) == differs
 
 
 def test_what_is_meant_is_allowed_with_its_reason_and_the_rest_is_named() -> None:
