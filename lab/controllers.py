@@ -88,6 +88,13 @@ def read(controller: str, lines: Iterable[str], now: datetime) -> Iterator[Said]
             yield Said(at=at, controller=controller, text=match["text"].replace('\\"', '"'))
 
 
+def rounds(lines: Iterable[str]) -> Iterator[datetime]:
+    """When external-dns said anything, of any level: it does so in each of its rounds."""
+    for line in lines:
+        if match := _LOGRUS.match(line):
+            yield datetime.fromisoformat(match["time"]).astimezone(UTC)
+
+
 def _klog_time(day: str, time: str, now: datetime) -> datetime:
     local = now.astimezone()
     at = datetime.strptime(f"{local.year}{day} {time}", "%Y%m%d %H:%M:%S.%f").replace(tzinfo=local.tzinfo)

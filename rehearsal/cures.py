@@ -109,6 +109,16 @@ def _planned(sentence: re.Match[str], _: LabAddresses) -> Mapping[str, str]:
 
 def _paused(_: re.Match[str], __: LabAddresses) -> Mapping[str, str]:
     """External-dns is scaled to zero, where there is one."""
+    _scale_external_dns(0)
+    return {"traffic.externalDns": "paused"}
+
+
+def resume_external_dns() -> bool:
+    """External-dns is scaled up again, once the migration is over; False where there is none."""
+    return _scale_external_dns(1)
+
+
+def _scale_external_dns(replicas: int) -> bool:
     where = [EXTERNAL_DNS, "-n", EXTERNAL_DNS_NAMESPACE]
     told = subprocess.run(
         ["kubectl", "get", "deployment", *where, "--ignore-not-found", "-o", "name"],
@@ -116,9 +126,11 @@ def _paused(_: re.Match[str], __: LabAddresses) -> Mapping[str, str]:
         capture_output=True,
         text=True,
     )
-    if told.stdout.strip():
-        subprocess.run(["kubectl", "scale", "deployment", *where, "--replicas=0"], check=True, capture_output=True)
-    return {"traffic.externalDns": "paused"}
+    if not told.stdout.strip():
+        return False
+    command = ["kubectl", "scale", "deployment", *where, f"--replicas={replicas}"]
+    subprocess.run(command, check=True, capture_output=True)
+    return True
 
 
 _RECORD = r"record \w+ (?P<name>\S+) of zone \S+ \((?P<zone>\w+)\) leads to \S+"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from lab import up
 from lab.environment import child_environment
 from lab.settings import LabSettings
 from lab.shapes import PET
 from migration.settings.model import Strategy
-from migration.stages import STAGES
+from migration.stages import LAST, STAGES
 from migration.stages import Stage as StageRow
-from rehearsal import cures
+from rehearsal import controllers, cures
 from rehearsal.driver import Driver, RehearsalError
 from rehearsal.engine import EngineError, Outcome
 from rehearsal.run import Rehearsal
@@ -43,6 +45,8 @@ class Form:
         return f"layout-{self.layout}-{self.etcd}{account}"
 
 
+RESUMED_S = 60.0
+"""Several rounds of external-dns's, and of its records' TTLs."""
 PLAIN = Form()
 """What is rehearsed where nothing is said."""
 
@@ -105,3 +109,25 @@ class OnForm(Driver):
 @dataclass(kw_only=True)
 class FormRehearsal(OnForm, Rehearsal):
     """A rehearsal on a lab whose first cluster has this form."""
+
+    spans: list[tuple[datetime, datetime]] = field(default_factory=list[tuple[datetime, datetime]])
+    """Beginning and end of each stage."""
+
+    def move(self, target: int, watch: Watch, *, preview: bool = True, again: bool = True) -> None:
+        """The same, and when it was."""
+        began = datetime.now(UTC)
+        super().move(target, watch, preview=preview, again=again)
+        self.spans.append((began, datetime.now(UTC)))
+
+    def then(self, watch: Watch) -> None:
+        """Where the controllers that users run are real ones: they go on after the last stage, and are asked."""
+        if not self.settings.real_controllers:
+            return
+        if self.last == LAST and cures.resume_external_dns():
+            self.say(f"external-dns is resumed, and has {RESUMED_S:.0f} s to change what it shouldn't")
+            resumed = datetime.now(UTC)
+            watch.mark("external-dns begin")
+            time.sleep(RESUMED_S)
+            watch.mark("external-dns end")
+            self.errors += controllers.silent_since(self.directory, resumed)
+        self.errors += controllers.outlasted(self.directory, self.spans)
