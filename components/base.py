@@ -44,17 +44,20 @@ class Scope:
         return common(self.settings, timeout_seconds or self.settings.configuration.limits.gate_seconds)
 
     def tags(self, side: str, role: str, **extra: str) -> dict[str, str]:
-        """Tags of one object of a side. `migration:` tags are how later stages and gates find it again."""
+        """Tags of one object of a side that is the cluster's own, for its controllers, too."""
+        c = self.settings.configuration
+        owned = {"KubernetesCluster": c.cluster, f"kubernetes.io/cluster/{c.cluster}": "owned"}
+        return {**owned, **self.marks(side, role), **extra}
+
+    def marks(self, side: str, role: str) -> dict[str, str]:
+        """Tags of any object of a side. Later stages and gates find it again by those of `migration:`."""
         c = self.settings.configuration
         return {
             **c.tags,
             "Name": f"{c.cluster}-{role}-{side}",
-            "KubernetesCluster": c.cluster,
-            f"kubernetes.io/cluster/{c.cluster}": "owned",
             "migration:cluster": c.cluster,
             "migration:side": side,
             "migration:role": role,
-            **extra,
         }
 
 

@@ -38,7 +38,7 @@ class CopiedGroups(Component):
                 name=f"{c.cluster}-{one.name}{c.sides[args.side].suffix}",
                 description=one.description or f"{one.name} of {c.cluster} in {args.side}",
                 vpc_id=args.vpc_id,
-                tags=args.scope.tags(args.side, f"group-{one.name}"),
+                tags={**one.tags, **args.scope.marks(args.side, f"group-{one.name}")},
                 opts=self.child(),
             )
             for one in c.security_groups

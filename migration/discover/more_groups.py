@@ -8,6 +8,7 @@ from typing import Any
 from migration.clients.documents import Document, listed
 from migration.discover.groups import short_name
 from migration.discover.inventory import Group, Inventory
+from migration.discover.tags import tags_of
 
 
 def more_groups(
@@ -43,12 +44,18 @@ def more_groups(
                 "name": names[id_],
                 "id": id_,
                 "description": described[id_].get("Description", ""),
+                **({"tags": tags} if (tags := _tags(described[id_])) else {}),
                 **({"pools": sorted(pools[id_])} if id_ in pools else {}),
                 **({"controlPlane": True} if id_ in masters else {}),
                 "rules": list(_rules(described[id_], names)),
             }
         )
     return found
+
+
+def _tags(group: Document) -> dict[str, str]:
+    """What its owner has set: AWS's own can't be, and each new one gets a name of its own."""
+    return {key: value for key, value in tags_of(group).items() if key != "Name" and not key.startswith("aws:")}
 
 
 def _permissions(group: Document) -> Iterator[tuple[str, Document]]:

@@ -748,12 +748,14 @@ class CopiedRule(Model):
 class CopiedGroup(Model):
     """A security group that machines are in besides the nodes' or the control plane's, made anew on each new side.
 
-    `id` is the old one's. `pools` and `control_plane` say whose machines are in it.
+    `id` is the old one's. `pools` and `control_plane` say whose machines are in it. `tags` are the old one's: a cloud
+    controller refuses a machine two of whose groups have the cluster's tag.
     """
 
     name: str
     id: str
     description: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
     pools: tuple[str, ...] = ()
     control_plane: bool = False
     rules: tuple[CopiedRule, ...] = ()

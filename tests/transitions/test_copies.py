@@ -351,6 +351,22 @@ def test_a_copied_group_has_the_old_ones_rules_on_the_new_side() -> None:
     ]
 
 
+def test_a_copied_group_has_the_clusters_tag_only_where_the_old_one_has_it() -> None:
+    """cloud-provider-aws, findSecurityGroupForInstance: several tagged groups of one machine fail every sync."""
+    tagged = [MORE[0] | {"tags": {"kubernetes.io/cluster/pet.k8s.lab.internal": "shared", "Team": "shop"}}, MORE[1]]
+    found = declare(settings(3, securityGroups=tagged))
+    tags = {name: one.inputs.get("tags", {}) for (_, name), one in found.items()}
+
+    def installers(name: str) -> dict[str, str]:
+        return {key: value for key, value in tags[name].items() if key.startswith("kubernetes.io") or key == "Team"}
+
+    assert installers("main-group-scrape") == {"kubernetes.io/cluster/pet.k8s.lab.internal": "shared", "Team": "shop"}
+    assert installers("main-group-bastion") == {}
+    assert "KubernetesCluster" not in tags["main-group-bastion"]
+    assert tags["main-group-bastion"]["migration:side"] == "main"
+    assert len(installers("main-nodes")) == 1
+
+
 def test_machines_are_in_the_copied_groups_that_are_theirs() -> None:
     found = declare(settings(7, securityGroups=MORE))
 

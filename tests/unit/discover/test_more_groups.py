@@ -12,6 +12,10 @@ SCRAPE: dict[str, Any] = {
     "GroupId": "sg-1",
     "GroupName": "scrape.pet",
     "Description": "scraping",
+    "Tags": [
+        {"Key": key, "Value": value}
+        for key, value in (("Name", "scrape"), ("Team", "shop"), ("aws:cloudformation:stack-name", "scrape"))
+    ],
     "IpPermissions": [
         {
             "IpProtocol": "tcp",
@@ -46,6 +50,7 @@ def test_more_groups_of_machines_are_found_with_their_rules() -> None:
             "name": "scrape",
             "id": "sg-1",
             "description": "scraping",
+            "tags": {"Team": "shop"},
             "pools": ["a"],
             "rules": [
                 {**tcp, "cidr": "10.0.0.0/8", "description": "corp"},
