@@ -8,6 +8,7 @@ import gzip
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -15,9 +16,13 @@ import yaml
 
 from migration.clients.documents import Document, listed
 
+KEPT = 256
+"""User data that are kept as they were read: every layout's adapter asks for each group's, again and again."""
 
+
+@lru_cache(maxsize=KEPT)
 def document(user_data: str) -> Document:
-    """The cloud-config as data; empty for user data of another kind (a shell script)."""
+    """The cloud-config as data, for reading only; empty for user data of another kind (a shell script)."""
     if not user_data.startswith("#cloud-config"):
         return {}
     try:
