@@ -18,7 +18,7 @@ help: ## this list
 setup: ## virtual environment, pinned packages, tools (built once, kept in a cache)
 	@$(PYTHON) -m lab setup
 
-rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report (LAYOUT=kubeadm, ETCD=volume, SHAPE=awkward SEED=7)
+rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report (LAYOUT=kubeadm, ETCD=volume, SHAPE=awkward SEED=7 CONTROLLERS=real)
 	@$(VENV)/python -m rehearsal rehearse
 
 layouts: setup ## the whole migration for every layout of the control plane, each by learner and by volume

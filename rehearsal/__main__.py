@@ -8,8 +8,9 @@ import sys
 from dataclasses import replace
 
 from lab import interrupt
+from lab.controllers import WAYS
 from lab.layouts import LAYOUTS
-from lab.shapes import PET, SHAPES
+from lab.shapes import AWKWARD, PET, SHAPES
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import RehearsalError
 from rehearsal.forms import Form, FormRehearsal
@@ -87,14 +88,30 @@ def _of_form(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--seed", type=int, default=os.environ.get("SEED") or "0", help="chooses the shape's variation"
     )
+    command.add_argument(
+        "--controllers",
+        choices=WAYS,
+        default=os.environ.get("CONTROLLERS") or Form.controllers,
+        help="cloud controller and external-dns",
+    )
 
 
 def _form(options: argparse.Namespace) -> Form:
     """Defaults from the environment are looked at here, before a lab is touched. Raises ValueError."""
     [form] = parse_forms(f"{options.layout}/{options.etcd}")
-    if options.shape not in SHAPES:
-        raise ValueError(f"SHAPE={options.shape!r}: must be one of {', '.join(SHAPES)}")
-    return replace(form, shape=options.shape, seed=options.seed)
+    for variable, value, known in (
+        ("SHAPE", options.shape, SHAPES),
+        ("CONTROLLERS", options.controllers, WAYS),
+    ):
+        if value not in known:
+            raise ValueError(f"{variable}={value!r}: must be one of {', '.join(known)}")
+    form = replace(form, shape=options.shape, seed=options.seed, controllers=options.controllers)
+    if form.controllers != Form.controllers and (form.shape != AWKWARD or form.layout != Form.layout):
+        raise ValueError(
+            f"CONTROLLERS={form.controllers!r}: shape {form.shape} with layout {form.layout} has none that are real; "
+            f"set SHAPE={AWKWARD} and LAYOUT={Form.layout}, or leave it out"
+        )
+    return form
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from lab import up
+from lab.controllers import STAND_IN
 from lab.environment import child_environment
 from lab.settings import LabSettings
 from lab.shapes import PET
@@ -26,17 +27,20 @@ from rehearsal.watch import Watch
 class Form:
     """A form of the first cluster's control plane and of its account, and how its members' data moves.
 
-    `seed` chooses what of `shape` its account has (`lab/shapes.py`); ``pet`` has no variations.
+    `seed` chooses what of `shape` its account has (`lab/shapes.py`); ``pet`` has no variations. `controllers` are the
+    lab's stand-ins, or those that users run (`lab/controllers.py`).
     """
 
     layout: str = "cloud-config"
     etcd: Strategy = "learner"
     shape: str = PET
     seed: int = 0
+    controllers: str = STAND_IN
 
     def __str__(self) -> str:
         account = "" if self.shape == PET else f", {self.shape} {self.seed}"
-        return f"{self.layout}, etcd by {self.etcd}{account}"
+        own = "" if self.controllers == STAND_IN else f", {self.controllers} controllers"
+        return f"{self.layout}, etcd by {self.etcd}{account}{own}"
 
     @property
     def title(self) -> str:
@@ -65,7 +69,12 @@ class OnForm(Driver):
         if up.down(self.detail, purge=True):
             raise RehearsalError("the lab that was there did not end: see above")
         form = self.form
-        os.environ |= {"LAB_LAYOUT": form.layout, "LAB_SHAPE": form.shape, "LAB_SEED": str(form.seed)}
+        os.environ |= {
+            "LAB_LAYOUT": form.layout,
+            "LAB_SHAPE": form.shape,
+            "LAB_SEED": str(form.seed),
+            "LAB_CONTROLLERS": form.controllers,
+        }
         self.environment = child_environment()
         self.settings = LabSettings.load(self.directory)
         self.discovery = ("--etcd-strategy", self.form.etcd)

@@ -31,3 +31,28 @@ def test_variations_are_seeds_from_0_on_or_those_named() -> None:
     assert variations(10, "7,3,7") == (Form(shape="awkward", seed=7), Form(shape="awkward", seed=3))
     with pytest.raises(ValueError, match=r"SEEDS='7,x': x: must be numbers of at least 0"):
         variations(10, "7,x")
+
+
+def test_real_controllers_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "controllers" not in str(Form(shape="awkward"))
+    assert str(Form(shape="awkward", controllers="real")).endswith(", awkward 0, real controllers")
+    monkeypatch.setenv("CONTROLLERS", "real")
+    assert command.parser().parse_args(["rehearse"]).controllers == "real"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"SHAPE": "neat"}, "SHAPE='neat': must be one of pet, awkward"),
+        ({"CONTROLLERS": "mine"}, "CONTROLLERS='mine': must be one of stand-in, real"),
+        ({"CONTROLLERS": "real"}, "CONTROLLERS='real': shape pet with layout cloud-config has none that are real"),
+        ({"CONTROLLERS": "real", "SHAPE": "awkward", "LAYOUT": "kubeadm"}, "set SHAPE=awkward and LAYOUT=cloud-config"),
+    ],
+)
+def test_what_make_is_told_wrongly_is_refused_before_a_lab_is_touched(
+    said: dict[str, str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    assert command.main(["rehearse"]) == 2
+    assert told in capsys.readouterr().err
