@@ -25,11 +25,18 @@ TOOLS = (CLOUD_CONTROLLER, EXTERNAL_DNS)
 OWNER = "awkward"
 """What external-dns calls itself in its TXT records."""
 
+TRIED_AGAIN = timedelta(minutes=5, seconds=10)
+"""The longest pause before a Service is tried again, and some time for the call itself.
+
+Source: k8s.io/cloud-provider, controllers/service: maxRetryDelay.
+"""
 _KLOG = re.compile(
     r"(?P<level>[IWEF])(?P<day>\d{4}) (?P<time>\d\d:\d\d:\d\d\.\d+)\s+\d+ (?P<where>[\w.-]+:\d+)\] (?P<text>.*)"
 )
 _LOGRUS = re.compile(r'time="(?P<time>[^"]+)" level=(?P<level>\w+) msg="(?P<text>(?:[^"\\]|\\.)*)"')
-_PARTICULAR = re.compile(r"\b(?:i-|vpc-|subnet-|sg-)?[0-9a-f]{8,}\b|\b\d+(?:\.\d+)*\b|\b[0-9a-f-]{36}\b")
+_PARTICULAR = re.compile(
+    r"\bRequestID: \w+|\b(?:i-|vpc-|subnet-|sg-)?[0-9a-f]{8,}\b|\b\d+(?:\.\d+)*\b|\b[0-9a-f-]{36}\b"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,13 +129,17 @@ def troubles(said: Sequence[Said]) -> list[Trouble]:
 
 
 def outlasting(said: Sequence[Said], stages: Sequence[tuple[datetime, datetime]]) -> list[Trouble]:
-    """The kinds of error that were told in one stage and still after it. `stages` are beginning and end of each."""
-    return [
-        one
-        for one in troubles(said)
-        if any(begun <= other.at <= ended < one.last for begun, ended in stages for other in _of(said, one))
-    ]
+    """The kinds of error that were told in one stage and again after it. `stages` are beginning and end of each.
+
+    What is told again much later than a controller tries again is another error of the same kind.
+    """
+    return [one for one in troubles(said) if any(_crosses(_of(said, one), ended) for _, ended in stages)]
 
 
-def _of(said: Sequence[Said], trouble: Trouble) -> Iterator[Said]:
-    return (one for one in said if (one.controller, one.kind) == (trouble.controller, trouble.kind))
+def _crosses(those: Sequence[Said], end: datetime) -> bool:
+    before, after = [one.at for one in those if one.at <= end], [one.at for one in those if one.at > end]
+    return bool(before and after) and min(after) - max(before) <= TRIED_AGAIN
+
+
+def _of(said: Sequence[Said], trouble: Trouble) -> list[Said]:
+    return [one for one in said if (one.controller, one.kind) == (trouble.controller, trouble.kind)]

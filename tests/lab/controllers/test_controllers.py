@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab import controllers
-from lab.controllers import CLOUD_CONTROLLER, EXTERNAL_DNS, errors, outlasting, troubles
+from lab.controllers import CLOUD_CONTROLLER, EXTERNAL_DNS, Said, errors, outlasting, troubles
 from lab.legacy import userdata
 from lab.machines.cloudinit import parse
 from lab.machines.external_dns import arguments
@@ -128,6 +128,17 @@ def test_an_error_outlasts_a_stage_if_it_is_told_in_it_and_after_it(folder: Path
     short, long = begun + timedelta(minutes=1), begun + timedelta(minutes=9)
     assert [one.kind for one in outlasting(said, [(begun, short)])] == ['"Error syncing" …: InvalidTarget']
     assert outlasting(said, [(begun, long)]) == []
+
+
+def test_the_same_error_of_two_occasions_outlasts_nothing_and_a_calls_id_makes_no_other_kind() -> None:
+    def told(minutes: float, call: str) -> Said:
+        at = NOW + timedelta(minutes=minutes)
+        return Said(at=at, controller=EXTERNAL_DNS, text=f"StatusCode: 400, RequestID: {call}, InvalidTarget")
+
+    stage = [(NOW, NOW + timedelta(minutes=2))]
+    assert outlasting([told(1, "7fM4m1uq"), told(3, "C0anKqqj")], stage)
+    assert not outlasting([told(1, "7fM4m1uq"), told(20, "C0anKqqj")], stage)
+    assert not outlasting([told(3, "7fM4m1uq"), told(4, "C0anKqqj")], stage)
 
 
 def test_no_log_is_not_no_error(tmp_path: Path) -> None:
