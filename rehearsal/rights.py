@@ -1,4 +1,4 @@
-"""The rehearsal's operator where the lab enforces IAM's policies: a role with exactly the rights the product lists."""
+"""The rehearsal's operator where the lab is strict as an account: a role with exactly the rights the product lists."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _TRUST = {
 
 
 def as_operator(environment: Mapping[str, str], settings: LabSettings) -> dict[str, str]:
-    """The environment with the operator's credentials; unchanged where the lab enforces nothing.
+    """The environment with the operator's credentials; unchanged where the lab is strict to nobody.
 
     Makes the role where it isn't there, with the lab's own credentials, which `environment` has. Raises botocore's
     errors.
     """
-    if settings.iam != "enforce":
+    if settings.iam != "enforce" and not settings.throttle and not settings.lag_s:
         return dict(environment)
     session = boto3.Session(environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
     endpoint = environment["AWS_ENDPOINT_URL"]

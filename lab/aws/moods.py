@@ -1,7 +1,7 @@
 """Throttling and read-after-write lag, seeded: `LAB_THROTTLE`, `LAB_LAG_S`, `LAB_SEED`.
 
 A call is throttled, and a read is behind, by a number drawn from the seed, the action and how often it was asked: the
-same calls meet the same moods.
+same calls meet the same moods. The lab's own tooling is spared: it isn't what is tried.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from lab.aws.front import Request, Turned
 from lab.aws.hooks import active, inner_rule
-from lab.aws.identity import EC2_TYPES
+from lab.aws.identity import EC2_TYPES, ROOT_KEY
 from lab.aws.world import WORLD
 
 inner_rule("request_rate_exceeded", "EC2 API reference, Request throttling; API references, Common errors: Throttling")
@@ -61,13 +61,18 @@ class Moods:
     def throttle(self, request: Request) -> None:
         """Raises Turned for the share of calls that the settings say."""
         share = WORLD.settings.throttle
-        if share and active("request_rate_exceeded") and self._draw("rate", request) < share:
+        if (
+            share
+            and request.key != ROOT_KEY
+            and active("request_rate_exceeded")
+            and self._draw("rate", request) < share
+        ):
             raise _too_often(request)
 
     def behind(self, request: Request) -> Answer | None:
         """An answer from before the last change, or None for the present one. Raises Turned for ids too new to know."""
         lag = WORLD.settings.lag_s
-        if not lag or not _lags(request) or not active("reads_lag_behind_writes"):
+        if not lag or request.key == ROOT_KEY or not _lags(request) or not active("reads_lag_behind_writes"):
             return None
         now = WORLD.clock()
         young = [v for v in request.values.values() if now - self.made.get(v, 0.0) < lag]

@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from lab.addresses import REGION
 from lab.aws import hooks
+from lab.aws.identity import ROOT_KEY
 from lab.aws.server import LabAws
 from lab.aws.world import WORLD
 from lab.settings import LabSettings
@@ -28,13 +29,13 @@ USER_DATA = "#cloud-config\nruncmd: []\n"
 class Aws:
     """boto3's clients on the server, and its backplane."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, key: str = ROOT_KEY) -> None:
+        self.url, self._key = url, key
         self._clients: dict[str, Any] = {}
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
-            session: Any = boto3.Session("lab", "lab", region_name=REGION)
+            session: Any = boto3.Session(self._key, self._key, region_name=REGION)
             once = Config(retries={"total_max_attempts": 1})
             self._clients[service] = session.client(service, endpoint_url=self.url, config=once)
         return self._clients[service]

@@ -15,19 +15,28 @@ from lab.aws import hooks
 from lab.aws.world import WORLD
 from lab.plugins.aws.call import Clients
 from lab.settings import LabSettings
-from migration.clients.aws import Aws
+from migration.clients.aws import Aws as Client
 from migration.contracts.workers import HeldBefore
 from migration.workers.hold import PROCESSES, hold, release, suspended
-from tests.lab.aws.conftest import Refuses
+from tests.lab.aws.conftest import Aws, Refuses
 
-
-def product(aws: Any) -> Aws:
-    session: Any = boto3.Session("lab", "lab", region_name=REGION)
-    return Aws(region=REGION, session=session)
+OPERATOR = "operator"
+"""An access key that isn't the lab's own."""
 
 
 @pytest.fixture
-def own(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Aws:
+def aws(aws: Aws) -> Aws:
+    """As somebody who isn't the lab's own tooling."""
+    return Aws(aws.url, key=OPERATOR)
+
+
+def product(aws: Any) -> Client:
+    session: Any = boto3.Session(OPERATOR, OPERATOR, region_name=REGION)
+    return Client(region=REGION, session=session)
+
+
+@pytest.fixture
+def own(aws: Any, monkeypatch: pytest.MonkeyPatch) -> Client:
     """The product's client, with its own ways of retrying."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
     return product(aws)
@@ -65,7 +74,14 @@ def test_the_seed_says_which_calls(aws: Any) -> None:
     assert 4 <= sum(seen[1]) <= 20
 
 
-def test_the_products_client_gets_through_five_percent(aws: Any, own: Aws) -> None:
+def test_the_labs_own_tooling_meets_no_moods(aws: Aws) -> None:
+    WORLD.settings = LabSettings(throttle=0.999999, lag_s=60)
+    own = Aws(aws.url)
+    vpc = own.ec2.create_vpc(CidrBlock="127.30.0.0/16")["Vpc"]["VpcId"]
+    assert [len(own.ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]) for _ in range(20)] == [1] * 20
+
+
+def test_the_products_client_gets_through_five_percent(aws: Any, own: Client) -> None:
     WORLD.reset(LabSettings(throttle=0.05, seed=7))
     met: list[str] = []
     own.ec2.meta.events.register(
@@ -115,13 +131,13 @@ def test_a_read_may_be_answered_as_before_the_change(aws: Any, old: Any) -> None
     assert [most() for _ in range(20)] == [3] * 20
 
 
-def test_a_group_is_held_and_given_back_in_a_busy_account(own: Aws, old: Any) -> None:
+def test_a_group_is_held_and_given_back_in_a_busy_account(own: Client, old: Any) -> None:
     """As the product does it: look, act, look again until nothing is left to do."""
     old.new_group("workers", 1)
     WORLD.settings = LabSettings(throttle=0.05, lag_s=1.0, seed=7)
     before: dict[str, HeldBefore] = {}
 
-    def until_quiet(act: Callable[[Aws, Any, dict[str, HeldBefore], Callable[[], None]], bool]) -> Mapping[str, Any]:
+    def until_quiet(act: Callable[[Client, Any, dict[str, HeldBefore], Callable[[], None]], bool]) -> Mapping[str, Any]:
         quiet_since = time.monotonic()
         while time.monotonic() - quiet_since < 1.5:
             if act(own, own.groups(["workers"])["workers"], before, lambda: None):
@@ -137,10 +153,10 @@ def test_a_group_is_held_and_given_back_in_a_busy_account(own: Aws, old: Any) ->
 
 
 def test_the_labs_own_plugin_waits_for_what_it_made(
-    aws: Any, own: Aws, old: Any, monkeypatch: pytest.MonkeyPatch
+    aws: Any, own: Client, old: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "lab")
+        monkeypatch.setenv(name, OPERATOR)
     WORLD.settings = LabSettings(lag_s=1.0, seed=3)
     ec2 = Clients(REGION).get("ec2")
     made = [ec2.create_security_group(GroupName=f"g{n}", Description="g", VpcId=old.vpc)["GroupId"] for n in range(4)]
@@ -149,9 +165,9 @@ def test_the_labs_own_plugin_waits_for_what_it_made(
         ec2.describe_security_groups(GroupIds=["sg-0123456789abcdef0"])
 
 
-def test_what_is_deleted_isnt_waited_for(own: Aws, old: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_deleted_isnt_waited_for(own: Client, old: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "lab")
+        monkeypatch.setenv(name, OPERATOR)
     WORLD.settings = LabSettings()
     ec2, asked = Clients(REGION).get("ec2"), list[str]()
     group = ec2.create_security_group(GroupName="g", Description="g", VpcId=old.vpc)["GroupId"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import boto3
+import pytest
 
 from lab.addresses import REGION
+from lab.aws.identity import ROOT_KEY
 from lab.aws.world import WORLD
 from lab.settings import LabSettings
 from rehearsal.rights import as_operator
@@ -30,6 +32,12 @@ def test_the_operator_has_the_documented_rights_and_no_others(aws: Any, refuses:
     rule = "no_identity_based_policy"
     refuses("AccessDeniedException", rule, lambda: clients["ssm"].get_parameter(Name="/pet/pki/ca.key"))
     refuses("AccessDenied", rule, lambda: clients["iam"].create_role(RoleName="x", AssumeRolePolicyDocument="{}"))
+
+
+@pytest.mark.parametrize("settings", [LabSettings(throttle=0.05), LabSettings(lag_s=2.0)])
+def test_where_the_account_has_moods_the_operator_meets_them(aws: Any, settings: LabSettings) -> None:
+    own = {"AWS_ACCESS_KEY_ID": ROOT_KEY, "AWS_SECRET_ACCESS_KEY": "lab", "AWS_ENDPOINT_URL": aws.url}
+    assert as_operator(own, settings)["AWS_ACCESS_KEY_ID"] != ROOT_KEY
 
 
 def test_nothing_changes_where_nothing_is_enforced() -> None:
