@@ -11,27 +11,53 @@ from ipaddress import IPv4Network
 
 from migration.clients.documents import Document, mapping
 
-_TCP, _ALL = "6", "-1"
+_ALL = "-1"
+PROTOCOLS = {"tcp": "6", "udp": "17"}
+"""As ACLs have them (IANA's numbers)."""
 # The answers of a connection go to a port that its client's system chose (Linux: net.ipv4.ip_local_port_range).
 EPHEMERAL = (32768, 60999)
 
-
-def blocks(acl: Document, cidr: str, ports: Iterable[int]) -> Iterator[str]:
-    """Why not all TCP packets of `cidr` pass `acl`, a sentence a direction; nothing where they do."""
-    for egress in (False, True):
-        stopped = {port: why for port in (*ports, *EPHEMERAL) if (why := _stops(acl, egress, cidr, port)) is not None}
-        if stopped:
-            port, why = next(iter(stopped.items()))
-            way = "out to" if egress else "in from"
-            yield f"{acl['NetworkAclId']} doesn't let TCP {way} {cidr} through to port {port}: {why}"
+Door = tuple[int, str]
+"""A port, with ``tcp`` or ``udp``."""
 
 
-def _stops(acl: Document, egress: bool, cidr: str, port: int) -> str | None:
+def blocks(acl: Document, cidr: str, into: Iterable[Door], out: Iterable[Door]) -> Iterator[str]:
+    """Why `acl` doesn't let all packets from `cidr` in to some ports, or out to ports there, answers included.
+
+    A sentence a direction and protocol, with every port that is stopped; nothing where all pass.
+    """
+    doors = {False: list(into), True: list(out)}
+    for egress, wanted in doors.items():
+        for protocol in PROTOCOLS:
+            # Whoever asks in one direction is answered in the other.
+            answers = EPHEMERAL if any(way == protocol for every in doors.values() for _, way in every) else ()
+            ports = dict.fromkeys(port for port, way in wanted if way == protocol)
+            stopped = {
+                port: why
+                for port in (*sorted(ports), *answers)
+                if (why := _stops(acl, egress, cidr, PROTOCOLS[protocol], port)) is not None
+            }
+            if stopped:
+                direction = "out to" if egress else "in from"
+                yield (
+                    f"{acl['NetworkAclId']} doesn't let {protocol.upper()} {direction} {cidr} through to "
+                    f"{_named(stopped)}: {next(iter(stopped.values()))}"
+                )
+
+
+def _named(ports: Iterable[int]) -> str:
+    asked = [str(port) for port in ports if port not in EPHEMERAL]
+    if not asked:
+        return "the ports of answers"
+    return f"port{'s' if len(asked) > 1 else ''} {', '.join(asked)}"
+
+
+def _stops(acl: Document, egress: bool, cidr: str, protocol: str, port: int) -> str | None:
     """What stops a packet, in words; None where it passes. An entry for a part of the range counts if it denies."""
     network = IPv4Network(cidr)
     entries = [one for one in acl.get("Entries", []) if bool(one["Egress"]) is egress and one.get("CidrBlock")]
     for entry in sorted(entries, key=lambda one: int(one["RuleNumber"])):
-        if entry["Protocol"] not in (_TCP, _ALL) or not _has(entry, port):
+        if entry["Protocol"] not in (protocol, _ALL) or not _has(entry, port):
             continue
         block = IPv4Network(entry["CidrBlock"])
         if entry["RuleAction"] == "deny" and block.overlaps(network):

@@ -137,7 +137,7 @@ _RECORD = r"record \w+ (?P<name>\S+) of zone \S+ \((?P<zone>\w+)\) leads to \S+"
 CURES: Mapping[str, Act] = {
     _RECORD + r" (?:as an alias|with a policy of its own)": _simple,
     _RECORD + r" and isn't carried": _nothing_here,
-    r"(?P<acl>acl-\w+) doesn't let TCP (?:in from|out to) (?P<cidr>[\d./]+) through": _let_through,
+    r"(?P<acl>acl-\w+) doesn't let (?:TCP|UDP) (?:in from|out to) (?P<cidr>[\d./]+) through": _let_through,
     r"external-dns claims ": _paused,
     r"Service (?P<service>\S+) is of type LoadBalancer": _planned,
 }

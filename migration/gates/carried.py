@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from migration.acls import blocks
+from migration.acls import Door, blocks
 from migration.clients.aws import described
 from migration.clients.documents import Document, listed, mapping
 from migration.contracts.gates import NetworksCarried
@@ -22,11 +22,11 @@ def networks(q: NetworksCarried, live: Live) -> str:
     side = live.side(q.old)
     vpc_id = live.vpc(side)
     vpc: Document = live.aws.ec2.describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0]
-    acls = _acls(q, live, vpc_id)
+    every = _acls(live, vpc_id)
+    acls = _of(every, q.subnets) or every
     stopped = [
-        f"{why}: the two sides' machines couldn't talk; add an entry that allows {q.new_cidr} before it"
-        for acl in acls
-        for why in blocks(acl, q.new_cidr, q.ports)
+        f"{why}: the two sides couldn't talk; add an entry that allows {q.new_cidr} before it"
+        for why in _stopped(q, acls, _of(every, _balancers_subnets(side, live)))
     ]
     refused = [*_ranges(side, vpc), *_ipv6(q, live, vpc_id), *stopped]
     if refused:
@@ -37,8 +37,35 @@ def networks(q: NetworksCarried, live: Live) -> str:
     return f"{', '.join([*vpc_cidrs(vpc), *unused])} of {vpc_id}: every range is known{listed_too}"
 
 
-def _acls(q: NetworksCarried, live: Live, vpc_id: str) -> list[Document]:
-    """The network ACLs of the subnets that machines are in; all of the VPC's where those aren't known."""
+def _stopped(q: NetworksCarried, machines: Sequence[Document], balancers: Sequence[Document]) -> Iterator[str]:
+    """What stops packets at the machines' subnets, or at those of their balancers.
+
+    Machines, and pods on them, ask the other side's balancers; nobody else does in their subnets.
+    """
+    ports, listeners = _doors(q.ports, q.udp_ports), _doors(q.listeners, q.udp_listeners)
+    ids = {acl["NetworkAclId"] for acl in machines}
+    for acl in (*machines, *(one for one in balancers if one["NetworkAclId"] not in ids)):
+        asked = acl in balancers
+        into = [*(ports if acl in machines else ()), *(listeners if asked else ())]
+        yield from blocks(acl, q.new_cidr, into, [*ports, *listeners] if acl in machines else [])
+
+
+def _doors(tcp: Iterable[int], udp: Iterable[int]) -> list[Door]:
+    return [*((port, "tcp") for port in tcp), *((port, "udp") for port in udp)]
+
+
+def _balancers_subnets(side: Side, live: Live) -> set[str]:
+    """The subnets of the side's balancers."""
+    arns = [one.arn for one in (*side.ingresses.values(), side.api) if one]
+    if not arns:
+        return set()
+    pages = live.aws.elbv2.get_paginator("describe_load_balancers").paginate(LoadBalancerArns=arns)
+    found = [one for page in pages for one in described(page["LoadBalancers"])]
+    return {zone.get("SubnetId", "") for one in found for zone in listed(one, "AvailabilityZones")}
+
+
+def _acls(live: Live, vpc_id: str) -> list[Document]:
+    """All of the VPC's network ACLs."""
     inside: list[Any] = [{"Name": "vpc-id", "Values": [vpc_id]}]
     found = [
         one
@@ -47,8 +74,12 @@ def _acls(q: NetworksCarried, live: Live, vpc_id: str) -> list[Document]:
     ]
     if not found:
         raise Permanent(f"no network ACL of {vpc_id} can be seen, so whether packets pass can't be told")
-    theirs = [one for one in found if {a.get("SubnetId") for a in listed(one, "Associations")} & set(q.subnets)]
-    return theirs or found
+    return found
+
+
+def _of(acls: Sequence[Document], subnets: Collection[str]) -> list[Document]:
+    """Those of some subnets."""
+    return [one for one in acls if {a.get("SubnetId") for a in listed(one, "Associations")} & set(subnets)]
 
 
 def _ranges(side: Side, vpc: Document) -> Iterator[str]:

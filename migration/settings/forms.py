@@ -13,6 +13,7 @@ from migration.settings.balancers import (
     ListenerForm,
     ServiceKeys,
     TargetGroupForm,
+    ways,
 )
 from migration.settings.model import Configuration, Limits
 
@@ -142,3 +143,11 @@ def node_ports(c: Configuration) -> tuple[tuple[int, str], ...]:
     first = (c.ingress.node_port, "tcp")
     found = {first: None} | {pair: None for form in ingress_forms(c).values() for pair in form.node_ports}
     return tuple(found)
+
+
+def listener_ports(c: Configuration) -> tuple[tuple[int, str], ...]:
+    """Ports at which balancers are asked, with their protocol, each once: the API's first."""
+    api = ((port, "tcp") for port in (c.api.port, *api_form(c).ports))
+    listeners = (one for form in ingress_forms(c).values() for one in form.listeners)
+    doors = (*api, *((one.port, way) for one in listeners for way in ways(one.protocol)))
+    return tuple(dict.fromkeys(doors))

@@ -46,4 +46,30 @@ OPEN = allow(100, "0.0.0.0/0")
     ],
 )
 def test_an_acl_lets_all_of_a_range_through_or_says_what_stops_it(shown: dict[str, Any], said: list[str]) -> None:
-    assert [one.partition(": ")[2] for one in blocks(shown, "10.1.0.0/16", [6443])] == said
+    doors = [(6443, "tcp")]
+    assert [one.partition(": ")[2] for one in blocks(shown, "10.1.0.0/16", doors, doors)] == said
+
+
+TIGHT = acl(
+    allow(100, "10.0.0.0/16"),
+    allow(200, "0.0.0.0/0", 443, 443, protocol="6"),
+    allow(210, "0.0.0.0/0", 1024, 65535, protocol="6"),
+)
+"""As many are: only today's networks, and whoever answers."""
+
+
+def test_every_port_and_protocol_that_is_stopped_is_named() -> None:
+    doors = [(80, "tcp"), (22, "tcp"), (443, "tcp"), (53, "udp")]
+    assert list(blocks(TIGHT, "10.1.0.0/16", doors, [])) == [
+        "acl-1 doesn't let TCP in from 10.1.0.0/16 through to ports 22, 80: no entry allows it",
+        "acl-1 doesn't let UDP in from 10.1.0.0/16 through to port 53: no entry allows it",
+        "acl-1 doesn't let UDP out to 10.1.0.0/16 through to the ports of answers: no entry allows it",
+    ]
+    assert not list(blocks(TIGHT, "10.1.0.0/16", [(443, "tcp"), (6443, "tcp")], [(2379, "tcp")]))
+    assert not list(blocks(TIGHT, "10.0.3.0/24", doors, doors))
+
+
+def test_what_is_asked_there_must_be_let_out_to_and_its_answers_in() -> None:
+    assert list(blocks(TIGHT, "10.1.0.0/16", [], [(80, "tcp")])) == [
+        "acl-1 doesn't let TCP out to 10.1.0.0/16 through to port 80: no entry allows it"
+    ]
