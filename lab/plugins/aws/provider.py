@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.plugins import diffing
 from lab.plugins.aws.call import DEFAULT_TIMEOUT_S, Call, Clients, Clock, code_of, told
 from lab.plugins.aws.table import TABLE
+from lab.plugins.aws.young import YOUNG_S
 from lab.plugins.errors import HalfMade, PluginError, UnknownType
 from lab.plugins.host import Change, Difference, Failure, Props, Request
 from lab.plugins.schema import Prop, ResourceType
@@ -70,14 +71,15 @@ class AwsPlugin:
         call = self._call(row, request, new=request.inputs)
         try:
             call.id = row.create(call)
-            outputs = self._outputs(call, request.inputs)
+            # What was made a moment ago may not be shown yet: as with ids that aren't known yet.
+            outputs = call.wait(
+                f"{call.id} to be shown", lambda: self._outputs(call, request.inputs), timeout_s=YOUNG_S
+            )
         except (ClientError, BotoCoreError, PluginError) as error:
             if not call.id:
                 raise _as_plugin_error(error) from error
             live = self._outputs_or_none(call) or request.inputs
             raise HalfMade(str(_as_plugin_error(error)), call.id, live, request.inputs) from error
-        if outputs is None:
-            raise PluginError(f"{call.id} was created and is not to be found")
         return call.id, outputs
 
     def read(self, request: Request) -> tuple[str, Props, Props] | None:

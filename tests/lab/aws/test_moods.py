@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -13,7 +14,11 @@ from botocore.exceptions import ClientError
 from lab.addresses import REGION
 from lab.aws import hooks
 from lab.aws.world import WORLD
-from lab.plugins.aws.call import Clients
+from lab.plugins.aws.call import Clients, Clock
+from lab.plugins.aws.provider import AwsPlugin
+from lab.plugins.aws.table import TABLE
+from lab.plugins.errors import HalfMade
+from lab.plugins.host import Request
 from lab.settings import LabSettings
 from migration.clients.aws import Aws as Client
 from migration.contracts.workers import HeldBefore
@@ -163,6 +168,44 @@ def test_the_labs_own_plugin_waits_for_what_it_made(
     assert [ec2.describe_security_groups(GroupIds=[one])["SecurityGroups"][0]["GroupId"] for one in made] == made
     with pytest.raises(ClientError, match=r"InvalidGroup.NotFound"):
         ec2.describe_security_groups(GroupIds=["sg-0123456789abcdef0"])
+
+
+ROUTE = "aws:ec2/route:Route"
+
+
+@pytest.fixture
+def route(aws: Aws, old: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Request]:
+    """What the engine asks the lab's plugin for, for a route of that number."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, OPERATOR)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+    table = aws.ec2.create_route_table(VpcId=old.vpc)["RouteTable"]["RouteTableId"]
+    gateway = aws.ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    aws.ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=old.vpc)
+
+    def asked(number: int) -> Request:
+        inputs = {"routeTableId": table, "destinationCidrBlock": f"10.{number}.0.0/16", "gatewayId": gateway}
+        return Request(type=ROUTE, name=f"r{number}", inputs=inputs)
+
+    return asked
+
+
+def test_the_labs_own_plugin_waits_until_what_it_made_is_shown(route: Callable[[int], Request]) -> None:
+    WORLD.settings = LabSettings(lag_s=1.0, seed=3)
+    plugin = AwsPlugin()
+    plugin.configure({"region": REGION})
+    made = [plugin.create(route(number)) for number in range(6)]
+    assert [outputs["state"] for _, outputs in made] == ["active"] * 6
+
+
+def test_what_is_never_shown_isnt_lost(route: Callable[[int], Request], monkeypatch: pytest.MonkeyPatch) -> None:
+    WORLD.settings = LabSettings()
+    monkeypatch.setitem(TABLE, ROUTE, replace(TABLE[ROUTE], read=lambda call: None))
+    passed = [0.0]
+    plugin = AwsPlugin(Clock(now=lambda: passed[0], pause=lambda seconds: passed.append(passed.pop() + seconds)))
+    plugin.configure({"region": REGION})
+    with pytest.raises(HalfMade, match="to be shown: not so within 20 s"):
+        plugin.create(route(1))
 
 
 def test_what_is_deleted_isnt_waited_for(own: Client, old: Any, monkeypatch: pytest.MonkeyPatch) -> None:
