@@ -22,6 +22,8 @@ WORKERS = 4
 PURE_WORKERS = 3
 """Beside a rehearsal, in the time that it leaves: most of theirs goes into waiting for etcd."""
 PURE_ONES = "not rehearsal and not thorough"
+WHOLE_FILES = ("--dist", "loadfile")
+"""A file's tests to one worker: what they share (a legacy cluster, a program's declarations) is built once."""
 PATIENT = ("--timeout", "400")
 """Seconds a test: what only gets the time that others leave may take several times as long."""
 LOWEST = 19
@@ -77,7 +79,10 @@ PARTS = (
     Part(
         "rehearsal",
         (*PYTEST, "-v", "-m", "rehearsal", *SLOWEST, *without(LONG), "tests/rehearsal"),
-        beside=Part("pure tests", (*PYTEST, "-q", "-n", str(PURE_WORKERS), *PATIENT, "-m", PURE_ONES, *SLOWEST, *PURE)),
+        beside=Part(
+            "pure tests",
+            (*PYTEST, "-q", "-n", str(PURE_WORKERS), *WHOLE_FILES, *PATIENT, "-m", PURE_ONES, *SLOWEST, *PURE),
+        ),
     ),
 )
 
