@@ -113,6 +113,11 @@ class LabSettings(BaseModel):
         return self.controllers == controllers.REAL
 
     @property
+    def attended_workers(self) -> bool:
+        """Whether workers have an agent, and what runs on machines reaches others by the lab's network alone."""
+        return self.shape == shapes.AWKWARD
+
+    @property
     def tools(self) -> tuple[str, ...]:
         """Of the toolchain's extras: what this lab needs."""
         return self.control_plane.tools + (controllers.TOOLS if self.real_controllers else ())

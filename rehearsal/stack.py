@@ -86,8 +86,8 @@ def by_hand(settings: LabSettings) -> dict[str, str]:
     """What an operator adds to what discovery wrote: keys of `migration:` that nothing in AWS says."""
     keys = settings.control_plane.keys
     # Nothing of the cluster uses the database beside it, and the lab's AWS writes no flow logs that would show it.
-    # Its workers are Nodes and nothing else: nobody is on them who could try a connection.
-    said = {"keptFlows": "accept", "tryFromMachines": "skip"}
+    # In most shapes its workers are Nodes and nothing else: nobody is on them who could try a connection.
+    said = {"keptFlows": "accept", "tryFromMachines": "ssm" if settings.attended_workers else "skip"}
     return said if keys == Layout.keys else {**said, "controlPlane.pki.prefix": f"/{settings.cluster}/{keys}"}
 
 

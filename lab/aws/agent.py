@@ -9,9 +9,20 @@ from moto.ssm.models import Command, SimpleSystemManagerBackend
 
 from lab.aws.egress import reaches
 from lab.aws.hooks import Refused, active, inner_rule, instead
+from lab.aws.identity import machine_key, principal
+from lab.aws.policies import ALLOWED, decide
 from lab.aws.world import WORLD
 
 inner_rule("agent_without_a_way", "Systems Manager user guide, Troubleshooting SSM Agent: instance isn't registered")
+inner_rule("agent_without_rights", "Systems Manager user guide, Configure instance permissions required for SSM")
+
+
+def _registers(instance: str) -> bool:
+    """Whether the instance's role lets its agent tell the service of itself."""
+    if WORLD.settings.iam != "enforce" or not active("agent_without_rights"):
+        return True
+    who = principal(machine_key(instance))
+    return who is not None and decide(who.documents or (), "ssm:UpdateInstanceInformation", "*", {}).verdict == ALLOWED
 
 
 @instead(SimpleSystemManagerBackend, "send_command")
@@ -27,6 +38,8 @@ def send(original: Any, backend: SimpleSystemManagerBackend, **arguments: Any) -
         # The agent registers from inside: one that can't reach the service is unknown to it.
         enforced = WORLD.settings.egress == "enforce" and active("agent_without_a_way")
         if enforced and not reaches(str(instance.private_ip), "ssm").ok:
+            raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
+        if not _registers(str(instance.id)):
             raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
     named = list(dict.fromkeys(arguments["instance_ids"]))  # moto adds to the list it is given
     command: Command = original(backend, **arguments)

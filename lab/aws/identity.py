@@ -65,6 +65,11 @@ def _default(policy: Policy) -> str:
     return next(version.document for version in policy.versions if version.is_default)
 
 
+def machine_key(instance: str) -> str:
+    """The access key of a machine's credentials, as its metadata service gives them (lab/machines/web.py)."""
+    return f"ASIA{instance[-16:].upper()}"
+
+
 def machine_of(key: str) -> Any:
     """The instance whose credentials these are (lab/machines/web.py makes them of its id), or None."""
     if not key.startswith("ASIA"):

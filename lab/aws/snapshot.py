@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab.addresses import REGION
 from lab.aws.world import TERMINATED_VISIBLE_S, World
 
 
@@ -20,6 +21,8 @@ def snapshot(world: World) -> dict[str, Any]:
         "prefix_lists": _prefix_lists(world),
         "peerings": _peerings(world),
         "route_tables": _route_tables(world),
+        "nat_gateways": _nat_gateways(world),
+        "service_endpoints": _service_endpoints(world),
         "interfaces": _interfaces(world),
         "load_balancers": _load_balancers(world),
         "target_groups": _target_groups(world),
@@ -233,6 +236,33 @@ def _route_tables(world: World) -> list[dict[str, Any]]:
             ],
         }
         for table in world.ec2.route_tables.values()
+    ]
+
+
+def _nat_gateways(world: World) -> list[dict[str, Any]]:
+    return [
+        {"id": gateway.id, "subnet": gateway.subnet_id, "active": gateway.state != "deleted"}
+        for gateway in world.ec2.nat_gateways.values()
+    ]
+
+
+def _service_endpoints(world: World) -> list[dict[str, Any]]:
+    """Interface endpoints of the region's services. A gateway endpoint is a route."""
+    prefix = f"com.amazonaws.{REGION}."
+    return [
+        {
+            "id": endpoint.id,
+            "vpc": endpoint.vpc_id,
+            "service": str(endpoint.service_name).removeprefix(prefix),
+            "addresses": [
+                str(world.ec2.enis[one].private_ip_address)
+                for one in endpoint.network_interface_ids
+                if one in world.ec2.enis
+            ],
+            "private_names": bool(endpoint.private_dns_enabled),
+        }
+        for endpoint in world.ec2.vpc_end_points.values()
+        if str(endpoint.vpc_endpoint_type) == "Interface" and str(endpoint.service_name).startswith(prefix)
     ]
 
 

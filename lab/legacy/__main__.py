@@ -22,7 +22,14 @@ def build(addresses: LabAddresses, settings: LabSettings, directory: Path) -> No
     cloud = Cloud(addresses)
     _secrets(cloud, settings, directory)
     made = network.build(cloud, settings.cluster)
-    rights = access.build(cloud, settings.cluster, made, settings.control_plane, controllers=settings.real_controllers)
+    rights = access.build(
+        cloud,
+        settings.cluster,
+        made,
+        settings.control_plane,
+        controllers=settings.real_controllers,
+        agents=settings.attended_workers,
+    )
     balancers = balancing.build(cloud, settings, made)
     groups.build(cloud, settings, made, rights, balancers)
     site = Site(cloud=cloud, settings=settings, network=made, access=rights, balancing=balancers)

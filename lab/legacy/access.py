@@ -41,6 +41,17 @@ EXTERNAL_DNS = (
 """https://kubernetes-sigs.github.io/external-dns/latest/docs/tutorials/aws/, IAM policy."""
 
 
+AGENT = (
+    "ssm:UpdateInstanceInformation",
+    *(f"ssmmessages:{call}" for call in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel")),
+    "ssmmessages:OpenDataChannel",
+)
+"""What Systems Manager's agent asks of AmazonSSMManagedInstanceCore.
+
+https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonSSMManagedInstanceCore.html
+"""
+
+
 @dataclass(frozen=True)
 class Access:
     control_plane: str
@@ -54,10 +65,15 @@ class Access:
     """Of the machines that etcd runs on: the control plane's, where these are the same machines."""
 
 
-def build(cloud: Cloud, cluster: str, network: Network, layout: Layout, *, controllers: bool = False) -> Access:
-    """With `controllers` the roles have the rights of the cloud controller and of external-dns, too."""
+def build(
+    cloud: Cloud, cluster: str, network: Network, layout: Layout, *, controllers: bool = False, agents: bool = False
+) -> Access:
+    """With `controllers` the roles have the rights of the cloud controller and of external-dns, too; with `agents` that
+    of the workers lets Systems Manager's agent register. Members always have one."""
     statements = _control_plane_policy(cluster, layout.keys)
     names = _nodes_policy(cluster)
+    if agents:
+        names.append(_agent())
     if controllers:
         names.append({"Effect": "Allow", "Action": list(EXTERNAL_DNS), "Resource": "*"})
     control_plane_profile = _profile(
@@ -124,7 +140,12 @@ def _control_plane_policy(cluster: str, keys: str) -> list[dict[str, Any]]:
             "Action": ["ssm:GetParameter", "ssm:GetParameters"],
             "Resource": [f"{parameters}/{keys}/*", f"{parameters}/etcd/*", f"{parameters}/members/*"],
         },
+        _agent(),
     ]
+
+
+def _agent() -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": list(AGENT), "Resource": "*"}
 
 
 def _nodes_policy(cluster: str) -> list[dict[str, Any]]:

@@ -71,6 +71,7 @@ class Place:
             "LANG": "C.UTF-8",
             "LAB_DIR": str(self.directory),
             "LAB_INDEX": str(self.addresses.index),
+            "LAB_DNS_PORT": str(self.addresses.dns_port),
             "LAB_MACHINE_IP": instance["private_ip"],
             "LAB_INSTANCE": name,
             "AWS_ENDPOINT_URL": self.addresses.aws_url,
@@ -88,8 +89,14 @@ class Place:
         body = f"#!{sys.executable} -IS\n" + shim
         for name in SHIMS:
             _executable(self.shims / name, body)
+        confined = ""
+        if self.settings.attended_workers:
+            folder = self.shims / "python"
+            folder.mkdir(exist_ok=True)
+            _executable(folder / "sitecustomize.py", Path(__file__).with_name("confined.py").read_text())
+            confined = f"PYTHONPATH='{folder}' "
         # A wrapper, not a link: Python finds its virtual environment beside the name it is called by.
-        _executable(self.shims / "python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        _executable(self.shims / "python3", f'#!/bin/sh\n{confined}exec {sys.executable} "$@"\n')
 
 
 def _executable(path: Path, text: str) -> None:

@@ -161,8 +161,9 @@ class Supervisor:
         self._start(machine.boot())
         await machine.attended.wait()
         assert self._session is not None
-        # A worker here is a Node and nothing else: there is nobody on it to run a command.
-        if machine.services or machine.pods is not None or not machine.kubelet:
+        # Elsewhere a worker is a Node and nothing else: there is nobody on it to run a command.
+        attended = self.place.settings.attended_workers
+        if attended or machine.services or machine.pods is not None or not machine.kubelet:
             await agent.serve(machine, self._session)
 
     async def _terminate(self, machine: Machine) -> None:

@@ -9,6 +9,7 @@ import os
 import ssl
 from pathlib import Path
 
+from lab.addresses import ACCOUNT_ID, REGION
 from lab.kubernetes.access import load_chain
 from lab.legacy.pki import Authority, authority, key_pem
 from lab.network.state import BalancerListener, Certificate
@@ -38,7 +39,16 @@ class Certificates:
     def __init__(self, lab_dir: Path) -> None:
         self._path = authority_path(lab_dir)
         self._authority: Authority | None = None
+        self._services: ssl.SSLContext | None = None
         self._contexts: dict[tuple[tuple[Certificate, ...], tuple[str, ...]], ssl.SSLContext] = {}
+
+    def of_services(self) -> ssl.SSLContext:
+        """For AWS's APIs at their names."""
+        if self._services is None:
+            names = (f"*.{REGION}.amazonaws.com", f"api.ecr.{REGION}.amazonaws.com")
+            registry = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com"
+            self._services = self._made(Certificate("", (*names, registry)), ())
+        return self._services
 
     def context(self, listener: BalancerListener) -> ssl.SSLContext:
         """The listener's context: the certificate that fits the name asked for, else the default one.

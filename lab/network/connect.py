@@ -1,6 +1,7 @@
-"""The way of an API server to Services and pods: HTTP CONNECT over a Unix socket per machine (egress selector).
+"""A machine's way to what has no address on this host: HTTP CONNECT over a Unix socket per machine.
 
-Pods and ClusterIPs have no address on this machine, so the API server is told to ask here for them.
+Pods and ClusterIPs have none, so the API server is told to ask here for them (egress selector), and a machine's python3
+asks here for everything (`lab/machines/confined.py`): a connection that a rule drops isn't even accepted then.
 """
 
 from __future__ import annotations
@@ -12,22 +13,27 @@ import logging
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lab.kubernetes.access import ApiError, load_chain
-from lab.kubernetes.follow import Api, Name
+from lab.kubernetes.follow import Api, Name, name_of
 from lab.network.cluster import Cluster, Endpoint, Pod, usable
-from lab.network.fabric import Dropped, Fabric
+from lab.network.fabric import Dropped, Fabric, Refused
 from lab.network.listeners import Handler, Listeners, Place
 from lab.network.pods import Home, Pods, admission, web_page
 from lab.network.relay import Hop
-from lab.network.state import TCP, State
+from lab.network.state import TCP, State, cidr, ip_number
+from lab.network.ways import Ways
 
 log = logging.getLogger(__name__)
 
 OWNER = "connect"
+_PODS = cidr("100.64.0.0/10")
+"""Where every lab's pods have their addresses (`lab/addresses.py`)."""
 _HEAD_S = 5.0
 _CERTIFICATE_S = 30.0
 _UNIX_PATH_LIMIT = 107  # sockaddr_un.sun_path, less the final NUL
@@ -50,7 +56,7 @@ class _Kept:
 class ConnectProxy:
     def __init__(
         self, cluster: Cluster, api: Api, fabric: Fabric, listeners: Listeners, pods: Pods, folder: Path,
-        drop_after_s: float,
+        drop_after_s: float, ways: Ways,
     ) -> None:  # fmt: skip
         self._cluster = cluster
         self._api = api
@@ -59,6 +65,7 @@ class ConnectProxy:
         self._pods = pods
         self._folder = folder
         self._drop_after_s = drop_after_s
+        self._ways = ways
         self._turn = itertools.count()
         self._warned = False
         self._certificates: dict[Name, _Kept] = {}
@@ -84,18 +91,16 @@ class ConnectProxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, machine_ip: str, client: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_HEAD_S):
                 host, port = await _read_connect(client)
-            endpoint = self.find(host, port)
-            node_ip = self._node_ip(endpoint)
-            self._fabric.check(machine_ip, node_ip, endpoint.port)
-            pod = self._cluster.pods.get(endpoint.pod) if endpoint.pod else None
-            if pod is None or endpoint.pod is None or endpoint.uid in self._cluster.gone or pod.serves == "none":
-                raise Unreachable("502 Bad Gateway", f"{endpoint.address}:{port} listens to nobody")
-            tls = await self._certificate(pod) if pod.serves == "webhook" else None
-            await loop.sock_sendall(client, b"HTTP/1.1 200 Connection established\r\n\r\n")
+            endpoint = await self._pod_at(host, port)
+            if endpoint is None:
+                way = await self._ways.open(machine_ip, host, port)
+                await _established(client)
+                await way.join(client)
+            else:
+                await self._to_pod(machine_ip, client, endpoint)
         except Dropped as error:
             log.info("CONNECT by %s: %s", machine_ip, error)
             await asyncio.sleep(self._drop_after_s)
@@ -103,13 +108,43 @@ class ConnectProxy:
         except Unreachable as error:
             log.info("CONNECT by %s: %s", machine_ip, error)
             await _refuse(client, error.status, str(error))
+        except Refused as error:
+            log.info("CONNECT by %s: %s", machine_ip, error)
+            await _refuse(client, "502 Bad Gateway", str(error))
         except (OSError, TimeoutError, ValueError) as error:
             log.info("CONNECT by %s: %s", machine_ip, error or type(error).__name__)
             client.close()
-        else:
-            home = Home(endpoint.uid, endpoint.pod, endpoint.node, (Hop(machine_ip, node_ip, endpoint.port),))
-            respond = admission if tls else web_page(endpoint.pod[1], endpoint.node, "")
-            self._pods.serve(client, home, respond, tls)
+
+    async def _to_pod(self, machine_ip: str, client: socket.socket, endpoint: Endpoint) -> None:
+        node_ip = self._node_ip(endpoint)
+        self._fabric.check(machine_ip, node_ip, endpoint.port)
+        pod = self._cluster.pods.get(endpoint.pod) if endpoint.pod else None
+        if pod is None or endpoint.pod is None or endpoint.uid in self._cluster.gone or pod.serves == "none":
+            raise Unreachable("502 Bad Gateway", f"{endpoint.address}:{endpoint.port} listens to nobody")
+        tls = await self._certificate(pod) if pod.serves == "webhook" else None
+        await _established(client)
+        home = Home(endpoint.uid, endpoint.pod, endpoint.node, (Hop(machine_ip, node_ip, endpoint.port),))
+        respond = admission if tls else web_page(endpoint.pod[1], endpoint.node, "")
+        self._pods.serve(client, home, respond, tls)
+
+    async def _pod_at(self, host: str, port: int) -> Endpoint | None:
+        """A ready endpoint of a Service, or a pod by its own address; None where the host is another address.
+
+        Raises Unreachable.
+        """
+        if not _is_address(host) or self._cluster.service_at(host) or self._cluster.endpoint_at(host, port):
+            return self.find(host, port)
+        if ip_number(host) not in _PODS:
+            return None
+        try:
+            found = await self._api.call("GET", "/api/v1/pods", query={"fieldSelector": f"status.podIP={host}"})
+        except ApiError as error:
+            raise Unreachable("503 Service Unavailable", f"whose address {host} is isn't known: {error}") from error
+        for pod in found["items"]:
+            if _listens(pod, port):
+                meta, node = pod["metadata"], pod["spec"].get("nodeName") or ""
+                return Endpoint(host, port, node, name_of(pod), meta["uid"], True, True, False)
+        raise Unreachable("502 Bad Gateway", f"no pod listens at {host}:{port}")
 
     def find(self, host: str, port: int) -> Endpoint:
         """A ready endpoint behind a ClusterIP, a Service's name, or a pod's own address. Raises Unreachable."""
@@ -161,6 +196,24 @@ class ConnectProxy:
     def close(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_number(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _listens(pod: Mapping[str, Any], port: int) -> bool:
+    """Whether one of its containers says so."""
+    ports = [one for container in pod["spec"]["containers"] for one in container.get("ports") or ()]
+    return any(one["containerPort"] == port and one.get("protocol", "TCP") == "TCP" for one in ports)
+
+
+async def _established(client: socket.socket) -> None:
+    await asyncio.get_running_loop().sock_sendall(client, b"HTTP/1.1 200 Connection established\r\n\r\n")
 
 
 async def _read_connect(client: socket.socket) -> tuple[str, int]:

@@ -11,10 +11,12 @@ from lab.kubernetes.follow import METADATA_ONLY, Api, Mirror, Name
 from lab.network.cluster import Cluster, Pod, read_node, read_pod, read_service, read_slice
 from lab.network.connect import ConnectProxy
 from lab.network.fabric import Fabric
+from lab.network.kubelets import Kubelets
 from lab.network.listeners import Datagrams, Listeners
 from lab.network.nodeports import NodePorts
 from lab.network.pods import Pods
 from lab.network.state import State
+from lab.network.ways import Ways
 
 _GATHER_S = 0.01
 
@@ -28,6 +30,7 @@ class KubernetesNetwork:
         lab_dir: Path,
         side: Callable[[str], str],
         drop_after_s: float,
+        ways: Ways,
     ) -> None:
         self.cluster = Cluster()
         self._leaving: set[str] = set()
@@ -36,8 +39,9 @@ class KubernetesNetwork:
         self._api = Api(lab_dir / "kubeconfig")
         self._nodeports = NodePorts(self.cluster, fabric, listeners, datagrams, self.pods, side)
         self._connect = ConnectProxy(
-            self.cluster, self._api, fabric, listeners, self.pods, lab_dir / "run", drop_after_s
+            self.cluster, self._api, fabric, listeners, self.pods, lab_dir / "run", drop_after_s, ways
         )
+        self._kubelets = Kubelets(self.cluster, fabric, listeners, self.pods)
         self._due: asyncio.TimerHandle | None = None
         cluster, api = self.cluster, self._api
         self.mirrors: list[Mirror[Any]] = [
@@ -53,6 +57,7 @@ class KubernetesNetwork:
 
     def apply(self, state: State) -> None:
         self._nodeports.sync()
+        self._kubelets.sync()
         self._connect.sync(state)
 
     async def close(self) -> None:
@@ -70,6 +75,7 @@ class KubernetesNetwork:
     def _sync(self) -> None:
         self._due = None
         self._nodeports.sync()
+        self._kubelets.sync()
 
     def _pod_changed(self, name: Name, before: Pod | None, after: Pod | None) -> None:
         if before is not None and (after is None or after.uid != before.uid):

@@ -27,6 +27,7 @@ from lab.network.kubernetes import KubernetesNetwork
 from lab.network.listeners import Datagrams, Listeners
 from lab.network.resolve import Resolver
 from lab.network.state import Cidr, State, cidr, ip_number
+from lab.network.ways import Ways
 from lab.settings import LabSettings
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ class Network:
         )
         self.listeners = Listeners(loop)
         self.datagrams = Datagrams(loop)
-        self.balancers = Balancers(self.fabric, self.listeners, self.datagrams, settings, Certificates(lab_dir))
+        certificates = Certificates(lab_dir)
+        self.balancers = Balancers(self.fabric, self.listeners, self.datagrams, settings, certificates)
         corp = cidr(addresses.corp_cidr)
         self.resolver = Resolver(
             forwards=lambda ip: ip_number(ip) in corp,  # corp forwards to the VPCs' resolver endpoints
@@ -59,7 +61,13 @@ class Network:
         self.backplane = Backplane(addresses.aws_url, self.apply)
         self.metrics = Metrics(addresses.aws_environment(), settings.metric_period_s)
         self.kubernetes = KubernetesNetwork(
-            self.fabric, self.listeners, self.datagrams, lab_dir, self._side, settings.refuse_after_s
+            self.fabric,
+            self.listeners,
+            self.datagrams,
+            lab_dir,
+            self._side,
+            settings.refuse_after_s,
+            Ways(self.fabric, certificates, addresses.aws_port),
         )
         self._started = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []

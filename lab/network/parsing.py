@@ -20,6 +20,7 @@ from lab.network.state import (
     Instance,
     ListenerRule,
     LoadBalancer,
+    NatGateway,
     NetworkAcl,
     Peering,
     Record,
@@ -27,6 +28,7 @@ from lab.network.state import (
     RouteTable,
     Rule,
     SecurityGroup,
+    ServiceEndpoint,
     State,
     Subnet,
     Target,
@@ -83,6 +85,11 @@ def parse(raw: Mapping[str, Any]) -> State:
             Peering(p["id"], p["requester_vpc"], p["accepter_vpc"], p["state"]) for p in raw.get("peerings", ())
         ),
         route_tables={t["id"]: _table(t, lists) for t in raw.get("route_tables", ())},
+        nat_gateways={n["id"]: NatGateway(n["id"], n["subnet"], n["active"]) for n in raw.get("nat_gateways", ())},
+        service_endpoints=tuple(
+            ServiceEndpoint(e["id"], e["vpc"], e["service"], tuple(e["addresses"]), e["private_names"])
+            for e in raw.get("service_endpoints", ())
+        ),
         load_balancers=balancers,
         target_groups={t["arn"]: _target_group(t) for t in raw.get("target_groups", ())},
         zones=tuple(_zone(z) for z in raw.get("zones", ())),

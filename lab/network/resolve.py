@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from lab.addresses import ip_of_private_dns_name
+from lab.network.outward import addresses_of
 from lab.network.state import LoadBalancer, Record, State, Zone, name_key
 
 BALANCER_TTL_S = 5
@@ -58,7 +59,7 @@ class Resolver:
         answers: list[Answer] = []
         current, zone_name = name_key(name), None
         for _ in range(_MAX_CHAIN):
-            amazon = self._amazon(current, qtype)
+            amazon = self._amazon(current, from_ip, qtype)
             if amazon is not None:
                 return Result((*answers, *amazon), True, zone_name)
             zone = self._zone_for(current, from_ip)
@@ -108,14 +109,15 @@ class Resolver:
 
     def _answers(self, record: Record, name: str, rtype: str) -> list[Answer]:
         if record.alias is not None:
-            addresses = self._amazon(record.alias, rtype) or []
+            addresses = self._amazon(record.alias, None, rtype) or []
             return [Answer(name, rtype, a.ttl, a.value) for a in addresses]
         values = list(record.values)
         self.rng.shuffle(values)
         return [Answer(name, rtype, record.ttl, value) for value in values]
 
-    def _amazon(self, name: str, qtype: str) -> list[Answer] | None:
-        """Names AWS itself answers: load balancers' and instances'. None if it is neither."""
+    def _amazon(self, name: str, from_ip: str | None, qtype: str) -> list[Answer] | None:
+        """Names AWS itself answers: load balancers', instances' and APIs', the last as `from_ip`'s VPC has them (None:
+        as everybody has). None if it is none of them."""
         addresses: list[str] | None = None
         # The name that Route 53's console puts into aliases: the same balancer, asked for both kinds of addresses.
         bare = name.removeprefix("dualstack.")
@@ -126,6 +128,9 @@ class Resolver:
         if addresses is None and name.endswith(".compute.internal"):
             ip = ip_of_private_dns_name(name)
             addresses = [ip] if ip is not None and ip in self.state.hosts else None
+        if addresses is None:
+            found = addresses_of(self.state, name, self.state.vpc_of(from_ip) if from_ip else None)
+            addresses = None if found is None else self.rng.sample(found, len(found))
         if addresses is None:
             return None
         return [Answer(name, "A", BALANCER_TTL_S, ip) for ip in addresses] if qtype == "A" else []

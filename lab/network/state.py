@@ -156,6 +156,25 @@ class RouteTable:
 
 
 @dataclass(frozen=True, slots=True)
+class NatGateway:
+    id: str
+    subnet: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEndpoint:
+    """An interface endpoint: where a VPC has one of AWS's APIs. `service` is the name's end: ssm, ecr.api."""
+
+    id: str
+    vpc: str
+    service: str
+    addresses: tuple[str, ...]
+    private_names: bool
+    """Whether the public name leads here within the VPC."""
+
+
+@dataclass(frozen=True, slots=True)
 class BalancerAddress:
     zone: str
     subnet: str
@@ -343,6 +362,8 @@ class State:
     """By subnet."""
     peerings: tuple[Peering, ...] = ()
     route_tables: Mapping[str, RouteTable] = field(default_factory=dict)
+    nat_gateways: Mapping[str, NatGateway] = field(default_factory=dict)
+    service_endpoints: tuple[ServiceEndpoint, ...] = ()
     load_balancers: Mapping[str, LoadBalancer] = field(default_factory=dict)
     target_groups: Mapping[str, TargetGroup] = field(default_factory=dict)
     zones: tuple[Zone, ...] = ()

@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 HANDSHAKE_S = 10.0
 
 
-class _Half(asyncio.Protocol):
-    """One side of a connection that is decrypted: what comes in goes out on the other."""
+class Half(asyncio.Protocol):
+    """One side of a connection that is carried on: what comes in goes out on the other."""
 
     def __init__(self, ended: Callable[[], None]) -> None:
         self.transport: asyncio.Transport | None = None
-        self.other: _Half | None = None
+        self.other: Half | None = None
         self._ended = ended
         self._early: list[bytes] = []
 
@@ -30,7 +30,7 @@ class _Half(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
-    def join(self, other: _Half) -> None:
+    def join(self, other: Half) -> None:
         """What came before there was another side goes first."""
         self.other = other
         for data in self._early:
@@ -93,7 +93,7 @@ class Terminator:
             else:
                 outside.transport.close()
 
-        outside, inside = _Half(outside_ended), _Half(inside_ended)
+        outside, inside = Half(outside_ended), Half(inside_ended)
         try:
             await loop.connect_accepted_socket(
                 lambda: outside, client, ssl=context, ssl_handshake_timeout=HANDSHAKE_S, ssl_shutdown_timeout=2.0

@@ -19,6 +19,7 @@ from migration.clients.aws import Instance
 from migration.clients.documents import Document, listed, mapping
 from migration.clients.kubernetes import NODES, PODS
 from migration.contracts.gates import KUBELET, NewMachinesReach
+from migration.drain.nodes import instance_of, name_of
 from migration.etcd.machine import shell
 from migration.gates.live import Live
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
@@ -97,7 +98,10 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """The cluster's running pods, and its nodes' names by address."""
+    """The cluster's running pods, and its nodes' names by instance.
+
+    By instance and not by address: a kubelet may be told another of its machine's addresses than EC2 calls the first.
+    """
 
     pods: Sequence[Mapping[str, Any]]
     nodes: Mapping[str, str]
@@ -108,7 +112,7 @@ class _Cluster:
 
     def doors_of_pods(self, machines: Iterable[Instance]) -> tuple[tuple[str, int], ...]:
         """Addresses and ports of ready pods on these machines, of pods that have an address and a port of their own."""
-        names = {self.nodes.get(one.ip) for one in machines} - {None}
+        names = {self.nodes.get(one.id) for one in machines} - {None}
         found = sorted(
             (str(mapping(pod, "status")["podIP"]), port)
             for pod in self.pods
@@ -154,11 +158,7 @@ def _running(live: Live, groups: Sequence[str]) -> list[Instance]:
 
 
 def _seen_cluster(live: Live) -> _Cluster:
-    nodes: dict[str, str] = {}
-    for node in live.kubernetes.list(NODES):
-        for one in listed(node, "status", "addresses"):
-            if one.get("type") == "InternalIP":
-                nodes[str(one["address"])] = str(node["metadata"]["name"])
+    nodes = {instance_of(node): name_of(node) for node in live.kubernetes.list(NODES)}
     pods = [one for one in live.kubernetes.list(PODS) if mapping(one, "status").get("phase") == "Running"]
     return _Cluster(pods=pods, nodes=nodes)
 
@@ -177,7 +177,7 @@ def _outward(
     doors.append(Door("kubelets of old nodes", "TCP", tuple((one.ip, KUBELET) for one in old[:PODS_TRIED])))
     pods = cluster.doors_of_pods(old)
     if pods:
-        doors.append(Door("pods of old nodes", "TCP", pods, either=member.ip in cluster.nodes))
+        doors.append(Door("pods of old nodes", "TCP", pods, either=member.id in cluster.nodes))
     else:
         untested.append("pods of old nodes, where none is ready with a TCP port")
     if q.connected and not q.reach:
@@ -193,7 +193,7 @@ def _inward(
     """What an old member's machine tries, and what can't be tried."""
     doors = [Door("the new node's kubelet", "TCP", ((one.ip, KUBELET),)) for one in chosen.values()]
     pods = cluster.doors_of_pods(new)
-    if member.ip not in cluster.nodes:
+    if member.id not in cluster.nodes:
         return doors, [f"the way from old nodes to new pods, {member.id} being no node"]
     if not pods:
         return doors, ["pods of new nodes, where none is ready with a TCP port"]

@@ -77,3 +77,8 @@ def test_only_a_layout_with_its_keys_elsewhere_needs_a_hand() -> None:
         "kubeadm": kept,
         "custom": {**kept, "controlPlane.pki.prefix": "/pet/tls"},
     }
+
+
+def test_connections_are_tried_from_machines_where_workers_have_an_agent() -> None:
+    assert by_hand(LabSettings(shape="awkward"))["tryFromMachines"] == "ssm"
+    assert by_hand(LabSettings())["tryFromMachines"] == "skip"

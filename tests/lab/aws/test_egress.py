@@ -13,7 +13,10 @@ from botocore.exceptions import ClientError, HTTPClientError
 
 from lab.addresses import REGION
 from lab.aws import hooks
+from lab.aws.snapshot import snapshot
 from lab.aws.world import WORLD
+from lab.network import outward
+from lab.network.parsing import parse
 from lab.settings import LabSettings
 
 TRUST = {"Version": "2012-10-17", "Statement": []}
@@ -143,3 +146,24 @@ def test_open_as_ever_unless_told(aws: Any, old: Any, instance: str) -> None:
     assert not lost(call(aws, instance))
     with pytest.raises(ClientError):
         aws.ec2.describe_vpcs(VpcIds=["vpc-0123456789abcdef0"])
+
+
+def test_a_gateway_endpoint_leads_to_s3_and_to_nothing_else(aws: Any, old: Any, instance: str) -> None:
+    table = aws.ec2.create_route_table(VpcId=old.vpc)["RouteTable"]["RouteTableId"]
+    aws.ec2.associate_route_table(RouteTableId=table, SubnetId=old.subnets[0])
+
+    def reached(address: str) -> bool:
+        state = parse(snapshot(WORLD))
+        source = state.host(state.instances[instance].ip)
+        assert source is not None
+        return outward.out(state, source, address, 443).ok
+
+    assert not reached(outward.S3)
+    aws.ec2.create_vpc_endpoint(
+        VpcId=old.vpc,
+        ServiceName=f"com.amazonaws.{REGION}.s3",
+        VpcEndpointType="Gateway",
+        RouteTableIds=[table],
+    )
+    assert reached(outward.S3)
+    assert not reached(outward.PUBLIC)

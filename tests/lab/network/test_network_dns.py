@@ -13,8 +13,10 @@ import dns.message
 import dns.rcode
 import pytest
 
+from lab.addresses import REGION
 from lab.network.dns import Server
 from lab.network.endpoints import Endpoint
+from lab.network.outward import PUBLIC, S3
 from lab.network.resolve import BALANCER_TTL_S, Resolver
 from lab.network.state import cidr, ip_number
 from tests.lab.network.world import ADDRESSES, OPERATOR, World, greeting, network, record, server
@@ -135,6 +137,22 @@ def test_weighted_aliases_share_by_weight_under_the_names_that_the_console_write
     answer = asked.resolve(API, OLD_CLIENT)
     assert answer.ttl == BALANCER_TTL_S
     assert not asked.resolve(API, OLD_CLIENT, "AAAA").answers
+
+
+def test_an_apis_name_leads_to_the_endpoint_that_took_it_and_else_out() -> None:
+    built = world()
+    built.raw["service_endpoints"] = [
+        {"id": "vpce-1", "vpc": "vpc-main", "service": "ecr.dkr", "addresses": ["127.37.1.50"], "private_names": True},
+        {"id": "vpce-2", "vpc": "vpc-main", "service": "ec2", "addresses": ["127.37.1.51"], "private_names": False},
+    ]
+    asked = resolver(built)
+    registry = f"123456789012.dkr.ecr.{REGION}.amazonaws.com"
+    assert asked.resolve(registry, NEW_CLIENT).addresses == ("127.37.1.50",)
+    assert asked.resolve(registry, OLD_CLIENT).addresses == (PUBLIC,)
+    assert asked.resolve(f"ec2.{REGION}.amazonaws.com", NEW_CLIENT).addresses == (PUBLIC,)
+    assert asked.resolve(f"s3.{REGION}.amazonaws.com", NEW_CLIENT).addresses == (S3,)
+    for unknown in (f"nothing.{REGION}.amazonaws.com", "ec2.eu-west-9.amazonaws.com", "registry.k8s.io"):
+        assert not asked.resolve(unknown, NEW_CLIENT).exists
 
 
 def test_the_server_answers_over_udp_and_tcp_by_who_asks() -> None:

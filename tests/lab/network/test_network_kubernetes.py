@@ -13,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from lab.network.certificates import Certificates
 from lab.network.kubernetes import KubernetesNetwork
+from lab.network.ways import Ways
 from tests.lab.network.api import HOST, NODE_PORT, WEB, Api, api_server, entry
 from tests.lab.network.world import OPERATOR, QUICK, Net, World, network, rule
 
@@ -46,7 +48,13 @@ def machines() -> World:
 async def cluster(api: Api, world: World) -> AsyncIterator[tuple[Net, KubernetesNetwork]]:
     async with network(world) as net:
         kubernetes = KubernetesNetwork(
-            net.fabric, net.listeners, net.datagrams, api.lab_dir, lambda ip: ip[:6], QUICK.refuse_after_s
+            net.fabric,
+            net.listeners,
+            net.datagrams,
+            api.lab_dir,
+            lambda ip: ip[:6],
+            QUICK.refuse_after_s,
+            Ways(net.fabric, Certificates(net.folder), 0),
         )
         kubernetes.apply(net.fabric.state)
         following = asyncio.create_task(kubernetes.run())

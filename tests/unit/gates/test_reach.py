@@ -66,7 +66,12 @@ class World:
         if kind is not NODES:
             return self.pods
         return [
-            {"metadata": {"name": one}, "status": {"addresses": [{"type": "InternalIP", "address": GROUPS[one][1]}]}}
+            # Its address is another one of its machine's than EC2 calls the first.
+            {
+                "metadata": {"name": one},
+                "spec": {"providerID": f"aws:///a/{GROUPS[one][0]}"},
+                "status": {"addresses": [{"type": "InternalIP", "address": "127.0.0.9"}]},
+            }
             for one in self.nodes
         ]
 
