@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv/bin
 # Ten minutes, so a command of its own.
 SWAPS := tests/unit/etcd/test_swap.py tests/unit/etcd/test_swap_back.py tests/unit/etcd/test_set_swap.py tests/unit/etcd/test_volume_swap.py
-LOST := tests/lab/plugins/test_state_lost_everywhere.py
+LOST := tests/lab/plugins/test_state_lost.py tests/lab/plugins/test_state_lost_everywhere.py
 
 .PHONY: help setup rehearse layouts shapes back again crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
 
