@@ -15,6 +15,7 @@ from proof.model import EXIT_DOUBTED
 from rehearsal.driver import RehearsalError
 from rehearsal.forms import Form, FormRehearsal
 from rehearsal.layouts import STRATEGIES, parse_forms
+from rehearsal.meant import parted
 from rehearsal.run import parse_stages
 from rehearsal.stack import StackError, lab_with_stack
 from rehearsal.watch import WatchError
@@ -175,11 +176,16 @@ def _rehearse(last: int, form: Form) -> int:
     rehearsal = FormRehearsal(last=last, say=say, form=form)
     report = rehearsal.go()
     say("")
-    for reason in report.reasons:
+    wrong, meant = parted(report, form, last)
+    for reason in meant:
+        say(f"meant: {reason}")
+    for reason in wrong:
         say(f"not ok: {reason}")
-    told = "ok" if report.ok else "NOT TO BE BELIEVED" if report.exit_status == EXIT_DOUBTED else "NOT OK"
+    doubted = all(reason in report.doubts for reason in wrong)
+    status = 0 if not wrong else EXIT_DOUBTED if doubted else 1
+    told = "ok" if not status else "NOT TO BE BELIEVED" if status == EXIT_DOUBTED else "NOT OK"
     say(f"{told} after {report.seconds:.0f} s: {rehearsal.reports / 'rehearsal.html'}")
-    return report.exit_status
+    return status
 
 
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ from lab.environment import REPOSITORY, make_folders
 from lab.shapes import PET, oddities
 from migration.settings.model import Strategy
 from migration.stages import LAST
-from migration.stages.table import swapped
 from proof.model import Report
 from rehearsal.driver import Say
 from rehearsal.forms import Form, FormRehearsal
-from rehearsal.meant import one_away
+from rehearsal.meant import parted
 from rehearsal.rows import PROGRAM, commit_of, conclude, read_rows, write_rows
 from rehearsal.stack import CUSTOM_FILE
 from rehearsal.turn_rows import Probes, StageRow, Writes, stage_row
@@ -58,16 +57,9 @@ class FormRow(Fact):
         return Form(layout=self.layout, etcd=self.etcd, shape=self.shape, seed=self.seed)
 
 
-def is_meant(reason: str, form: Form, voters: int | None) -> bool:
-    """Whether the proof only says that one member was away while its volume moved. Pure."""
-    return form.etcd == "volume" and voters is not None and one_away(reason, voters, f"stage {swapped().number}")
-
-
 def row_of(rehearsal: FormRehearsal, report: Report, commit: str, began: float) -> FormRow:
     """What a form's migration adds up to."""
-    voters = report.etcd.healthy_voters_at_start
-    meant = tuple(reason for reason in report.reasons if is_meant(reason, rehearsal.form, voters))
-    wrong = tuple(reason for reason in report.reasons if reason not in meant)
+    wrong, meant = parted(report, rehearsal.form, rehearsal.last)
     return FormRow(
         layout=rehearsal.form.layout,
         etcd=rehearsal.form.etcd,
@@ -81,7 +73,7 @@ def row_of(rehearsal: FormRehearsal, report: Report, commit: str, began: float) 
         stages=tuple(stage_row(stage) for stage in report.stages),
         probes=Probes.of(report),
         writes=Writes.of(report),
-        voters=voters,
+        voters=report.etcd.healthy_voters_at_start,
         least_voters=report.etcd.min_healthy_voters,
         report=f"{rehearsal.title}.html",
         shape=rehearsal.form.shape,

@@ -6,9 +6,10 @@ import pytest
 
 from lab.layouts import LAYOUTS
 from rehearsal.__main__ import main
-from rehearsal.form_rows import FormRow, is_meant, verdict
+from rehearsal.form_rows import FormRow, verdict
 from rehearsal.forms import Form
 from rehearsal.layouts import FORMS, parse_forms
+from rehearsal.meant import of_form
 from rehearsal.turn_rows import Probes, Writes
 
 COMMIT = "c0ffee"
@@ -51,12 +52,26 @@ def test_all_must_be_there_ok_and_of_this_program() -> None:
 
 def test_one_voter_away_is_meant_where_its_volume_moves_and_nowhere_else() -> None:
     volume, learner = Form(etcd="volume"), Form(etcd="learner")
-    assert is_meant(AWAY, volume, 3)
-    assert not is_meant(AWAY, learner, 3)
-    assert not is_meant(AWAY, volume, 5)
-    assert not is_meant(AWAY, volume, None)
-    assert not is_meant(AWAY.replace("stage 7", "stage 6"), volume, 3)
-    assert not is_meant("No write was acknowledged for 6.4 s (stage 7)", volume, 3)
+    assert of_form(AWAY, volume, 3)
+    assert not of_form(AWAY, learner, 3)
+    assert not of_form(AWAY, volume, 5)
+    assert not of_form(AWAY, volume, None)
+    assert not of_form(AWAY.replace("stage 7", "stage 6"), volume, 3)
+    assert not of_form("No write was acknowledged for 6.4 s (stage 7)", volume, 3)
+
+
+PAUSED = "Deployment kube-system/external-dns was scaled from 1 to 0 at 2026-11-26T19:32:11.80Z; 1 pods are ready now."
+
+
+def test_external_dns_is_paused_and_resumed_where_it_runs_and_nothing_else_is_scaled_down() -> None:
+    real = Form(shape="awkward", controllers="real")
+    assert of_form(PAUSED, real, 3)
+    assert not of_form(PAUSED, Form(shape="awkward"), 3)
+    assert not of_form(PAUSED.replace("kube-system/external-dns", "shop/web"), real, 3)
+    # After the last stage it must be back; before, it can't be yet.
+    left = PAUSED.replace("1 pods", "0 pods")
+    assert not of_form(left, real, 3)
+    assert of_form(left, real, 3, last=5) and not of_form(PAUSED, real, 3, last=5)
 
 
 def test_forms_are_chosen_by_name_and_a_wrong_one_is_told_with_those_there_are() -> None:
