@@ -91,15 +91,18 @@ def read(controller: str, lines: Iterable[str], now: datetime) -> Iterator[Said]
             if match["level"] in "EF":
                 yield Said(at=_klog_time(match["day"], match["time"], now), controller=controller, text=match["text"])
         elif (match := _LOGRUS.match(line)) and match["level"] in ("error", "fatal", "panic"):
-            at = datetime.fromisoformat(match["time"]).astimezone(UTC)
-            yield Said(at=at, controller=controller, text=match["text"].replace('\\"', '"'))
+            yield Said(at=_logrus_time(match), controller=controller, text=match["text"].replace('\\"', '"'))
 
 
 def rounds(lines: Iterable[str]) -> Iterator[datetime]:
     """When external-dns said anything, of any level: it does so in each of its rounds."""
     for line in lines:
         if match := _LOGRUS.match(line):
-            yield datetime.fromisoformat(match["time"]).astimezone(UTC)
+            yield _logrus_time(match)
+
+
+def _logrus_time(line: re.Match[str]) -> datetime:
+    return datetime.fromisoformat(line["time"]).astimezone(UTC)
 
 
 def _klog_time(day: str, time: str, now: datetime) -> datetime:
@@ -133,7 +136,8 @@ def outlasting(said: Sequence[Said], stages: Sequence[tuple[datetime, datetime]]
 
     What is told again much later than a controller tries again is another error of the same kind.
     """
-    return [one for one in troubles(said) if any(_crosses(_of(said, one), ended) for _, ended in stages)]
+    found = ((one, _of(said, one)) for one in troubles(said))
+    return [one for one, those in found if any(_crosses(those, ended) for _, ended in stages)]
 
 
 def _crosses(those: Sequence[Said], end: datetime) -> bool:

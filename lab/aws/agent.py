@@ -17,29 +17,31 @@ inner_rule("agent_without_a_way", "Systems Manager user guide, Troubleshooting S
 inner_rule("agent_without_rights", "Systems Manager user guide, Configure instance permissions required for SSM")
 
 
-def _registers(instance: str) -> bool:
-    """Whether the instance's role lets its agent tell the service of itself."""
-    if WORLD.settings.iam != "enforce" or not active("agent_without_rights"):
+def _known(instance: Any) -> bool:
+    """Whether the service knows the instance's agent, which registers from inside: over a way, and with its role."""
+    if instance is None or instance.state != "running":
+        return False
+    settings = WORLD.settings
+    if (
+        settings.egress == "enforce"
+        and active("agent_without_a_way")
+        and not reaches(str(instance.private_ip), "ssm").ok
+    ):
+        return False
+    if settings.iam != "enforce" or not active("agent_without_rights"):
         return True
-    who = principal(machine_key(instance))
+    who = principal(machine_key(str(instance.id)))
     return who is not None and decide(who.documents or (), "ssm:UpdateInstanceInformation", "*", {}).verdict == ALLOWED
 
 
 @instead(SimpleSystemManagerBackend, "send_command")
 def send(original: Any, backend: SimpleSystemManagerBackend, **arguments: Any) -> Command:
-    """SendCommand: Pending until an agent takes it. Instances that don't run are refused.
+    """SendCommand: Pending until an agent takes it. Instances whose agent isn't known are refused.
 
     Source: Systems Manager API reference, SendCommand (InvalidInstanceId), CommandInvocation (Status).
     """
     for instance_id in arguments["instance_ids"]:
-        instance = WORLD.ec2.get_instance_by_id(instance_id)
-        if instance is None or instance.state != "running":
-            raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
-        # The agent registers from inside: one that can't reach the service is unknown to it.
-        enforced = WORLD.settings.egress == "enforce" and active("agent_without_a_way")
-        if enforced and not reaches(str(instance.private_ip), "ssm").ok:
-            raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
-        if not _registers(str(instance.id)):
+        if not _known(WORLD.ec2.get_instance_by_id(instance_id)):
             raise Refused("InvalidInstanceId", f"Instances [[{instance_id}]] not in a valid state for account")
     named = list(dict.fromkeys(arguments["instance_ids"]))  # moto adds to the list it is given
     command: Command = original(backend, **arguments)

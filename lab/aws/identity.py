@@ -76,7 +76,7 @@ def machine_of(key: str) -> Any:
         return None
     for reservation in WORLD.ec2.reservations.values():
         for instance in reservation.instances:
-            if instance.id[-16:].upper() == key[4:]:
+            if machine_key(instance.id) == key:
                 return instance
     return None
 
