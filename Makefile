@@ -10,7 +10,7 @@ VENV := .venv/bin
 SWAPS := tests/unit/etcd/test_swap.py tests/unit/etcd/test_swap_back.py tests/unit/etcd/test_set_swap.py tests/unit/etcd/test_volume_swap.py
 LOST := tests/lab/plugins/test_state_lost.py tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse layouts shapes back again crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
+.PHONY: help setup rehearse soak layouts shapes back again crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ setup: ## virtual environment, pinned packages, tools (built once, kept in a cac
 
 rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report (LAYOUT=kubeadm, ETCD=volume, SHAPE=awkward SEED=7 CONTROLLERS=real)
 	@$(VENV)/python -m rehearsal rehearse
+
+soak: setup ## the same with an AWS that takes as long as AWS does (the program's own limits); says how long before it begins
+	@$(VENV)/python -m rehearsal rehearse --timing aws
 
 layouts: setup ## the whole migration for every layout of the control plane, each by learner and by volume
 	@$(VENV)/python -m rehearsal layouts

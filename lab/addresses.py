@@ -87,6 +87,10 @@ class LabAddresses:
         """The VPCs that the cluster may be in, by name: the one it begins in, and those it moves to."""
         return {"legacy": self.legacy_cidr, "main": self.main_cidr, "next": self.next_cidr}
 
+    def moved_to(self, ip: str) -> bool:
+        """Whether an address is in a VPC that the cluster moves to, not in the one that it begins in."""
+        return any(IPv4Address(ip) in IPv4Network(cidr) for cidr in (self.main_cidr, self.next_cidr))
+
     @property
     def corp_cidr(self) -> str:
         """The connected network: a VPC of the same account, where the operator's workstation stands."""

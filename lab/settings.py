@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    ModelWrapValidatorHandler,
     NonNegativeFloat,
     NonNegativeInt,
     ValidationError,
@@ -19,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from lab import controllers, shapes, strictness
+from lab import controllers, shapes, strictness, timings
 from lab.addresses import lab_dir
 from lab.layouts import BUILT, LAYOUTS, Layout
 
@@ -30,8 +33,23 @@ class SettingsError(ValueError):
     """`lab.json` or a `LAB_…` variable can't be used; the message names file, key, value and what is expected."""
 
 
+def _seconds(value: Any) -> float | timings.Span:
+    """A JSON number or list of two, or the text of a number."""
+    try:
+        low, high = map(float, value) if isinstance(value, list | tuple) else (float(value), float(value))
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not 0 <= low <= high < math.inf:
+        raise ValueError("must be seconds from 0 up, or two of them with the shorter one first")
+    return (low, high) if isinstance(value, list | tuple) else low
+
+
+Seconds = Annotated[float | timings.Span, BeforeValidator(_seconds)]
+"""A time, or the shortest and the longest that it may be."""
+
+
 class LabSettings(BaseModel):
-    """All times in seconds."""
+    """All times in seconds. Their defaults are quick; `timing` says by which set they are instead."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,21 +70,30 @@ class LabSettings(BaseModel):
     controllers: Literal["stand-in", "real"] = "stand-in"
     """`real`: the cluster runs AWS's cloud controller and external-dns themselves (`lab/controllers.py`)."""
 
+    timing: Literal["quick", "aws"] = "quick"
+    """`aws`: as long as AWS takes, where nothing else is said (`lab/timings.py` has the values and their sources)."""
     health_interval_s: NonNegativeFloat = 0.5
     healthy_threshold: NonNegativeInt = 2
     unhealthy_threshold: NonNegativeInt = 2
     health_timeout_s: NonNegativeFloat = 1.0
+    target_registration_s: Seconds = 0.0
+    """From a target's registration to its first health check, where the cluster moves to."""
     deregistration_s: NonNegativeFloat = 2.0
     """Cap on a target group's deregistration delay (AWS: 300 by default)."""
     udp_idle_s: NonNegativeFloat = 5.0
     """How long a balancer remembers a flow of datagrams after the last one (AWS: 120)."""
-    change_pending_s: NonNegativeFloat = 0.3
+    change_pending_s: Seconds = 0.3
     """How long a Route 53 change stays PENDING."""
-    instance_boot_s: NonNegativeFloat = 0.5
-    node_join_s: NonNegativeFloat = 0.5
+    alias_ttl_s: NonNegativeInt = 5
+    """Of what names lead to by AWS itself: a load balancer's own name, and aliases to it."""
+    instance_boot_s: Seconds = 0.5
+    """From its launch to a machine's user data."""
+    node_join_s: Seconds = 0.5
     pod_start_s: NonNegativeFloat = 0.5
     metric_period_s: NonNegativeFloat = 5.0
     """Stands for the 60 s of CloudWatch."""
+    metric_lag_s: Seconds = 0.0
+    """How late a period's datum can be read."""
     refuse_after_s: NonNegativeFloat = 1.0
     """A packet that AWS would drop: the connection is reset after this long (a lab can't keep from accepting it)."""
     iam: Literal["open", "enforce"] = "open"
@@ -89,6 +116,17 @@ class LabSettings(BaseModel):
     )
     """What counts as private where AWS or the product asks for it: RFC 1918, 100.64.0.0/10 and, here, loopback."""
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _timed_by_set(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """The set's times; they don't count as given, so that another set's take their places."""
+        if not isinstance(values, dict):
+            return handler(values)
+        found = timings.filled(values)
+        settings = handler(found)
+        settings.model_fields_set.difference_update(found.keys() - values.keys())
+        return settings
+
     @model_validator(mode="before")
     @classmethod
     def _named_by_shape(cls, values: Any) -> Any:
@@ -107,6 +145,11 @@ class LabSettings(BaseModel):
         if unknown := sorted(set(value) - set(strictness.QUOTAS)):
             raise ValueError(f"{', '.join(unknown)}: must be of {', '.join(strictness.QUOTAS)}")
         return value
+
+    def quickly(self) -> LabSettings:
+        """The same in quick times: for what stands in the VPC that the first cluster begins in."""
+        given = self.model_dump(exclude_unset=True)
+        return type(self).model_validate({**given, "timing": timings.QUICK})
 
     @property
     def real_controllers(self) -> bool:
@@ -130,7 +173,7 @@ class LabSettings(BaseModel):
     def load(cls, directory: Path | None = None, environ: Mapping[str, str] | None = None) -> LabSettings:
         """The settings of the lab in `directory` (default `$LAB_DIR`); the defaults where the file is missing.
 
-        `LAB_LAYOUT`, `LAB_SHAPE` and `LAB_CONTROLLERS` come before the file's. A cluster that is there keeps its own:
+        `LAB_LAYOUT`, `LAB_SHAPE`, `LAB_CONTROLLERS` and `LAB_TIMING` come before the file's. A cluster that is there keeps its own:
         another one asked for is an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises
         SettingsError, every error of the file at once.
         """
@@ -149,6 +192,7 @@ class LabSettings(BaseModel):
             (BUILT, "layout", "LAB_LAYOUT"),
             (shapes.BUILT, "shape", "LAB_SHAPE"),
             (controllers.BUILT, "controllers", "LAB_CONTROLLERS"),
+            (timings.BUILT, "timing", "LAB_TIMING"),
         ):
             settings = settings._as_built(directory, built, key, env.get(variable) or None, variable)
         settings._refuse_controllers_elsewhere()
@@ -166,7 +210,12 @@ class LabSettings(BaseModel):
 
     def _as_built(self, directory: Path, built: str, key: str, asked: str | None, variable: str) -> LabSettings:
         """These with what the cluster that is there has, or else what is asked for."""
-        known = {"layout": tuple(LAYOUTS), "shape": shapes.SHAPES, "controllers": controllers.WAYS}[key]
+        known = {
+            "layout": tuple(LAYOUTS),
+            "shape": shapes.SHAPES,
+            "controllers": controllers.WAYS,
+            "timing": tuple(timings.TIMINGS),
+        }[key]
         if asked is not None and asked not in known:
             raise SettingsError(f"{variable}={asked!r}: must be one of {', '.join(known)}")
         there = _built(directory / built, known)
@@ -208,10 +257,11 @@ class LabSettings(BaseModel):
             raise SettingsError(str(error)) from error
 
     def note_built(self, directory: Path) -> None:
-        """Keeps layout, shape and controllers for as long as the cluster is there, whatever later commands are told."""
+        """Keeps layout, shape, controllers and timing for as long as the cluster is there, whatever later commands are told."""
         (directory / BUILT).write_text(json.dumps(self.layout) + "\n")
         (directory / shapes.BUILT).write_text(json.dumps(self.shape) + "\n")
         (directory / controllers.BUILT).write_text(json.dumps(self.controllers) + "\n")
+        (directory / timings.BUILT).write_text(json.dumps(self.timing) + "\n")
         (directory / shapes.BUILT_SEED).write_text(json.dumps(self.seed) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""How strict, slow and moody the lab's AWS is, as environment variables say it (`LAB_IAM`, `LAB_THROTTLE`, …). Pure.
+"""How strict, slow and moody the lab's AWS is, as environment variables say it (`LAB_IAM`, `LAB_TIMING`, …). Pure.
 
 Each comes before the same key of `lab.json`. What they mean is in `lab/settings.py`.
 """
@@ -15,6 +15,7 @@ VARIABLES = {
     "LAB_SEED": "seed",
     "LAB_EGRESS": "egress",
     "LAB_QUOTAS": "quotas",
+    "LAB_TIMING": "timing",
 }
 """Environment variable → key of `LabSettings`."""
 

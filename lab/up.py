@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import controllers, interrupt, processes, shapes, toolchain
+from lab import controllers, interrupt, processes, shapes, timings, toolchain
 from lab.addresses import LabAddresses, from_environment, lab_dir
 from lab.doctor import port_holder
 from lab.environment import REPOSITORY, child_environment, make_folders
@@ -35,7 +35,7 @@ POLL_S = 0.2
 
 OF_ONE_AWS = (
     *("machines", "volumes", "shims", "kubeconfig", "pulumi/state"),
-    *(BUILT, shapes.BUILT, shapes.BUILT_SEED, controllers.BUILT),
+    *(BUILT, shapes.BUILT, shapes.BUILT_SEED, controllers.BUILT, timings.BUILT),
 )
 """What stands for an AWS that is gone once its process is: AWS's state is in memory only."""
 

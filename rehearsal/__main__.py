@@ -11,6 +11,7 @@ from lab import interrupt
 from lab.controllers import WAYS
 from lab.layouts import LAYOUTS
 from lab.shapes import AWKWARD, PET, SHAPES
+from lab.timings import QUICK, TIMINGS
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import RehearsalError
 from rehearsal.forms import Form, FormRehearsal
@@ -34,6 +35,12 @@ def parser() -> argparse.ArgumentParser:
     rehearse = commands.add_parser("rehearse", help="the whole migration on a fresh lab, with a report")
     rehearse.add_argument("--stages", default=os.environ.get("STAGES", ""), help="0..n stops after stage n")
     _of_form(rehearse)
+    rehearse.add_argument(
+        "--timing",
+        choices=tuple(TIMINGS),
+        default=os.environ.get("TIMING") or os.environ.get("LAB_TIMING") or QUICK,
+        help="how long the lab's AWS takes: quick, or as long as AWS itself",
+    )
     layouts = commands.add_parser("layouts", help="the whole migration for every layout, each with both ways for data")
     layouts.add_argument(
         "--forms", default=os.environ.get("FORMS", ""), help="only these: kubeadm/volume,custom/learner"
@@ -100,13 +107,15 @@ def _of_form(command: argparse.ArgumentParser) -> None:
 def _form(options: argparse.Namespace) -> Form:
     """Defaults from the environment are looked at here, before a lab is touched. Raises ValueError."""
     [form] = parse_forms(f"{options.layout}/{options.etcd}")
+    timing = getattr(options, "timing", Form.timing)
     for variable, value, known in (
         ("SHAPE", options.shape, SHAPES),
         ("CONTROLLERS", options.controllers, WAYS),
+        ("TIMING", timing, tuple(TIMINGS)),
     ):
         if value not in known:
             raise ValueError(f"{variable}={value!r}: must be one of {', '.join(known)}")
-    form = replace(form, shape=options.shape, seed=options.seed, controllers=options.controllers)
+    form = replace(form, shape=options.shape, seed=options.seed, controllers=options.controllers, timing=timing)
     if form.controllers != Form.controllers and (form.shape != AWKWARD or form.layout != Form.layout):
         raise ValueError(
             f"CONTROLLERS={form.controllers!r}: shape {form.shape} with layout {form.layout} has none that are real; "

@@ -12,6 +12,7 @@ from lab.controllers import STAND_IN
 from lab.environment import child_environment
 from lab.settings import LabSettings
 from lab.shapes import PET
+from lab.timings import QUICK
 from migration.settings.model import Strategy
 from migration.stages import LAST, STAGES
 from migration.stages import Stage as StageRow
@@ -28,7 +29,8 @@ class Form:
     """A form of the first cluster's control plane and of its account, and how its members' data moves.
 
     `seed` chooses what of `shape` its account has (`lab/shapes.py`); ``pet`` has no variations. `controllers` are the
-    lab's stand-ins, or those that users run (`lab/controllers.py`).
+    lab's stand-ins, or those that users run (`lab/controllers.py`). `timing`: how long its AWS takes
+    (`lab/timings.py`).
     """
 
     layout: str = "cloud-config"
@@ -36,11 +38,13 @@ class Form:
     shape: str = PET
     seed: int = 0
     controllers: str = STAND_IN
+    timing: str = QUICK
 
     def __str__(self) -> str:
         account = "" if self.shape == PET else f", {self.shape} {self.seed}"
         own = "" if self.controllers == STAND_IN else f", {self.controllers} controllers"
-        return f"{self.layout}, etcd by {self.etcd}{account}{own}"
+        times = "" if self.timing == QUICK else f", {self.timing} timing"
+        return f"{self.layout}, etcd by {self.etcd}{account}{own}{times}"
 
     @property
     def title(self) -> str:
@@ -74,6 +78,7 @@ class OnForm(Driver):
             "LAB_SHAPE": form.shape,
             "LAB_SEED": str(form.seed),
             "LAB_CONTROLLERS": form.controllers,
+            "LAB_TIMING": form.timing,
         }
         self.environment = child_environment()
         self.settings = LabSettings.load(self.directory)

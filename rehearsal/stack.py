@@ -19,20 +19,19 @@ from lab.layouts import MASTER, Layout
 from lab.legacy.balancing import legal
 from lab.settings import LabSettings
 from lab.shapes import PET
+from lab.timings import QUICK
 from rehearsal.rights import as_operator
 
 Say = Callable[[str], None]
 FIRST = "stage-0"
 
-# What the lab's clouds do in seconds stands for what AWS does in minutes.
+# What the lab's clouds do in seconds stands for what AWS does in minutes, unless they take as long as AWS.
 LIMITS = {
     "quietPeriods": 1,
     "gateSeconds": 180,
     "swapSeconds": 240,
     "deregistrationSeconds": 5,
     "healthIntervalSeconds": 5,
-    # What the lab's DNS answers aliases with (`lab.network.resolve.BALANCER_TTL_S`).
-    "aliasTtlSeconds": 5,
 }
 TTL_S = 2
 CUSTOM_FILE = "rehearsal/custom.sh"
@@ -56,7 +55,7 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
         raise StackError(f"the lab's AWS has no VPC {addresses.legacy_cidr}: python -m lab up")
     command = ["-m", "migration", "discover", "--cluster", settings.cluster, "--vpc", vpcs[0].get("VpcId", "")]
     command += ["--from", "legacy", "--to", "main", "--to-cidr", addresses.main_cidr, "--stack", FIRST]
-    command += ["--operator-network", addresses.corp_cidr, "--ttl", str(TTL_S)]
+    command += ["--operator-network", addresses.corp_cidr]
     # Somebody's database lets the old VPC in by its range.
     command += ["--references", "apply"]
     if settings.control_plane.etcd_role != MASTER:
@@ -64,12 +63,20 @@ def discovery(addresses: LabAddresses, settings: LabSettings, more: Sequence[str
         command += ["--ask-machines"]
     for role, flows in ACCEPTED.items():
         command += ["--accept-flows", f"{role}={flows}"]
-    for key, value in {**LIMITS, "metricPeriodSeconds": int(settings.metric_period_s)}.items():
-        command += ["--limit", f"{key}={value}"]
+    command += paced(settings)
     command += told_of_shape(settings)
     if settings.layout in TOLD:
         command += TOLD[settings.layout]
     return [*command, *more]
+
+
+def paced(settings: LabSettings) -> list[str]:
+    """Options that fit the program to a quick lab; none where it takes as long as AWS: then its defaults are tried."""
+    if settings.timing != QUICK:
+        return []
+    periods = {"metricPeriodSeconds": int(settings.metric_period_s), "aliasTtlSeconds": settings.alias_ttl_s}
+    limits = (("--limit", f"{key}={value}") for key, value in {**LIMITS, **periods}.items())
+    return ["--ttl", str(TTL_S), *(word for pair in limits for word in pair)]
 
 
 def told_of_shape(settings: LabSettings) -> list[str]:

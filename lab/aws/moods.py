@@ -6,7 +6,6 @@ same calls meet the same moods. The lab's own tooling is spared: it isn't what i
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from lab.aws.front import Request, Turned
 from lab.aws.hooks import active, inner_rule
 from lab.aws.identity import EC2_TYPES, ROOT_KEY
 from lab.aws.world import WORLD
+from lab.timings import fraction
 
 inner_rule("request_rate_exceeded", "EC2 API reference, Request throttling; API references, Common errors: Throttling")
 inner_rule("reads_lag_behind_writes", "EC2 API reference, Eventual consistency; IAM user guide, Troubleshoot: changes")
@@ -103,8 +103,7 @@ class Moods:
         """A number from 0 to 1, the same for the same seed, action and count."""
         key = f"{what} {request.name}"
         self.asked[key] += 1
-        text = f"{WORLD.settings.seed} {key} {self.asked[key]}"
-        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48
+        return fraction(f"{WORLD.settings.seed} {key} {self.asked[key]}")
 
 
 def _lags(request: Request) -> bool:

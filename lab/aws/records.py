@@ -14,6 +14,7 @@ from moto.route53.responses import Route53
 
 from lab.aws.hooks import Refused, active, inner_rule, instead, rule
 from lab.aws.world import WORLD
+from lab.timings import drawn
 
 API = "Route 53 API reference, ChangeResourceRecordSets: "
 ABOUT_ALIASES = ("alias_zone", "alias_target")
@@ -220,9 +221,13 @@ def with_a_change(original: Any, response: Route53) -> ActionResult:
 def _change_info(change_id: str) -> dict[str, Any]:
     made = WORLD.changes[change_id]
     age = WORLD.clock() - made["submitted"]
+    # Ids are random; how many changes there were before this one is not.
+    pending = drawn(
+        WORLD.settings.change_pending_s, WORLD.settings.seed, "change", list(WORLD.changes).index(change_id)
+    )
     return {
         "Id": change_id,
-        "Status": "INSYNC" if age >= WORLD.settings.change_pending_s else "PENDING",
+        "Status": "INSYNC" if age >= pending else "PENDING",
         "SubmittedAt": datetime.fromtimestamp(made["submitted"], tz=UTC),
         "Comment": made["comment"],
     }

@@ -97,7 +97,7 @@ class Machine:
             while script.alive:
                 await asyncio.sleep(0.2)
         elif not (self.folder / "booted").exists():
-            await asyncio.sleep(self.place.settings.instance_boot_s)
+            await asyncio.sleep(self.place.boot_s(self.instance["private_ip"]))
             await self._first_boot()
         if not self.stopping:
             (self.folder / "booted").touch()

@@ -93,7 +93,8 @@ class Nodes:
     """Registers, and removes. `kube` gives the API as the VPC's kubelets reach it (it waits for a cluster)."""
 
     kube: Callable[[str], Awaitable[Api]]
-    join_s: float
+    join_s: Callable[[str], float]
+    """Seconds until the machine at an address is a Node."""
     alive: Callable[[str], bool]
     """Whether this instance is still to have a Node."""
     joined: Callable[[str], Awaitable[None]]
@@ -110,7 +111,7 @@ class Nodes:
         task.add_done_callback(self._tasks.discard)
 
     async def _register(self, instance: dict[str, Any], flags: Mapping[str, str]) -> None:
-        await asyncio.sleep(self.join_s)
+        await asyncio.sleep(self.join_s(instance["private_ip"]))
         wanted = node(instance, flags)
         while self.alive(instance["id"]):
             try:

@@ -12,6 +12,7 @@ from typing import Any
 from lab.addresses import LabAddresses
 from lab.machines.rewrites import Host
 from lab.settings import LabSettings
+from lab.timings import Span, drawn
 
 SHIMS = ("systemctl", "mkfs.ext4", "mkfs", "mount", "umount", "blkid", "mountpoint", "cmp", "crictl", "kubeadm")
 """What a machine's scripts call and the supervisor answers (shim.py)."""
@@ -50,6 +51,20 @@ class Place:
 
     def volume(self, volume: str) -> Path:
         return self.directory / "volumes" / volume
+
+    def boot_s(self, ip: str) -> float:
+        """How long a machine with this address takes from its launch to its user data."""
+        return self._drawn("boot", ip, self._timed(ip).instance_boot_s)
+
+    def join_s(self, ip: str) -> float:
+        """How long its kubelet then takes until the machine is a Node."""
+        return self._drawn("join", ip, self._timed(ip).node_join_s)
+
+    def _timed(self, ip: str) -> LabSettings:
+        return self.settings if self.addresses.moved_to(ip) else self.settings.quickly()
+
+    def _drawn(self, what: str, ip: str, time: float | Span) -> float:
+        return drawn(time, self.settings.seed, what, ip)
 
     def host(self, instance: Mapping[str, Any]) -> Host:
         name = instance["id"]

@@ -47,7 +47,7 @@ class Supervisor:
         self.revision = -1
         self.gate = Gate()
         real = place.settings.real_controllers
-        self.nodes = Nodes(self.kube, place.settings.node_join_s, self._alive, self._joined, cloud_controller=real)
+        self.nodes = Nodes(self.kube, place.join_s, self._alive, self._joined, cloud_controller=real)
         self.external_dns = ExternalDns(place, self.machines.get) if real else None
         self.kwoks: dict[str, Kwok] = {}
         self.ending: set[str] = set()

@@ -17,6 +17,8 @@ from lab.network.balancers import Balancers, Report
 from lab.network.parsing import parse
 from lab.network.relay import Flows
 from lab.network.state import APPLICATION, NETWORK, LoadBalancer, State
+from lab.settings import LabSettings
+from lab.timings import drawn
 
 log = logging.getLogger(__name__)
 
@@ -105,26 +107,41 @@ class Backplane:
 class Metrics:
     """One datum of each metric per balancer and period, by CloudWatch's ordinary API, from a thread."""
 
-    def __init__(self, environment: dict[str, str], period_s: float) -> None:
+    def __init__(self, environment: dict[str, str], settings: LabSettings) -> None:
         self._environment = environment
-        self._period_s = period_s
+        self._settings = settings
+        self._later: set[asyncio.Task[None]] = set()
         self._client: Any = None
         self._seen: dict[str, int] = {}
         self.put_total = 0
 
     async def put_for_ever(self, read: Callable[[], State], flows: Flows, balancers: Balancers) -> None:
         while True:
-            await asyncio.sleep(self._period_s)
+            await asyncio.sleep(self._settings.metric_period_s)
             state = read()
             network = self.collect(state, flows, balancers)
             application = self.collect(state, flows, balancers, APPLICATION)
-            try:
-                for namespace, data in ((_NAMESPACE, network), (_APPLICATION, application)):
-                    if data:
-                        await asyncio.to_thread(self._put, namespace, data)
-                        self.put_total += 1
-            except Exception:  # boto3's errors are made at run time; a metric missed is not a packet missed
-                log.exception("metrics not put")
+            if self._settings.metric_lag_s:
+                task = asyncio.create_task(self._put_late(network, application))
+                self._later.add(task)
+                task.add_done_callback(self._later.discard)
+            else:
+                await self._put_both(network, application)
+
+    async def _put_late(self, *both: list[dict[str, Any]]) -> None:
+        """CloudWatch shows data later than they are of."""
+        period = int(both[0][0]["Timestamp"].timestamp()) if both[0] else 0
+        await asyncio.sleep(drawn(self._settings.metric_lag_s, self._settings.seed, "metrics", period))
+        await self._put_both(*both)
+
+    async def _put_both(self, network: list[dict[str, Any]], application: list[dict[str, Any]]) -> None:
+        try:
+            for namespace, data in ((_NAMESPACE, network), (_APPLICATION, application)):
+                if data:
+                    await asyncio.to_thread(self._put, namespace, data)
+                    self.put_total += 1
+        except Exception:  # boto3's errors are made at run time; a metric missed is not a packet missed
+            log.exception("metrics not put")
 
     def collect(self, state: State, flows: Flows, balancers: Balancers, kind: str = NETWORK) -> list[dict[str, Any]]:
         """The data of the period that ends now, for balancers of one type. Zero is said too, as AWS does for these."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,6 +20,7 @@ from lab.network.requests import Requests
 from lab.network.state import TCP, UDP, BalancerListener, Forward, LoadBalancer, State, Target, TargetGroup
 from lab.network.terminator import Terminator
 from lab.settings import LabSettings
+from lab.timings import drawn
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +49,14 @@ class Balancers:
         datagrams: Datagrams,
         settings: LabSettings,
         certificates: Certificates,
+        moved_to: Callable[[str], bool] = lambda ip: True,
     ) -> None:
         self._fabric = fabric
         self._listeners = listeners
         self._datagrams = datagrams
         self._settings = settings
         self._certificates = certificates
+        self._moved_to = moved_to
         self._terminator = Terminator(fabric)
         self.requests = Requests(fabric, self._choose_for_request)
         self.datagram_flows = DatagramFlows(asyncio.get_running_loop(), fabric, settings.udp_idle_s)
@@ -164,6 +167,7 @@ class Balancers:
     async def _check_for_ever(self, key: TargetKey, position: int) -> None:
         interval = self._settings.health_interval_s
         await asyncio.sleep(interval * (position % 16) / 16)  # not all at the same moment
+        await asyncio.sleep(self._registration_s(key))
         while True:
             started = asyncio.get_running_loop().time()
             ok = await self._check_once(key)
@@ -171,6 +175,17 @@ class Balancers:
                 self._record(key, ok)
             spent = asyncio.get_running_loop().time() - started
             await asyncio.sleep(max(0.0, interval - spent))
+
+    def _registration_s(self, key: TargetKey) -> float:
+        """How long AWS takes until it looks at a new target; none for balancers of the first cluster's VPC."""
+        balancer = self._owner_of.get(key[0])
+        if balancer is None or not any(self._moved_to(address.ip) for address in balancer.addresses):
+            return 0.0
+        settings, group = self._settings, self._state.target_groups.get(key[0])
+        # Ids of instances are random, addresses of the lab's machines are not.
+        target = next((one for one in group.targets if one.key == key[1]), None) if group else None
+        where = self._address(group, target) if group and target else None
+        return drawn(settings.target_registration_s, settings.seed, "target", group.name if group else "", where)
 
     async def _check_once(self, key: TargetKey) -> bool | None:
         group = self._state.target_groups.get(key[0])

@@ -51,15 +51,18 @@ class Network:
         self.listeners = Listeners(loop)
         self.datagrams = Datagrams(loop)
         certificates = Certificates(lab_dir)
-        self.balancers = Balancers(self.fabric, self.listeners, self.datagrams, settings, certificates)
+        self.balancers = Balancers(
+            self.fabric, self.listeners, self.datagrams, settings, certificates, addresses.moved_to
+        )
         corp = cidr(addresses.corp_cidr)
         self.resolver = Resolver(
             forwards=lambda ip: ip_number(ip) in corp,  # corp forwards to the VPCs' resolver endpoints
             balancer_addresses=self.balancers.addresses_in_dns,
+            balancer_ttl_s=settings.alias_ttl_s,
         )
         self.dns = Server(self.resolver, self._who_asks)
         self.backplane = Backplane(addresses.aws_url, self.apply)
-        self.metrics = Metrics(addresses.aws_environment(), settings.metric_period_s)
+        self.metrics = Metrics(addresses.aws_environment(), settings)
         self.kubernetes = KubernetesNetwork(
             self.fabric,
             self.listeners,

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from lab.addresses import ip_of_private_dns_name
 from lab.network.outward import addresses_of
 from lab.network.state import LoadBalancer, Record, State, Zone, name_key
+from lab.settings import LabSettings
 
-BALANCER_TTL_S = 5
-"""Of a load balancer's own name: 60 s on AWS, a lab minute being shorter."""
 NEGATIVE_TTL_S = 5
 _MAX_CHAIN = 8
 
@@ -53,6 +52,8 @@ class Resolver:
     forwards: Callable[[str], bool] = lambda ip: False
     balancer_addresses: BalancerAddresses = lambda balancer: (a.ip for a in balancer.addresses)
     rng: random.Random = field(default_factory=random.Random)
+    balancer_ttl_s: int = LabSettings().alias_ttl_s
+    """Of a load balancer's own name."""
 
     def resolve(self, name: str, from_ip: str, qtype: str = "A") -> Result:
         """Follows CNAMEs across zones and into load balancers' names."""
@@ -133,4 +134,4 @@ class Resolver:
             addresses = None if found is None else self.rng.sample(found, len(found))
         if addresses is None:
             return None
-        return [Answer(name, "A", BALANCER_TTL_S, ip) for ip in addresses] if qtype == "A" else []
+        return [Answer(name, "A", self.balancer_ttl_s, ip) for ip in addresses] if qtype == "A" else []

@@ -82,7 +82,7 @@ def registry(kube: FakeKube, *, cloud_controller: bool = False) -> Nodes:
 
     async def joined(_: str) -> None: ...
 
-    return Nodes(one, 0, lambda _: True, joined, cloud_controller=cloud_controller)
+    return Nodes(one, lambda _: 0, lambda _: True, joined, cloud_controller=cloud_controller)
 
 
 @pytest.mark.parametrize("state", ["terminated", "shutting-down", None])

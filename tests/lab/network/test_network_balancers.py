@@ -11,7 +11,7 @@ import pytest
 
 from lab.network.backplane import Metrics
 from lab.network.health import Health
-from tests.lab.network.world import ADDRESSES, OPERATOR, Net, World, greeting, network, rule, server
+from tests.lab.network.world import ADDRESSES, OPERATOR, QUICK, Net, World, greeting, network, rule, server
 
 A, B, C, NEW = "127.17.1.4", "127.17.2.4", "127.17.3.4", "127.37.1.4"
 FRONT, FRONT_B = "127.17.1.200", "127.17.2.200"
@@ -283,7 +283,7 @@ def test_metrics_count_flows_of_the_period_and_say_zero_too() -> None:
     async def scenario() -> None:
         async with network(world(A)) as net, server(A, NODE_PORT):
             await healthy(net, key(A))
-            metrics = Metrics(ADDRESSES.aws_environment(), 1)
+            metrics = Metrics(ADDRESSES.aws_environment(), QUICK)
 
             def collect() -> dict[str, float]:
                 data = metrics.collect(net.fabric.state, net.fabric.flows, net.balancers)

@@ -17,8 +17,9 @@ from lab.addresses import REGION
 from lab.network.dns import Server
 from lab.network.endpoints import Endpoint
 from lab.network.outward import PUBLIC, S3
-from lab.network.resolve import BALANCER_TTL_S, Resolver
+from lab.network.resolve import Resolver
 from lab.network.state import cidr, ip_number
+from lab.settings import LabSettings
 from tests.lab.network.world import ADDRESSES, OPERATOR, World, greeting, network, record, server
 
 ZONE = "pet.lab.internal"
@@ -135,7 +136,7 @@ def test_weighted_aliases_share_by_weight_under_the_names_that_the_console_write
     shares = Counter(side(asked.resolve(API, OLD_CLIENT).addresses) for _ in range(2_000))
     assert 120 <= shares["new"] <= 280
     answer = asked.resolve(API, OLD_CLIENT)
-    assert answer.ttl == BALANCER_TTL_S
+    assert answer.ttl == LabSettings().alias_ttl_s
     assert not asked.resolve(API, OLD_CLIENT, "AAAA").answers
 
 

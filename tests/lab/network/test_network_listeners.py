@@ -233,7 +233,7 @@ def test_an_idle_flow_is_forgotten_and_the_metrics_say_so() -> None:
             await healthy(net, A, B)
             client = Sender()
             before = (await client.ask("one")).split()[0]
-            metrics = Metrics(ADDRESSES.aws_environment(), 1)
+            metrics = Metrics(ADDRESSES.aws_environment(), QUICK)
             data = metrics.collect(net.fabric.state, net.fabric.flows, net.balancers)
             counted = {d["MetricName"]: d["Value"] for d in data}
             assert (counted["NewFlowCount"], counted["ActiveFlowCount"]) == (1, 1)
@@ -444,7 +444,7 @@ def test_requests_are_counted_where_application_balancers_are() -> None:
             await healthy(net, A)
             for _ in range(3):
                 (await client.get(URL)).raise_for_status()
-            metrics = Metrics(ADDRESSES.aws_environment(), 1)
+            metrics = Metrics(ADDRESSES.aws_environment(), QUICK)
             assert metrics.collect(net.fabric.state, net.fabric.flows, net.balancers) == []
             data = metrics.collect(net.fabric.state, net.fabric.flows, net.balancers, APPLICATION)
             counted = {d["MetricName"]: d["Value"] for d in data}
