@@ -173,9 +173,9 @@ class LabSettings(BaseModel):
     def load(cls, directory: Path | None = None, environ: Mapping[str, str] | None = None) -> LabSettings:
         """The settings of the lab in `directory` (default `$LAB_DIR`); the defaults where the file is missing.
 
-        `LAB_LAYOUT`, `LAB_SHAPE`, `LAB_CONTROLLERS` and `LAB_TIMING` come before the file's. A cluster that is there keeps its own:
-        another one asked for is an error, as is what isn't JSON, an unknown key, or a value that can't be. Raises
-        SettingsError, every error of the file at once.
+        `LAB_LAYOUT`, `LAB_SHAPE`, `LAB_CONTROLLERS` and `LAB_TIMING` come before the file's. A cluster that is there
+        keeps its own: another one asked for is an error, as is what isn't JSON, an unknown key, or a value that can't
+        be. Raises SettingsError, every error of the file at once.
         """
         directory = directory or lab_dir()
         path = directory / FILE
@@ -257,7 +257,7 @@ class LabSettings(BaseModel):
             raise SettingsError(str(error)) from error
 
     def note_built(self, directory: Path) -> None:
-        """Keeps layout, shape, controllers and timing for as long as the cluster is there, whatever later commands are told."""
+        """Keeps layout, shape, controllers and timing as long as the cluster is there, whatever commands are told."""
         (directory / BUILT).write_text(json.dumps(self.layout) + "\n")
         (directory / shapes.BUILT).write_text(json.dumps(self.shape) + "\n")
         (directory / controllers.BUILT).write_text(json.dumps(self.controllers) + "\n")

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import ValidationError
 
 from migration.clients import Clients
+from migration.contracts.durations import Timings
 from migration.discover.options import DiscoveryOptions
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
@@ -114,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--file", type=Path, help="a stack's file (default: the only one in stacks/)")
     plan.add_argument("--stage", type=int, choices=range(LAST + 1), metavar="N", help="default: the stack's own")
     plan.add_argument("--json", action="store_true", help="for machines")
+    plan.add_argument("--timings", type=Path, help="JSON: how long another cloud than AWS takes for things")
     rights = commands.add_parser("rights", help="IAM policies with the rights that a migration needs; asks nobody")
     rights.add_argument("--cluster", required=True, help="the cluster's name, as its tags have it")
     rights.add_argument("--region", required=True)
@@ -269,8 +272,19 @@ def _plan(args: argparse.Namespace) -> None:
     settings, _ = _loaded(args.file)
     if args.stage is not None:
         settings = at_stage(settings, args.stage)
-    told = plan(settings, f"{PROJECT}/{settings.environment}")
+    told = plan(settings, f"{PROJECT}/{settings.environment}", timings=_timings(args.timings))
     print(told.model_dump_json(indent=1, by_alias=True) if args.json else "\n".join(lines(told)))
+
+
+def _timings(path: Path | None) -> Timings | None:
+    """A file's timings; raises `Permanent` with each key that can't be, or where it isn't JSON."""
+    if path is None:
+        return None
+    try:
+        return Timings.model_validate_json(path.read_text())
+    except ValidationError as error:
+        found = (f"{'.'.join(map(str, one['loc'])) or 'file'}: {one['msg']}" for one in error.errors())
+        raise Permanent(f"--timings {path}: {'; '.join(found)}") from None
 
 
 def _rights(args: argparse.Namespace) -> None:

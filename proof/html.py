@@ -57,6 +57,7 @@ def render(report: Report, drawn: Sequence[Plot]) -> str:
         "ms": milliseconds,
         "duration": duration,
         "changes": changes,
+        "predicted": predicted,
         "stage_label": stage_label,
         # Our own SVG: nothing of it comes from the cluster unescaped (matplotlib escapes labels).
         "svg": Markup,
@@ -95,6 +96,23 @@ def changes(stage: Stage) -> str:
     """What the engine did, in words."""
     told = [f"{stage.changes[key]} {done}" for key, done in CHANGES if stage.changes.get(key)]
     return ", ".join(told) or "nothing changed"
+
+
+def predicted(stage: Stage) -> str:
+    """How long its `up` was said to take beside how long it took; empty where nobody said anything."""
+    said, took = stage.predicted_s, stage.up_s
+    if said is None:
+        return ""
+    told = f"at least {duration(said.low)}" if said.high is None else f"{duration(said.low)} to {duration(said.high)}"
+    unseen = f" (not seen: {'; '.join(said.unseen)})" if said.unseen else ""
+    if took is None:
+        return f"up: said {told}{unseen}, not over"
+    off = (
+        "within it"
+        if not stage.off_by_s
+        else f"{duration(abs(stage.off_by_s))} {'more' if stage.off_by_s > 0 else 'less'}"
+    )
+    return f"up: {duration(took)}, said {told}{unseen}: {off}"
 
 
 def stage_label(label: str) -> str:

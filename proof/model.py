@@ -478,10 +478,23 @@ class Gate(Model):
 Direction = Literal["forward", "back"]
 
 
+class Predicted(Model):
+    """How long a stage's `up` was said to take before it began (seconds), and of what that is made.
+
+    `high` is None where something couldn't be seen: `unseen` says what, and `low` is the least.
+    """
+
+    low: float
+    high: float | None
+    terms: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+
+
 class Stage(Model):
     """One stage of a rehearsal. `second_up_changes` is None until a second `up` was made.
 
     `direction`: which way it was come to. `second_up_due`: whether the rehearsal was to make one there.
+    `up_s`: the first `up` alone; `predicted_s`: how long it was said to take, where it was.
     """
 
     stage: int
@@ -493,6 +506,8 @@ class Stage(Model):
     second_up_due: bool = True
     second_up_changes: int | None = None
     seconds: float | None = None
+    up_s: float | None = None
+    predicted_s: Predicted | None = None
     failed_probes_so_far: int | None = None
 
     @property
@@ -504,6 +519,16 @@ class Stage(Model):
     def title(self) -> str:
         """What the report calls it."""
         return f"Stage {self.stage} ({self.name})" + BACK * (self.direction == "back")
+
+    @property
+    def off_by_s(self) -> float:
+        """By how much its `up` took longer than predicted, or (below 0) less; 0 within it, and where nobody knows."""
+        said, took = self.predicted_s, self.up_s
+        if said is None or took is None:
+            return 0.0
+        if took < said.low:
+            return took - said.low
+        return took - said.high if said.high is not None and took > said.high else 0.0
 
     def but(self, **known: Any) -> Self:
         """The same stage with more known of it, validated."""

@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
-from proof.model import Parts, Report, Summary, clock, never_probed
+from collections.abc import Iterable
+
+from proof.model import Note, Parts, Report, Stage, Summary, clock, never_probed
 from proof.verdict import doubts, judge
+
+
+def _mispredicted(stages: Iterable[Stage]) -> list[Note]:
+    """Stages whose `up` took another time than was said: no fault of the cluster's, but somebody planned by it."""
+    return [
+        Note(
+            at=one.title,
+            event="not as predicted",
+            detail=f"its up took {one.up_s:.0f} s, {abs(one.off_by_s):.0f} s {'more' if one.off_by_s > 0 else 'less'} "
+            f"than was said before",
+        )
+        for one in stages
+        if one.up_s is not None and one.off_by_s
+    ]
 
 
 def build(summary: Summary, parts: Parts) -> Report:
@@ -30,7 +46,7 @@ def build(summary: Summary, parts: Parts) -> Report:
         due=parts.due.model_copy(update={"listeners": summary.config.listeners}) if summary.config else parts.due,
         finished=summary.finished,
         errors=parts.errors,
-        notes=summary.notes,
+        notes=(*summary.notes, *_mispredicted(parts.stages)),
         never_active=summary.never_active,
         failures=summary.failures,
         windows=summary.windows,

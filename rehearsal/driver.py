@@ -146,7 +146,7 @@ class Driver:
         if self.comes_to_new_side(row, before):
             watch.leave("new")
         done = self.bring_up(stack)
-        self.know(changes=done.changes)
+        self.know(changes=done.changes, up_s=done.seconds)
         self.detail(f"up: {_counts(done)} ({done.seconds:.0f} s)")
         if self.comes_to_new_side(before, row):
             watch.see_new_side()

@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.addresses import REGION
+from migration.contracts.durations import Prediction
+from migration.contracts.plan import Plan
 from migration.contracts.workers import DrainResult
+from migration.plan import lines
+from migration.plan.text import span
 from migration.stages import LAST, emptied
 from proof.html import write_html
 from proof.model import Drain, Parts, Report, Stage, Summary
@@ -18,6 +22,7 @@ from proof.report import build
 from rehearsal.driver import FAILURES, Driver
 from rehearsal.engine import Outcome
 from rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
+from rehearsal.timings import kept, of_lab
 from rehearsal.watch import Watch
 
 IDLE_S = 30.0
@@ -68,20 +73,32 @@ class Rehearsal(Driver):
         """What follows the last stage while the proof still runs: nothing."""
 
     def keep(self, stage: Stage, preview: Outcome) -> None:
-        """Also what `python -m migration plan` says beside it."""
+        """Also what `python -m migration plan` says beside it, and how long it says that the `up` takes."""
         super().keep(stage, preview)
         file = Path("stacks", f"Pulumi.stage-{stage.stage}.yaml")
+        timings = self.previews / "timings.json"
+        timings.write_text(of_lab(self.settings).model_dump_json(indent=1, by_alias=True) + "\n")
         plan = subprocess.run(
-            [sys.executable, "-m", "migration", "plan", "--file", str(file)],
+            [
+                *(sys.executable, "-m", "migration", "plan", "--file", str(file)),
+                *("--timings", str(timings.resolve()), "--json"),
+            ],
             cwd=self.program,
             env=self.environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        (self.previews / f"plan-{stage.stage}.txt").write_text(plan.stdout or plan.stderr)
+        text = self.previews / f"plan-{stage.stage}.txt"
         if plan.returncode:
+            text.write_text(plan.stderr)
             self.errors.append(f"python -m migration plan failed at stage {stage.stage}: {plan.stderr.strip()}")
+            return
+        told = Plan.model_validate_json(plan.stdout)
+        text.write_text("\n".join(lines(told)) + "\n")
+        self.know(predicted_s=kept(told.takes))
+        if isinstance(told.takes, Prediction):
+            self.detail(f"said to take {span(told.takes.low, told.takes.high)}")
 
     def look_for_leftovers(self) -> list[str]:
         """Orphaned processes always; objects of the old side once the clean-up was rehearsed."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from migration.contracts.base import Contract
+from migration.contracts.durations import Prediction
 from migration.contracts.parity import Parity
 from migration.contracts.seen import NodesSeen, Unseen
 
@@ -134,6 +135,7 @@ class Plan(Contract):
     `origin` is the stage that the record says is left. `settled`: the stage was reached, so only a change of the
     configuration does anything. `declared` is what the configuration alone tells; `voters` are etcd's, by side.
     `parity`: both VPCs compared. `rolls`: what is replaced on a side that is lived on, a sentence each.
+    `takes`: how long the `up` takes, term by term; unseen where that isn't predicted.
     `command` takes the stack to the stage, None where it is there; `next` leads to the stage after.
     """
 
@@ -162,3 +164,4 @@ class Plan(Contract):
     back: WayBack
     command: str | None
     next: str | None
+    takes: Prediction | Unseen = Unseen(unseen="nobody asked how long it takes")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from migration import status
 from migration.clients import Clients
 from migration.clients.kubernetes import Unreachable
+from migration.contracts.durations import Timings
 from migration.contracts.gates import (
     QUESTIONS,
     SOMETIMES,
@@ -42,6 +43,7 @@ from migration.etcd.preflight import quorum
 from migration.gates import Live, look
 from migration.parity.look import parity
 from migration.plan import pods
+from migration.plan.durations import predicted
 from migration.plan.looks import Look, words
 from migration.plan.reading import NotReading, ReadingClients
 from migration.rolling import due, lived_on
@@ -66,8 +68,17 @@ def at_stage(settings: Settings, number: int) -> Settings:
     return replace(settings, stage=stage(number))
 
 
-def plan(settings: Settings, owner: str, clients: Clients | None = None, seconds: float = SECONDS) -> Plan:
-    """The plan of the settings' stage. Raises `IllegalMove` where the record doesn't allow it."""
+def plan(
+    settings: Settings,
+    owner: str,
+    clients: Clients | None = None,
+    seconds: float = SECONDS,
+    timings: Timings | None = None,
+) -> Plan:
+    """The plan of the settings' stage. Raises `IllegalMove` where the record doesn't allow it.
+
+    `timings`: what the cloud needs for things, where it isn't AWS.
+    """
     clients = clients or ReadingClients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
     deadline = Deadline(seconds)
 
@@ -80,15 +91,20 @@ def plan(settings: Settings, owner: str, clients: Clients | None = None, seconds
     move = Look(allowed).seen(Deadline(min(RECORD_SECONDS, seconds)))
     if isinstance(move, IllegalMove):
         raise move
-    return plan_of(settings, move, clients, deadline)
+    return plan_of(settings, move, clients, deadline, timings)
 
 
 def plan_of(
-    settings: Settings, move: Move | Unseen, clients: Clients | None = None, deadline: Deadline | None = None
+    settings: Settings,
+    move: Move | Unseen,
+    clients: Clients | None = None,
+    deadline: Deadline | None = None,
+    timings: Timings | None = None,
 ) -> Plan:
     """The plan of a move that is legal (or whose record can't be seen), as far as it shows until the deadline."""
     clients = clients or ReadingClients(region=settings.region, kubeconfig=settings.configuration.kubeconfig)
-    return _Observer(settings, move, clients, deadline or Deadline(SECONDS)).plan()
+    found = _Observer(settings, move, clients, deadline or Deadline(SECONDS)).plan()
+    return found.model_copy(update={"takes": predicted(settings, found, timings)})
 
 
 class _Observer:

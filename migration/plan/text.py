@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
+from migration.contracts.durations import Prediction
 from migration.contracts.parity import Parity
 from migration.contracts.plan import (
     DrainBound,
@@ -23,6 +24,7 @@ from migration.stages.table import stage
 LINES, WIDTH = 20, 110
 # What is listed before "and n more".
 SHOWN = 3
+TERMS = 4
 _BLOCKED = 3
 
 
@@ -83,6 +85,8 @@ def _told(plan: Plan) -> Iterator[str]:
         yield back
     for ahead in plan.gates_after:
         yield f"gate {ahead.check}, afterwards: {ahead.asks}"
+    if plan.direction != "back":
+        yield _takes(plan.takes)
     if plan.command:
         yield f"to do it: {plan.command}"
     elif plan.next:
@@ -223,6 +227,25 @@ def _shares(pods: PodsMove, budgets: Sequence[Limit]) -> Iterator[str]:
         yield f"{sum(one.pods for one in free)} without a budget ({_many(len(free), 'owner')})"
     if pods.restarts:
         yield f"rolling restart of {some(pods.restarts)}, whose budget never allows an eviction"
+
+
+def _takes(takes: Prediction | Unseen) -> str:
+    """How long, and of what the longest parts are."""
+    if isinstance(takes, Unseen):
+        return f"takes: not predicted: {takes.unseen}"
+    longest = sorted((one for one in takes.terms if one.high >= 1), key=lambda one: -one.high)
+    parts = [f"{one.what} {span(one.low, one.high)} ({one.why})" for one in longest[:TERMS]]
+    more = f"; and {len(longest) - TERMS} more" if len(longest) > TERMS else ""
+    unseen = "".join(f"; not seen: {one}" for one in takes.unseen)
+    return f"takes {span(takes.low, takes.high)}{unseen}: {'; '.join(parts)}{more}"
+
+
+def span(low: float, high: float | None) -> str:
+    """Two times as people say them: ``2 min to 5 min``, or ``at least 2 min``."""
+    if high is None:
+        return f"at least {seconds(low)}"
+    shortest, longest = seconds(low), seconds(high)
+    return shortest if shortest == longest else f"{shortest} to {longest}"
 
 
 def _unseen(plan: Plan) -> Iterator[str]:
