@@ -107,11 +107,8 @@ def predicted(stage: Stage) -> str:
     unseen = f" (not seen: {'; '.join(said.unseen)})" if said.unseen else ""
     if took is None:
         return f"up: said {told}{unseen}, not over"
-    off = (
-        "within it"
-        if not stage.off_by_s
-        else f"{duration(abs(stage.off_by_s))} {'more' if stage.off_by_s > 0 else 'less'}"
-    )
+    more = "more" if stage.off_by_s > 0 else "less"
+    off = f"{duration(abs(stage.off_by_s))} {more}" if stage.off_by_s else "within it"
     return f"up: {duration(took)}, said {told}{unseen}: {off}"
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.addresses import REGION
+from lab.timings import QUICK
 from migration.contracts.durations import Prediction
 from migration.contracts.plan import Plan
 from migration.contracts.workers import DrainResult
@@ -22,7 +23,8 @@ from proof.report import build
 from rehearsal.driver import FAILURES, Driver
 from rehearsal.engine import Outcome
 from rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
-from rehearsal.timings import kept, of_lab
+from rehearsal.stack import FIRST
+from rehearsal.timings import foretold, kept, of_lab
 from rehearsal.watch import Watch
 
 IDLE_S = 30.0
@@ -45,6 +47,12 @@ class Rehearsal(Driver):
     def go(self) -> Report:
         """Rehearse and return the report; it is written whatever happens, and says what did."""
         self.fresh_lab()
+        if self.settings.timing != QUICK:
+            ahead = foretold(self.program / "stacks" / f"Pulumi.{FIRST}.yaml", self.last, self.settings)
+            self.say(
+                f"timing {self.settings.timing}: stages 0 to {self.last} take {span(ahead.low, ahead.high)} by the "
+                f"lab's times, and previews, second ups and the drain besides; Ctrl-C ends it with a report"
+            )
         return self.through()
 
     def through(self) -> Report:

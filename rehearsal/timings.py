@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lab import timings
 from lab.settings import LabSettings
 from migration.contracts.durations import Checks, Prediction, Timings
+from migration.contracts.plan import PodsMove, WorkersMove
 from migration.contracts.seen import Unseen
+from migration.plan import at_stage
+from migration.plan.durations import Ahead, of
 from migration.plan.text import span
+from migration.settings import Settings, load_file
 from proof.model import Predicted
 
 ENGINE = (3.0, 60.0)
@@ -44,6 +50,24 @@ def of_lab(settings: LabSettings) -> Timings:
         swap=SWAP,
         interfaces=SOON,
     )
+
+
+def foretold(stack: Path, last: int, settings: LabSettings) -> Prediction:
+    """All stages' `up`s together, before anything is looked at: without the drain's own time.
+
+    `stack` is the first stage's configuration. Raises the product's ConfigurationError.
+    """
+    first, lab = load_file(stack), of_lab(settings)
+    parts = [_unlooked(at_stage(first, number), lab) for number in range(last + 1)]
+    return Prediction(low=sum(one.low for one in parts), high=sum(one.high or one.low for one in parts), terms=())
+
+
+def _unlooked(settings: Settings, lab: Timings) -> Prediction:
+    c, number = settings.configuration, settings.stage.number
+    groups = len(c.pools)
+    coming = WorkersMove(side=c.to, groups=groups, groups_then=groups, instances=0, instances_then=groups)
+    no_pods = PodsMove(stage=number, nodes=0, pods=0, limits=(), restarts=(), blocked=(), bound=None)
+    return of(settings, Ahead(origin=max(0, number - 1), workers=[coming], pods=no_pods), lab)
 
 
 def _and_soon(bounds: timings.Span) -> timings.Span:

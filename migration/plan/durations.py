@@ -7,11 +7,11 @@ the longest counts. What can't be seen is named: it isn't taken for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migration.contracts.durations import Checks, Prediction, Span, Term, Timings
-from migration.contracts.plan import Plan, PodsMove
+from migration.contracts.plan import GateNow, Plan, PodsMove, WorkersMove
 from migration.contracts.seen import Unseen
 from migration.settings import Settings
 from migration.settings.balancers import HealthCheck, ServiceKeys
@@ -30,14 +30,44 @@ TIERS = 2
 Found = Iterator[Term | Unseen]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ahead:
+    """What an `up` to the settings' stage finds: the stage it leaves, and what a plan has seen of the world.
+
+    None: it doesn't move, or nobody looked.
+    """
+
+    origin: int
+    settled: bool = False
+    workers: Sequence[WorkersMove] | Unseen | None = None
+    pods: PodsMove | Unseen | None = None
+    voters: Mapping[str, int] | Unseen | None = None
+    rolls: Sequence[str] | Unseen | None = None
+    gates_before: Sequence[GateNow] = ()
+
+
 def predicted(settings: Settings, plan: Plan, timings: Timings | None = None) -> Prediction | Unseen:
     """The time that `plan`, made of the same settings, takes; unseen for a way back, which isn't predicted."""
     if isinstance(plan.origin, Unseen):
         return Unseen(unseen=f"where the migration is can't be seen: {plan.origin.unseen}")
     if plan.direction == "back":
         return Unseen(unseen="a way back isn't predicted: it depends on what was lost meanwhile")
+    ahead = Ahead(
+        origin=plan.origin,
+        settled=plan.settled,
+        workers=plan.workers,
+        pods=plan.pods,
+        voters=plan.voters,
+        rolls=plan.rolls,
+        gates_before=plan.gates_before,
+    )
+    return of(settings, ahead, timings)
+
+
+def of(settings: Settings, ahead: Ahead, timings: Timings | None = None) -> Prediction:
+    """The time that an `up` to the settings' stage takes, as far as it can be told; `timings` are AWS's by default."""
     known = Timings() if timings is None else timings
-    found = list(_Stage(settings, plan, row_of(plan.origin), settings.stage, known).terms())
+    found = list(_Stage(settings, ahead, row_of(ahead.origin), settings.stage, known).terms())
     terms = tuple(one for one in found if isinstance(one, Term))
     unseen = tuple(one.unseen for one in found if isinstance(one, Unseen))
     high = None if unseen else sum(one.high for one in terms)
@@ -87,15 +117,15 @@ class Looks:
 
 
 class _Stage:
-    def __init__(self, settings: Settings, plan: Plan, left: Stage, row: Stage, timings: Timings) -> None:
-        self._settings, self._c, self._plan = settings, settings.configuration, plan
+    def __init__(self, settings: Settings, ahead: Ahead, left: Stage, row: Stage, timings: Timings) -> None:
+        self._settings, self._c, self._ahead = settings, settings.configuration, ahead
         self._left, self._row, self._timings = left, row, timings
         self._looks = Looks(timings=timings)
 
     def terms(self) -> Found:
         """In the order in which they are waited for."""
         yield _term("the engine's own work", self._timings.engine, "AWS's calls, the stack's state")
-        if self._plan.settled:
+        if self._ahead.settled:
             yield from self._rolls()
             return
         yield from self._gates_before()
@@ -112,16 +142,16 @@ class _Stage:
         return name in self._row.gates_after
 
     def _rolls(self) -> Found:
-        if isinstance(self._plan.rolls, Unseen):
-            yield Unseen(unseen=f"what is rolled out: {self._plan.rolls.unseen}")
-        elif self._plan.rolls:
-            yield Unseen(unseen=f"{len(self._plan.rolls)} rolls: node by node, as budgets let them")
+        if isinstance(self._ahead.rolls, Unseen):
+            yield Unseen(unseen=f"what is rolled out: {self._ahead.rolls.unseen}")
+        elif self._ahead.rolls:
+            yield Unseen(unseen=f"{len(self._ahead.rolls)} rolls: node by node, as budgets let them")
 
     # Gates
 
     def _gates_before(self) -> Found:
         """Only those that wait for something: one that holds now is over at once, one that can't hold says so."""
-        for gate in self._plan.gates_before:
+        for gate in self._ahead.gates_before:
             if gate.check not in QUIET or gate.state == "holds":
                 continue
             if gate.state == "unseen":
@@ -206,14 +236,14 @@ class _Stage:
             yield _term("weights on all name servers", span, "Route 53 says INSYNC, new side's then old side's")
 
     def _workers(self) -> Found:
-        plan, row, left = self._plan, self._row, self._left
+        workers, row, left = self._ahead.workers, self._row, self._left
         if left.workers.on_new or not row.workers.on_new or row.finished:
             return
-        if isinstance(plan.workers, Unseen | None):
-            why = plan.workers.unseen if plan.workers else "nobody looked at the groups"
+        if isinstance(workers, Unseen | None):
+            why = workers.unseen if workers else "nobody looked at the groups"
             yield Unseen(unseen=f"new workers' boot: {why}")
             return
-        new = next(one for one in plan.workers if one.side == self._c.to)
+        new = next(one for one in workers if one.side == self._c.to)
         coming = new.instances_then - new.instances
         if coming <= 0:
             return
@@ -231,7 +261,7 @@ class _Stage:
             return
         rescan = TIERS * c.drain.rescan_seconds
         yield _term("looks again", (rescan, rescan), f"{TIERS} tiers, drain.rescanSeconds {c.drain.rescan_seconds}")
-        yield from self._pods(self._plan.pods)
+        yield from self._pods(self._ahead.pods)
         for service in services(c):
             if service.external_traffic_policy == "Local":
                 yield self._policy_back(service)
@@ -301,7 +331,7 @@ class _Stage:
         wanted = self._settings.moved_members
         if not self._left.control_plane.on_new:
             return wanted
-        voters = self._plan.voters
+        voters = self._ahead.voters
         if isinstance(voters, Unseen | None):
             why = voters.unseen if voters else "nobody looked at etcd"
             return Unseen(unseen=f"swaps, how many of {wanted} are still to be made: {why}")
