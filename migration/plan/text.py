@@ -24,7 +24,6 @@ from migration.stages.table import stage
 LINES, WIDTH = 20, 110
 # What is listed before "and n more".
 SHOWN = 3
-TERMS = 4
 _BLOCKED = 3
 
 
@@ -85,7 +84,7 @@ def _told(plan: Plan) -> Iterator[str]:
         yield back
     for ahead in plan.gates_after:
         yield f"gate {ahead.check}, afterwards: {ahead.asks}"
-    if plan.direction != "back":
+    if not isinstance(plan.takes, Unseen):
         yield _takes(plan.takes)
     if plan.command:
         yield f"to do it: {plan.command}"
@@ -229,15 +228,17 @@ def _shares(pods: PodsMove, budgets: Sequence[Limit]) -> Iterator[str]:
         yield f"rolling restart of {some(pods.restarts)}, whose budget never allows an eviction"
 
 
-def _takes(takes: Prediction | Unseen) -> str:
-    """How long, and of what the longest parts are."""
-    if isinstance(takes, Unseen):
-        return f"takes: not predicted: {takes.unseen}"
-    longest = sorted((one for one in takes.terms if one.high >= 1), key=lambda one: -one.high)
-    parts = [f"{one.what} {span(one.low, one.high)} ({one.why})" for one in longest[:TERMS]]
-    more = f"; and {len(longest) - TERMS} more" if len(longest) > TERMS else ""
-    unseen = "".join(f"; not seen: {one}" for one in takes.unseen)
-    return f"takes {span(takes.low, takes.high)}{unseen}: {'; '.join(parts)}{more}"
+def _takes(takes: Prediction) -> str:
+    """How long, and of what the longest parts are; why each is so long stands in the JSON."""
+    hidden = ", ".join(dict.fromkeys(one.partition(":")[0] for one in takes.unseen))
+    told = f"takes {span(takes.low, takes.high)}{f', without {hidden}' if hidden else ''}"
+    mark = ": "
+    for one in sorted((one for one in takes.terms if one.high >= 1), key=lambda one: -one.high):
+        part = f"{mark}{one.what} {span(one.low, one.high)}"
+        if len(told + part) > WIDTH:
+            break
+        told, mark = told + part, ", "
+    return told
 
 
 def span(low: float, high: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from moto import mock_aws
 
 from migration import __main__ as cli
 from migration.clients.kubernetes import NODES, Unreachable
+from migration.contracts.durations import Prediction, Timings
 from migration.contracts.parity import Difference, Parity
 from migration.contracts.plan import Plan
 from migration.contracts.seen import Unseen
@@ -105,8 +107,38 @@ def test_names_go_from_weight_to_weight() -> None:
         "not seen: gate new-machines-reach: ways out of the new VPC would be tried by commands on machines, and that",
         "    isn't a read; of corp nothing would be tried: sides.<new>.reach is empty",
         "gate records-in-sync, afterwards: are the records exactly what the stage wants?",
+        "takes 30 s to 4 min: the engine's own work 10 s to 2 min, weights on all name servers 20 s to 2 min",
         "after it: pulumi stack rename stage-5 && pulumi up -s stage-5",
     ]
+
+
+def test_how_long_it_takes_is_said_with_what_could_not_be_told() -> None:
+    [line] = [line for line in told(6) if line.startswith("takes")]
+    assert line.startswith("takes at least 5 min 32 s, without drain: old machines gone 2 min 30 s to 4 min")
+
+
+def test_how_long_it_takes_is_as_the_cloud_under_it_has_it() -> None:
+    quick = Timings(engine=(1, 2), in_sync=(0, 1))
+    lasting = plan(settings(4), OWNER, world(4).clients, timings=quick).takes
+    assert isinstance(lasting, Prediction)
+    assert (lasting.low, lasting.high) == (1, 4)
+
+
+def test_a_way_back_is_not_predicted_and_nothing_is_said_of_it() -> None:
+    back = plan(settings(4), OWNER, World(5, names=ON_NEW, groups=BOTH_SIDES, tainted=True).clients)
+    assert (back.direction, isinstance(back.takes, Unseen)) == ("back", True)
+    assert not any(line.startswith("takes") for line in lines(back))
+
+
+def test_timings_of_another_cloud_that_can_not_be_are_refused_with_their_key(tmp_path: Path) -> None:
+    file = tmp_path / "timings.json"
+    file.write_text('{"boot": [9, 3], "reboot": [1, 2]}')
+    with pytest.raises(Permanent) as refused:
+        cli._timings(file)
+    assert "boot: Value error, must be two times, the shorter one first; reboot: Extra inputs" in str(refused.value)
+    file.write_text('{"boot": [3, 9]}')
+    assert cli._timings(file) == Timings(boot=(3, 9))
+    assert cli._timings(None) is None
 
 
 def test_both_vpcs_are_compared_until_machines_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
