@@ -14,7 +14,7 @@ import pytest
 from proof import charts, drawing, marks
 from proof.drawing import Book, Plot
 from proof.html import duration, plots, render, write_html
-from proof.model import Drain, EtcdChange, Gate, MemberSeen, Parts, Report, Stage, Summary, Window
+from proof.model import Drain, EtcdChange, Gate, MemberSeen, Parts, Predicted, Report, Stage, Summary, Window
 from proof.report import build
 from proof.series import DrainSpan, drain_span, read_series
 from proof.summary import summarize
@@ -273,3 +273,60 @@ def test_a_second_up_that_was_not_due_is_no_fault_of_the_stage(tmp_path: Path) -
 )
 def test_durations_are_said_as_people_say_them(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+def predicted_run(folder: Path, took: float | None, said: Predicted | None) -> Report:
+    """The made run, whose stage 5 was said to take so long and took so long."""
+    parts = made_run(folder)
+    stages = [one.but(up_s=took, predicted_s=said) if one.stage == 5 else one for one in parts.stages]
+    return report_of(folder, parts.model_copy(update={"stages": tuple(stages)}))
+
+
+SAID = Predicted(low=210, high=725, terms=("old balancers quiet 3 min to 8 min 5 s (max(2 × 5 s TTL, 3 periods))",))
+
+
+@pytest.mark.parametrize(
+    ("took", "told", "noted"),
+    [
+        (400.0, "up: 6 min 40 s, said 3 min 30 s to 12 min 05 s: within it", None),
+        (785.0, "up: 13 min 05 s, said 3 min 30 s to 12 min 05 s: 1 min 00 s more", "took 785 s, 60 s more than"),
+        (200.0, "up: 3 min 20 s, said 3 min 30 s to 12 min 05 s: 10.0 s less", "took 200 s, 10 s less than"),
+        (None, "up: said 3 min 30 s to 12 min 05 s, not over", None),
+    ],
+)
+def test_what_was_said_of_a_stage_stands_beside_what_it_took(
+    tmp_path: Path, took: float | None, told: str, noted: str | None
+) -> None:
+    report = predicted_run(tmp_path, took, SAID)
+    assert told in text_of(render(report, []))
+    notes = [one.detail for one in report.notes if one.event == "not as predicted"]
+    assert len(notes) == (0 if noted is None else 1)
+    assert noted is None or noted in notes[0]
+
+
+def test_a_stage_that_took_longer_than_said_is_no_failure(tmp_path: Path) -> None:
+    report = predicted_run(tmp_path, 9_000.0, SAID)
+    assert (report.ok, report.reasons) == (True, ())
+
+
+def test_without_an_upper_end_only_less_is_off_and_what_was_not_seen_is_said(tmp_path: Path) -> None:
+    hidden = SAID.model_copy(update={"high": None, "unseen": ("drain: AWS doesn't answer",)})
+    report = predicted_run(tmp_path, 9_000.0, hidden)
+    told = "up: 2 h 30 min, said at least 3 min 30 s (not seen: drain: AWS doesn't answer): within it"
+    assert told in text_of(render(report, []))
+    assert not report.notes
+
+
+def test_where_nothing_was_said_nothing_stands_there(tmp_path: Path) -> None:
+    report = predicted_run(tmp_path, 400.0, None)
+    assert "said" not in text_of(render(report, []))
+    assert not report.notes
+
+
+def test_a_report_from_before_predictions_is_read(tmp_path: Path) -> None:
+    report = predicted_run(tmp_path, 400.0, SAID)
+    old = json.loads(report.model_dump_json())
+    for stage in old["stages"]:
+        del stage["up_s"], stage["predicted_s"]
+    assert all(one.predicted_s is None and not one.off_by_s for one in Report.model_validate(old).stages)
+    assert Report.model_validate_json(report.model_dump_json()) == report
