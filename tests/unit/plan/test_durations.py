@@ -18,9 +18,10 @@ from tests.samples import settings
 
 NOTHING = (0.0, 0.0)
 # Every time of the cloud's own is 0: what is left is the configuration's.
-INSTANT = Timings(
-    **{name: NOTHING for name, field in Timings.model_fields.items() if isinstance(field.default, tuple)}
-).model_copy(update={"drain_to_bound": (1.0, 1.0)})
+INSTANT = Timings.model_validate(
+    {name: NOTHING for name, field in Timings.model_fields.items() if isinstance(field.default, tuple)}
+    | {"drain_to_bound": (1.0, 1.0)}
+)
 HIDDEN = Unseen(unseen="AWS doesn't answer")
 NO_PODS = PodsMove(stage=6, nodes=3, pods=0, limits=(), restarts=(), blocked=(), bound=None)
 BOUND = DrainBound(seconds=40.0, evictions=12, per_second=50, terms=())
