@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from migration.clients import Clients
 from migration.contracts.durations import Timings
 from migration.discover.options import DiscoveryOptions
+from migration.drain.options import arguments as drain_arguments
 from migration.runtime.deadline import Permanent, Retryable
 from migration.settings import ConfigurationError, Settings, load_file
 from migration.settings.model import AcceptedFlows, LayoutName, Strategy
@@ -150,6 +151,8 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the stack's state is gone for good: build it anew from what exists; nothing is made or changed",
     )
+    drain = commands.add_parser("drain", help="empty some nodes under every budget; needs neither AWS nor a stack")
+    drain_arguments(drain)
     commands.add_parser("watch", help="probe the cluster from outside; arguments as in proof.watch", add_help=False)
     return top
 
@@ -408,6 +411,12 @@ def _recover(args: argparse.Namespace) -> None:
     rebuild(where, settings, aws(settings.region), f"{PROJECT}/{settings.environment}", say)
 
 
+def _drain(args: argparse.Namespace) -> int:
+    from migration.drain.command import run
+
+    return run(args)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Exit status 0, or 2 with a sentence on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -426,9 +435,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "handover": _handover,
         "record": _record,
         "recover": _recover,
+        "drain": _drain,
     }[args.command]
     try:
-        run(args)
+        return run(args) or 0
     except (Permanent, Retryable, ConfigurationError, IllegalMove) as refusal:
         print(f"{args.command}: {refusal}", file=sys.stderr)
         return EXIT_REFUSED
@@ -441,7 +451,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"{args.command}: {error}", file=sys.stderr)
         return EXIT_REFUSED
-    return 0
 
 
 if __name__ == "__main__":

@@ -95,16 +95,21 @@ class DrainBound(Contract):
     terms: tuple[DrainTerm, ...]
 
 
-class PodsMove(Contract):
-    """The pods that a drain of `nodes` nodes would move; `stage` is the one that does."""
+class DrainPlan(Contract):
+    """The pods that a drain of `nodes` nodes would move."""
 
-    stage: int
     nodes: int
     pods: int
     limits: tuple[Limit, ...]
     restarts: tuple[str, ...]
     blocked: tuple[Blocked, ...]
     bound: DrainBound | None
+
+
+class PodsMove(DrainPlan):
+    """The same of a migration; `stage` is the one that does it."""
+
+    stage: int
 
 
 class GateNow(Contract):

@@ -68,6 +68,7 @@ class Bound:
     per_second: float
     terms: tuple[Term, ...]
     closed: tuple[Closed, ...]
+    streaming_seconds: float = 0.0
 
     @property
     def sentence(self) -> str:

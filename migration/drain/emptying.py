@@ -4,19 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
 
 from migration.clients.documents import Document, mapping
 from migration.clients.kubernetes import NODES, SERVICES
-from migration.contracts.workers import DrainInputs
+from migration.contracts.workers import DrainInputs, DrainRules
 from migration.drain.bound import Bound, lower_bound
 from migration.drain.cluster import Cluster
 from migration.drain.executor import Drainer, Pace, Tally
 from migration.drain.nodes import Change, change_nodes, cordoned, name_of
-from migration.drain.plan import Rules, plan_drain
+from migration.drain.plan import Blocked, Rules, View, plan_drain
 from migration.drain.room import room_for
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 from migration.workers.fleet import some_pods
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Which pods leave, and how. `off` names what is left (a VPC's id, a selector), for rolling restarts.
+
+    `by_option`: the rules are a command's options; remedies name those then.
+    """
+
+    tier: Literal["ingress", "rest"]
+    rules: DrainRules
+    off: str
+    by_option: bool = False
+
+    @classmethod
+    def of(cls, inputs: DrainInputs) -> Work:
+        """What an operation is asked for."""
+        return cls(tier=inputs.tier, rules=inputs.rules, off=inputs.vpc_id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class First:
+    """What the look before the first eviction saw."""
+
+    view: View
+    rules: Rules
+    bound: Bound
 
 
 def empty(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> tuple[Tally, Bound]:
@@ -24,15 +53,21 @@ def empty(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> t
 
     Raises `Permanent` before anything is changed where there is no room, afterwards naming every blocked pod.
     """
-    cluster, rules = _cluster(nodes, context), rules_of(inputs, context)
-    bound = _look_first(cluster, rules, inputs, context)
+    work, tally = Work.of(inputs), Tally()
+    bound = look_first(nodes, work, context).bound
     cordon(nodes, cordoned, "cordoned and tainted", context)
-    return _drain(cluster, rules, inputs, context), bound
+    if blocked := drain(nodes, work, context, tally):
+        listed = "\n".join(f"  - {item}" for item in blocked)
+        raise Permanent(
+            f"{tally.evictions} pods were evicted, {len(blocked)} can't be moved; resolve these and run the same up "
+            f"again:\n{listed}"
+        )
+    return tally, bound
 
 
 def room(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> Bound:
     """Only look whether what is on these nodes finds room elsewhere; raises `Permanent` where it doesn't."""
-    return _look_first(_cluster(nodes, context), rules_of(inputs, context), inputs, context)
+    return look_first(nodes, Work.of(inputs), context).bound
 
 
 def _cluster(nodes: Sequence[Document], context: Context) -> Cluster:
@@ -47,19 +82,23 @@ def cordon(nodes: Sequence[Document], change: Change, what: str, context: Contex
         context.log(f"{changed} of {len(nodes)} nodes {what}")
 
 
-def _look_first(cluster: Cluster, rules: Rules, inputs: DrainInputs, context: Context) -> Bound:
-    """Refuse where no pod is seen or those that move find no room; say what stays and the least it takes."""
-    view = cluster.exact()
+def look_first(nodes: Sequence[Document], work: Work, context: Context, *, refuse: bool = True) -> First:
+    """Say what stays and the least it takes; with `refuse`, refuse where those that move find no room.
+
+    Raises `Permanent` where the cluster shows no pod at all.
+    """
+    rules = rules_of(work, context)
+    view = _cluster(nodes, context).exact()
     some_pods(view.pods)
     plan = plan_drain(view, rules)
     moved = [pod for lane in plan.lanes for pod in (*lane.free, *lane.pods)]
     moved += [pod for restart in plan.restarts for pod in restart.pods]
     verdict = room_for(view, moved, context.clients.kubernetes.list(NODES))
-    if verdict.refusal and inputs.rules.require_room:
+    if verdict.refusal and work.rules.require_room and refuse:
+        remedy = "give --no-require-room" if work.by_option else rules.remedy("requireRoom", "false")
         raise Permanent(
-            f"there is no room for the {len(moved)} pods to move: {verdict.refusal}; add nodes to the new side, or set "
-            f"migration:drain.requireRoom to false if an autoscaler adds them (a moved pod without a node stops the "
-            f"drain then)"
+            f"there is no room for the {len(moved)} pods to move: {verdict.refusal}; add nodes to the new side, or "
+            f"{remedy} if an autoscaler adds them (a moved pod without a node stops the drain then)"
         )
     if warned := verdict.refusal or verdict.warning:
         context.log(f"warning: nodes without a taint may not hold the pods to move: {warned}")
@@ -68,20 +107,20 @@ def _look_first(cluster: Cluster, rules: Rules, inputs: DrainInputs, context: Co
         context.log(f"{ended} ended pods stay on the nodes; their logs go with them")
     if plan.ending:
         context.log(f"{len(plan.ending)} pods run to completion and are waited for (drain.jobs)")
-    bound = lower_bound(view, rules, per_second=float(inputs.rules.max_evictions_per_second))
+    bound = lower_bound(view, rules, per_second=float(work.rules.max_evictions_per_second))
     context.log(bound.sentence)
-    return bound
+    return First(view=view, rules=rules, bound=bound)
 
 
-def rules_of(inputs: DrainInputs, context: Context) -> Rules:
+def rules_of(work: Work, context: Context) -> Rules:
     """The drain's rules; without a selector of its own the ingress Service's says which pods are ingress pods."""
-    rules = inputs.rules
+    rules = work.rules
     selector, namespace = dict(rules.ingress_selector), rules.ingress_namespace
-    if inputs.tier == "ingress" and not selector:
+    if work.tier == "ingress" and not selector:
         selector = _selector(context, namespace, rules.ingress_service)
-    more = rules.more_ingress if inputs.tier == "ingress" else ()
+    more = rules.more_ingress if work.tier == "ingress" else ()
     return Rules(
-        tier=inputs.tier,
+        tier=work.tier,
         ingress_namespace=namespace,
         ingress_selector=selector,
         more_ingress=tuple((one.namespace, _selector(context, one.namespace, one.service)) for one in more),
@@ -92,6 +131,7 @@ def rules_of(inputs: DrainInputs, context: Context) -> Rules:
         finished=rules.finished_pods,
         host_path=rules.host_path,
         local_volumes=rules.local_volumes,
+        by_option=work.by_option,
     )
 
 
@@ -107,36 +147,36 @@ def _selector(context: Context, namespace: str, name: str) -> dict[str, str]:
     return selector
 
 
-def _drain(cluster: Cluster, rules: Rules, inputs: DrainInputs, context: Context) -> Tally:
+def drain(nodes: Sequence[Document], work: Work, context: Context, tally: Tally) -> list[Blocked]:
+    """Move what may be moved, counting in `tally`; returns what is blocked. Raises `executor.Unfinished`."""
+    rules = work.rules
     pace = Pace(
-        per_second=float(inputs.rules.max_evictions_per_second),
-        rescan=inputs.rules.rescan_seconds,
-        stall=inputs.rules.stall_seconds,
-        pending=inputs.rules.pending_seconds,
-        unplaced=inputs.rules.max_unplaced_pods,
+        per_second=float(rules.max_evictions_per_second),
+        rescan=rules.rescan_seconds,
+        stall=rules.stall_seconds,
+        pending=rules.pending_seconds,
+        unplaced=rules.max_unplaced_pods,
     )
+    cluster, settled = _cluster(nodes, context), rules_of(work, context)
     cluster.start()
     try:
-        with ThreadPoolExecutor(inputs.rules.concurrency, thread_name_prefix="evict") as pool:
+        with ThreadPoolExecutor(rules.concurrency, thread_name_prefix="evict") as pool:
             drainer = Drainer(
                 cluster,
-                rules,
+                settled,
                 pool,
-                off=inputs.vpc_id,
+                off=work.off,
                 pace=pace,
                 deadline=context.deadline,
                 alive=context.alive,
                 log=context.log,
+                tally=tally,
             )
             blocked = drainer.run()
     finally:
         cluster.close()
-    tally = drainer.tally
-    if blocked:
-        listed = "\n".join(f"  - {item}" for item in blocked)
-        raise Permanent(
-            f"{tally.evictions} pods were evicted, {len(blocked)} can't be moved; resolve these and run the same up "
-            f"again:\n{listed}"
+    if not blocked:
+        context.log(
+            f"done: {tally.evictions} evicted, {tally.restarts} rolling restarts, {tally.rejected} refusals (429)"
         )
-    context.log(f"done: {tally.evictions} evicted, {tally.restarts} rolling restarts, {tally.rejected} refusals (429)")
-    return tally
+    return blocked

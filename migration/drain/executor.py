@@ -45,6 +45,14 @@ CAME_BACK = (
 LASTING = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"})
 
 
+class Unfinished(OutOfTime):
+    """Patience or time ran out: `left` are the pods and owners that were waited for."""
+
+    def __init__(self, message: str, left: Sequence[Blocked]) -> None:
+        super().__init__(message)
+        self.left = tuple(left)
+
+
 class ObservedCluster(Protocol):
     """What the executor needs of `migration.drain.cluster.Cluster`."""
 
@@ -78,12 +86,17 @@ class Pace:
 
 @dataclass
 class Tally:
-    """What this run did. `rejected` counts evictions answered with 429."""
+    """What this run did. `rejected` counts evictions that a budget answered with 429, `throttled` those that the API
+    server did because it is busy, `server_errors` answers of 500 and above. `evicting_seconds` lasts from the first
+    eviction until the last pod left its node."""
 
     pods: int = 0
     evictions: int = 0
     rejected: int = 0
     restarts: int = 0
+    throttled: int = 0
+    server_errors: int = 0
+    evicting_seconds: float = 0.0
 
 
 class Drainer:
@@ -100,12 +113,13 @@ class Drainer:
         deadline: Deadline,
         alive: Callable[[], None],
         log: Callable[[str], None],
+        tally: Tally | None = None,
     ) -> None:
         self._cluster, self._rules, self._pool = cluster, rules, pool
         self._off, self._pace, self._deadline, self._alive, self._log = off, pace, deadline, alive, log
         self._clock = deadline.clock
         self._rate = Rate(pace.per_second, deadline.clock, deadline.sleeper)
-        self.tally = Tally()
+        self.tally = tally or Tally()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         # Shared with the workers, under the lock.
@@ -133,7 +147,7 @@ class Drainer:
         self._unschedulable_since: dict[str, float] = {}
 
     def run(self) -> list[Blocked]:
-        """Empty the nodes; returns what is blocked. Raises `OutOfTime` naming what was still on its way."""
+        """Empty the nodes; returns what is blocked. Raises `Unfinished` naming what was still on its way."""
         self.tally.pods = len(movable(self._look(self._cluster.exact), self._rules))
         try:
             while True:
@@ -177,13 +191,14 @@ class Drainer:
             self._tell(plan, unready)
             if self._stalled(plan, unready):
                 if unready and lowest is not None:
-                    raise Permanent(f"stopped before {PHASES[lowest]}: " + "; ".join(map(str, unready)))
+                    raise Unfinished(f"stopped before {PHASES[lowest]}: " + "; ".join(map(str, unready)), unready)
                 return [*self._homeless(), *unready]
             if self._deadline.remaining <= 0:
                 left = [*self._homeless(), *self._waiting(plan), *unready]
-                raise OutOfTime(
-                    f"gave up after {self._deadline.seconds:g} s with {plan.remaining} pods left; run the same up "
-                    f"again. First of them: " + "; ".join(map(str, left[:5]))
+                raise Unfinished(
+                    f"gave up after {self._deadline.seconds:g} s with {plan.remaining} pods left; run the same again. "
+                    f"First of them: " + "; ".join(map(str, left[:5])),
+                    left,
                 )
             if not unready:
                 self._feed(plan, view)
@@ -456,7 +471,8 @@ class Drainer:
             for pod in restart.pods:
                 found.append(Blocked(pod=pod.key, owner=restart.owner.key, budget=restart.budget, reason=why))
         for pod in plan.ending:
-            why = "it runs to completion and hasn't ended; wait for it, end it, or set migration:drain.jobs to evict"
+            remedy = self._rules.remedy("jobs", "evict")
+            why = f"it runs to completion and hasn't ended; wait for it, end it, or {remedy}"
             found.append(Blocked(pod=pod.key, owner=plan.owners[pod.uid], budget="", reason=why))
         for pod in plan.leaving:
             why = f"it was told to end and is still there (node {pod.node})"

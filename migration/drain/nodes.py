@@ -13,6 +13,8 @@ from migration.runtime.deadline import Deadline, Retryable
 
 # Marks nodes that this program cordoned, so that the way back leaves those alone that somebody else did.
 CORDONED = "migration/cordoned"
+# Marks nodes that the drain command tainted: a side that is being left was tainted by a migration, and hasn't it.
+SET_ASIDE = "migration/set-aside"
 # On nodes that are replaced soon: pods that are moved go to new ones where they can, and so aren't moved twice.
 AVOIDED = {"key": "migration/replaced-soon", "value": "true", "effect": "PreferNoSchedule"}
 # What may happen to a node of the side; a merge patch each, made from the node as it was just read.
@@ -80,6 +82,29 @@ def uncordoned(node: Document) -> dict[str, Any] | None:
     if CORDONED not in mapping(node, "metadata", "annotations"):
         return None
     return {"spec": {"unschedulable": None}, "metadata": {"annotations": {CORDONED: None}}}
+
+
+def set_aside(node: Document) -> dict[str, Any] | None:
+    """As `cordoned`; a taint that is new is noted, so that `given_back` takes that one away and no migration's."""
+    patch = cordoned(node)
+    if patch is None or "taints" not in patch["spec"]:
+        return patch
+    return {**patch, "metadata": {"annotations": {**mapping(patch, "metadata", "annotations"), SET_ASIDE: "true"}}}
+
+
+def given_back(node: Document) -> dict[str, Any] | None:
+    """The patch that takes back what `set_aside` did, or None where it did nothing."""
+    patch: dict[str, Any] = uncordoned(node) or {"spec": {}, "metadata": {"annotations": {}}}
+    if SET_ASIDE in mapping(node, "metadata", "annotations"):
+        patch["spec"] |= (cleared(node) or {"spec": {}})["spec"]
+        patch["metadata"]["annotations"][SET_ASIDE] = None
+    return patch if patch["metadata"]["annotations"] else None
+
+
+def of_a_migration(node: Document) -> bool:
+    """Whether a migration tainted the node, as it does with the side that it leaves."""
+    ours = any(_is_ours(taint) for taint in listed(node, "spec", "taints"))
+    return ours and SET_ASIDE not in mapping(node, "metadata", "annotations")
 
 
 def avoided(node: Document) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ case: what remains is planned from what is there.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,15 @@ class Rules:
     """Whether what pods wrote to their node's own files may be lost."""
     local_volumes: bool = False
     """Whether pods may leave a volume behind that lives on their node alone."""
+    by_option: bool = False
+    """Whether these were said by a command's options, so that remedies name those, or by keys of a stack's file."""
+
+    def remedy(self, key: str, value: str = "true") -> str:
+        """How to say `key` of the configuration's `drain` otherwise: ``set migration:drain.emptyDir to true``."""
+        if not self.by_option:
+            return f"set migration:drain.{key} to {value}"
+        option = "--" + re.sub("[A-Z]", lambda one: f"-{one[0].lower()}", key)
+        return f"give {option}" if value == "true" else f"give {option} {value}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,15 +265,15 @@ def _objection(pod: Pod, view: View, rules: Rules) -> str:
     if pod.leave_alone:
         return f"its annotation {pod.leave_alone} asks to leave it alone; remove that, or move the pod yourself"
     if pod.ends_itself and rules.jobs == "refuse":
-        return "it runs to completion, and its work would be lost; set migration:drain.jobs to wait or evict, or end it"
+        return f"it runs to completion, and its work would be lost; {rules.remedy('jobs', 'wait')} or evict, or end it"
     if pod.controller is None and not rules.bare_pods:
-        return "it has no controller, nothing would start it again; set migration:drain.barePods to true to end it"
+        return f"it has no controller, nothing would start it again; {rules.remedy('barePods')} to end it"
     if pod.empty_dir and not rules.empty_dir:
-        return "its emptyDir data would be lost; set migration:drain.emptyDir to true to accept that"
+        return f"its emptyDir data would be lost; {rules.remedy('emptyDir')} to accept that"
     if pod.host_path and not rules.host_path:
         return (
-            "what it writes to its node's files (a hostPath volume) would be lost; set migration:drain.hostPath to "
-            "true to accept that"
+            f"what it writes to its node's files (a hostPath volume) would be lost; {rules.remedy('hostPath')} to "
+            f"accept that"
         )
     local = next(
         (view.node_bound[c] for claim in pod.claims if (c := f"{pod.namespace}/{claim}") in view.node_bound), ""
@@ -271,7 +281,7 @@ def _objection(pod: Pod, view: View, rules: Rules) -> str:
     if local and not rules.local_volumes:
         return (
             f"its volume {local} lives on this node alone and can't follow; move the data yourself and delete the "
-            f"claim, or set migration:drain.localVolumes to true to evict the pod all the same"
+            f"claim, or {rules.remedy('localVolumes')} to evict the pod all the same"
         )
     return ""
 
@@ -281,8 +291,8 @@ def _finished(view: View, rules: Rules) -> list[Blocked]:
     if rules.finished == "leave":
         return []
     reason = (
-        "it has ended, and its logs go with the node; save them and delete it, or set migration:drain.finishedPods to "
-        "leave"
+        f"it has ended, and its logs go with the node; save them and delete it, or "
+        f"{rules.remedy('finishedPods', 'leave')}"
     )
     return [
         Blocked(pod=pod.key, owner=owner.key if (owner := owner_of(pod, view)) else "", budget="", reason=reason)

@@ -59,7 +59,7 @@ def room_for(view: View, moved: Iterable[Pod], nodes: Sequence[Document]) -> Ver
     moving = [pod for pod in moved if pod.controller is not None]
     if not moving:
         return Verdict()
-    others = [node for node in nodes if name_of(node) not in view.nodes and _takes_pods(node)]
+    others = [node for node in nodes if name_of(node) not in view.nodes and takes_pods(node)]
     if not others:
         return Verdict(refusal="the cluster shows no ready node, outside of those being drained, that takes pods")
     moving += _waiting(view, moving)
@@ -119,7 +119,7 @@ def _bound_to(pod: Pod, zones: Mapping[str, frozenset[str]]) -> str:
     return ""
 
 
-def _takes_pods(node: Document) -> bool:
+def takes_pods(node: Document) -> bool:
     """Ready, not cordoned, neither a control plane's nor tainted as a side that is being left."""
     if not ready(node) or mapping(node, "spec").get("unschedulable"):
         return False

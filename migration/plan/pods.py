@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from migration.contracts.gates import worker_groups
-from migration.contracts.plan import Blocked, DrainBound, DrainTerm, Limit, PodsMove
+from migration.contracts.plan import Blocked, DrainBound, DrainPlan, DrainTerm, Limit, PodsMove
 from migration.drain.bound import lower_bound
 from migration.drain.cluster import Cluster
 from migration.drain.nodes import name_of, nodes_of
@@ -33,17 +33,17 @@ def pods(settings: Settings, live: Live) -> PodsMove:
         host_path=c.drain.host_path,
         local_volumes=c.drain.local_volumes,
     )
-    return told(Cluster(live.kubernetes, nodes).exact(), rules, c.drain.max_evictions_per_second)
+    seen = told(Cluster(live.kubernetes, nodes).exact(), rules, c.drain.max_evictions_per_second)
+    return PodsMove(stage=emptied().number, **dict(seen))
 
 
-def told(view: View, rules: Rules, per_second: int) -> PodsMove:
+def told(view: View, rules: Rules, per_second: int) -> DrainPlan:
     """What a drain would do with the pods of a view, and the least that takes."""
     plan = plan_drain(view, rules)
     reasons: dict[str, list[str]] = defaultdict(list)
     for one in plan.blocked:
         reasons[(f"budget {one.budget}: " if one.budget else "") + one.reason].append(one.pod)
-    return PodsMove(
-        stage=emptied().number,
+    return DrainPlan(
         nodes=len(view.nodes),
         pods=len(movable(view, rules)),
         limits=tuple(

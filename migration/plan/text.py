@@ -9,6 +9,7 @@ from migration.contracts.durations import Prediction
 from migration.contracts.parity import Parity
 from migration.contracts.plan import (
     DrainBound,
+    DrainPlan,
     Limit,
     MembersMove,
     NameForm,
@@ -174,6 +175,19 @@ def _members(members: Sequence[MembersMove], voters: dict[str, int] | Unseen | N
     return f"members: voters {votes}, one at a time; machines {machines}"
 
 
+def drain_lines(pods: DrainPlan) -> list[str]:
+    """What a drain alone would do, each blocked pod named."""
+    budgets = [one for one in pods.limits if one.protected]
+    count = f"{_many(pods.pods, 'pod')} to move off {_many(pods.nodes, 'node')}"
+    told = [f"pods: {'; '.join([count, *_shares(pods, budgets)])}"]
+    if pods.bound is not None:
+        told.append(f"drain: at least {seconds(pods.bound.seconds)}: {_terms(pods.bound)}")
+    waiting = [one.key for one in budgets if one.allowed == 0]
+    if waiting:
+        told.append(f"waits: budgets that allow no eviction now: {', '.join(waiting)}")
+    return told + [f"blocked: {', '.join(one.pods)}: {one.reason}" for one in pods.blocked]
+
+
 def _pods(pods: PodsMove, *, ahead: bool) -> Iterator[str]:
     budgets = [one for one in pods.limits if one.protected]
     stuck = sum(len(one.pods) for one in pods.blocked)
@@ -215,7 +229,7 @@ def _terms(bound: DrainBound) -> str:
     return "; ".join([*slowest, rate])
 
 
-def _shares(pods: PodsMove, budgets: Sequence[Limit]) -> Iterator[str]:
+def _shares(pods: DrainPlan, budgets: Sequence[Limit]) -> Iterator[str]:
     """How many pods move under what."""
     if budgets:
         most = sorted(budgets, key=lambda one: -one.pods)
