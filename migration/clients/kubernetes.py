@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx2
 import msgspec
@@ -24,6 +24,8 @@ from lightkube.core.exceptions import ConfigError
 
 from migration.clients.kubeconfig import KubeconfigError, authority_of, is_loopback, read_kubeconfig
 from migration.runtime.deadline import Permanent, Retryable
+
+T = TypeVar("T")
 
 # Objects a list answers at once; what kubectl uses.
 CHUNK = 500
@@ -86,6 +88,21 @@ class NotFound(ApiFailure):
 
 class Conflict(ApiFailure):
     """409: the object changed meanwhile, exists already, or a precondition doesn't hold."""
+
+
+class _PageMetadata(msgspec.Struct):
+    resource_version: str = msgspec.field(default="", name="resourceVersion")
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Page(msgspec.Struct, Generic[T]):
+    metadata: _PageMetadata = msgspec.field(default_factory=_PageMetadata)
+    items: list[T] | None = None
+
+
+class _Event(msgspec.Struct, Generic[T]):
+    type: str
+    object: T
 
 
 class Kubernetes:
@@ -174,6 +191,31 @@ class Kubernetes:
         patience: float | None = None,
     ) -> Any:
         """One call; transport errors and codes in `repeat` are tried again within `patience`."""
+        answer = self._content(
+            method,
+            path,
+            params=params,
+            body=body,
+            content_type=content_type,
+            accept=accept,
+            repeat=repeat,
+            patience=patience,
+        )
+        return msgspec.json.decode(answer) if answer else None
+
+    def _content(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        repeat: frozenset[int] = PASSING,
+        patience: float | None = None,
+    ) -> bytes:
+        """The same, as it came."""
         content = None if body is None else msgspec.json.encode(body)
         headers = {"Accept": accept, **({"Content-Type": content_type} if content is not None else {})}
         query = {key: str(value) for key, value in (params or {}).items() if value is not None}
@@ -188,7 +230,7 @@ class Kubernetes:
                     raise Unreachable(f"the Kubernetes API at {server} doesn't answer ({error!r})") from error
             else:
                 if response.is_success:
-                    return msgspec.json.decode(response.content) if response.content else None
+                    return response.content
                 failure = failure_of(response, f"{method} {path}")
                 passing = failure.code in repeat or (failure.code == 429 and not failure.causes and 429 in repeat)
                 if not passing or self._clock() >= end:
@@ -240,6 +282,21 @@ class Kubernetes:
                 return items, str(metadata.get("resourceVersion") or "")
             params["continue"] = metadata["continue"]
 
+    def pages(self, kind: Kind, item: type[T]) -> Iterator[tuple[list[T], str]]:
+        """Every object as etcd holds it now, a page at a time and decoded into `item`; with each the list's version.
+
+        All pages show the state of one version, from which a watch goes on. Raises `ApiFailure` (410) where reading
+        took so long that the version is gone.
+        """
+        decoder = msgspec.json.Decoder(_Page[item])
+        params: dict[str, Any] = {"limit": CHUNK}
+        while True:
+            page = decoder.decode(self._content("GET", path_of(kind, None), params=params))
+            yield page.items or [], page.metadata.resource_version
+            if not page.metadata.continue_:
+                return
+            params["continue"] = page.metadata.continue_
+
     def create(self, kind: Kind, body: Mapping[str, Any], namespace: str | None = None) -> dict[str, Any]:
         """Create; raises `Conflict` when it exists."""
         path = path_of(kind, namespace or body["metadata"].get("namespace"))
@@ -288,6 +345,16 @@ class Kubernetes:
         }
         self.request("POST", path_of(PODS, namespace, name) + "/eviction", body=body, repeat=frozenset())
 
+    def events(self, kind: Kind, version: str, item: type[T], *, seconds: int = 25) -> Iterator[tuple[str, T]]:
+        """As `watch`, decoded into `item`."""
+        decoder = msgspec.json.Decoder(_Event[item])
+        for line in self._lines(kind, version, None, seconds):
+            # An error's object is a Status, which nothing here may take for an item.
+            if line.startswith(b'{"type":"ERROR"'):
+                event_of(line)
+            event = decoder.decode(line)
+            yield event.type, event.object
+
     def watch(
         self,
         kind: Kind,
@@ -300,6 +367,11 @@ class Kubernetes:
 
         Raises `ApiFailure` (410: list again) or `Unreachable`; the caller goes on from the last version it saw.
         """
+        for line in self._lines(kind, version, namespace, seconds):
+            yield event_of(line)
+
+    def _lines(self, kind: Kind, version: str, namespace: str | None, seconds: int) -> Iterator[bytes]:
+        """What a watch says, an event a line."""
         params = watch_params(version, seconds)
         # Silence longer than the server's own end means that the connection leads nowhere any more.
         timeout = httpx2.Timeout(self._timeout, read=seconds + 5.0)
@@ -308,8 +380,10 @@ class Kubernetes:
                 if not response.is_success:
                     response.read()
                     raise failure_of(response, f"watch {kind.plural}")
-                for line in response.iter_lines():
-                    yield event_of(line)
+                rest = b""
+                for some in response.iter_bytes():
+                    *lines, rest = (rest + some).split(b"\n")
+                    yield from filter(None, lines)
         except httpx2.TransportError as error:
             raise Unreachable(f"the watch of {kind.plural} ended ({error!r})") from error
 
@@ -343,7 +417,7 @@ def watch_params(version: str, seconds: int, fields: str | None = None) -> dict[
     }
 
 
-def event_of(line: str) -> tuple[str, dict[str, Any]]:
+def event_of(line: bytes | str) -> tuple[str, dict[str, Any]]:
     """One line of a watch: what happened, and the object. Raises `ApiFailure` (410: list again)."""
     event = msgspec.json.decode(line)
     if event["type"] == "ERROR":

@@ -26,10 +26,11 @@ from migration.clients.kubernetes import (
     Kind,
 )
 from migration.drain.evict import EvictionApi
-from migration.drain.model import Budget, Owner, Pod, budget_from, controller_from, owner_from, pod_from
+from migration.drain.model import Budget, Owner, Pod, budget_from, budget_of, controller_from, owner_from, pod_of
 from migration.drain.plan import View, admission_services
-from migration.drain.store import Store, WatchApi
+from migration.drain.store import Store, WatchApi, everything
 from migration.drain.volumes import node_bound, volume_zones
+from migration.drain.wire import BudgetWire, PodWire
 
 REPLICATION_CONTROLLERS = Kind("api/v1", "replicationcontrollers")
 JOBS = Kind("apis/batch/v1", "jobs")
@@ -60,8 +61,8 @@ class Cluster:
         self.nodes = nodes
         self._clock = clock
         self._changed = threading.Event()
-        self._pods: Store[Pod] = Store(api, PODS, pod_from, self._changed)
-        self._budgets: Store[Budget] = Store(api, BUDGETS, budget_from, self._changed)
+        self._pods: Store[PodWire, Pod] = Store(api, PODS, PodWire, pod_of, self._changed)
+        self._budgets: Store[BudgetWire, Budget] = Store(api, BUDGETS, BudgetWire, budget_of, self._changed)
         self._owners: dict[str, Owner] = {}
         self._owners_at = float("-inf")
         self._unknown: frozenset[str] = frozenset()
@@ -94,8 +95,9 @@ class Cluster:
 
     def exact(self) -> View:
         """What the API holds now, read past every cache: the only view that may say that nothing is left."""
-        pods = [pod_from(item) for item in self.api.list(PODS)]
-        return self._view(pods, [budget_from(item) for item in self.api.list(BUDGETS)])
+        pods, _ = everything(self.api, PODS, PodWire, pod_of)
+        budgets, _ = everything(self.api, BUDGETS, BudgetWire, budget_of)
+        return self._view(list(pods.values()), list(budgets.values()))
 
     def budget(self, budget: Budget) -> Budget | None:
         """One budget as it is now."""

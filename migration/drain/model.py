@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
+import msgspec
 from lightkube.utils.quantity import parse_quantity
 
 from migration.clients.documents import Document, listed, mapping
+from migration.drain.wire import (
+    BudgetWire,
+    Condition,
+    Metadata,
+    PodSpec,
+    PodWire,
+    Resources,
+    Toleration,
+    Volume,
+)
 
 # What keeps new pods off a side's nodes; and how the API shows a cordon among a node's taints.
 TAINT = {"key": "migration", "value": "migration", "effect": "NoSchedule"}
@@ -25,9 +37,10 @@ LEAVE_ALONE = (
 # Seconds a pod may take to end where it doesn't say: the API's own default.
 GRACE = 30.0
 FINISHED = frozenset({"Succeeded", "Failed"})
+NO_CONDITION = Condition()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Controller:
     """The controlling owner reference of an object."""
 
@@ -36,7 +49,7 @@ class Controller:
     uid: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pod:
     """One pod. `leave_alone` is the annotation that asks so, or empty; `claims` are PersistentVolumeClaim names.
 
@@ -94,7 +107,10 @@ class Pod:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """A PodDisruptionBudget: its selector as the API gives it (None selects nothing) and its status."""
+    """A PodDisruptionBudget: its selector as the API gives it (None selects nothing) and its status.
+
+    `disrupted`: names of pods that were let go and that the disruption controller hasn't seen go, and when that was.
+    """
 
     namespace: str
     name: str
@@ -105,6 +121,7 @@ class Budget:
     expected: int
     fresh: bool = True
     evicts_unhealthy: bool = False
+    disrupted: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def key(self) -> str:
@@ -147,64 +164,87 @@ class Owner:
 
 def pod_from(item: Document) -> Pod:
     """A pod from the API's dictionary."""
-    metadata, spec, status = mapping(item, "metadata"), mapping(item, "spec"), mapping(item, "status")
-    annotations = mapping(metadata, "annotations")
-    volumes = listed(spec, "volumes")
-    nothing: Document = {}
-    conditions = {condition.get("type"): condition for condition in listed(status, "conditions")}
-    ready, placed = conditions.get("Ready", nothing), conditions.get("PodScheduled", nothing)
+    return pod_of(msgspec.convert(item, PodWire))
+
+
+def pod_of(item: PodWire) -> Pod:
+    """A pod from what was read of it."""
+    metadata, spec, status = item.metadata, item.spec, item.status
+    annotations = metadata.annotations or {}
+    volumes = spec.volumes or ()
+    ready = placed = NO_CONDITION
+    for condition in status.conditions or ():
+        if condition.type == "Ready":
+            ready = condition
+        elif condition.type == "PodScheduled":
+            placed = condition
     # A pod that was told to end says how long it was given, which may differ from what it asked for.
-    told: int | None = metadata.get("deletionGracePeriodSeconds")
-    grace: int | None = spec.get("terminationGracePeriodSeconds") if told is None else told
-    cpu, memory = requests(spec)
-    controller = controller_from(metadata)
+    told = metadata.deletion_grace_period_seconds
+    grace = spec.termination_grace_period_seconds if told is None else told
+    cpu, memory = _requests(spec)
+    controller = _controller(metadata)
     return Pod(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        uid=metadata["uid"],
-        node=spec.get("nodeName") or "",
-        phase=status.get("phase") or "Pending",
-        ready=ready.get("status") == "True",
-        terminating=bool(metadata.get("deletionTimestamp")),
-        labels=mapping(metadata, "labels"),
+        namespace=sys.intern(metadata.namespace),
+        name=metadata.name,
+        uid=metadata.uid,
+        node=sys.intern(spec.node_name or ""),
+        phase=sys.intern(status.phase or "Pending"),
+        ready=ready.status == "True",
+        terminating=bool(metadata.deletion_timestamp),
+        labels=_interned(metadata.labels),
         controller=controller,
         mirror=MIRROR in annotations,
         leave_alone=next((f"{key}={value}" for key, value in LEAVE_ALONE if annotations.get(key) == value), ""),
-        empty_dir=any("emptyDir" in volume for volume in volumes),
-        claims=_claims(metadata["name"], volumes),
-        created=metadata.get("creationTimestamp") or "",
-        ready_since=ready.get("lastTransitionTime") or "",
+        empty_dir=any(volume.empty_dir is not None for volume in volumes),
+        claims=_claims(metadata.name, volumes),
+        created=metadata.creation_timestamp or "",
+        ready_since=ready.last_transition_time or "",
         grace_seconds=GRACE if grace is None else grace,
-        host_path=any(_written_on_host(volume, spec) for volume in volumes if "hostPath" in volume),
+        host_path=any(_written_on_host(volume, spec) for volume in volumes if volume.host_path is not None),
         ends_itself=(controller is not None and controller.kind == "Job")
-        or spec.get("restartPolicy", "Always") != "Always",
-        tolerates=all(
-            any(_tolerated(taint, one) for one in listed(spec, "tolerations")) for taint in (TAINT, CORDON_TAINT)
-        ),
-        unschedulable=str(placed.get("message") or "it says no reason")
-        if placed.get("status") == "False" and placed.get("reason") == "Unschedulable"
+        or (spec.restart_policy or "Always") != "Always",
+        tolerates=all(any(_tolerated(taint, one) for one in spec.tolerations or ()) for taint in (TAINT, CORDON_TAINT)),
+        unschedulable=(placed.message or "it says no reason")
+        if placed.status == "False" and placed.reason == "Unschedulable"
         else "",
         cpu=cpu,
         memory=memory,
     )
 
 
-def _written_on_host(volume: Document, spec: Document) -> bool:
+def _interned(labels: dict[str, str] | None) -> Mapping[str, str]:
+    """The labels, their words held once for all pods that have them."""
+    return {sys.intern(key): sys.intern(value) for key, value in (labels or {}).items()}
+
+
+def _controller(metadata: Metadata) -> Controller | None:
+    for reference in metadata.owner_references or ():
+        if reference.controller:
+            return _one_controller(reference.kind, reference.name, reference.uid)
+    return None
+
+
+@lru_cache(maxsize=16384)
+def _one_controller(kind: str, name: str, uid: str) -> Controller:
+    return Controller(kind=kind, name=name, uid=uid)
+
+
+def _written_on_host(volume: Volume, spec: PodSpec) -> bool:
     """Whether a container may write to a hostPath volume. Sockets and devices hold no data."""
-    if mapping(volume, "hostPath").get("type") in ("Socket", "CharDevice", "BlockDevice"):
+    if volume.host_path is None or volume.host_path.type in ("Socket", "CharDevice", "BlockDevice"):
         return False
-    containers = (*listed(spec, "containers"), *listed(spec, "initContainers"))
-    mounts = [one for container in containers for one in listed(container, "volumeMounts")]
-    return any(one.get("name") == volume["name"] and not one.get("readOnly") for one in mounts)
+    containers = (*(spec.containers or ()), *(spec.init_containers or ()))
+    mounts = [one for container in containers for one in container.volume_mounts or ()]
+    return any(one.name == volume.name and not one.read_only for one in mounts)
 
 
-def _tolerated(taint: Mapping[str, str], toleration: Document) -> bool:
+def _tolerated(taint: Mapping[str, str], toleration: Toleration) -> bool:
     """Whether a toleration takes a taint (k8s.io/api core/v1, Toleration): without key or effect it takes any."""
-    if toleration.get("effect") not in (None, "", taint["effect"]):
+    if toleration.effect not in (None, "", taint["effect"]):
         return False
-    exists = toleration.get("operator") == "Exists"
-    if toleration.get("key") not in (None, ""):
-        return toleration["key"] == taint["key"] and (exists or (toleration.get("value") or "") == taint["value"])
+    exists = toleration.operator == "Exists"
+    if toleration.key not in (None, ""):
+        return toleration.key == taint["key"] and (exists or (toleration.value or "") == taint["value"])
     return exists
 
 
@@ -214,24 +254,28 @@ def requests(spec: Document) -> tuple[float, float]:
     The containers and sidecars together, or the largest init container with the sidecars before it where that is
     more; the pod's own requests instead of both where it has them; and its overhead.
     """
+    return _requests(msgspec.convert(spec, PodSpec))
+
+
+def _requests(spec: PodSpec) -> tuple[float, float]:
     found: list[float] = []
     for what in ("cpu", "memory"):
-        running = sum(_requested(one, what) for one in listed(spec, "containers"))
+        running = sum(_requested(one.resources, what) for one in spec.containers or ())
         sidecars, starting = 0.0, 0.0
-        for one in listed(spec, "initContainers"):
-            if one.get("restartPolicy") == "Always":
-                sidecars += _requested(one, what)
+        for one in spec.init_containers or ():
+            if one.restart_policy == "Always":
+                sidecars += _requested(one.resources, what)
                 starting = max(starting, sidecars)
             else:
-                starting = max(starting, sidecars + _requested(one, what))
-        own = mapping(spec, "resources", "requests").get(what)
+                starting = max(starting, sidecars + _requested(one.resources, what))
+        own = None if spec.resources is None else (spec.resources.requests or {}).get(what)
         wanted = max(running + sidecars, starting) if own is None else amount(own)
-        found.append(wanted + amount(mapping(spec, "overhead").get(what) or 0))
+        found.append(wanted + amount((spec.overhead or {}).get(what) or 0))
     return found[0], found[1]
 
 
-def _requested(container: Document, what: str) -> float:
-    return amount(mapping(container, "resources", "requests").get(what) or 0)
+def _requested(resources: Resources | None, what: str) -> float:
+    return 0.0 if resources is None or not resources.requests else amount(resources.requests.get(what) or 0)
 
 
 @lru_cache(maxsize=4096)
@@ -240,10 +284,11 @@ def amount(quantity: str | int | float) -> float:
     return float(parse_quantity(str(quantity)) or 0)
 
 
-def _claims(pod: str, volumes: Sequence[Document]) -> tuple[str, ...]:
-    named = [v["persistentVolumeClaim"]["claimName"] for v in volumes if "persistentVolumeClaim" in v]
+def _claims(pod: str, volumes: Iterable[Volume]) -> tuple[str, ...]:
+    volumes = tuple(volumes)
+    named = [one.persistent_volume_claim.claim_name for one in volumes if one.persistent_volume_claim is not None]
     # A generic ephemeral volume's claim is named after pod and volume (Kubernetes: ephemeral volumes).
-    named += [f"{pod}-{v['name']}" for v in volumes if "ephemeral" in v]
+    named += [f"{pod}-{one.name}" for one in volumes if one.ephemeral is not None]
     return tuple(named)
 
 
@@ -256,19 +301,25 @@ def controller_from(metadata: Document) -> Controller | None:
 
 
 def budget_from(item: Document) -> Budget:
-    """A budget from the API's dictionary. A status older than the spec counts as allowing nothing yet."""
-    metadata, spec, status = mapping(item, "metadata"), mapping(item, "spec"), mapping(item, "status")
-    fresh = int(status.get("observedGeneration") or 0) >= int(metadata.get("generation") or 0)
+    """A budget from the API's dictionary."""
+    return budget_of(msgspec.convert(item, BudgetWire))
+
+
+def budget_of(item: BudgetWire) -> Budget:
+    """A budget from what was read of it. A status older than the spec counts as allowing nothing yet."""
+    metadata, spec, status = item.metadata, item.spec, item.status
+    fresh = (status.observed_generation or 0) >= (metadata.generation or 0)
     return Budget(
-        namespace=metadata["namespace"],
-        name=metadata["name"],
-        selector=spec.get("selector"),
-        allowed=int(status.get("disruptionsAllowed") or 0) if fresh else 0,
-        current_healthy=int(status.get("currentHealthy") or 0),
-        desired_healthy=int(status.get("desiredHealthy") or 0),
-        expected=int(status.get("expectedPods") or 0),
+        namespace=metadata.namespace,
+        name=metadata.name,
+        selector=spec.selector,
+        allowed=(status.disruptions_allowed or 0) if fresh else 0,
+        current_healthy=status.current_healthy or 0,
+        desired_healthy=status.desired_healthy or 0,
+        expected=status.expected_pods or 0,
         fresh=fresh,
-        evicts_unhealthy=spec.get("unhealthyPodEvictionPolicy") == "AlwaysAllow",
+        evicts_unhealthy=spec.unhealthy_pod_eviction_policy == "AlwaysAllow",
+        disrupted=status.disrupted_pods or {},
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -183,11 +183,62 @@ def owner_of(pod: Pod, view: View) -> Owner | None:
 
 def movable(view: View, rules: Rules) -> list[Pod]:
     """The tier's pods on the nodes that don't stay and aren't finished."""
-    return [
-        pod
-        for pod in view.pods
-        if pod.node in view.nodes and not pod.stays and not pod.finished and belongs(pod, rules)
-    ]
+    return [pod for pod in view.pods if moves(pod, view.nodes, rules)]
+
+
+def moves(pod: Pod, nodes: frozenset[str], rules: Rules) -> bool:
+    """Whether a pod is one of them."""
+    return pod.node in nodes and not pod.stays and not pod.finished and belongs(pod, rules)
+
+
+Kind = Literal["leaving", "ending", "blocked", "restart", "budget", "owner"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """What happens to one pod: its `kind`, and with whom (`key`): a budget's pods, or an owner's."""
+
+    kind: Kind
+    phase: int
+    owner: Owner | None
+    key: str = ""
+    budget: Budget | None = None
+    blocked: Blocked | None = None
+
+    @property
+    def owner_key(self) -> str:
+        """The owner's key, or "" for a bare pod."""
+        return self.owner.key if self.owner else ""
+
+
+def place(
+    pod: Pod, selecting: Sequence[Budget], view: View, rules: Rules, *, evicted: bool, denied: str | None
+) -> Placement:
+    """What happens to one movable pod; `selecting` are the budgets that select it. Of the view no pod is looked at."""
+    phase, owner = phase_of(pod, view, rules), owner_of(pod, view)
+    if pod.terminating or evicted:
+        return Placement(kind="leaving", phase=phase, owner=owner)
+    if pod.ends_itself and rules.jobs == "wait":
+        return Placement(kind="ending", phase=phase, owner=owner)
+    reason = denied or _objection(pod, view, rules) or _two_budgets(selecting)
+    budget = selecting[0] if len(selecting) == 1 else None
+    key = owner.key if owner else ""
+    if not reason and budget is not None and budget.never_allows and pod.phase != "Pending":
+        reason = _no_restart(pod, owner, budget, view)
+        if not reason:
+            return Placement(kind="restart", phase=phase, owner=owner, key=key, budget=budget)
+    if reason:
+        names = ", ".join(one.key for one in selecting)
+        blocked = Blocked(pod=pod.key, owner=key, budget=names, reason=reason)
+        return Placement(kind="blocked", phase=phase, owner=owner, blocked=blocked)
+    if budget is not None:
+        return Placement(kind="budget", phase=phase, owner=owner, key=budget.key, budget=budget)
+    return Placement(kind="owner", phase=phase, owner=owner, key=key or f"Pod {pod.key}")
+
+
+def turn(pod: Pod) -> tuple[bool, str]:
+    """The order in which pods of a lane go: those that serve nobody first."""
+    return pod.ready, pod.key
 
 
 def plan_drain(
@@ -196,66 +247,45 @@ def plan_drain(
     """What to do with each pod of the tier.
 
     `evicted`: UIDs let go already, which the view may still show whole. `denied`: UIDs the API refused for good,
-    with its reason.
+    with its reason. `migration.drain.index.Index` keeps the same plan current change by change.
     """
     by_namespace: dict[str, list[Budget]] = defaultdict(list)
     for budget in view.budgets:
         by_namespace[budget.namespace].append(budget)
-    protected: dict[str, list[Pod]] = defaultdict(list)
-    unprotected: dict[str, list[Pod]] = defaultdict(list)
-    restarts: dict[str, list[Pod]] = defaultdict(list)
-    budgets: dict[str, Budget] = {}
-    owners: dict[str, Owner | None] = {}
+    together: dict[tuple[Kind, str], list[Pod]] = defaultdict(list)
+    first: dict[tuple[Kind, str], Placement] = {}
     blocked: list[Blocked] = []
-    leaving: list[Pod] = []
-    ending: list[Pod] = []
     phases: dict[str, int] = {}
     keys: dict[str, str] = {}
-    for pod in sorted(movable(view, rules), key=lambda pod: (pod.ready, pod.key)):
-        phases[pod.uid] = phase_of(pod, view, rules)
-        owner = owner_of(pod, view)
-        keys[pod.uid] = owner.key if owner else ""
-        if pod.terminating or pod.uid in evicted:
-            leaving.append(pod)
-            continue
-        if pod.ends_itself and rules.jobs == "wait":
-            ending.append(pod)
-            continue
+    for pod in sorted(movable(view, rules), key=turn):
         selecting = [b for b in by_namespace[pod.namespace] if matches(b.selector, pod.labels)]
-        reason = (denied or {}).get(pod.uid) or _objection(pod, view, rules) or _two_budgets(selecting)
-        budget = selecting[0] if len(selecting) == 1 else None
-        if not reason and budget is not None and budget.never_allows and pod.phase != "Pending":
-            reason = _no_restart(pod, owner, budget, view)
-            if not reason and owner is not None:
-                restarts[owner.key].append(pod)
-                owners[owner.key], budgets[owner.key] = owner, budget
-                continue
-        if reason:
-            names = ", ".join(b.key for b in selecting)
-            blocked.append(Blocked(pod=pod.key, owner=keys[pod.uid], budget=names, reason=reason))
-        elif budget is not None:
-            protected[budget.key].append(pod)
-            budgets[budget.key] = budget
-        else:
-            key = keys[pod.uid] or f"Pod {pod.key}"
-            unprotected[key].append(pod)
-            owners[key] = owner
+        placement = place(pod, selecting, view, rules, evicted=pod.uid in evicted, denied=(denied or {}).get(pod.uid))
+        phases[pod.uid], keys[pod.uid] = placement.phase, placement.owner_key
+        if placement.blocked is not None:
+            blocked.append(placement.blocked)
+            continue
+        together[placement.kind, placement.key].append(pod)
+        first.setdefault((placement.kind, placement.key), placement)
     blocked += _finished(view, rules)
-    standing = _standing(view, {owner.uid for key in unprotected if (owner := owners[key]) is not None}, evicted)
-    lanes = [_budget_lane(budgets[key], pods, phases) for key, pods in protected.items()]
-    for key, pods in unprotected.items():
-        owner = owners[key]
-        lanes.append(_owner_lane(key, owner, standing[owner.uid if owner else ""], pods, phases, rules))
+    owned = {one.owner.uid for (kind, _), one in first.items() if kind == "owner" and one.owner is not None}
+    standing = _standing(view, owned, evicted)
+    lanes: list[Lane] = []
+    restarts: list[Restart] = []
+    for (kind, key), pods in together.items():
+        one = first[kind, key]
+        phase = min(phases[pod.uid] for pod in pods)
+        if kind == "budget" and one.budget is not None:
+            lanes.append(budget_lane(one.budget, pods, phase))
+        elif kind == "owner":
+            lanes.append(owner_lane(key, one.owner, standing[one.owner.uid if one.owner else ""], pods, phase, rules))
+        elif kind == "restart" and one.owner is not None and one.budget is not None:
+            restarts.append(Restart(owner=one.owner, budget=one.budget.key, phase=phase, pods=tuple(pods)))
     return Plan(
         lanes=tuple(sorted(lanes, key=lambda lane: (lane.phase, lane.key))),
-        restarts=tuple(
-            Restart(owner=owner, budget=budgets[key].key, phase=min(phases[p.uid] for p in pods), pods=tuple(pods))
-            for key, pods in sorted(restarts.items())
-            if (owner := owners[key]) is not None
-        ),
+        restarts=tuple(sorted(restarts, key=lambda restart: restart.owner.key)),
         blocked=tuple(blocked),
-        leaving=tuple(leaving),
-        ending=tuple(ending),
+        leaving=tuple(together["leaving", ""]),
+        ending=tuple(together["ending", ""]),
         phases=phases,
         owners=keys,
     )
@@ -288,17 +318,21 @@ def _objection(pod: Pod, view: View, rules: Rules) -> str:
 
 def _finished(view: View, rules: Rules) -> list[Blocked]:
     """Ended pods on the nodes, where they may not be left there."""
-    if rules.finished == "leave":
-        return []
+    return [one for pod in view.pods if (one := ended(pod, view, rules)) is not None]
+
+
+def ended(pod: Pod, view: View, rules: Rules) -> Blocked | None:
+    """Why an ended pod on the nodes may not be left there; None where it may, or isn't one."""
+    if rules.finished == "leave" or not pod.finished or pod.node not in view.nodes or pod.stays:
+        return None
+    if not belongs(pod, rules):
+        return None
+    owner = owner_of(pod, view)
     reason = (
         f"it has ended, and its logs go with the node; save them and delete it, or "
         f"{rules.remedy('finishedPods', 'leave')}"
     )
-    return [
-        Blocked(pod=pod.key, owner=owner.key if (owner := owner_of(pod, view)) else "", budget="", reason=reason)
-        for pod in view.pods
-        if pod.finished and pod.node in view.nodes and not pod.stays and belongs(pod, rules)
-    ]
+    return Blocked(pod=pod.key, owner=owner.key if owner else "", budget="", reason=reason)
 
 
 def _two_budgets(selecting: Iterable[Budget]) -> str:
@@ -325,44 +359,56 @@ def _no_restart(pod: Pod, owner: Owner | None, budget: Budget, view: View) -> st
     return ""
 
 
-def _budget_lane(budget: Budget, pods: list[Pod], phases: Mapping[str, int]) -> Lane:
+def budget_lane(budget: Budget, pods: Sequence[Pod], phase: int) -> Lane:
+    """A budget's pods, in their turn."""
     # The eviction API lets pending pods go without asking the budget, unready ones by the budget's policy.
     free = [p for p in pods if p.phase == "Pending" or (not p.ready and budget.passes_unready())]
+    passing = {p.uid for p in free}
     return Lane(
         key=budget.key,
-        phase=min(phases[p.uid] for p in pods),
+        phase=phase,
         budget=budget,
         allowed=budget.allowed,
-        pods=tuple(p for p in pods if p not in free),
+        pods=tuple(p for p in pods if p.uid not in passing),
         free=tuple(free),
         free_allowed=len(free),
     )
 
 
 @dataclass
-class _Standing:
+class Standing:
     """An owner's pods that aren't on their way out: all, the ready ones, and those off the nodes that aren't ready."""
 
     there: int = 0
     ready: int = 0
     starting: int = 0
 
+    def count(self, pod: Pod, nodes: frozenset[str], by: int = 1) -> None:
+        """Count a pod in, or (with -1) out."""
+        self.there += by
+        self.ready += by * pod.ready
+        self.starting += by * (not pod.ready and pod.node not in nodes)
 
-def _standing(view: View, uids: set[str], evicted: frozenset[str]) -> defaultdict[str, _Standing]:
+
+def stands(pod: Pod, evicted: Collection[str]) -> bool:
+    """Whether an owner's pod counts: it isn't on its way out."""
+    return not (pod.controller is None or pod.terminating or pod.finished or pod.uid in evicted)
+
+
+def owner_uid(pod: Pod, view: View) -> str:
+    """The UID of what replaces a pod; "" for a bare one."""
+    if pod.controller is None:
+        return ""
+    known = view.owners.get(pod.controller.uid)
+    return known.uid if known else pod.controller.uid
+
+
+def _standing(view: View, uids: set[str], evicted: frozenset[str]) -> defaultdict[str, Standing]:
     """Of each of these owners, by UID, with one pass over all pods."""
-    found: defaultdict[str, _Standing] = defaultdict(_Standing)
-    if not uids:
-        return found
-    for pod in view.pods:
-        if pod.controller is None or pod.terminating or pod.finished or pod.uid in evicted:
-            continue
-        known = view.owners.get(pod.controller.uid)
-        uid = known.uid if known else pod.controller.uid
-        if uid in uids:
-            one = found[uid]
-            one.there += 1
-            one.ready += pod.ready
-            one.starting += not pod.ready and pod.node not in view.nodes
+    found: defaultdict[str, Standing] = defaultdict(Standing)
+    for pod in view.pods if uids else ():
+        if stands(pod, evicted) and (uid := owner_uid(pod, view)) in uids:
+            found[uid].count(pod, view.nodes)
     return found
 
 
@@ -374,8 +420,8 @@ def unprotected_limit(desired: int, rules: Rules) -> int:
     return max(1, scaled(rules.unprotected, desired, up=True))
 
 
-def _owner_lane(
-    key: str, owner: Owner | None, standing: _Standing, pods: list[Pod], phases: Mapping[str, int], rules: Rules
+def owner_lane(
+    key: str, owner: Owner | None, standing: Standing, pods: Sequence[Pod], phase: int, rules: Rules
 ) -> Lane:
     """An owner's pods under the default budget. Its share counts every pod that moves, not only those that served.
 
@@ -393,7 +439,7 @@ def _owner_lane(
         allowed = max(0, min(limit - max(0, desired - standing.ready), limit - moving - free_allowed))
     return Lane(
         key=key,
-        phase=min(phases[p.uid] for p in pods),
+        phase=phase,
         budget=None,
         allowed=allowed,
         pods=tuple(serving),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import httpx2
+import msgspec
 from botocore.config import Config
 
 from migration.clients import Clients
@@ -16,6 +18,8 @@ from migration.clients.aws import Aws
 from migration.clients.documents import mapping
 from migration.clients.kubernetes import Kind, Kubernetes, Unreachable
 from migration.runtime.deadline import Permanent
+
+T = TypeVar("T")
 
 _READS = ("Describe", "Get", "List", "Simulate")
 # A question in a POST's clothes, which every user may ask.
@@ -80,6 +84,10 @@ class ReadingKubernetes(Kubernetes):
                 future.set_exception(error)
                 raise
         return future.result()
+
+    def pages(self, kind: Kind, item: type[T]) -> Iterator[tuple[list[T], str]]:
+        """The same list as one page: others ask for it as well."""
+        yield msgspec.convert(self.list(kind), list[item]), ""
 
 
 class ReadingClients(Clients):

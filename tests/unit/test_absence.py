@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -30,6 +31,8 @@ from tests.samples import COMMON, DRAIN_RULES
 from tests.unit.drain.test_executor import drainer, left
 from tests.unit.drain.world import OLD, Clock
 from tests.unit.drain.world import World as Drained
+
+T = TypeVar("T")
 
 FAST = settings(
     max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, print_blob=False
@@ -140,10 +143,10 @@ class World:
             return [one for one in found if not fields or fields == f"spec.nodeName={one['spec']['nodeName']}"]
         return self.nodes() if kind == NODES else []
 
-    def list_with_version(self, kind: Kind) -> tuple[list[dict[str, Any]], str]:
-        return self.list(kind), "1"
+    def pages(self, kind: Kind, item: type[T]) -> Iterator[tuple[list[T], str]]:
+        yield msgspec.convert(self.list(kind), list[item]), "1"
 
-    def watch(self, kind: Kind, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def events(self, kind: Kind, version: str, item: type[T]) -> Iterator[tuple[str, T]]:
         raise Unreachable("no watch here")
 
     def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from migration.clients.aws import Instance
@@ -18,15 +19,18 @@ from migration.clients.kubernetes import (
 )
 from migration.contracts.workers import DrainInputs, DrainResult
 from migration.drain.cluster import Cluster
-from migration.drain.model import pod_from
+from migration.drain.model import pod_from, pod_of
 from migration.drain.nodes import CORDONED, TAINT
 from migration.drain.plan import owner_of
 from migration.drain.store import Store
+from migration.drain.wire import PodWire
 from migration.operations import drain
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, Permanent
 from tests.samples import COMMON, DRAIN_RULES
 from tests.unit.drain.world import Clock
+
+T = TypeVar("T")
 
 
 def item(name: str, *, owner: tuple[str, str] | None = None, spec: Any = None, **metadata: Any) -> dict[str, Any]:
@@ -45,10 +49,10 @@ class Api:
     def list(self, kind: Kind, namespace: str | None = None, *, metadata_only: bool = False) -> list[dict[str, Any]]:
         return self.lists.get(kind.plural, [])
 
-    def list_with_version(self, kind: Kind) -> tuple[list[dict[str, Any]], str]:
-        return self.list(kind), "1"
+    def pages(self, kind: Kind, item: type[T]) -> Iterator[tuple[list[T], str]]:
+        yield msgspec.convert(self.list(kind), list[item]), "1"
 
-    def watch(self, kind: Kind, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def events(self, kind: Kind, version: str, item: type[T]) -> Iterator[tuple[str, T]]:
         raise Unreachable("no watch here")
 
     def find(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
@@ -129,10 +133,10 @@ class Script:
         self.versions: list[str] = []
         self.done = threading.Event()
 
-    def list_with_version(self, kind: Kind) -> tuple[list[dict[str, Any]], str]:
-        return self.lists.pop(0), "10"
+    def pages(self, kind: Kind, item: type[T]) -> Iterator[tuple[list[T], str]]:
+        yield msgspec.convert(self.lists.pop(0), list[item]), "10"
 
-    def watch(self, kind: Kind, version: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def events(self, kind: Kind, version: str, item: type[T]) -> Iterator[tuple[str, T]]:
         self.versions.append(version)
         if not self.watches:
             self.done.set()
@@ -140,10 +144,10 @@ class Script:
         step = self.watches.pop(0)
         if isinstance(step, Exception):
             raise step
-        yield from step
+        yield from ((event, msgspec.convert(found, item)) for event, found in step)
 
 
-def names(store: Store[Any]) -> list[str]:
+def names(store: Store[Any, Any]) -> list[str]:
     return sorted(entry.name for entry in store.items())
 
 
@@ -157,7 +161,7 @@ def test_a_broken_watch_goes_on_from_the_last_version_and_an_expired_one_lists_a
             [("ADDED", item("y", resourceVersion="14"))],
         ],
     )
-    store = Store(script, PODS, pod_from, threading.Event())
+    store = Store(script, PODS, PodWire, pod_of, threading.Event())
     store.start()
     assert script.done.wait(20)
     store.close()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from migration.clients.aws import Instance
 from migration.clients.kubernetes import Kind
 from migration.contracts.record import Record
 from migration.names import record_parameter
+
+T = TypeVar("T")
 
 ZONES = "abc"
 OLD_GROUPS = tuple(f"nodes-m5-{zone}.pet" for zone in ZONES)
@@ -157,6 +161,9 @@ class Api:
 
     def list(self, kind: Kind, namespace: str | None = None, *, metadata_only: bool = False) -> list[dict[str, Any]]:
         return self.lists.get(kind.plural, [])
+
+    def pages(self, kind: Kind, item: type[T]) -> Iterator[tuple[list[T], str]]:
+        yield msgspec.convert(self.list(kind), list[item]), ""
 
 
 def simple(name: str, value: str) -> dict[str, Any]:
