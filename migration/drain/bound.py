@@ -5,6 +5,9 @@ budgets advance side by side, so the longest decides, or the rate of evictions w
 
     max( max over limits b of ceil(P_b / d_b) * r_b,  P / q )
 
+A budget doesn't wait for a round's end: each pod that is ready again opens one place. Where pods take different times
+that is quicker than rounds, and the least is P_b / d_b * r_b (`streaming_seconds`).
+
 A drain may well take longer: phases follow each other, nodes may be short, a pod may start slowly this time.
 """
 
@@ -47,6 +50,11 @@ class Term:
         """All rounds, one after the other."""
         return self.rounds * self.round_seconds
 
+    @property
+    def streaming_seconds(self) -> float:
+        """All of it where each pod that is ready again lets the next one go, without a round's end to wait for."""
+        return max(self.pods / self.at_once, 1.0 if self.pods else 0.0) * self.round_seconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class Closed:
@@ -60,7 +68,8 @@ class Closed:
 class Bound:
     """`seconds` the drain takes at least: `pods` (P) evictions at `per_second` (q), or the first of `terms`.
 
-    `terms` are the three longest, longest first. `closed` budgets stand apart: how long they stay so can't be known.
+    `streaming_seconds` is the same without rounds. `terms` are the three longest, longest first. `closed` budgets stand
+    apart: how long they stay so can't be known.
     """
 
     seconds: float
@@ -78,12 +87,12 @@ class Bound:
         elif self.terms and self.terms[0].seconds >= self.seconds:
             first = self.terms[0]
             said = (
-                f"at least {_duration(self.seconds)}: {first.limit} lets {first.at_once} of {first.pods} pods go at "
-                f"once, and they take {_duration(first.round_seconds)} to be ready again"
+                f"at least {duration(self.seconds)}: {first.limit} lets {first.at_once} of {first.pods} pods go at "
+                f"once, and they take {duration(first.round_seconds)} to be ready again"
             )
         else:
             said = (
-                f"at least {_duration(self.seconds)}: {self.pods:,} pods at no more than {self.per_second:g} evictions "
+                f"at least {duration(self.seconds)}: {self.pods:,} pods at no more than {self.per_second:g} evictions "
                 f"a second"
             )
         if self.closed:
@@ -108,14 +117,7 @@ def lower_bound(view: View, rules: Rules, *, per_second: float, estimate: Estima
         if lane.allowed == 0 and lane.budget is not None:
             closed.append(Closed(budget=lane.key, pods=len(lane.pods)))
             continue
-        terms.append(
-            Term(
-                limit=lane.key,
-                pods=len(lane.pods),
-                at_once=_at_once(lane, view, rules),
-                round_seconds=estimate(lane, view),
-            )
-        )
+        terms.append(term_of(lane, view, rules, estimate))
     terms.sort(key=lambda term: (-term.seconds, term.limit))
     pods = sum(len(lane.pods) + len(lane.free) for lane in lanes)
     return Bound(
@@ -124,6 +126,17 @@ def lower_bound(view: View, rules: Rules, *, per_second: float, estimate: Estima
         per_second=per_second,
         terms=tuple(terms[:SHOWN]),
         closed=tuple(sorted(closed, key=lambda one: (-one.pods, one.budget))),
+        streaming_seconds=max(pods / per_second, *(term.streaming_seconds for term in terms), 0.0),
+    )
+
+
+def term_of(lane: Lane, view: View, rules: Rules, estimate: Estimate | None = None) -> Term:
+    """A lane's own term; of the view only owners are looked at."""
+    return Term(
+        limit=lane.key,
+        pods=len(lane.pods),
+        at_once=_at_once(lane, view, rules),
+        round_seconds=(estimate or observed_round)(lane, view),
     )
 
 
@@ -145,11 +158,12 @@ def _at_once(lane: Lane, view: View, rules: Rules) -> int:
     """What a limit allows with every pod healthy: it may allow less now, and a bound must not count on that."""
     if lane.budget is not None:
         return max(lane.allowed, lane.budget.expected - lane.budget.desired_healthy)
-    owner = owner_of(lane.pods[0], view)
+    owner = owner_of((*lane.pods, *lane.free)[0], view)
     return max(lane.allowed, unprotected_limit(owner.desired or 0, rules) if owner else 1)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people say them, rounded up: ``45 s``, ``2 min 5 s``."""
     whole = math.ceil(seconds)
     if whole < 120:
         return f"{whole} s"

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from migration.clients.documents import mapping
@@ -26,7 +26,8 @@ from migration.clients.kubernetes import (
     Kind,
 )
 from migration.drain.evict import EvictionApi
-from migration.drain.model import Budget, Owner, Pod, budget_from, budget_of, controller_from, owner_from, pod_of
+from migration.drain.index import Changes
+from migration.drain.model import Budget, Controller, Owner, Pod, budget_of, controller_from, owner_from, pod_of
 from migration.drain.plan import View, admission_services
 from migration.drain.store import Store, WatchApi, everything
 from migration.drain.volumes import node_bound, volume_zones
@@ -38,7 +39,7 @@ JOBS = Kind("apis/batch/v1", "jobs")
 OWNERS_EVERY = 15.0
 OWNERS_AT_MOST = 2.0
 # Planning after each of hundreds of events a second would cost a core and win nothing.
-TOGETHER = 0.1
+TOGETHER = 0.05
 MANY_WRITERS = frozenset({"ReadWriteMany", "ReadOnlyMany"})
 
 
@@ -53,6 +54,14 @@ class Api(WatchApi, EvictionApi, Protocol):
     def patch(self, kind: Kind, name: str, body: Mapping[str, Any], namespace: str | None = None) -> dict[str, Any]: ...
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A controller, and where it is."""
+
+    controller: Controller
+    namespace: str
+
+
 class Cluster:
     """Views of the cluster for one drain. `start` before the first view, `close` at the end."""
 
@@ -65,8 +74,15 @@ class Cluster:
         self._budgets: Store[BudgetWire, Budget] = Store(api, BUDGETS, BudgetWire, budget_of, self._changed)
         self._owners: dict[str, Owner] = {}
         self._owners_at = float("-inf")
-        self._unknown: frozenset[str] = frozenset()
+        self._strange: set[str] = set()
+        self._new_pods: list[tuple[str, Pod | None]] = []
+        self._new_budgets: list[tuple[str, Budget | None]] = []
+        self._seen: View | None = None
         self._largest: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._known: dict[str, tuple[Controller, bool]] = {}
+        self._controllers: dict[str, tuple[_Place, set[str]]] = {}
+        self._told: View | None = None
         self._single_writer: frozenset[str] = frozenset()
         self._zones: Mapping[str, frozenset[str]] = {}
         self._node_bound: Mapping[str, str] = {}
@@ -75,6 +91,7 @@ class Cluster:
     def start(self) -> None:
         """Begin watching."""
         self._admission = self._backends()
+        self._seen = None
         self._pods.start()
         self._budgets.start()
 
@@ -89,23 +106,37 @@ class Cluster:
             time.sleep(TOGETHER)
         self._changed.clear()
 
-    def view(self) -> View:
-        """What the watches know."""
-        return self._view(self._pods.items(), self._budgets.items())
+    def changes(self) -> Changes:
+        """What the watches saw since this was asked before; at first everything. Owners are looked up now and then."""
+        new = self._pods.changes()
+        for uid, pod in new:
+            self._count(uid, pod)
+        # Kept until they are handed out: looking up owners may fail.
+        self._new_pods += new
+        self._new_budgets += self._budgets.changes()
+        facts = self._facts()
+        pods, self._new_pods = self._new_pods, []
+        budgets, self._new_budgets = self._new_budgets, []
+        if facts is self._told:
+            return Changes(pods=pods, budgets=budgets)
+        before, self._told = self._told, facts
+        return Changes(pods=pods, budgets=budgets, facts=None if facts == before else facts)
 
     def exact(self) -> View:
         """What the API holds now, read past every cache: the only view that may say that nothing is left."""
         pods, _ = everything(self.api, PODS, PodWire, pod_of)
         budgets, _ = everything(self.api, BUDGETS, BudgetWire, budget_of)
-        return self._view(list(pods.values()), list(budgets.values()))
+        for uid in self._known.keys() - pods.keys():
+            self._count(uid, None)
+        for uid, pod in pods.items():
+            self._count(uid, pod)
+        return replace(self._facts(), pods=list(pods.values()), budgets=list(budgets.values()))
 
-    def budget(self, budget: Budget) -> Budget | None:
-        """One budget as it is now."""
-        item = self.api.find(BUDGETS, budget.name, budget.namespace)
-        return None if item is None else budget_from(item)
+    def volumes_held(self, staying: Callable[[], Sequence[Pod]]) -> list[str]:
+        """Volumes still attached to the nodes, other than those of `staying` pods: ``volume on node``.
 
-    def volumes_held(self, staying: Sequence[Pod]) -> list[str]:
-        """Volumes still attached to the nodes, other than those of `staying` pods: ``volume on node``."""
+        Who stays is asked only where something is attached.
+        """
         attached = [
             (item["spec"]["nodeName"], str(mapping(item, "spec", "source").get("persistentVolumeName") or ""))
             for item in self.api.list(VOLUME_ATTACHMENTS)
@@ -113,7 +144,7 @@ class Cluster:
         ]
         if not attached:
             return []
-        wanted = {f"{pod.namespace}/{claim}" for pod in staying for claim in pod.claims}
+        wanted = {f"{pod.namespace}/{claim}" for pod in staying() for claim in pod.claims}
         kept = {
             str(mapping(item, "spec").get("volumeName") or "")
             for item in self.api.list(CLAIMS)
@@ -121,42 +152,68 @@ class Cluster:
         }
         return sorted(f"{volume} on {node}" for node, volume in attached if volume not in kept)
 
-    def _view(self, pods: list[Pod], budgets: list[Budget]) -> View:
-        controllers = {p.controller.uid: p.controller for p in pods if p.controller is not None and not p.stays}
-        self._look_up(frozenset(controllers))
-        counts = Counter(p.controller.uid for p in pods if p.controller is not None and not p.finished)
+    def _count(self, uid: str, pod: Pod | None) -> None:
+        """Keep how many pods each controller has; a DaemonSet's and the kubelet's aren't asked for."""
+        before = self._known.pop(uid, None)
+        if before is not None:
+            controller, counted = before
+            self._counts[controller.uid] -= counted
+            self._controllers[controller.uid][1].discard(uid)
+            if not self._controllers[controller.uid][1]:
+                del self._controllers[controller.uid]
+        if pod is None or pod.controller is None or pod.stays:
+            return
+        controller, counted = pod.controller, not pod.finished
+        self._known[uid] = controller, counted
+        if controller.uid not in self._controllers:
+            self._controllers[controller.uid] = _Place(controller, pod.namespace), set()
+            self._seen = None
+            if controller.uid not in self._owners:
+                self._strange.add(controller.uid)
+        self._controllers[controller.uid][1].add(uid)
+        self._counts[controller.uid] += counted
+        if self._counts[controller.uid] > self._largest[controller.uid]:
+            self._largest[controller.uid] = self._counts[controller.uid]
+            self._seen = None
+
+    def _facts(self) -> View:
+        """All but pods and budgets. A controller of an unknown kind wants as many as it was ever seen to have."""
+        self._look_up()
+        if self._seen is not None:
+            return self._seen
         owners = dict(self._owners)
-        for uid, controller in controllers.items():
-            # A controller of a kind nobody here knows wants as many as it was ever seen to have.
-            self._largest[uid] = max(self._largest[uid], counts[uid])
-            if uid not in owners:
-                namespace = next(p.namespace for p in pods if p.controller and p.controller.uid == uid)
+        for uid, (place, _) in self._controllers.items():
+            known = owners.get(uid)
+            if known is None:
                 owners[uid] = Owner(
-                    kind=controller.kind,
-                    namespace=namespace,
-                    name=controller.name,
+                    kind=place.controller.kind,
+                    namespace=place.namespace,
+                    name=place.controller.name,
                     uid=uid,
                     desired=self._largest[uid],
                 )
-            elif owners[uid].desired is None:
-                owners[uid] = replace(owners[uid], desired=self._largest[uid])
-        return View(
+            elif known.desired is None:
+                owners[uid] = replace(known, desired=self._largest[uid])
+        self._seen = View(
             nodes=self.nodes,
-            pods=pods,
-            budgets=budgets,
+            pods=(),
+            budgets=(),
             owners=owners,
             admission=self._admission,
             single_writer=self._single_writer,
             zones=self._zones,
             node_bound=self._node_bound,
         )
+        return self._seen
 
-    def _look_up(self, controllers: frozenset[str]) -> None:
-        unknown = controllers - self._owners.keys() - self._unknown
+    def _look_up(self) -> None:
+        """Ask for workload controllers again, sooner where pods have one that isn't known."""
         age = self._clock() - self._owners_at
-        if age < (OWNERS_AT_MOST if unknown else OWNERS_EVERY):
+        if age < (OWNERS_AT_MOST if self._strange else OWNERS_EVERY):
             return
         self._owners_at = self._clock()
+        self._seen = None
+        self._strange.clear()
         owners: dict[str, Owner] = {}
         for kind, resource in (
             ("Deployment", DEPLOYMENTS),
@@ -174,7 +231,6 @@ class Cluster:
             if above is not None and above.uid in owners:
                 owners[metadata["uid"]] = owners[above.uid]
         self._owners = owners
-        self._unknown = controllers - owners.keys()
         self._look_up_claims()
 
     def _look_up_claims(self) -> None:

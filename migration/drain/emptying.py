@@ -156,6 +156,7 @@ def drain(nodes: Sequence[Document], work: Work, context: Context, tally: Tally)
         stall=rules.stall_seconds,
         pending=rules.pending_seconds,
         unplaced=rules.max_unplaced_pods,
+        width=rules.concurrency,
     )
     cluster, settled = _cluster(nodes, context), rules_of(work, context)
     cluster.start()

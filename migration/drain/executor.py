@@ -1,41 +1,46 @@
 """Carrying a drain out: every budget advances at once, each fed by one writer, until nothing movable is left.
 
-A coordinator plans from the watched view and hands each lane that may advance to a worker; a lane is never with two
-workers. Killing it loses nothing: the next run plans from what is there.
+A coordinator keeps the plan current by what the watches show and hands lanes that may advance to workers, the longest
+chain first; a lane is never with two workers. Killing it loses nothing: the next run plans from what is there.
 """
 
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict
+from migration.drain.bound import Term, term_of
 from migration.drain.cluster import Api
-from migration.drain.evict import Answer, Outcome, Rate, evict
-from migration.drain.model import Budget, Owner, Pod
-from migration.drain.plan import (
-    PHASES,
-    Blocked,
-    Lane,
-    Plan,
-    Restart,
-    Rules,
-    View,
-    movable,
-    owner_of,
-    plan_drain,
-)
+from migration.drain.disrupted import Kept, kept_closed
+from migration.drain.evict import Answer, Outcome, evict
+from migration.drain.index import Changes, Index
+from migration.drain.inflight import InFlight
+from migration.drain.model import Owner, Pod
+from migration.drain.pacer import Pacer
+from migration.drain.plan import PHASES, Blocked, Lane, Plan, Restart, Rules, View, owner_of, plan_drain
+from migration.drain.progress import Progress
 from migration.drain.restart import next_step, restart_patch
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 
 # Seconds.
 LOOK_EVERY = 0.25
-TELL_EVERY = 2.0
+TELL_EVERY = 5.0
+# The disruption controller keeps up while it sees an eviction in half the time that a pod takes to end at least; where
+# it doesn't, a StatefulSet's next pod may be back under its name before, and close its budget for two minutes.
+KEEPS_UP = 0.5
+# A StatefulSet's lane waits for the controller at most so long, and all others with it, so that it catches up.
+AT_MOST = 5.0
+# How long ago a pod found a node that counts for how many may be without one.
+RECENT = 5.0
+# And how many times `Pace.unplaced` they are at most.
+WHILE_HEALTHY = 4
 # Evictions of one owner before its pods are said to come back again and again: times what it had, plus some.
 RETURNS, SOME = 3, 5
 CAME_BACK = (
@@ -58,10 +63,9 @@ class ObservedCluster(Protocol):
 
     @property
     def api(self) -> Api: ...
-    def view(self) -> View: ...
+    def changes(self) -> Changes: ...
     def exact(self) -> View: ...
-    def budget(self, budget: Budget) -> Budget | None: ...
-    def volumes_held(self, staying: Sequence[Pod]) -> list[str]: ...
+    def volumes_held(self, staying: Callable[[], Sequence[Pod]]) -> list[str]: ...
     def wait(self, seconds: float) -> None: ...
 
 
@@ -78,7 +82,15 @@ class Pace:
     pending: float = 60.0
     """A moved pod for which the scheduler finds no node for so long stops evictions until it does."""
     unplaced: int = 25
-    """So many moved pods may be without a node at once: also the most that leave between two looks."""
+    """So many moved pods may be without a node at once; while others find one, as many as did in the last `RECENT`
+    seconds, and `WHILE_HEALTHY` times this at most.
+
+    A healthy cluster starts pods as fast as they leave, and those on their way there are no sign of a full one. Where
+    none finds a node any more, and always for pods that the scheduler has refused, this number counts. It is also the
+    most that leave between two looks.
+    """
+    width: int = 16
+    """Lanes that are worked on at once."""
     back_off: float = 1.0
     """Before a refused budget is tried again; doubled at each further refusal up to `longest_back_off`."""
     longest_back_off: float = 10.0
@@ -114,17 +126,21 @@ class Drainer:
         alive: Callable[[], None],
         log: Callable[[str], None],
         tally: Tally | None = None,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._cluster, self._rules, self._pool = cluster, rules, pool
         self._off, self._pace, self._deadline, self._alive, self._log = off, pace, deadline, alive, log
         self._clock = deadline.clock
-        self._rate = Rate(pace.per_second, deadline.clock, deadline.sleeper)
+        self._wall = wall
+        self._pacer = Pacer(pace.per_second, deadline.clock, deadline.sleeper)
+        self._in_flight = InFlight(deadline.clock)
         self.tally = tally or Tally()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         # Shared with the workers, under the lock.
-        self._evicted: set[str] = set()
-        self._denied: dict[str, str] = {}
+        self._evicted: list[str] = []
+        self._denied: list[tuple[str, str]] = []
+        self._let_go_at: float | None = None
         self._let_go: Counter[str] = Counter()
         self._not_before: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
@@ -133,29 +149,34 @@ class Drainer:
         self._restarted: set[str] = set()
         self._credit = 0
         # The coordinator's own.
+        self._index = Index(rules, View(nodes=frozenset(), pods=(), budgets=(), owners={}))
         self._busy: dict[str, Future[None]] = {}
         self._at_first: Counter[str] | None = None
         self._ready_at_first: dict[str, int] = {}
-        self._on_nodes: frozenset[str] = frozenset()
+        self._there_at_first: dict[str, int] = {}
+        self._unplaced_at_first: frozenset[str] = frozenset()
+        self._gone = 0
         self._phase: int | None = None
+        self._progress: Progress | None = None
         self._told_at = float("-inf")
         self._leaving_since: dict[str, float] = {}
         self._braked = False
-        self._unplaced_at_first: frozenset[str] = frozenset()
-        self._there_at_first: Counter[str] | None = None
         self._unplaced: dict[str, list[Pod]] = {}
         self._unschedulable_since: dict[str, float] = {}
+        self._settled: deque[tuple[float, int]] = deque()
+        self._terms: dict[str, Term] = {}
+        self._held_since: float | None = None
 
     def run(self) -> list[Blocked]:
         """Empty the nodes; returns what is blocked. Raises `Unfinished` naming what was still on its way."""
-        self.tally.pods = len(movable(self._look(self._cluster.exact), self._rules))
         try:
             while True:
                 unready = self._sweep()
                 self._wait_for_volumes()
                 self._deadline.sleep(self._pace.rescan)
                 plan = self._plan(self._look(self._cluster.exact))
-                if not plan.remaining or self._stalled(plan):
+                leaving = {pod.uid: pod for pod in plan.leaving}
+                if not plan.remaining or self._stalled(leaving, len(plan.ending), plan.remaining):
                     return [*plan.blocked, *self._waiting(plan), *unready]
                 self._log(f"{plan.remaining} more pods found on the nodes; going on")
         finally:
@@ -166,116 +187,144 @@ class Drainer:
         return self._deadline.until(at, "the Kubernetes API", pause=1.0)
 
     def _plan(self, view: View) -> Plan:
+        self._mark()
+        return plan_drain(view, self._rules, frozenset(self._index.evicted), self._index.denied)
+
+    def _mark(self) -> None:
+        """Tell the index whom the workers let go, and who was refused."""
         with self._lock:
-            return plan_drain(view, self._rules, frozenset(self._evicted), dict(self._denied))
+            evicted, self._evicted = self._evicted, []
+            denied, self._denied = self._denied, []
+        if evicted or denied:
+            self._index.mark(evicted, [one for one in denied if one[0] not in self._index.denied])
 
     def _sweep(self) -> list[Blocked]:
         """Until only blocked pods are left, or nothing has moved for too long; returns owners not ready again."""
+        index = self._index
         while True:
             self._alive()
             self._collect()
-            view = self._look(self._cluster.view)
-            self._observe(view)
-            plan = self._plan(view)
-            todo = [item.phase for item in (*plan.lanes, *plan.restarts)]
-            todo += [plan.phases[pod.uid] for pod in plan.leaving]
-            lowest = min(todo, default=None)
+            self._mark()
+            self._take_in(self._changes())
+            lowest = index.lowest
             unready: list[Blocked] = []
             if self._phase is not None and (lowest is None or lowest > self._phase):
                 # Before the next phase, and before the end, whatever moved must be ready on the other side.
-                unready = self._unready(view)
+                unready = self._unready()
             if not unready:
                 self._phase = lowest
-                if lowest is None and not plan.ending:
+                if lowest is None and not index.ending:
                     return []
-            self._tell(plan, unready)
-            if self._stalled(plan, unready):
+            self._tell(unready)
+            if self._stalled(index.leaving, len(index.ending), index.remaining, unready):
                 if unready and lowest is not None:
                     raise Unfinished(f"stopped before {PHASES[lowest]}: " + "; ".join(map(str, unready)), unready)
                 return [*self._homeless(), *unready]
             if self._deadline.remaining <= 0:
-                left = [*self._homeless(), *self._waiting(plan), *unready]
+                left = [*self._homeless(), *self._waiting(index.plan()), *unready]
                 raise Unfinished(
-                    f"gave up after {self._deadline.seconds:g} s with {plan.remaining} pods left; run the same again. "
+                    f"gave up after {self._deadline.seconds:g} s with {index.remaining} pods left; run the same again. "
                     f"First of them: " + "; ".join(map(str, left[:5])),
                     left,
                 )
             if not unready:
-                self._feed(plan, view)
+                self._feed()
             self._cluster.wait(LOOK_EVERY)
 
-    def _observe(self, view: View) -> None:
-        """Notice progress, remember what owners had at first, and stop chasing pods that keep coming back."""
-        pods = movable(view, self._rules)
-        now_on = frozenset(pod.uid for pod in pods)
-        if self._on_nodes - now_on:
-            self._progress()
-        self._on_nodes = now_on
-        on_nodes = [(pod, owner) for pod in pods if (owner := owner_of(pod, view)) is not None]
-        if self._at_first is None:
-            self._at_first = Counter(owner.key for _, owner in on_nodes)
-        self._brake(view)
-        new = {owner.key for _, owner in on_nodes if owner.kind in LASTING} - self._ready_at_first.keys()
-        if new:
-            ready = self._ready(view)
-            self._ready_at_first.update({key: ready[key] for key in new})
-        with self._lock:
-            for pod, owner in on_nodes:
-                if self._let_go[owner.key] > RETURNS * self._at_first[owner.key] + SOME:
-                    self._denied.setdefault(
-                        pod.uid,
-                        "its pods keep starting on the nodes being emptied, so they tolerate their taints; "
-                        "give them a node selector for the other side",
-                    )
+    def _changes(self) -> Changes:
+        """What changed, however long the API takes to answer again."""
+        return self._deadline.until(self._cluster.changes, "the Kubernetes API", pause=1.0)
 
-    def _brake(self, view: View) -> None:
+    def _take_in(self, changes: Changes) -> None:
+        """Keep the plan current, notice progress, and stop chasing pods that keep coming back."""
+        index = self._index
+        index.apply(changes)
+        for _, budget in changes.budgets:
+            if budget is not None:
+                self._in_flight.see(budget)
+        if index.gone > self._gone:
+            self._gone = index.gone
+            self._went_on()
+            with self._lock:
+                if self._let_go_at is not None:
+                    self.tally.evicting_seconds = self._clock() - self._let_go_at
+        if self._at_first is None:
+            self._begin()
+        self._brake()
+        for uid in index.movers.keys() - self._ready_at_first.keys():
+            self._ready_at_first[uid] = index.standing(uid).ready
+        self._stop_chasing()
+
+    def _begin(self) -> None:
+        """Remember what was there before the first eviction."""
+        index = self._index
+        owners = (one.owner_key for one in index.placed.values())
+        self._at_first = Counter(key for key in owners if key)
+        self._unplaced_at_first = frozenset(index.unplaced)
+        self._there_at_first = {uid: standing.there for uid, standing in index.owners_standing()}
+        self.tally.pods = len(index.placed)
+        self._progress = Progress(pods=len(index.placed), nodes=index.facts.nodes, clock=self._clock)
+
+    def _stop_chasing(self) -> None:
+        """Let the pods of an owner be that come back again and again."""
+        first = self._at_first or Counter[str]()
+        with self._lock:
+            chased = {key for key, count in self._let_go.items() if count > RETURNS * first[key] + SOME}
+        if not chased:
+            return
+        why = (
+            "its pods keep starting on the nodes being emptied, so they tolerate their taints; "
+            "give them a node selector for the other side"
+        )
+        index = self._index
+        index.mark(
+            denied=[
+                (uid, why) for uid, one in index.placed.items() if one.owner_key in chased and uid not in index.denied
+            ]
+        )
+
+    def _brake(self) -> None:
         """See which moved pods have no node, and how many more may leave until the next look.
 
         Pods that had none before this run are somebody else's matter. A moved pod's successor that isn't there yet
         counts as one without a node; but a StatefulSet's only comes once its predecessor has ended.
         """
-        unplaced = [pod for pod in view.pods if not pod.node and not pod.terminating and not pod.finished]
-        if self._there_at_first is None:
-            self._unplaced_at_first = frozenset(pod.uid for pod in unplaced)
-            self._there_at_first = self._there(view, None)
+        index, now, before = self._index, self._clock(), self._unschedulable_since
         with self._lock:
-            moved = frozenset(self._moved)
+            moved, evictions = frozenset(self._moved), self.tally.evictions
         found: dict[str, list[Pod]] = {}
-        for pod in unplaced:
-            owner = None if pod.uid in self._unplaced_at_first else owner_of(pod, view)
+        for uid, pod in index.unplaced.items():
+            owner = None if uid in self._unplaced_at_first else owner_of(pod, index.facts)
             if owner is not None and owner.uid in moved:
                 found.setdefault(owner.key, []).append(pod)
         self._unplaced = found
-        now, before = self._clock(), self._unschedulable_since
         refused = [pod.uid for pods in found.values() for pod in pods if pod.unschedulable]
         self._unschedulable_since = {uid: before.get(uid, now) for uid in refused}
-        homeless = sum(map(len, found.values())) + self._missing(view, moved)
-        credit = 0 if self._stuck() else max(0, self._pace.unplaced - homeless)
+        homeless = sum(map(len, found.values())) + self._missing(moved)
+        most = min(WHILE_HEALTHY * self._pace.unplaced, self._found_nodes(now, evictions - homeless))
+        most = max(self._pace.unplaced, most)
+        credit = min(self._pace.unplaced - len(refused), most - homeless, self._pace.unplaced)
+        credit = 0 if self._stuck() else max(0, credit)
         self._braked = credit == 0
         with self._lock:
             self._credit = credit
 
-    def _missing(self, view: View, moved: frozenset[str]) -> int:
-        """How many pods of moved owners should be there and aren't, not even without a node."""
-        first, now = self._there_at_first or Counter[str](), self._there(view, moved) if moved else Counter[str]()
-        owners = {owner.uid: owner for owner in view.owners.values() if owner.uid in moved}
-        return sum(
-            max(0, min(first[uid], owner.desired or 0) - now[uid])
-            for uid, owner in owners.items()
-            if owner.kind in LASTING - {"StatefulSet"}
-        )
+    def _found_nodes(self, now: float, settled: int) -> int:
+        """How many moved pods found a node lately, when `settled` have by now."""
+        seen = self._settled
+        seen.append((now, settled))
+        while len(seen) > 1 and now - seen[0][0] > RECENT:
+            seen.popleft()
+        return settled - min(count for _, count in seen)
 
-    def _there(self, view: View, uids: frozenset[str] | None) -> Counter[str]:
-        """Pods of these owners (all of them by default) that aren't on their way out, by the owner's UID."""
-        found: Counter[str] = Counter()
-        for pod in view.pods:
-            if pod.controller is None or pod.terminating or pod.finished or pod.uid in self._evicted:
-                continue
-            known = view.owners.get(pod.controller.uid)
-            uid = known.uid if known else pod.controller.uid
-            if uids is None or uid in uids:
-                found[uid] += 1
-        return found
+    def _missing(self, moved: frozenset[str]) -> int:
+        """How many pods of moved owners should be there and aren't, not even without a node."""
+        index = self._index
+        return sum(
+            max(0, min(self._there_at_first.get(uid, 0), owner.desired or 0) - index.standing(uid).there)
+            for uid in moved
+            if (owner := index.owners.get(uid)) is not None and owner.kind in LASTING - {"StatefulSet"}
+        )
 
     def _stuck(self) -> list[tuple[str, Pod]]:
         """Moved pods, with their owners, for which the scheduler has found no node for too long."""
@@ -289,51 +338,78 @@ class Drainer:
             for owner, pod in self._stuck()
         ]
 
-    def _ready(self, view: View) -> Counter[str]:
-        ready: Counter[str] = Counter()
-        for pod in view.pods:
-            if pod.ready and not pod.terminating and pod.uid not in self._evicted:
-                owner = owner_of(pod, view)
-                if owner is not None:
-                    ready[owner.key] += 1
-        return ready
-
-    def _unready(self, view: View) -> list[Blocked]:
+    def _unready(self) -> list[Blocked]:
         """Owners of moved pods that don't have as many ready as they had, or as they want by now."""
-        ready = self._ready(view)
-        wanted = {
-            owner.key: min(owner.desired or 0, self._ready_at_first[owner.key])
-            for owner in view.owners.values()
-            if owner.key in self._ready_at_first
-        }
-        return [
-            Blocked(
-                pod=key,
-                owner=key,
-                budget="",
-                reason=f"only {ready[key]} of {count} ready again after its move{self._no_node(key)}",
-            )
-            for key, count in sorted(wanted.items())
-            if ready[key] < count
-        ]
+        found: list[Blocked] = []
+        for uid, first in self._ready_at_first.items():
+            owner, ready = self._index.owners.get(uid), self._index.standing(uid).ready
+            if owner is None or owner.kind not in LASTING:
+                continue
+            count = min(owner.desired or 0, first)
+            if ready < count:
+                reason = f"only {ready} of {count} ready again after its move{self._no_node(owner.key)}"
+                found.append(Blocked(pod=owner.key, owner=owner.key, budget="", reason=reason))
+        return sorted(found, key=lambda one: one.owner)
 
     def _no_node(self, owner: str) -> str:
         """What the scheduler says of an owner's moved pods, if it finds no node for one."""
         said = [pod.unschedulable for pod in self._unplaced.get(owner, ()) if pod.unschedulable]
         return f" ({len(said)} find no node: {said[0]})" if said else ""
 
-    def _feed(self, plan: Plan, view: View) -> None:
-        now = self._clock()
+    def _feed(self) -> None:
+        """Hand out lanes that may go, the longest chain first: it decides when the drain ends."""
+        now, index = self._clock(), self._index
         with self._lock:
             if self._credit <= 0:
                 return
-        for lane in plan.lanes:
-            if lane.phase == self._phase and not lane.closed and self._idle(lane.key, now):
-                self._busy[lane.key] = self._pool.submit(self._work, lane, view)
-        for restart in plan.restarts:
+        ready = [lane for key in index.open if (lane := index.lanes[key]).phase == self._phase and self._idle(key, now)]
+        for lane in self._unless_behind(sorted(ready, key=lambda one: (-self.term(one).seconds, one.key)), now):
+            if len(self._busy) >= self._pace.width:
+                break
+            if pods := self._may_go(lane):
+                self._busy[lane.key] = self._pool.submit(self._work, lane, pods)
+        for restart in index.restarts.values():
             key = f"restart {restart.owner.key}"
             if restart.phase == self._phase and self._idle(key, now):
                 self._busy[key] = self._pool.submit(self._restart, key, restart)
+
+    def term(self, lane: Lane) -> Term:
+        """The lane's term of the bound for what it still has; how long a round takes is as first seen."""
+        known = self._terms.get(lane.key)
+        if known is None:
+            known = self._terms[lane.key] = term_of(lane, self._index.facts, self._rules)
+        return replace(known, pods=len(lane.pods))
+
+    def _unless_behind(self, lanes: Sequence[Lane], now: float) -> Sequence[Lane]:
+        """These lanes; none for a moment where a StatefulSet's is among them and the disruption controller is behind.
+
+        All of them wait, so that it catches up, and the StatefulSet, whose chain is the longest, goes first then.
+        """
+        limits = [
+            KEEPS_UP * min(pod.grace_seconds for pod in lane.pods)
+            for lane in lanes
+            if lane.budget is not None and lane.pods and self._keeps_names(lane)
+        ]
+        if not limits or self._in_flight.lag(self._back) <= min(limits):
+            self._held_since = None
+            return lanes
+        if self._held_since is None:
+            self._held_since = now
+        return () if now - self._held_since < AT_MOST else lanes
+
+    def _keeps_names(self, lane: Lane) -> bool:
+        owner = owner_of(lane.pods[0], self._index.facts)
+        return owner is not None and owner.kind == "StatefulSet"
+
+    def _back(self, pod: Pod) -> bool:
+        """Whether another pod is there under this one's name."""
+        uid = self._index.names.get((pod.namespace, pod.name))
+        return uid is not None and uid != pod.uid
+
+    def _may_go(self, lane: Lane) -> list[Pod]:
+        """Who of a lane may go now: what the watch shows of its budget, less what isn't in that yet."""
+        allowed = lane.allowed - (self._in_flight.unseen(lane.key) if lane.budget is not None else 0)
+        return [*lane.free[: lane.free_allowed], *lane.pods[: max(0, allowed)]]
 
     def _idle(self, key: str, now: float) -> bool:
         with self._lock:
@@ -350,26 +426,38 @@ class Drainer:
             except ApiFailure as failure:
                 raise Permanent(f"the Kubernetes API refuses what the drain needs: {failure}") from failure
 
-    def _work(self, lane: Lane, view: View) -> None:
-        """A lane's one writer: evict what may go now. Budgets are asked afresh, so that 429 is the exception."""
-        pods = list(lane.free[: lane.free_allowed])
-        if lane.budget is None:
-            pods += lane.pods[: lane.allowed]
-        elif lane.pods:
-            budget = self._cluster.budget(lane.budget)
-            pods += lane.pods[: budget.allowed] if budget else ()
+    def _work(self, lane: Lane, pods: Sequence[Pod]) -> None:
+        """A lane's one writer: evict these, one after the other."""
+        free = {pod.uid for pod in lane.free}
         for pod in pods:
-            self._rate.take()
+            self._pacer.take()
             if self._stopping.is_set() or not self._spend():
                 return
             self._alive()
-            answer = evict(self._cluster.api, pod)
-            self._take(pod, owner_of(pod, view), answer)
+            counted = lane.budget is not None and pod.uid not in free
+            answer = self._evict(lane.key, pod, counted=counted)
+            self._take(pod, owner_of(pod, self._index.facts), answer)
+            if answer.outcome is Outcome.THROTTLED:
+                return
             if answer.outcome in (Outcome.REFUSED, Outcome.LATER):
                 self._later(lane.key, answer.retry_after)
                 return
         with self._lock:
             self._pauses.pop(lane.key, None)
+
+    def _evict(self, key: str, pod: Pod, *, counted: bool) -> Answer:
+        """One eviction, timed; `counted` where the API server writes it into the budget `key`."""
+        if counted:
+            self._in_flight.send(key, pod)
+        began, let_go = self._clock(), False
+        try:
+            answer = evict(self._cluster.api, pod)
+            let_go = answer.outcome is Outcome.EVICTED
+        finally:
+            if counted:
+                self._in_flight.answer(key, pod, let_go=let_go)
+        self._pacer.answered(self._clock() - began, busy=answer.busy, retry_after=answer.retry_after)
+        return answer
 
     def _spend(self) -> bool:
         """Whether one more pod may leave before the next look."""
@@ -381,16 +469,21 @@ class Drainer:
         with self._lock:
             if answer.outcome is Outcome.EVICTED:
                 self.tally.evictions += 1
+                if self._let_go_at is None:
+                    self._let_go_at = self._clock()
                 if owner is not None:
                     self._let_go[owner.key] += 1
                     self._moved.add(owner.uid)
             if answer.outcome in (Outcome.EVICTED, Outcome.GONE):
-                self._evicted.add(pod.uid)
+                self._evicted.append(pod.uid)
                 self._progress_at = self._clock()
             elif answer.outcome is Outcome.REFUSED:
                 self.tally.rejected += 1
+            elif answer.outcome is Outcome.THROTTLED:
+                self.tally.throttled += 1
             elif answer.outcome is Outcome.DENIED:
-                self._denied[pod.uid] = answer.reason
+                self._denied.append((pod.uid, answer.reason))
+            self.tally.server_errors += answer.failed
 
     def _restart(self, key: str, restart: Restart) -> None:
         """Begin a rolling restart, unless one is on its way or the view is behind."""
@@ -406,12 +499,12 @@ class Drainer:
         step = next_step(deployment, self._off)
         if step.do == "stuck":
             with self._lock:
-                self._denied.update({pod.uid: step.reason for pod in restart.pods})
+                self._denied += [(pod.uid, step.reason) for pod in restart.pods]
         if step.do != "restart":
             return
         with self._lock:
             if owner.key in self._restarted or (step.again and all(pod.tolerates for pod in restart.pods)):
-                self._denied.update({pod.uid: CAME_BACK for pod in restart.pods})
+                self._denied += [(pod.uid, CAME_BACK) for pod in restart.pods]
                 return
             self._restarted.add(owner.key)
             self._moved.add(owner.uid)
@@ -424,7 +517,7 @@ class Drainer:
             return
         with self._lock:
             self.tally.restarts += 1
-        self._progress()
+        self._went_on()
         self._log(f"{owner.key} is moved by a rolling restart: its budget {restart.budget} never allows an eviction")
 
     def _later(self, key: str, seconds: float = 0.0, *, grow: bool = True) -> None:
@@ -434,19 +527,21 @@ class Drainer:
             if grow:
                 self._pauses[key] = min(self._pace.longest_back_off, pause * 2)
 
-    def _progress(self) -> None:
+    def _went_on(self) -> None:
         with self._lock:
             self._progress_at = self._clock()
 
-    def _stalled(self, plan: Plan, unready: Sequence[Blocked] = ()) -> bool:
+    def _stalled(
+        self, leaving: Mapping[str, Pod], ending: int, remaining: int, unready: Sequence[Blocked] = ()
+    ) -> bool:
         """Whether nothing has moved for too long. Neither a pod within its grace period nor a Job's is a stall."""
         now = self._clock()
         since = self._leaving_since
-        self._leaving_since = {pod.uid: since.get(pod.uid, now) for pod in plan.leaving}
-        ends = [self._leaving_since[pod.uid] + pod.grace_seconds for pod in plan.leaving]
+        self._leaving_since = {uid: since.get(uid, now) for uid in leaving}
+        ends = [self._leaving_since[uid] + pod.grace_seconds for uid, pod in leaving.items()]
         with self._lock:
             at = max([self._progress_at, *(min(end, now) for end in ends)])
-        only_jobs = bool(plan.ending) and plan.remaining == len(plan.ending) and not unready
+        only_jobs = bool(ending) and remaining == ending and not unready
         return now - at > self._pace.stall and not only_jobs
 
     def _waiting(self, plan: Plan) -> list[Blocked]:
@@ -458,6 +553,8 @@ class Drainer:
                 why = "it waits, since pods that were moved find no node, or haven't come back at all"
             elif not lane.closed:
                 why = "its turn had not come"
+            elif budget and (kept := self._kept(lane)):
+                why = str(kept[0])
             elif budget:
                 healthy, wanted = budget.current_healthy, budget.desired_healthy
                 why = f"its budget allows no eviction now ({healthy} healthy, wants {wanted})"
@@ -479,6 +576,10 @@ class Drainer:
             found.append(Blocked(pod=pod.key, owner=plan.owners[pod.uid], budget="", reason=why))
         return found
 
+    def _staying(self) -> list[Pod]:
+        view = self._look(self._cluster.exact)
+        return [pod for pod in view.pods if pod.node in view.nodes and not pod.finished]
+
     def _wait_for_volumes(self) -> None:
         """Until no volume of a moved pod is attached to the nodes: its pod elsewhere needs it."""
         told = self._clock()
@@ -486,9 +587,7 @@ class Drainer:
         def detached() -> bool:
             nonlocal told
             self._alive()
-            view = self._look(self._cluster.exact)
-            staying = [pod for pod in view.pods if pod.node in view.nodes and not pod.finished]
-            held = self._cluster.volumes_held(staying)
+            held = self._cluster.volumes_held(self._staying)
             if held and self._clock() - told >= TELL_EVERY:
                 told = self._clock()
                 self._log(f"{len(held)} volumes still to be detached, the first is {held[0]}")
@@ -501,21 +600,42 @@ class Drainer:
             detached, "volumes to be detached from the old nodes"
         )
 
-    def _tell(self, plan: Plan, unready: list[Blocked]) -> None:
-        if self._clock() - self._told_at < TELL_EVERY:
+    def _kept(self, lane: Lane) -> list[Kept]:
+        """Pods by which a lane's budget is kept closed although they are there again."""
+        if lane.budget is None:
+            return []
+        index = self._index
+
+        def named(namespace: str, name: str) -> Pod | None:
+            return index.pods.get(index.names.get((namespace, name), ""))
+
+        return kept_closed(lane.budget, named, self._wall())
+
+    def _tell(self, unready: Sequence[Blocked]) -> None:
+        index, progress = self._index, self._progress
+        if progress is None or self._clock() - self._told_at < TELL_EVERY:
             return
         self._told_at = self._clock()
-        closed = [lane.key for lane in plan.lanes if lane.phase == self._phase and lane.closed]
+        lanes = [lane for lane in index.lanes.values() if lane.phase == self._phase]
+        closed = [lane.key for lane in lanes if lane.closed]
+        kept = [one for lane in lanes if lane.closed for one in self._kept(lane)]
         waiting = ""
         if stuck := self._homeless():
             waiting = f"; no more evictions until {len(stuck)} moved pods find a node, the first is {stuck[0]}"
         elif unready:
             waiting = f"; waiting for {unready[0]}"
+        elif kept:
+            waiting = f"; {kept[0]}"
         elif closed:
             waiting = f"; {len(closed)} budgets closed for now, among them {', '.join(closed[:2])}"
-        elif plan.ending:
-            waiting = f"; {len(plan.ending)} pods run to completion, the first is {plan.ending[0].key}"
+        elif index.ending:
+            first = next(iter(index.ending.values()))
+            waiting = f"; {len(index.ending)} pods run to completion, the first is {first.key}"
         name = "ingress pods" if self._rules.tier == "ingress" else PHASES[self._phase or 0]
+        said = progress.say(
+            gone=index.gone, left=index.remaining, full=len(index.on_node), terms=[self.term(lane) for lane in lanes]
+        )
         self._log(
-            f"{name}: {plan.remaining} pods left, {self.tally.evictions} evicted, {len(plan.blocked)} blocked{waiting}"
+            f"{name}: {said}; {self.tally.evictions} evicted, {index.blocked_count} blocked, at most "
+            f"{self._pacer.rate:g}/s{waiting}"
         )

@@ -108,7 +108,9 @@ def test_backends_of_webhooks_are_known_by_their_services_selectors() -> None:
     cluster = Cluster(api, frozenset(), Clock())
     cluster.start()
     cluster.close()
-    assert cluster.view().admission == [("apps", {"app": "hook"})]
+    facts = cluster.changes().facts
+    assert facts is not None
+    assert facts.admission == [("apps", {"app": "hook"})]
 
 
 def test_volumes_on_the_nodes_are_held_unless_a_staying_pod_uses_them() -> None:
@@ -121,8 +123,8 @@ def test_volumes_on_the_nodes_are_held_unless_a_staying_pod_uses_them() -> None:
     )
     staying = pod_from(item("ds", spec={"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "kept"}}]}))
     cluster = Cluster(api, frozenset({"n"}), Clock())
-    assert cluster.volumes_held([staying]) == ["pv-1 on n"]
-    assert cluster.volumes_held([]) == ["pv-1 on n", "pv-2 on n"]
+    assert cluster.volumes_held(lambda: [staying]) == ["pv-1 on n"]
+    assert cluster.volumes_held(list) == ["pv-1 on n", "pv-2 on n"]
 
 
 class Script:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from migration.drain.executor import Drainer, Pace
+from migration.drain.executor import WHILE_HEALTHY, Drainer, Pace
 from migration.drain.plan import Rules
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
 from migration.runtime.engine import Orphaned
-from tests.unit.drain.world import OLD, InlinePool, World, refusal
+from tests.unit.drain.world import MORNING, OLD, InlinePool, World, refusal, too_low
 
 REST = Rules(tier="rest")
 PACE = Pace(rescan=5, stall=60, per_second=1000)
@@ -29,9 +30,18 @@ def drainer(
         world.clock.sleep(span)
         world.settle()
 
+    world.told_anew()
     deadline = Deadline(seconds, world.clock, sleep)
     return Drainer(
-        world, rules, InlinePool(), off="vpc-1", pace=pace, deadline=deadline, alive=alive, log=lambda t: None
+        world,
+        rules,
+        InlinePool(),
+        off="vpc-1",
+        pace=pace,
+        deadline=deadline,
+        alive=alive,
+        log=lambda t: None,
+        wall=lambda: MORNING + timedelta(seconds=world.clock.now),
     )
 
 
@@ -175,7 +185,7 @@ def test_a_pod_that_is_gone_or_another_one_by_now_is_not_asked_again(code: int) 
 def test_a_429_is_counted_and_tried_again_later() -> None:
     world = World()
     world.deploy("a", 1)
-    world.refusals["a-0"] = [refusal(429), refusal(429)]
+    world.refusals["a-0"] = [too_low(), too_low()]
     work = drainer(world)
     assert work.run() == []
     assert (work.tally.rejected, work.tally.evictions) == (2, 1)
@@ -284,7 +294,7 @@ def test_when_moved_pods_find_no_node_the_rest_stays_and_the_scheduler_says_why(
     world = singles(300, 150)
     blocked = drainer(world).run()
     homeless = [item for item in blocked if "finds no node" in item.reason]
-    assert 150 <= len(world.evictions) <= 150 + PACE.unplaced
+    assert 150 <= len(world.evictions) <= 150 + WHILE_HEALTHY * PACE.unplaced
     assert len(left(world)) == 300 - len(world.evictions)
     assert len(homeless) == len(world.evictions) - 150
     assert "0/9 nodes are available: 9 Insufficient cpu." in homeless[0].reason

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from migration.drain.evict import Outcome, Rate, read_answer
+from migration.clients.kubernetes import ApiFailure
+from migration.drain.evict import Outcome, read_answer
 from migration.drain.model import budget_from, matches, owner_from, pod_from, scaled
 from migration.drain.nodes import CORDONED, TAINT, cleared, cordoned, instance_of, tainted, uncordoned
 from migration.drain.restart import next_step
-from tests.unit.drain.world import Clock, refusal
+from tests.unit.drain.world import refusal, too_low
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_only_our_own_cordon_is_taken_back() -> None:
         (404, "not found", Outcome.GONE),
         (409, "the UID in the precondition (a) does not match the UID in record (b)", Outcome.GONE),
         (409, "the object has been modified", Outcome.LATER),
-        (429, "budget", Outcome.REFUSED),
+        (429, "Too many requests, please try again later.", Outcome.THROTTLED),
         (504, "couldn't update PodDisruptionBudget due to conflicts", Outcome.LATER),
         (500, "This pod has more than one PodDisruptionBudget", Outcome.DENIED),
         (500, "etcdserver: leader changed", Outcome.LATER),
@@ -183,12 +184,11 @@ def test_every_answer_of_the_eviction_api_has_its_meaning(code: int, message: st
     assert read_answer(refusal(code, message)).outcome is outcome
 
 
-def test_turns_are_spaced_evenly() -> None:
-    clock = Clock()
-    rate = Rate(4, clock, clock.sleep)
-    for _ in range(5):
-        rate.take()
-    assert clock.now == 1.0
+def test_a_429_of_a_budget_is_told_from_one_of_a_busy_server() -> None:
+    assert read_answer(too_low()).outcome is Outcome.REFUSED
+    assert not read_answer(too_low()).busy
+    throttled = read_answer(ApiFailure(429, {}, "evict", 7.0))
+    assert (throttled.outcome, throttled.busy, throttled.retry_after) == (Outcome.THROTTLED, True, 7.0)
 
 
 def raw(**spec: Any) -> dict[str, Any]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict, Kind, NotFound
+from migration.drain.index import Changes
 from migration.drain.model import Budget, Controller, Owner, Pod, matches
 from migration.drain.plan import View
 
+MORNING = datetime(2026, 1, 1, 6, tzinfo=UTC)
 OLD, NEW = "old-1", "new-1"
 
 
@@ -61,9 +64,19 @@ class World:
     """How many pods the new side takes; what finds none stays without a node."""
     attached: list[list[str]] = field(default_factory=list)
     templates: dict[str, str] = field(default_factory=dict)
+    disrupted: dict[str, str] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
+    """Names that the disruption controller takes for the pod that was let go, also when another has it."""
+    _pods_told: dict[str, Pod] = field(default_factory=dict)
+    _budgets_told: dict[str, Budget] = field(default_factory=dict)
+    _facts_told: View | None = None
     restarts: int = 0
     _events: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
     _number: int = 0
+
+    def now(self) -> str:
+        """The wall's time, as the API writes it."""
+        return (MORNING + timedelta(seconds=self.clock.now)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     @property
     def api(self) -> Any:
@@ -125,8 +138,24 @@ class World:
     def exact(self) -> View:
         return self.view()
 
-    def budget(self, budget: Budget) -> Budget | None:
-        return self._budget(budget.name)
+    def told_anew(self) -> None:
+        """Another drain begins: it is told everything first."""
+        self._pods_told, self._budgets_told, self._facts_told = {}, {}, None
+
+    def changes(self) -> Changes:
+        """What differs from when this was asked before."""
+        view = self.view()
+        pods, budgets = {pod.uid: pod for pod in view.pods}, {budget.key: budget for budget in view.budgets}
+        facts = replace(view, pods=(), budgets=())
+        found = Changes(
+            pods=_differences(self._pods_told, pods),
+            budgets=_differences(self._budgets_told, budgets),
+            facts=None if facts == self._facts_told else facts,
+        )
+        self._pods_told, self._budgets_told, self._facts_told = pods, budgets, facts
+        # The disruption controller looks as often as the drain does.
+        self.disrupted = {name: since for name, since in self.disrupted.items() if name in self.kept}
+        return found
 
     def _budget(self, name: str) -> Budget:
         selector, wanted = self.selectors[name]
@@ -141,9 +170,10 @@ class World:
             current_healthy=healthy,
             desired_healthy=wanted,
             expected=sum(self.owners[uid].desired or 0 for uid in owners),
+            disrupted={pod.name: self.disrupted[pod.name] for pod in chosen if pod.name in self.disrupted},
         )
 
-    def volumes_held(self, staying: Sequence[Pod]) -> list[str]:
+    def volumes_held(self, staying: Callable[[], Sequence[Pod]]) -> list[str]:
         return self.attached.pop(0) if self.attached else []
 
     def wait(self, seconds: float) -> None:
@@ -168,7 +198,9 @@ class World:
             raise NotFound(404, {}, "evict")
         for budget in self.selectors:
             if matches(self.selectors[budget][0], pod.labels) and self._budget(budget).allowed < 1:
-                raise ApiFailure(429, {"message": "budget"}, "evict")
+                raise too_low()
+            if matches(self.selectors[budget][0], pod.labels):
+                self.disrupted[name] = self.now()
         self.evictions.append(name)
         self.end(pod)
 
@@ -241,6 +273,19 @@ class World:
     def _retire(self, pod: Pod) -> None:
         self.pods[pod.uid] = replace(pod, terminating=True)
         self._events.append((self.clock.now + self.ends, lambda: self.pods.pop(pod.uid, None)))
+
+
+T = TypeVar("T")
+
+
+def _differences(before: Mapping[str, T], now: Mapping[str, T]) -> list[tuple[str, T | None]]:
+    gone: list[tuple[str, T | None]] = [(key, None) for key in before if key not in now]
+    return gone + [(key, one) for key, one in now.items() if before.get(key) != one]
+
+
+def too_low() -> ApiFailure:
+    """A budget allows no eviction now."""
+    return refusal(429, details={"causes": [{"reason": "DisruptionBudget"}]})
 
 
 def refusal(code: int, message: str = "no", **body: Any) -> ApiFailure:

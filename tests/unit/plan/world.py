@@ -68,7 +68,7 @@ def pod(
 
 def budget(name: str, *, allowed: int, healthy: int, wanted: int, expected: int) -> dict[str, Any]:
     return {
-        "metadata": {"namespace": "apps", "name": name, "generation": 1},
+        "metadata": {"namespace": "apps", "name": name, "uid": f"uid-{name}", "generation": 1},
         "spec": {"selector": {"matchLabels": {"app": name}}},
         "status": {
             "observedGeneration": 1,
