@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from migration.clients.kubernetes import Kind
 from migration.drain.executor import WHILE_HEALTHY, Drainer, Pace
+from migration.drain.model import Budget
 from migration.drain.plan import Rules
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
 from migration.runtime.engine import Orphaned
@@ -25,6 +28,7 @@ def drainer(
     pace: Pace = PACE,
     seconds: float = 600,
     alive: Callable[[], None] = lambda: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> Drainer:
     def sleep(span: float) -> None:
         world.clock.sleep(span)
@@ -40,7 +44,7 @@ def drainer(
         pace=pace,
         deadline=deadline,
         alive=alive,
-        log=lambda t: None,
+        log=log,
         wall=lambda: MORNING + timedelta(seconds=world.clock.now),
     )
 
@@ -420,3 +424,76 @@ def test_a_deployment_that_tolerates_everything_is_restarted_once_and_then_named
     again = drainer(world)
     assert "started on the nodes being emptied again" in again.run()[0].reason
     assert world.restarts == 1
+
+
+def test_a_budget_is_not_asked_before_its_evictions_and_refuses_none() -> None:
+    world = World()
+    world.deploy("a", 10)
+    world.protect("a", 7)
+    find, asked = world.find, []
+
+    def counted(kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any] | None:
+        asked.append(kind)
+        return find(kind, name, namespace)
+
+    world.find = counted
+    work = drainer(world)
+    assert work.run() == []
+    assert (work.tally.evictions, work.tally.rejected, asked) == (10, 0, [])
+
+
+def test_the_longest_chain_goes_first() -> None:
+    world = World()
+    for name, replicas, wanted in (("wide", 12, 8), ("long", 8, 7), ("short", 2, 1)):
+        world.deploy(name, replicas, created="2026-01-01T05:00:00Z", ready_since="2026-01-01T05:00:10Z")
+        world.protect(name, wanted)
+    drainer(world).run()
+    assert [name.split("-")[0] for name in world.evictions[:2]] == ["long", "wide"]
+
+
+def test_a_pod_kept_in_disrupted_pods_is_named_with_the_time_it_still_takes() -> None:
+    world = World(ends=0.1)
+    world.deploy("db", 3, kind="StatefulSet")
+    world.protect("db", 2)
+    world.kept.add("db-0")
+    count, said = world._budget, list[str]()
+
+    def controller(name: str) -> Budget:
+        budget = count(name)
+        # While it counts a pod as leaving nothing else may go.
+        return replace(budget, allowed=0) if budget.disrupted else budget
+
+    def released(seconds: float) -> None:
+        wait(seconds)
+        if world.clock.now > 130:
+            world.kept.clear()
+
+    wait = world.wait
+
+    world._budget, world.wait = controller, released
+    work = drainer(world, pace=Pace(rescan=5, stall=600, per_second=1000), log=said.append)
+    assert work.run() == []
+    assert left(world) == []
+    assert any("apps/db still counts apps/db-0 as leaving, which is there again" in line for line in said)
+
+
+def test_a_busy_server_is_told_from_a_low_budget_and_asked_less() -> None:
+    world = World()
+    world.deploy("a", 4)
+    world.protect("a", 0)
+    world.refusals["a-0"] = [refusal(429), refusal(503)]
+    work = drainer(world)
+    assert work.run() == []
+    tally = work.tally
+    assert (tally.throttled, tally.server_errors, tally.rejected, tally.evictions) == (1, 1, 0, 4)
+
+
+def test_progress_says_how_much_is_done_how_fast_and_what_decides() -> None:
+    world, said = World(starts=10), list[str]()
+    world.deploy("a", 6, created="2026-01-01T05:00:00Z", ready_since="2026-01-01T05:00:10Z")
+    world.protect("a", 5)
+    drainer(world, log=said.append).run()
+    told = [line for line in said if "pods and" in line]
+    assert "0 of 6 pods and 0 of 1 nodes done" in told[0]
+    assert "about 1 min" in told[0] or "about 60 s" in told[0]
+    assert "longest: apps/a (6 pods, 1 at once)" in told[0]

@@ -222,11 +222,11 @@ class World:
             why = "0/9 nodes are available: 9 Insufficient cpu."
             self._add(owner, name, "", ready=False, labels=labels, phase="Pending", unschedulable=why, **keeps)
             return
-        new = self._add(owner, name, self.back_to, ready=False, labels=labels, **keeps)
+        new = self._add(owner, name, self.back_to, ready=False, labels=labels, created=self.now(), **keeps)
 
         def ready() -> None:
             if new.uid in self.pods:
-                self.pods[new.uid] = replace(new, ready=True)
+                self.pods[new.uid] = replace(self.pods[new.uid], ready=True)
 
         self._events.append((self.clock.now + self.starts, ready))
 

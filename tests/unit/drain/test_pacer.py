@@ -1,0 +1,95 @@
+"""How many evictions a second: quickly up to what is allowed, down at each sign that the server has too much."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from migration.drain.pacer import Pacer
+from tests.unit.drain.world import Clock
+
+
+def second(pacer: Pacer, clock: Clock, *, took: float = 0.02, busy: bool = False, calls: int = 10) -> float:
+    """A second of calls that are answered so; what it asks for then."""
+    for _ in range(calls):
+        clock.sleep(1.0 / calls)
+        pacer.answered(took, busy=busy)
+    clock.sleep(0.01)
+    return pacer.rate
+
+
+def test_turns_are_spaced_evenly() -> None:
+    clock = Clock()
+    pacer = Pacer(8, clock, clock.sleep)
+    for _ in range(5):
+        pacer.take()
+    assert clock.now == 1.0  # half of what is allowed, at first
+
+
+def test_it_begins_at_half_and_is_never_above_what_is_allowed() -> None:
+    clock = Clock()
+    pacer = Pacer(50, clock, clock.sleep)
+    assert pacer.rate == 25
+    assert [second(pacer, clock) for _ in range(4)][-1] == 50
+
+
+def test_one_a_second_is_one_a_second() -> None:
+    clock = Clock()
+    pacer = Pacer(1, clock, clock.sleep)
+    assert pacer.rate == 1
+    assert second(pacer, clock, busy=True) == 1
+
+
+def test_a_busy_server_halves_it_once_for_all_that_was_sent_before() -> None:
+    clock = Clock()
+    pacer = Pacer(40, clock, clock.sleep)
+    for _ in range(5):
+        pacer.answered(0.02, busy=True)
+    assert pacer.rate == 10
+
+
+def test_after_that_it_rises_by_a_step_a_second() -> None:
+    clock = Clock()
+    pacer = Pacer(40, clock, clock.sleep)
+    pacer.answered(0.02, busy=True)
+    rates = [second(pacer, clock) for _ in range(4)]
+    assert rates[-1] > rates[0]
+    assert {round(later - before, 6) for before, later in pairwise(rates[1:])} == {2.0}
+
+
+def test_what_the_server_asks_to_wait_is_waited_by_every_thread() -> None:
+    clock = Clock()
+    pacer = Pacer(1000, clock, clock.sleep)
+    pacer.answered(0.02, busy=True, retry_after=7.0)
+    pacer.take()
+    assert clock.now == 7.0
+
+
+def test_growing_times_are_a_sign_and_a_server_far_away_is_none() -> None:
+    clock = Clock()
+    slow, far = Pacer(40, clock, clock.sleep), Pacer(40, clock, clock.sleep)
+    second(slow, clock)
+    second(far, clock, took=0.4)
+    for pacer in (slow, far):
+        for _ in range(3):
+            second(pacer, clock, took=0.9)
+    assert slow.rate < 20
+    assert far.rate == 40
+
+
+def test_one_slow_answer_in_a_second_is_no_sign() -> None:
+    clock = Clock()
+    pacer = Pacer(40, clock, clock.sleep)
+    pacer.answered(0.02)
+    pacer.answered(3.0)
+    assert second(pacer, clock, calls=20) == 40
+
+
+@pytest.mark.parametrize("signs", [3, 30])
+def test_it_never_stops_altogether(signs: int) -> None:
+    clock = Clock()
+    pacer = Pacer(40, clock, clock.sleep)
+    for _ in range(signs):
+        second(pacer, clock, busy=True)
+    assert pacer.rate >= 1
