@@ -87,9 +87,13 @@ class DrainTerm(Contract):
 
 
 class DrainBound(Contract):
-    """The least a drain can take (seconds): its longest term, or all `evictions` at `per_second`."""
+    """The least a drain can take (seconds): its longest term, or all `evictions` at `per_second`.
+
+    `streaming_seconds` is the same where each pod that is ready again lets the next one go, without rounds.
+    """
 
     seconds: float
+    streaming_seconds: float
     evictions: int
     per_second: int
     terms: tuple[DrainTerm, ...]

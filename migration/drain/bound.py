@@ -95,6 +95,8 @@ class Bound:
                 f"at least {duration(self.seconds)}: {self.pods:,} pods at no more than {self.per_second:g} evictions "
                 f"a second"
             )
+        if self.pods and self.streaming_seconds < self.seconds:
+            said += f" ({duration(self.streaming_seconds)} if no round is waited for)"
         if self.closed:
             names = ", ".join(one.budget for one in self.closed[:SHOWN])
             more = f" and {len(self.closed) - SHOWN} more" if len(self.closed) > SHOWN else ""

@@ -64,6 +64,7 @@ def drain_bound(view: View, rules: Rules, per_second: int) -> DrainBound | None:
         return None
     return DrainBound(
         seconds=bound.seconds,
+        streaming_seconds=bound.streaming_seconds,
         evictions=bound.pods,
         per_second=per_second,
         terms=tuple(

@@ -226,7 +226,8 @@ def _terms(bound: DrainBound) -> str:
     rate = (
         f"{_many(bound.evictions, 'eviction')} at {bound.per_second}/s: {seconds(bound.evictions / bound.per_second)}"
     )
-    return "; ".join([*slowest, rate])
+    streaming = [f"{seconds(bound.streaming_seconds)} if no round is waited for"]
+    return "; ".join([*slowest, rate, *(streaming if bound.streaming_seconds < bound.seconds else [])])
 
 
 def _shares(pods: DrainPlan, budgets: Sequence[Limit]) -> Iterator[str]:

@@ -54,7 +54,7 @@ class State:
         self.put(
             "nodes",
             {
-                "metadata": {"name": name, "uid": name, "labels": {"pool": side}},
+                "metadata": {"name": name, "uid": name, "labels": {"pool": side, "kind": "worker"}},
                 "spec": {"providerID": f"kwok://{name}"},
                 "status": {
                     "allocatable": {"cpu": "64", "memory": "256Gi", "pods": "250"},
