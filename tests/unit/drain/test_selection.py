@@ -16,10 +16,11 @@ ROLE = "node-role.kubernetes.io/control-plane"
 
 
 def node(
-    name: str, pool: str, *, taints: list[Any] | None = None, ready: str = "True", **labels: str
+    name: str, pool: str, *, taints: list[Any] | None = None, ready: str = "True", role: str = ""
 ) -> dict[str, Any]:
+    labels = {"pool": pool, "all": "yes", **({role: ""} if role else {})}
     return {
-        "metadata": {"name": name, "labels": {"pool": pool, "all": "yes", **labels}, "annotations": {}},
+        "metadata": {"name": name, "labels": labels, "annotations": {}},
         "spec": {"taints": taints or []},
         "status": {"conditions": [{"type": "Ready", "status": ready}]},
     }
