@@ -2,10 +2,13 @@
 
 A call is throttled, and a read is behind, by a number drawn from the seed, the action and how often it was asked: the
 same calls meet the same moods. The lab's own tooling is spared: it isn't what is tried.
+
+A read that is behind answers as it did when this caller asked before, and as was still true `LAB_LAG_S` ago.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -53,8 +56,6 @@ class Moods:
     asked: Counter[str] = field(default_factory=Counter[str])
     answers: dict[str, tuple[float, Answer]] = field(default_factory=dict[str, tuple[float, Answer]])
     """By service, caller and question: when it was answered last, and what."""
-    written: dict[str, float] = field(default_factory=dict[str, float])
-    """By service: its last change."""
     made: dict[str, float] = field(default_factory=dict[str, float])
     """By id."""
 
@@ -76,14 +77,16 @@ class Moods:
             return None
         now = WORLD.clock()
         young = [v for v in request.values.values() if now - self.made.get(v, 0.0) < lag]
-        recent = now - self.written.get(request.service, 0.0) < lag
+        recent = now - _last(request.service) < lag
         if not (young or recent) or self._draw("lag", request) < 0.5:
             return None
         if young:
             kind = young[0].partition("-")[0]
             raise Turned(NOT_FOUND[kind], f"The {EC2_TYPES[kind]} ID '{young[0]}' does not exist")
         kept = self.answers.get(_question(request))
-        return kept[1] if kept and kept[0] < self.written[request.service] else None
+        # Old news, but the truth of `lag` seconds ago at the oldest: nothing may have moved between the two.
+        behind = kept and _last(request.service, now - lag) <= kept[0] < _last(request.service)
+        return kept[1] if kept and behind else None
 
     def note(self, request: Request, answer: Answer) -> None:
         """Remembers an answer that was given."""
@@ -93,7 +96,6 @@ class Moods:
         if _lags(request):
             self.answers[_question(request)] = (now, answer)
             return
-        self.written[request.service] = now
         if request.service == "ec2" and request.action.startswith(MAKES):
             known = set(request.values.values())
             text = answer[2].decode("utf-8", "replace")
@@ -108,6 +110,11 @@ class Moods:
 
 def _lags(request: Request) -> bool:
     return request.service in LAGGING and request.action.startswith(READS)
+
+
+def _last(service: str, until: float = math.inf) -> float:
+    """When something of the service moved last, up to then: by its own calls, by another's, or by itself."""
+    return max(WORLD.moves[one].last(until) for one in ("", service))
 
 
 def _question(request: Request) -> str:

@@ -101,7 +101,7 @@ class Application:
             action = _action(environ, body)
             if status < "400" and not action.startswith((*READING, *READING_METHODS)):
                 self.world.calls[_access_key(environ), action] += 1
-                self.world.bump()
+                self.world.bump(request.service)
         if lost is not None:
             log.info("%s", lost)
             time.sleep(self.world.settings.refuse_after_s)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,23 @@ ADDRESS_REST_S = 60.0
 """A freed address isn't handed out again for this long: whoever spoke to its last owner must have noticed by then."""
 TERMINATED_VISIBLE_S = 60.0
 """How long the backplane lists a terminated instance (the API lists it longer, as AWS does: about an hour)."""
+
+
+class Moves:
+    """When something moved: of what is older than asked for, only the last."""
+
+    def __init__(self) -> None:
+        self._times: list[float] = []
+
+    def add(self, now: float, keep_s: float) -> None:
+        """Something moves now; what moved before the last `keep_s` seconds is asked for no more, but for the last."""
+        self._times.append(now)
+        while len(self._times) > 1 and self._times[1] <= now - keep_s:
+            del self._times[0]
+
+    def last(self, until: float = math.inf) -> float:
+        """The last time up to then; minus infinity for none."""
+        return max((one for one in self._times if one <= until), default=-math.inf)
 
 
 class World:
@@ -62,6 +80,8 @@ class World:
         """Route 53 change id → {"submitted": epoch, "comment"}."""
         self.calls: Counter[tuple[str, str]] = Counter()
         """How many calls that change something were accepted, by access key and action."""
+        self.moves: defaultdict[str, Moves] = defaultdict(Moves)
+        """By service, what its own calls changed; by the empty name, what may be of any service."""
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self.snapshot_cache: tuple[int, bytes] | None = None
@@ -76,10 +96,11 @@ class World:
             self._clear()
             self.changed.notify_all()
 
-    def bump(self) -> None:
-        """Something the backplane shows has changed: wakes every poller and the ticker."""
+    def bump(self, service: str = "") -> None:
+        """Something the backplane shows has changed, of that service or of any: wakes every poller and the ticker."""
         with self.lock:
             self.revision += 1
+            self.moves[service].add(self.clock(), self.settings.lag_s)
             self.reconcile_wanted = True
             self.changed.notify_all()
 

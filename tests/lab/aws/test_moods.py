@@ -136,6 +136,33 @@ def test_a_read_may_be_answered_as_before_the_change(aws: Any, old: Any) -> None
     assert [most() for _ in range(20)] == [3] * 20
 
 
+@pytest.mark.parametrize("first", ["a call", "the account by itself"])
+def test_no_answer_is_older_than_the_lag(first: str, aws: Any, old: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What changed longer ago is told, whatever changes now: else an account that is never quiet never learns of it."""
+    old.new_group("workers", 0)
+    WORLD.settings = LabSettings(lag_s=60, seed=1)
+    now = [WORLD.clock()]
+    monkeypatch.setattr(WORLD, "clock", lambda: now[0])
+
+    def sizes() -> tuple[int, int]:
+        [group] = aws.asg.describe_auto_scaling_groups(AutoScalingGroupNames=["workers"])["AutoScalingGroups"]
+        return group["MaxSize"], group["DesiredCapacity"]
+
+    assert sizes() == (10, 0)
+    now[0] += 10
+    if first == "a call":
+        aws.asg.update_auto_scaling_group(AutoScalingGroupName="workers", MaxSize=3)
+    else:
+        WORLD.autoscaling.autoscaling_groups["workers"].max_size = 3
+        WORLD.bump()
+    now[0] += 61
+    aws.asg.create_or_update_tags(
+        Tags=[{"ResourceType": "auto-scaling-group", "ResourceId": "workers", "Key": "a", "Value": "b"}]
+    )
+    now[0] += 1
+    assert [sizes() for _ in range(20)] == [(3, 0)] * 20
+
+
 def test_a_group_is_held_and_given_back_in_a_busy_account(own: Client, old: Any) -> None:
     """As the product does it: look, act, look again until nothing is left to do."""
     old.new_group("workers", 1)
