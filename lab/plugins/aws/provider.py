@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,7 +11,7 @@ from lab.plugins import diffing
 from lab.plugins.aws.call import DEFAULT_TIMEOUT_S, Call, Clients, Clock, code_of, told
 from lab.plugins.aws.table import TABLE
 from lab.plugins.aws.young import YOUNG_S
-from lab.plugins.errors import HalfMade, PluginError, UnknownType
+from lab.plugins.errors import HalfMade, PluginError, TimedOut, UnknownType
 from lab.plugins.host import Change, Difference, Failure, Props, Request
 from lab.plugins.schema import Prop, ResourceType
 
@@ -71,10 +71,7 @@ class AwsPlugin:
         call = self._call(row, request, new=request.inputs)
         try:
             call.id = row.create(call)
-            # What was made a moment ago may not be shown yet: as with ids that aren't known yet.
-            outputs = call.wait(
-                f"{call.id} to be shown", lambda: self._outputs(call, request.inputs), timeout_s=YOUNG_S
-            )
+            outputs = self._shown(call, request.inputs, row.props)
         except (ClientError, BotoCoreError, PluginError) as error:
             if not call.id:
                 raise _as_plugin_error(error) from error
@@ -103,14 +100,12 @@ class AwsPlugin:
             raise PluginError("this type can't be updated, only replaced")
         try:
             row.update(call)
-            outputs = self._outputs(call, inputs)
+            outputs = self._shown(call, inputs, [name for name in row.props if call.changed(name)])
         except (ClientError, BotoCoreError, PluginError) as error:
             reason = str(_as_plugin_error(error))
             # Part of the update may have happened: record what is there now, so that the next diff starts from it.
             live = self._outputs_or_none(call)
             raise HalfMade(reason, request.id, live or request.old_outputs, request.old_inputs) from error
-        if outputs is None:
-            raise PluginError(f"{request.id} is not there any more; `pulumi refresh` will say so")
         return outputs
 
     def delete(self, request: Request) -> None:
@@ -140,6 +135,31 @@ class AwsPlugin:
             timeout_s=request.timeout or DEFAULT_TIMEOUT_S,
             clock=self._clock,
         )
+
+    def _shown(self, call: Call, inputs: Mapping[str, Any], changed: Collection[str]) -> Props:
+        """The outputs once AWS shows what was done: the resource, with what was given of `changed`.
+
+        What was made or changed a moment ago may not be shown yet, as new ids aren't known yet. A value that is never
+        shown as it was given is taken as it is shown: the next diff will say so. Raises `TimedOut` for a resource that
+        is never shown.
+        """
+        last: Props | None = None
+
+        def shown() -> Props | None:
+            nonlocal last
+            last = self._outputs(call, inputs) or last
+            if last is None or any(
+                diffing.compare(call.row.props[name], name, last.get(name), inputs.get(name)) for name in changed
+            ):
+                return None
+            return last
+
+        try:
+            return call.wait(f"{call.id} to be shown", shown, timeout_s=YOUNG_S)
+        except TimedOut:
+            if last is None:
+                raise
+            return last
 
     def _outputs(self, call: Call, inputs: Mapping[str, Any]) -> Props | None:
         """Everything known about a live resource: what AWS says, and what only the program can say."""

@@ -17,6 +17,7 @@ from lab.aws.world import WORLD
 from lab.plugins.aws.call import Clients, Clock
 from lab.plugins.aws.provider import AwsPlugin
 from lab.plugins.aws.table import TABLE
+from lab.plugins.aws.young import YOUNG_S
 from lab.plugins.errors import HalfMade
 from lab.plugins.host import Request
 from lab.settings import LabSettings
@@ -223,6 +224,33 @@ def test_the_labs_own_plugin_waits_until_what_it_made_is_shown(route: Callable[[
     plugin.configure({"region": REGION})
     made = [plugin.create(route(number)) for number in range(6)]
     assert [outputs["state"] for _, outputs in made] == ["active"] * 6
+
+
+def test_the_labs_own_plugin_waits_until_what_it_changed_is_shown(old: Any, route: Callable[[int], Request]) -> None:
+    """Else the state has the value of before, and the next `up` finds a change that isn't one."""
+    WORLD.settings = LabSettings(lag_s=1.0, seed=3)
+    plugin, kind = AwsPlugin(), "aws:ec2/routeTable:RouteTable"
+    plugin.configure({"region": REGION})
+    id_, outputs = plugin.create(Request(type=kind, name="t", inputs={"vpcId": old.vpc, "tags": {"n": "0"}}))
+    for number in range(1, 6):
+        inputs = {"vpcId": old.vpc, "tags": {"n": str(number)}}
+        outputs = plugin.update(Request(type=kind, name="t", id=id_, inputs=inputs, old_outputs=outputs))
+        assert outputs["tags"] == inputs["tags"]
+
+
+def test_what_is_shown_otherwise_than_it_was_given_is_taken_as_it_is_shown(
+    old: Any, route: Callable[[int], Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WORLD.settings = LabSettings()
+    kind = "aws:ec2/routeTable:RouteTable"
+    row, passed = TABLE[kind], [0.0]
+    monkeypatch.setitem(TABLE, kind, replace(row, read=lambda call: {**(row.read(call) or {}), "tags": {"other": "x"}}))
+    plugin = AwsPlugin(Clock(now=lambda: passed[0], pause=lambda seconds: passed.append(passed.pop() + seconds)))
+    plugin.configure({"region": REGION})
+    inputs = {"vpcId": old.vpc, "tags": {"n": "0"}}
+    _, outputs = plugin.create(Request(type=kind, name="t", inputs=inputs))
+    assert outputs["tags"] == {"other": "x"}
+    assert passed[0] >= YOUNG_S
 
 
 def test_what_is_never_shown_isnt_lost(route: Callable[[int], Request], monkeypatch: pytest.MonkeyPatch) -> None:
