@@ -1,7 +1,8 @@
 """AWS through boto3: clients made when first used, and the few questions that several operations ask.
 
 Endpoint and credentials come from the environment (`AWS_ENDPOINT_URL`, profiles, instance roles), as boto3
-finds them. Every call is bounded: connect 5 s, read 30 s, at most 8 attempts in botocore's standard mode.
+finds them. Every call is bounded: connect 5 s, read 30 s, at most 10 attempts in botocore's adaptive mode: pauses with
+jitter between them, and after an answer of "too often" fewer calls a second, until AWS takes more again.
 """
 
 from __future__ import annotations
@@ -81,6 +82,16 @@ def error_code(error: ClientError) -> str:
     return mapping(error.response, "Error")["Code"]
 
 
+# What AWS answers, somewhere in its code, when the thing isn't there: each service spells it its own way
+# (InvalidGroup.NotFound, LoadBalancerNotFound, NoSuchEntity, …).
+_NOT_THERE = ("NotFound", "NoSuchEntity", "DoesNotExist")
+
+
+def not_there(error: ClientError) -> bool:
+    """Whether AWS says that the thing isn't there, any more or yet."""
+    return any(part in error_code(error) for part in _NOT_THERE)
+
+
 def batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
     """`values` in lists of at most `size`."""
     iterator = iter(values)
@@ -102,7 +113,7 @@ class Aws:
         self._fence = fence
         self._session = session or boto3.Session(region_name=region)
         self._config = Config(
-            retries={"mode": "standard", "max_attempts": 8},
+            retries={"mode": "adaptive", "total_max_attempts": 10},
             connect_timeout=5,
             read_timeout=30,
             max_pool_connections=20,
@@ -234,6 +245,16 @@ class Aws:
             for item in described(answer["TargetHealthDescriptions"])
         ]
         return sorted(targets, key=lambda target: (target.id, target.port))
+
+    def revoke(self, group: str, rules: Sequence[str], *, egress: bool) -> None:
+        """Take these rules of one direction out of a security group; what is gone is fine, listed still or not."""
+        revoke = self.ec2.revoke_security_group_egress if egress else self.ec2.revoke_security_group_ingress
+        try:
+            if rules:
+                revoke(GroupId=group, SecurityGroupRuleIds=rules)
+        except ClientError as error:
+            if not not_there(error):
+                raise
 
 
 def _instance(item: Document, lifecycle: Mapping[str, str]) -> Instance:

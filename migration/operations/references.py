@@ -67,7 +67,7 @@ def _answer(inputs: ReferencesInputs, context: Context) -> ReferencesResult:
         return None if missing else len(found)
 
     total = context.deadline.until(settle, "rules elsewhere to name the new side", pause=1.0)
-    return ReferencesResult(wanted="answered", changed=tuple(changed), there=total - len(set(changed)))
+    return ReferencesResult(wanted="answered", changed=tuple(dict.fromkeys(changed)), there=total - len(set(changed)))
 
 
 def _add(aws: Aws, reference: Reference, cluster: str, side: str) -> None:
@@ -128,10 +128,8 @@ def _take_away(inputs: ReferencesInputs, context: Context) -> ReferencesResult:
         for rule in ours:
             context.alive()
             group, id_ = rule["GroupId"], rule["SecurityGroupRuleId"]
-            if rule["IsEgress"]:
-                aws.ec2.revoke_security_group_egress(GroupId=group, SecurityGroupRuleIds=[id_])
-            else:
-                aws.ec2.revoke_security_group_ingress(GroupId=group, SecurityGroupRuleIds=[id_])
+            # What was revoked a look ago may still be listed.
+            aws.revoke(group, [id_], egress=rule["IsEgress"])
             changed.append(f"{id_} of {group} is gone")
         left = len(ours)
         for one in seen.lists:
@@ -149,4 +147,4 @@ def _take_away(inputs: ReferencesInputs, context: Context) -> ReferencesResult:
         return not left
 
     context.deadline.until_true(settle, "twins of rules elsewhere to go", pause=1.0)
-    return ReferencesResult(wanted="absent", changed=tuple(changed))
+    return ReferencesResult(wanted="absent", changed=tuple(dict.fromkeys(changed)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from migration.clients.aws import Aws, described, error_code
+from migration.clients.aws import Aws, described, error_code, not_there
 from migration.clients.documents import Document, mapping
 from migration.retire.profiles import profiles_in_use
 from migration.runtime.deadline import Deadline, Permanent, Retryable
@@ -28,9 +28,6 @@ ORDER = (
     "subnet",
 )
 
-# What AWS answers, somewhere in its code, when the thing isn't there (any more): for a deletion that is success.
-# Each service spells it its own way: InvalidGroup.NotFound, LoadBalancerNotFound, NoSuchEntity, …
-_GONE = ("NotFound", "NoSuchEntity", "DoesNotExist")
 # What AWS answers while something deleted a moment ago still holds it.
 _HELD = ("DependencyViolation", "ResourceInUse", "VolumeInUse", "ScalingActivityInProgress", "ResourceInUse.ELB")
 
@@ -62,18 +59,7 @@ def revoke_rules(aws: Aws, groups: Iterable[str]) -> None:
         rules = list(described(answer["SecurityGroupRules"]))
         for egress in (False, True):
             ids = [rule["SecurityGroupRuleId"] for rule in rules if bool(rule["IsEgress"]) is egress]
-            _revoke(aws, group, ids, egress)
-
-
-def _revoke(aws: Aws, group: str, rules: list[str], egress: bool) -> None:
-    """Take these rules of one direction out of a group; what has gone meanwhile is fine."""
-    revoke = aws.ec2.revoke_security_group_egress if egress else aws.ec2.revoke_security_group_ingress
-    try:
-        if rules:
-            revoke(GroupId=group, SecurityGroupRuleIds=rules)
-    except ClientError as error:
-        if not any(part in error_code(error) for part in _GONE):
-            raise
+            aws.revoke(group, ids, egress=egress)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +117,7 @@ def _groups(aws: Aws, filtered: str, values: list[str]) -> list[Document]:
 def take_out(aws: Aws, held: Iterable[Holding]) -> None:
     """Take these rules, and no others, out of their groups; one that has gone meanwhile is fine."""
     for one in held:
-        _revoke(aws, one.group, [one.rule], one.egress)
+        aws.revoke(one.group, [one.rule], egress=one.egress)
 
 
 def _instance_profile(aws: Aws, name: str) -> None:
@@ -179,7 +165,7 @@ def exists(aws: Aws, kind: str, id_: str) -> bool:
     try:
         return bool(LOOK[kind](aws, id_))
     except ClientError as error:
-        if any(part in error_code(error) for part in _GONE):
+        if not_there(error):
             return False
         raise
 
@@ -192,7 +178,7 @@ def delete(aws: Aws, item: Retired) -> bool:
     try:
         DELETIONS[item.type](aws, item.id)
     except ClientError as error:
-        if any(part in error_code(error) for part in _GONE):
+        if not_there(error):
             return False
         if error_code(error) in _HELD:
             raise Retryable(f"{item.type} {item.id} is still in use: {error}") from error

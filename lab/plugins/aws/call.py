@@ -50,7 +50,7 @@ class Clients:
                 self._session = self._session or boto3.Session(region_name=self._region)
                 self._made[service] = self._session.client(
                     service,  # pyright: ignore[reportCallIssue, reportArgumentType]
-                    config=Config(retries={"mode": "standard", "max_attempts": 8}, max_pool_connections=32),
+                    config=Config(retries={"mode": "standard", "total_max_attempts": 25}, max_pool_connections=32),
                 )
                 if service == "ec2":
                     self._young.watch(self._made[service])

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from migration.clients.aws import Aws
 from migration.contracts.gates import ReferencesAccepted, ReferencesAnswered, SideRef
 from migration.contracts.references import Naming, ReferencesInputs, ReferencesResult
 from migration.operations import references
@@ -139,6 +140,30 @@ def test_only_its_own_twins_are_taken_away_again(account: Account) -> None:
     assert len(gone.changed) == 1
     assert account.peers(account.database) == before
     assert account.run("absent", gone).changed == ()
+
+
+def test_a_look_that_lags_behind_what_was_done_does_it_no_second_time(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EC2 may go on to answer as before a change for a while (EC2 API reference, Eventual consistency)."""
+    account.let_in(account.database, 5432, IpRanges=[{"CidrIp": "10.10.0.0/16"}])
+    before, look = account.peers(account.database), references.elsewhere
+    seen = list[Elsewhere]()
+
+    def lagging(aws: Aws) -> Elsewhere:
+        """Each answer twice."""
+        if seen:
+            return seen.pop()
+        seen.append(look(aws))
+        return seen[0]
+
+    monkeypatch.setattr(references, "elsewhere", lagging)
+    first = account.run()
+    assert (len(first.changed), first.there) == (1, 0)
+    assert account.peers(account.database) == ["10.10.0.0/16", "10.30.0.0/16"]
+    seen.clear()
+    assert len(account.run("absent", first).changed) == 1
+    assert account.peers(account.database) == before
 
 
 def test_a_way_forward_looks_at_nothing(account: Account) -> None:
