@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from botocore.retries.bucket import TokenBucket
 
 from lab.addresses import REGION
 from lab.aws import hooks
@@ -98,6 +99,23 @@ def test_the_products_client_gets_through_five_percent(aws: Any, own: Client) ->
     own.ssm.put_parameter(Name="/pet/migration/record", Type="String", Value="{}")
     assert own.ssm.get_parameter(Name="/pet/migration/record")["Parameter"].get("Value") == "{}"
     assert "503" in met
+
+
+def test_the_products_client_slows_down_when_it_is_told_to(own: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses between attempts, no two alike, and from then on each call waits for its turn; a bounded number in all."""
+    pauses, turns, sent = list[float](), list[int](), list[int]()
+    monkeypatch.setattr("botocore.endpoint.time.sleep", pauses.append)
+    monkeypatch.setattr(TokenBucket, "acquire", lambda *_, **__: turns.append(len(sent)))
+    own.ec2.meta.events.register("before-send.ec2", lambda **_: sent.append(1))
+    assert own.ec2.describe_vpcs()["Vpcs"]
+    assert (pauses, turns, len(sent)) == ([], [], 1)
+    WORLD.settings = LabSettings(throttle=0.999999)
+    with pytest.raises(ClientError, match=r"RequestLimitExceeded.*reached max retries"):
+        own.ec2.describe_vpcs()
+    assert len(sent) == 1 + 10
+    assert len(set(pauses)) == 9
+    # The first was sent before anybody had said a word.
+    assert len(turns) == 9
 
 
 def test_what_was_made_a_moment_ago_may_not_be_known_yet(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
