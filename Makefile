@@ -18,7 +18,7 @@ help: ## this list
 setup: ## virtual environment, pinned packages, tools (built once, kept in a cache)
 	@$(PYTHON) -m lab setup
 
-rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report (LAYOUT=kubeadm, ETCD=volume, SHAPE=awkward SEED=7 CONTROLLERS=real)
+rehearse: setup ## move the lab's cluster from VPC legacy to VPC main, and report (PROFILE=large PODS=4000, LAYOUT=kubeadm, ETCD=volume, SHAPE=awkward SEED=7 CONTROLLERS=real)
 	@$(VENV)/python -m rehearsal rehearse
 
 soak: setup ## the same with an AWS that takes as long as AWS does (the program's own limits); says how long before it begins

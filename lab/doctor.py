@@ -8,14 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from lab import addresses, toolchain
+from lab import addresses, profiles, toolchain
 from lab.setup import VENV, venv_is_current
 from lab.toolchain import golang
 from lab.toolchain.cache import Cache
 from lab.toolchain.pins import BY_NAME, EXTRAS, GO_MINIMUM, GO_WHEEL, TOOLS
-
-MEMORY_MB = 4096
-"""What a rehearsal of the small profile may use at its peak."""
 
 
 @dataclass(frozen=True)
@@ -117,21 +114,26 @@ def _low_ports() -> Finding:
     return Finding("low ports", True, "53 can be listened on: shape awkward's listeners are real", required=False)
 
 
-def _memory() -> Finding:
-    try:
-        with open("/proc/meminfo") as lines:
-            free = next(int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
+def memory(available: int | None = None) -> Finding:
+    """Against what the profile needs that is there, or asked for. `available`: in MB; None: as this machine has it."""
+    available = profiles.available_mb() if available is None else available
+    if available is None:
         return Finding("memory", False, "unknown (no /proc): the lab runs on Linux only")
-    text = f"{free} MB available, {os.cpu_count()} processors"
-    if free < MEMORY_MB:
-        return Finding("memory", False, f"{text}; a rehearsal may need {MEMORY_MB} MB", required=False)
-    return Finding("memory", True, text)
+    try:
+        profile, pods = profiles.asked(addresses.lab_dir(), os.environ)
+    except ValueError as error:
+        return Finding("memory", False, f"{available} MB available; how much is needed can't be told: {error}")
+    needed = profiles.needed_mb(profile, pods)
+    text = f"{available} MB available, {os.cpu_count()} processors"
+    of = f"of profile {profile.name} with {pods} pods"
+    if available < needed:
+        return Finding("memory", False, f"{text}; a rehearsal {of} may need {needed} MB", required=False)
+    return Finding("memory", True, f"{text}; enough for a rehearsal {of}, which may need {needed} MB")
 
 
 def findings() -> list[Finding]:
     """Everything that is looked at, in the order it is shown."""
-    return [_python(), _venv(), _go(), *_tools(), _ports(), _loopback(), _low_ports(), _memory()]
+    return [_python(), _venv(), _go(), *_tools(), _ports(), _loopback(), _low_ports(), memory()]
 
 
 def doctor(say: Callable[[str], None]) -> int:

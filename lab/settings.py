@@ -22,9 +22,10 @@ from pydantic import (
     model_validator,
 )
 
-from lab import controllers, shapes, strictness, timings
+from lab import controllers, profiles, shapes, strictness, timings
 from lab.addresses import lab_dir
 from lab.layouts import BUILT, LAYOUTS, Layout
+from lab.workload import room
 
 FILE = "lab.json"
 
@@ -62,7 +63,10 @@ class LabSettings(BaseModel):
     ingress_service: str = "ingress/ingress"
     record_ttl_s: NonNegativeInt = 5
     """As the legacy tooling left it."""
-    profile: str = "small"
+    profile: str = profiles.SMALL
+    """How big the first cluster is (`lab/profiles.py`)."""
+    pods: NonNegativeInt | None = None
+    """Of the teams' applications, together; None: as many as the profile has where nothing is said."""
     shape: str = shapes.PET
     """How the first cluster's account is (`lab/shapes.py`); its names are the shape's where they aren't given."""
     layout: str = "cloud-config"
@@ -139,6 +143,13 @@ class LabSettings(BaseModel):
             raise ValueError(f"must be one of {', '.join(LAYOUTS)}")
         return value
 
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str) -> str:
+        if value not in profiles.PROFILES:
+            raise ValueError(f"must be one of {', '.join(profiles.PROFILES)}")
+        return value
+
     @field_validator("quotas")
     @classmethod
     def _known_quotas(cls, value: dict[str, int]) -> dict[str, int]:
@@ -150,6 +161,11 @@ class LabSettings(BaseModel):
         """The same in quick times: for what stands in the VPC that the first cluster begins in."""
         given = self.model_dump(exclude_unset=True)
         return type(self).model_validate({**given, "timing": timings.QUICK})
+
+    @property
+    def team_pods(self) -> int:
+        """How many pods the teams' applications have together."""
+        return profiles.find(self.profile).pods if self.pods is None else self.pods
 
     @property
     def real_controllers(self) -> bool:
@@ -173,9 +189,9 @@ class LabSettings(BaseModel):
     def load(cls, directory: Path | None = None, environ: Mapping[str, str] | None = None) -> LabSettings:
         """The settings of the lab in `directory` (default `$LAB_DIR`); the defaults where the file is missing.
 
-        `LAB_LAYOUT`, `LAB_SHAPE`, `LAB_CONTROLLERS` and `LAB_TIMING` come before the file's. A cluster that is there
-        keeps its own: another one asked for is an error, as is what isn't JSON, an unknown key, or a value that can't
-        be. Raises SettingsError, every error of the file at once.
+        `LAB_PROFILE`, `LAB_PODS`, `LAB_LAYOUT`, `LAB_SHAPE`, `LAB_CONTROLLERS` and `LAB_TIMING` come before the file's.
+        A cluster that is there keeps its own: another one asked for is an error, as is what isn't JSON, an unknown key,
+        or a value that can't be. Raises SettingsError, every error of the file at once.
         """
         directory = directory or lab_dir()
         path = directory / FILE
@@ -189,6 +205,7 @@ class LabSettings(BaseModel):
         env = os.environ if environ is None else environ
         settings = settings._with(env)
         for built, key, variable in (
+            (profiles.BUILT, "profile", "LAB_PROFILE"),
             (BUILT, "layout", "LAB_LAYOUT"),
             (shapes.BUILT, "shape", "LAB_SHAPE"),
             (controllers.BUILT, "controllers", "LAB_CONTROLLERS"),
@@ -196,6 +213,7 @@ class LabSettings(BaseModel):
         ):
             settings = settings._as_built(directory, built, key, env.get(variable) or None, variable)
         settings._refuse_controllers_elsewhere()
+        settings = settings._with_pods(directory, env.get("LAB_PODS") or None)
         return settings._of_the_built_seed(directory, env.get("LAB_SEED") or None)
 
     def _refuse_controllers_elsewhere(self) -> None:
@@ -211,6 +229,7 @@ class LabSettings(BaseModel):
     def _as_built(self, directory: Path, built: str, key: str, asked: str | None, variable: str) -> LabSettings:
         """These with what the cluster that is there has, or else what is asked for."""
         known = {
+            "profile": tuple(profiles.PROFILES),
             "layout": tuple(LAYOUTS),
             "shape": shapes.SHAPES,
             "controllers": controllers.WAYS,
@@ -228,6 +247,27 @@ class LabSettings(BaseModel):
         if chosen is None or chosen == getattr(self, key):
             return self
         return type(self).model_validate({**self.model_dump(exclude_unset=True), key: chosen})
+
+    def _with_pods(self, directory: Path, asked: str | None) -> LabSettings:
+        """These with as many pods as the cluster that is there has, or else as are asked for.
+
+        Raises SettingsError where the profile can't have so many.
+        """
+        try:
+            wanted = self.pods if asked is None else profiles.number(asked, "LAB_PODS")
+        except ValueError as error:
+            raise SettingsError(str(error)) from error
+        there = _kept(directory / profiles.BUILT_PODS)
+        if isinstance(there, int):
+            if asked is not None and wanted != there:
+                raise SettingsError(
+                    f"LAB_PODS={asked!r}: the lab in {directory} has a cluster of {there} pods: take it down first "
+                    "(python3 -m lab down --purge), or set LAB_DIR to another folder"
+                )
+            wanted = there
+        if wanted is not None and (reason := room.refusal(self.profile, wanted)):
+            raise SettingsError(f"{'pods' if asked is None else 'LAB_PODS'}={wanted}: {reason}")
+        return self if wanted is None else self.model_copy(update={"pods": wanted})
 
     def _of_the_built_seed(self, directory: Path, asked: str | None) -> LabSettings:
         """These with the seed of the variation that is there; `pet` has none, and only moods follow the seed."""
@@ -257,7 +297,9 @@ class LabSettings(BaseModel):
             raise SettingsError(str(error)) from error
 
     def note_built(self, directory: Path) -> None:
-        """Keeps layout, shape, controllers and timing as long as the cluster is there, whatever commands are told."""
+        """Keeps what the cluster is for as long as it is there, whatever later commands are told."""
+        (directory / profiles.BUILT).write_text(json.dumps(self.profile) + "\n")
+        (directory / profiles.BUILT_PODS).write_text(json.dumps(self.team_pods) + "\n")
         (directory / BUILT).write_text(json.dumps(self.layout) + "\n")
         (directory / shapes.BUILT).write_text(json.dumps(self.shape) + "\n")
         (directory / controllers.BUILT).write_text(json.dumps(self.controllers) + "\n")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import controllers, interrupt, processes, shapes, timings, toolchain
+from lab import controllers, interrupt, processes, profiles, shapes, timings, toolchain
 from lab.addresses import LabAddresses, from_environment, lab_dir
 from lab.doctor import port_holder
 from lab.environment import REPOSITORY, child_environment, make_folders
@@ -35,7 +35,7 @@ POLL_S = 0.2
 
 OF_ONE_AWS = (
     *("machines", "volumes", "shims", "kubeconfig", "pulumi/state"),
-    *(BUILT, shapes.BUILT, shapes.BUILT_SEED, controllers.BUILT, timings.BUILT),
+    *(profiles.BUILT, profiles.BUILT_PODS, BUILT, shapes.BUILT, shapes.BUILT_SEED, controllers.BUILT, timings.BUILT),
 )
 """What stands for an AWS that is gone once its process is: AWS's state is in memory only."""
 
@@ -214,13 +214,18 @@ def up(say: Say, *, empty: bool = False) -> int:
 def _up(directory: Path, say: Say, *, empty: bool) -> None:
     addresses = from_environment()
     environment = child_environment()
-    if processes.find(directory, "aws") is None:
+    new = processes.find(directory, "aws") is None
+    if new:
         forget_world(directory, say)
     from lab.settings import LabSettings  # `down` needs nothing installed
 
     settings = LabSettings.load(directory)
+    if new and not empty and (short := profiles.short_of_memory(settings.profile, settings.team_pods)):
+        raise LabError(short)
     toolchain.ensure(say, settings.tools)
     settings.note_built(directory)
+    if settings.profile != profiles.SMALL:
+        say(f"profile: {settings.profile}, {settings.team_pods} pods of the teams' and those beside them")
     if settings.layout != LabSettings().layout:
         say(f"layout of the control plane: {settings.layout}")
     if settings.shape != shapes.PET:

@@ -10,8 +10,10 @@ from dataclasses import replace
 from lab import interrupt
 from lab.controllers import WAYS
 from lab.layouts import LAYOUTS
+from lab.profiles import PROFILES, SMALL, number
 from lab.shapes import AWKWARD, PET, SHAPES
 from lab.timings import QUICK, TIMINGS
+from lab.workload.room import refusal
 from proof.model import EXIT_DOUBTED
 from rehearsal.driver import RehearsalError
 from rehearsal.forms import Form, FormRehearsal
@@ -85,6 +87,12 @@ def parser() -> argparse.ArgumentParser:
 def _of_form(command: argparse.ArgumentParser) -> None:
     """What the lab's first cluster is like."""
     command.add_argument(
+        "--profile", choices=tuple(PROFILES), default=os.environ.get("PROFILE") or SMALL, help="how big the cluster is"
+    )
+    command.add_argument(
+        "--pods", default=os.environ.get("PODS", ""), help="of the teams', in a profile that has as many as asked for"
+    )
+    command.add_argument(
         "--layout", choices=tuple(LAYOUTS), default=os.environ.get("LAYOUT") or Form.layout, help="of its control plane"
     )
     command.add_argument(
@@ -109,12 +117,17 @@ def _form(options: argparse.Namespace) -> Form:
     [form] = parse_forms(f"{options.layout}/{options.etcd}")
     timing = getattr(options, "timing", Form.timing)
     for variable, value, known in (
+        ("PROFILE", options.profile, tuple(PROFILES)),
         ("SHAPE", options.shape, SHAPES),
         ("CONTROLLERS", options.controllers, WAYS),
         ("TIMING", timing, tuple(TIMINGS)),
     ):
         if value not in known:
             raise ValueError(f"{variable}={value!r}: must be one of {', '.join(known)}")
+    pods = number(options.pods, "PODS") if options.pods else None
+    if pods is not None and (reason := refusal(options.profile, pods)):
+        raise ValueError(f"PODS={pods}: {reason}")
+    form = replace(form, profile=options.profile, pods=pods)
     form = replace(form, shape=options.shape, seed=options.seed, controllers=options.controllers, timing=timing)
     if form.controllers != Form.controllers and (form.shape != AWKWARD or form.layout != Form.layout):
         raise ValueError(
@@ -182,7 +195,7 @@ def _positive(text: str) -> int:
 
 
 def _rehearse(last: int, form: Form) -> int:
-    rehearsal = FormRehearsal(last=last, say=say, form=form)
+    rehearsal = FormRehearsal(last=last, say=say, title=form.report, form=form)
     report = rehearsal.go()
     say("")
     wrong, meant = parted(report, form, last)
@@ -193,7 +206,7 @@ def _rehearse(last: int, form: Form) -> int:
     doubted = all(reason in report.doubts for reason in wrong)
     status = 0 if not wrong else EXIT_DOUBTED if doubted else 1
     told = "ok" if not status else "NOT TO BE BELIEVED" if status == EXIT_DOUBTED else "NOT OK"
-    say(f"{told} after {report.seconds:.0f} s: {rehearsal.reports / 'rehearsal.html'}")
+    say(f"{told} after {report.seconds:.0f} s: {rehearsal.reports / f'{form.report}.html'}")
     return status
 
 

@@ -1,4 +1,4 @@
-"""A cluster of a given form on the lab: its control plane's layout, its account's shape, how its data moves."""
+"""A cluster of a given form on the lab: its size, its control plane's layout, its account's shape, how data moves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from lab import up
 from lab.controllers import STAND_IN
 from lab.environment import child_environment
+from lab.profiles import SMALL
 from lab.settings import LabSettings
 from lab.shapes import PET
 from lab.timings import QUICK
@@ -26,11 +27,12 @@ from rehearsal.watch import Watch
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A form of the first cluster's control plane and of its account, and how its members' data moves.
+    """A form of the first cluster's control plane and of its account, how big it is, and how its members' data moves.
 
     `seed` chooses what of `shape` its account has (`lab/shapes.py`); ``pet`` has no variations. `controllers` are the
     lab's stand-ins, or those that users run (`lab/controllers.py`). `timing`: how long its AWS takes
-    (`lab/timings.py`).
+    (`lab/timings.py`). `pods` are the teams', None: as many as `profile` has where nothing is said
+    (`lab/profiles.py`).
     """
 
     layout: str = "cloud-config"
@@ -39,12 +41,20 @@ class Form:
     seed: int = 0
     controllers: str = STAND_IN
     timing: str = QUICK
+    profile: str = SMALL
+    pods: int | None = None
 
     def __str__(self) -> str:
         account = "" if self.shape == PET else f", {self.shape} {self.seed}"
         own = "" if self.controllers == STAND_IN else f", {self.controllers} controllers"
         times = "" if self.timing == QUICK else f", {self.timing} timing"
-        return f"{self.layout}, etcd by {self.etcd}{account}{own}{times}"
+        size = "" if self.profile == SMALL else f", {self.profile}" + (f" with {self.pods} pods" if self.pods else "")
+        return f"{self.layout}, etcd by {self.etcd}{account}{own}{size}{times}"
+
+    @property
+    def report(self) -> str:
+        """What one rehearsal's report is called: a large one doesn't take a small one's place."""
+        return "rehearsal" if self.profile == SMALL else f"rehearsal-{self.profile}"
 
     @property
     def title(self) -> str:
@@ -74,6 +84,8 @@ class OnForm(Driver):
             raise RehearsalError("the lab that was there did not end: see above")
         form = self.form
         os.environ |= {
+            "LAB_PROFILE": form.profile,
+            "LAB_PODS": "" if form.pods is None else str(form.pods),
             "LAB_LAYOUT": form.layout,
             "LAB_SHAPE": form.shape,
             "LAB_SEED": str(form.seed),

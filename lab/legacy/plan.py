@@ -6,25 +6,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from lab.addresses import ZONES
+from lab.profiles import find, room
 
-SMALL_TYPES = ("m5.large", "m5a.large")
-LARGE_TYPES = (
-    "m5.large",
-    "m5a.large",
-    "m5.xlarge",
-    "m5a.xlarge",
-    "m5.2xlarge",
-    "m5a.2xlarge",
-    "m6i.large",
-    "m6a.large",
-    "m6i.xlarge",
-    "m6a.xlarge",
-    "c5.2xlarge",
-    "r5.xlarge",
-)
 MARKETS = ("on-demand", "spot")
-PROFILES = {"small": (SMALL_TYPES, 12), "large": (LARGE_TYPES, 200)}
-"""Instance types, and the number of nodes over all groups: 12 groups of 1, or 72 of 2 or 3."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,15 +27,18 @@ class Pool:
 
 def pools(profile: str) -> list[Pool]:
     """The worker groups of a profile. Raises ValueError, naming the profiles, for another one."""
-    if profile not in PROFILES:
-        raise ValueError(f"profile={profile!r}: must be one of {', '.join(PROFILES)}")
-    types, nodes = PROFILES[profile]
-    shapes = [(kind, zone, market) for kind in types for zone in ZONES for market in MARKETS]
-    each, rest = divmod(nodes, len(shapes))
+    found = find(profile)
+    shapes = [(kind, zone, market) for kind in found.types for zone in ZONES for market in MARKETS]
+    each, rest = divmod(found.nodes, len(shapes))
     return [
         Pool(type=kind, zone=zone, market=market, size=each + (number < rest))
         for number, (kind, zone, market) in enumerate(shapes)
     ]
+
+
+def held(profile: str) -> int:
+    """How many pods a profile's nodes hold, whoever's they are."""
+    return sum(pool.size * room(pool.type) for pool in pools(profile))
 
 
 @dataclass(frozen=True, kw_only=True)

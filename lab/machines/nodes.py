@@ -12,6 +12,7 @@ from typing import Any
 from lab.addresses import REGION, alias, private_dns_name
 from lab.kubernetes.access import ApiError
 from lab.kubernetes.follow import Api
+from lab.profiles import MAX_PODS, size_of
 
 log = logging.getLogger(__name__)
 MERGE = "application/merge-patch+json"
@@ -19,8 +20,6 @@ FAKE = "kwok.x-k8s.io/node"
 VPC = "lab/vpc"
 ATTACHED = "volumes.kubernetes.io/controller-managed-attach-detach"
 """Set by a kubelet that leaves attaching to the controller manager; without it nothing is ever attached."""
-SHAPES = {"medium": (2, 4), "large": (2, 8), "xlarge": (4, 16), "2xlarge": (8, 32), "4xlarge": (16, 64)}
-"""vCPU and GiB by size of a general-purpose type (close enough for scheduling)."""
 NODE_IP = "alpha.kubernetes.io/provided-node-ip"
 """Set by a kubelet that was told its address: the cloud controller keeps that one of all that the cloud knows."""
 GONE = frozenset({"shutting-down", "terminated", "stopped", "stopping"})
@@ -38,8 +37,8 @@ def instance_of(node: Mapping[str, Any]) -> str:
 def node(instance: Mapping[str, Any], flags: Mapping[str, str]) -> dict[str, Any]:
     """The Node a kubelet with these flags registers on this instance. Pure."""
     name = flags.get("hostname-override") or private_dns_name(instance["private_ip"])
-    cpu, memory = SHAPES.get(instance["type"].partition(".")[2], (2, 8))
-    resources = {"cpu": str(cpu), "memory": f"{memory}Gi", "pods": "110", "ephemeral-storage": "100Gi"}
+    cpu, memory = size_of(instance["type"])
+    resources = {"cpu": str(cpu), "memory": f"{memory}Gi", "pods": str(MAX_PODS), "ephemeral-storage": "100Gi"}
     labels = {
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",

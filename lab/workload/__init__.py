@@ -1,1 +1,1 @@
-"""What runs on the lab's cluster: about 240 pods of the kinds that make a migration hard."""
+"""What runs on the lab's cluster: pods of the kinds that make a migration hard, as many as its profile has."""

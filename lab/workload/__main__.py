@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,20 +19,23 @@ from lab.legacy.pki import Authority
 from lab.settings import LabSettings, SettingsError
 from lab.shapes import oddities
 from lab.workload import awkward, objects
+from lab.workload.apps import App, apps_of
 from lab.workload.cluster import Cluster, NotReady, Summary
 
 LIMIT_S = 120.0
+PODS_A_SECOND = 20
+"""The least at which pods must become ready, beyond that: about 90 were seen, with 4,000 on two processors."""
 NAME = "webhook.admission.svc"
 
 
-def volumes(addresses: LabAddresses, cluster: str) -> dict[str, str]:
+def volumes(addresses: LabAddresses, cluster: str, apps: Sequence[App]) -> dict[str, str]:
     """The EBS volumes of the teams' data, made where they are missing, by namespace/claim."""
     cloud = Cloud(addresses)
+    there = _named_volumes(cloud, cluster)
     made: dict[str, str] = {}
-    for space, claim, zone in objects.claims():
+    for space, claim, zone in objects.claims(apps):
         name = f"{cluster}-{space}-{claim}"
-        volume = cloud.named("describe_volumes", "Volumes", name)
-        if volume is None:
+        if name not in there:
             tags = {
                 "Name": name,
                 "KubernetesCluster": cluster,
@@ -46,8 +50,23 @@ def volumes(addresses: LabAddresses, cluster: str) -> dict[str, str]:
                 Encrypted=True,
                 TagSpecifications=specification("volume", tags),
             )
-        made[f"{space}/{claim}"] = volume["VolumeId"]
+            there[name] = volume["VolumeId"]
+        made[f"{space}/{claim}"] = there[name]
     return made
+
+
+def _named_volumes(cloud: Cloud, cluster: str) -> dict[str, str]:
+    """The ids of a cluster's volumes that have a name, by that: asked once, not once a claim."""
+    pages = cloud.ec2.get_paginator("describe_volumes").paginate(
+        Filters=[{"Name": "tag:KubernetesCluster", "Values": [cluster]}]
+    )
+    return {
+        tag["Value"]: volume["VolumeId"]
+        for page in pages
+        for volume in page["Volumes"]
+        for tag in volume.get("Tags", ())
+        if tag["Key"] == "Name"
+    }
 
 
 def balancer_of(addresses: LabAddresses) -> str:
@@ -118,9 +137,11 @@ def admission(cluster: Cluster) -> None:
 
 def run(addresses: LabAddresses, settings: LabSettings, directory: Path) -> Summary:
     cluster = Cluster(directory / "kubeconfig")
-    cluster.apply_all([*objects.ingress(), *objects.system(), *objects.storage(volumes(addresses, settings.cluster))])
+    apps = apps_of(settings.profile, settings.team_pods)
+    storage = objects.storage(apps, volumes(addresses, settings.cluster, apps))
+    cluster.apply_all([*objects.ingress(), *objects.system(), *storage])
     admission(cluster)
-    cluster.apply_all(objects.teams())
+    cluster.apply_all(objects.teams(apps))
     chosen = oddities(settings.shape, settings.seed)
     if "second_ingress" in chosen:
         cluster.apply_all(awkward.intranet())
@@ -133,7 +154,7 @@ def run(addresses: LabAddresses, settings: LabSettings, directory: Path) -> Summ
             serving(addresses, settings, cluster, LIMIT_S)
         else:
             cluster.apply_status(awkward.status(balancer_of(addresses)))
-    return cluster.wait(LIMIT_S)
+    return cluster.wait(LIMIT_S + settings.team_pods / PODS_A_SECOND)
 
 
 def main() -> int:

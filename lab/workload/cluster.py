@@ -75,26 +75,34 @@ class Cluster:
         """Waits until all (or those of one namespace) are ready. Raises NotReady."""
         deadline = time.monotonic() + seconds
         while True:
-            found = self.summary(only)
-            if found.ok:
-                return found
-            if time.monotonic() > deadline:
-                raise NotReady(str(found))
+            late = time.monotonic() > deadline
+            # Pods, of which there may be thousands, only once those who own them say that they are ready.
+            if late or not self.missing(only):
+                found = self.summary(only)
+                if found.ok:
+                    return found
+                if late:
+                    raise NotReady(str(found))
             time.sleep(0.3)
 
+    def missing(self, only: str | None = None) -> tuple[str, ...]:
+        """Workloads that have fewer ready (or up-to-date) pods than they want; of one namespace where one is named."""
+        space = f"/namespaces/{only}" if only else ""
+        return tuple(
+            line
+            for plural in ("deployments", "statefulsets", "daemonsets")
+            for line in map(_missing, self._client.list(f"/apis/apps/v1{space}/{plural}"))
+            if line
+        )
+
     def summary(self, only: str | None = None) -> Summary:
+        """All of it (or of one namespace), as it is now."""
         space = f"/namespaces/{only}" if only else ""
         nodes = [ready(n) for n in self._client.list("/api/v1/nodes")]
         pods = [
             ready(p) for p in self._client.list(f"/api/v1{space}/pods") if not p["metadata"].get("deletionTimestamp")
         ]
-        missing = [
-            line
-            for plural in ("deployments", "statefulsets", "daemonsets")
-            for line in map(_missing, self._client.list(f"/apis/apps/v1{space}/{plural}"))
-            if line
-        ]
-        return Summary(len(nodes), sum(nodes), len(pods), sum(pods), tuple(missing))
+        return Summary(len(nodes), sum(nodes), len(pods), sum(pods), self.missing(only))
 
 
 def _missing(item: dict[str, Any]) -> str | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lab.addresses import INGRESS_NODE_PORT, ZONES
-from lab.workload.apps import APPS, NAMESPACES, App, Budget, at_least, at_most
+from lab.profiles import POD_MIB, POD_MILLICORES
+from lab.workload.apps import NAMESPACES, App, Budget, at_least, at_most
 
 Object = dict[str, Any]
 ADMITTED = "pet.lab.internal/admission"
@@ -57,7 +58,7 @@ def pod_template(name: str, *, port: int = 8080, annotations: Mapping[str, str] 
         "name": "main",
         "image": f"registry.pet.lab.internal/{name}:1",
         "ports": [{"name": "main", "containerPort": port, "protocol": "TCP"}],
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+        "resources": {"requests": {"cpu": f"{POD_MILLICORES}m", "memory": f"{POD_MIB}Mi"}},
         **spec.pop("container", {}),
     }
     meta: Object = {"labels": {"app": name}}
@@ -149,17 +150,17 @@ def stateful_set(wanted: App) -> Object:
     }
 
 
-def claims() -> list[tuple[str, str, str]]:
+def claims(apps: Iterable[App]) -> list[tuple[str, str, str]]:
     """Namespace, claim and zone of every replica that keeps data."""
     return [
         (wanted.namespace, f"data-{wanted.name}-{number}", ZONES[number % len(ZONES)])
-        for wanted in APPS
+        for wanted in apps
         if wanted.stateful
         for number in range(wanted.replicas)
     ]
 
 
-def storage(volumes: Mapping[str, str]) -> list[Object]:
+def storage(apps: Iterable[App], volumes: Mapping[str, str]) -> list[Object]:
     """Class, driver and one PersistentVolume for each claim, given the EBS volume ids by claim name."""
     objects: list[Object] = [
         {
@@ -177,7 +178,7 @@ def storage(volumes: Mapping[str, str]) -> list[Object]:
             "reclaimPolicy": "Retain",
         },
     ]
-    for space, claim, zone in claims():
+    for space, claim, zone in claims(apps):
         objects.append(
             {
                 "apiVersion": "v1",
@@ -325,5 +326,12 @@ def webhook(ca: str) -> Object:
     }
 
 
-def teams() -> list[Object]:
-    return [namespace(name, admitted=True) for name in NAMESPACES] + [o for wanted in APPS for o in app(wanted)]
+def teams(apps: Iterable[App]) -> list[Object]:
+    return [namespace(name, admitted=True) for name in NAMESPACES] + [o for wanted in apps for o in app(wanted)]
+
+
+def beside(nodes: int) -> int:
+    """How many pods there are on so many nodes that belong to no team."""
+    items = [*ingress(), *system(), *admission("", "")]
+    daemons = sum(item["kind"] == "DaemonSet" for item in items)
+    return daemons * nodes + sum(item["spec"]["replicas"] for item in items if item["kind"] == "Deployment")

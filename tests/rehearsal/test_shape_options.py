@@ -1,4 +1,4 @@
-"""`make rehearse SHAPE=awkward SEED=7`: what is told to the lab, and to discovery."""
+"""`make rehearse PROFILE=large PODS=4000 SHAPE=awkward SEED=7`: what is told to the lab, and to discovery."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ def test_real_controllers_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch)
     ("said", "told"),
     [
         ({"SHAPE": "neat"}, "SHAPE='neat': must be one of pet, awkward"),
+        ({"PROFILE": "huge"}, "PROFILE='huge': must be one of small, large"),
+        ({"PROFILE": "large", "PODS": "many"}, "PODS='many': must be a number of pods"),
+        ({"PROFILE": "large", "PODS": "100000"}, "PODS=100000: the 200 nodes of profile large hold"),
+        ({"PROFILE": "large", "PODS": "9"}, "PODS=9: the 100 applications of profile large have"),
+        ({"PODS": "4000"}, "PODS=4000: profile small has 218 pods of the teams'; as many as asked for has large"),
         ({"CONTROLLERS": "mine"}, "CONTROLLERS='mine': must be one of stand-in, real"),
         ({"CONTROLLERS": "real"}, "CONTROLLERS='real': shape pet with layout cloud-config has none that are real"),
         ({"CONTROLLERS": "real", "SHAPE": "awkward", "LAYOUT": "kubeadm"}, "set SHAPE=awkward and LAYOUT=cloud-config"),
@@ -56,3 +61,14 @@ def test_what_make_is_told_wrongly_is_refused_before_a_lab_is_touched(
         monkeypatch.setenv(name, value)
     assert command.main(["rehearse"]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_size_comes_from_make_and_a_large_report_has_a_name_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROFILE", "large")
+    monkeypatch.setenv("PODS", "1200")
+    options = command.parser().parse_args(["rehearse"])
+    assert (options.profile, options.pods) == ("large", "1200")
+    large = Form(profile="large", pods=1200)
+    assert str(large).endswith(", large with 1200 pods") and str(Form(profile="large")).endswith(", large")
+    assert "small" not in str(Form())
+    assert (Form().report, large.report) == ("rehearsal", "rehearsal-large")

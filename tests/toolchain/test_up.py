@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import processes, up
+from lab import processes, profiles, up
 from lab.addresses import LabAddresses
 from lab.doctor import port_holder
 from lab.environment import REPOSITORY
@@ -88,6 +88,16 @@ def test_without_its_aws_a_labs_world_is_forgotten_and_its_reports_are_kept(lab:
     assert not (lab / "kubeconfig").exists()
     assert not (lab / "machines" / "i-1").exists()
     assert (lab / "report" / "rehearsal.json").exists()
+
+
+def test_a_machine_without_the_memory_is_told_so_before_anything_starts(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profiles, "available_mb", lambda: 100)
+    said: list[str] = []
+    assert up.up(said.append) == 1
+    assert "memory: 100 MB are available, a rehearsal of profile small with 218 pods needs about" in said[-1]
+    assert processes.of_lab(lab) == []
 
 
 def test_a_port_that_is_somebody_elses_is_named_and_nothing_of_theirs_is_ended(lab: Path) -> None:

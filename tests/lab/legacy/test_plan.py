@@ -5,9 +5,10 @@ import base64
 import pytest
 
 from lab.legacy import userdata
-from lab.legacy.plan import member, pools, subnets, tags
+from lab.legacy.plan import held, member, pools, subnets, tags
 from lab.machines.cloudinit import MAX_BYTES, parse
 from lab.machines.units import parse_unit
+from lab.profiles import PROFILES, room
 
 
 def test_the_small_profile_is_twelve_groups_of_one() -> None:
@@ -20,7 +21,13 @@ def test_the_small_profile_is_twelve_groups_of_one() -> None:
 def test_the_large_profile_is_the_references_size() -> None:
     large = pools("large")
     assert len({pool.name("pet") for pool in large}) == 72
-    assert sum(pool.size for pool in large) == 200
+    assert sum(pool.size for pool in large) == 200 == PROFILES["large"].nodes
+
+
+def test_nodes_hold_pods_as_their_processors_memory_and_kubelet_let_them() -> None:
+    assert [room(type) for type in ("m5.large", "m5.xlarge", "t3.medium")] == [100, 110, 64]
+    assert held("small") == 12 * 100
+    assert held("large") == sum(pool.size * room(pool.type) for pool in pools("large")) > 20_000
 
 
 def test_an_unknown_profile_is_refused_with_those_there_are() -> None:

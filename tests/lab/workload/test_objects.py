@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from lab.profiles import POD_MIB, POD_MILLICORES, PROFILES
 from lab.settings import LabSettings
 from lab.workload import awkward, objects
 from lab.workload.apps import APPS, NAMESPACES
 
-VOLUMES = {f"{space}/{claim}": f"vol-{number}" for number, (space, claim, _) in enumerate(objects.claims())}
+SMALL = PROFILES["small"]
+VOLUMES = {f"{space}/{claim}": f"vol-{number}" for number, (space, claim, _) in enumerate(objects.claims(APPS))}
 ALL = [
-    *objects.ingress(), *objects.system(), *objects.storage(VOLUMES), *objects.admission("c", "k"),
-    objects.webhook("ca"), *objects.teams(),
+    *objects.ingress(), *objects.system(), *objects.storage(APPS, VOLUMES), *objects.admission("c", "k"),
+    objects.webhook("ca"), *objects.teams(APPS),
 ]  # fmt: skip
 
 
@@ -17,7 +19,14 @@ def of(kind: str) -> list[objects.Object]:
 
 def test_about_240_pods_run_on_twelve_nodes() -> None:
     replicas = sum(item["spec"]["replicas"] for item in of("Deployment") + of("StatefulSet"))
-    assert replicas + 12 * len(of("DaemonSet")) == 240
+    assert replicas + 12 * len(of("DaemonSet")) == 240 == SMALL.pods + objects.beside(SMALL.nodes)
+
+
+def test_every_pod_asks_for_what_is_counted_with_where_room_is_asked_for() -> None:
+    templates = [item["spec"]["template"] for item in ALL if "template" in item.get("spec", {})]
+    asked = [one["resources"]["requests"] for pod in templates for one in pod["spec"]["containers"]]
+    assert asked and all(one == {"cpu": "20m", "memory": "64Mi"} for one in asked)
+    assert (POD_MILLICORES, POD_MIB) == (20, 64)
 
 
 def test_the_teams_have_sixteen_deployments_with_budgets_one_without_and_two_stateful_sets() -> None:
