@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
 
+import msgspec
+
 from lab.aws.snapshot import snapshot
 from lab.aws.volumes import finish_detaching
 from lab.aws.world import World
@@ -47,7 +49,7 @@ class Backplane:
         path = environ["PATH_INFO"].removeprefix("/_backplane")
         query = {k: v[0] for k, v in parse_qs(environ.get("QUERY_STRING", "")).items()}
         if method == "GET" and path == "/state":
-            return self.state(int(query.get("after", -1)), float(query.get("wait", 0)))
+            return self.state(int(query.get("after", -1)), float(query.get("wait", 0)), omit=query.get("omit"))
         if method == "GET" and path == "/calls":
             return self.calls()
         if method == "GET" and path == "/commands":
@@ -70,15 +72,20 @@ class Backplane:
                 return b"{}"
         raise Problem("404 Not Found", f"{method} {path}: no such endpoint")
 
-    def state(self, after: int, wait: float) -> bytes:
-        """The snapshot as JSON: at once if newer than `after`, else when it changes or `wait` seconds have passed."""
+    def state(self, after: int, wait: float, *, omit: str | None = None) -> bytes:
+        """The snapshot as JSON: at once if newer than `after`, else when it changes or `wait` seconds have passed.
+
+        `omit`: a key of instances that the caller doesn't want; user data is two fifths of a large lab's state.
+        """
         with self.world.lock:
             self.world.changed.wait_for(lambda: self.world.revision > after, min(max(wait, 0.0), MAX_WAIT_S))
             cached = self.world.snapshot_cache
             if cached is None or cached[0] != self.world.revision:
-                cached = (self.world.revision, json.dumps(snapshot(self.world)).encode())
-                self.world.snapshot_cache = cached
-            return cached[1]
+                cached = self.world.snapshot_cache = (self.world.revision, snapshot(self.world), {})
+            _, state, texts = cached
+            if omit not in texts:
+                texts[omit] = msgspec.json.encode(_without(state, omit))
+            return texts[omit]
 
     def calls(self) -> bytes:
         """How many changing calls were accepted so far, by access key and action."""
@@ -147,3 +154,11 @@ class Backplane:
             instance.terminate()
             self.world.elbv2.notify_terminate_instances([instance_id])
             self.world.bump()
+
+
+def _without(state: dict[str, Any], omitted: str | None) -> dict[str, Any]:
+    """A snapshot whose instances lack one key."""
+    if omitted is None:
+        return state
+    instances = [{key: value for key, value in one.items() if key != omitted} for one in state["instances"]]
+    return {**state, "instances": instances}

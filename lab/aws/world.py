@@ -84,7 +84,8 @@ class World:
         """By service, what its own calls changed; by the empty name, what may be of any service."""
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self.snapshot_cache: tuple[int, bytes] | None = None
+        self.snapshot_cache: tuple[int, dict[str, Any], dict[str | None, bytes]] | None = None
+        """Revision, what the backplane shows of it, and that as JSON by what is left out."""
 
     def reset(self, settings: LabSettings | None = None) -> None:
         """An empty account again (tests). The revision goes on rising, so that no poller misses it."""

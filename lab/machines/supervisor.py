@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import aiohttp
+import msgspec
 from aiohttp import web
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -108,7 +109,7 @@ class Supervisor:
                 query = {"after": str(self.revision), "wait": str(WAIT_S)}
                 async with self._session.get(url, params=query) as answer:
                     answer.raise_for_status()
-                    state = await answer.json()
+                    state = msgspec.json.decode(await answer.read())
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 log.debug("backplane: %s", error)
                 self.revision = -1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+import msgspec
 
 from lab.network.balancers import Balancers, Report
 from lab.network.parsing import parse
@@ -75,7 +75,7 @@ class Backplane:
         query = {"after": str(self.revision), "wait": str(_WAIT_S), "omit": "user_data"}
         async with self._session.get(f"{self._url}/_backplane/state", params=query) as response:
             response.raise_for_status()
-            return parse(json.loads(await response.read()))
+            return parse(msgspec.json.decode(await response.read()))
 
     async def report_health(self, balancers: Balancers) -> None:
         """Posts what changed at once, and everything now and then: AWS may have been restarted meanwhile."""

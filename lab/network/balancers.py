@@ -65,6 +65,8 @@ class Balancers:
         """By address, port and transport."""
         self._owner_of: dict[str, LoadBalancer] = {}  # target group's ARN → its balancer
         self._health: dict[TargetKey, Health] = {}
+        self._checked: dict[TargetKey, tuple[TargetGroup, Target]] = {}
+        """By what its checks are called; looked for among hundreds at each check, it would be the most of a check."""
         self._checks: dict[TargetKey, asyncio.Task[None]] = {}
         self._since: dict[TargetKey, float] = {}
         self._turns: dict[str, itertools.count[int]] = {}
@@ -136,6 +138,7 @@ class Balancers:
             for target in group.targets
             if not target.draining
         }
+        self._checked = wanted
         for key in self._checks.keys() - wanted.keys():
             self._checks.pop(key).cancel()
             self._health.pop(key, None)
@@ -188,9 +191,8 @@ class Balancers:
         return drawn(settings.target_registration_s, settings.seed, "target", group.name if group else "", where)
 
     async def _check_once(self, key: TargetKey) -> bool | None:
-        group = self._state.target_groups.get(key[0])
+        group, target = self._checked.get(key, (None, None))
         balancer = self._owner_of.get(key[0])
-        target = next((t for t in group.targets if t.key == key[1]), None) if group else None
         if group is None or balancer is None or target is None or not balancer.addresses:
             return None
         host = self._address(group, target)
