@@ -235,6 +235,7 @@ def _install_rules() -> None:
         requesters,
         scaling_api,
         scaling_policies,
+        serializing,
         targets,
         templates,
         volumes,

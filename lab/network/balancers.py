@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 OWNER = "balancers"
 ANY_ZONE = "all"
+IDLE_CHECKS_A_SECOND = 200
+"""What is spent on unhealthy targets, however many there are: four times what all of a small lab's get."""
 
 TargetKey = tuple[str, str]
 """Target group's ARN, and the target's id:port."""
@@ -68,6 +70,8 @@ class Balancers:
         self._checked: dict[TargetKey, tuple[TargetGroup, Target]] = {}
         """By what its checks are called; looked for among hundreds at each check, it would be the most of a check."""
         self._checks: dict[TargetKey, asyncio.Task[None]] = {}
+        self._idle = 0
+        """How many targets are unhealthy, and nothing has come of it yet."""
         self._since: dict[TargetKey, float] = {}
         self._turns: dict[str, itertools.count[int]] = {}
         self._candidates: dict[tuple[str, str], tuple[Target, ...]] = {}
@@ -150,6 +154,7 @@ class Balancers:
         for position, key in enumerate(sorted(wanted.keys() - self._checks.keys())):
             self._health[key] = Health()
             self._checks[key] = asyncio.create_task(self._check_for_ever(key, position))
+        self._count_idle()
 
     def _follow_draining(self, state: State) -> None:
         """Open flows outlive the deregistration delay for as long as their target does; only a group that asks for
@@ -177,7 +182,11 @@ class Balancers:
             if ok is not None:
                 self._record(key, ok)
             spent = asyncio.get_running_loop().time() - started
-            await asyncio.sleep(max(0.0, interval - spent))
+            pause = pause_s(interval, self._idle) if self._health.get(key, Health()).idle else interval
+            await asyncio.sleep(max(0.0, pause - spent))
+
+    def _count_idle(self) -> None:
+        self._idle = sum(health.idle for health in self._health.values())
 
     def _registration_s(self, key: TargetKey) -> float:
         """How long AWS takes until it looks at a new target; none for balancers of the first cluster's VPC."""
@@ -221,6 +230,7 @@ class Balancers:
             return
         log.info("target %s of %s is %s", key[1], key[0].rpartition(":")[2], after.state)
         self._candidates.clear()
+        self._count_idle()
         self.changed.set()
         group = self._state.target_groups.get(key[0])
         terminates = group and group.attributes.get("target_health_state.unhealthy.connection_termination.enabled")
@@ -369,6 +379,14 @@ class Balancers:
         self._terminator.close()
         self.requests.close()
         self.datagram_flows.close()
+
+
+def pause_s(interval_s: float, idle: int) -> float:
+    """How long after a check of an idle target the next one comes, given how many of those there are.
+
+    In a large lab hundreds of nodes have no pod of an ingress. One that serves, or begins to, is checked as ever.
+    """
+    return max(interval_s, idle / IDLE_CHECKS_A_SECOND)
 
 
 def _weighted(forwards: Iterable[Forward], turn: int) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from lab.aws.serializing import KNOWN
 from lab.aws.snapshot import snapshot
 from lab.aws.world import WORLD
 
@@ -252,6 +253,32 @@ def test_a_poll_answers_when_something_changes(aws: Any, old: Any) -> None:
     poller.join(10)
     assert answers[0]["revision"] > revision
     assert next(v for v in answers[0]["vpcs"] if v["id"] == old.vpc)["tags"] == {"k": "v"}
+
+
+def test_who_needs_no_user_data_gets_the_same_state_without_it(aws: Any, old: Any) -> None:
+    old.new_group("two", 2)
+    whole = aws.until(lambda s: len(s["instances"]) == 2)
+    short = aws.get("/state?omit=user_data")
+    assert short["revision"] == aws.state()["revision"]
+    assert all(one["user_data"] for one in aws.state()["instances"])
+    assert not any("user_data" in one for one in short["instances"])
+    kept = [{key: value for key, value in one.items() if key != "user_data"} for one in whole["instances"]]
+    assert [one["id"] for one in short["instances"]] == [one["id"] for one in kept]
+    assert short["instances"][0].keys() == kept[0].keys()
+
+
+def test_where_values_are_found_is_remembered_by_what_they_are_not_by_how_many(aws: Any, old: Any) -> None:
+    old.new_group("few", 3)
+    aws.until(lambda s: len(s["instances"]) == 3)
+    few = aws.ec2.describe_instances()["Reservations"]
+    known = len(KNOWN)
+    assert known
+    old.new_group("more", 6)
+    aws.until(lambda s: len(s["instances"]) == 9)
+    more = aws.ec2.describe_instances()["Reservations"]
+    assert len(KNOWN) == known
+    assert sum(len(one["Instances"]) for one in more) == 9
+    assert few[0]["Instances"][0].keys() == more[-1]["Instances"][0].keys()
 
 
 def test_a_poll_without_a_change_answers_the_same_revision(aws: Any, old: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab.network.backplane import Metrics
+from lab.network.balancers import pause_s
 from lab.network.health import Health
 from tests.lab.network.world import ADDRESSES, OPERATOR, QUICK, Net, World, greeting, network, rule, server
 
@@ -80,6 +81,17 @@ def test_thresholds_count_consecutive_results() -> None:
         health = health.after(ok, healthy=2, unhealthy=2)
     assert health.state == "initial"
     assert health.after(False, healthy=2, unhealthy=2).state == "unhealthy"
+
+
+def test_idle_targets_share_a_bounded_number_of_checks_and_one_that_begins_to_serve_is_none() -> None:
+    assert pause_s(0.5, 24) == pause_s(0.5, 100) == 0.5
+    assert [400 / pause_s(0.5, 400), 4_000 / pause_s(0.5, 4_000)] == [200, 200]
+    health = Health()
+    assert not health.idle
+    for ok, idle in ((False, False), (False, True), (False, True), (True, False), (False, True), (True, False)):
+        health = health.after(ok, healthy=2, unhealthy=2)
+        assert health.idle is idle
+    assert not health.after(True, healthy=2, unhealthy=2).idle
 
 
 def test_without_a_healthy_target_every_registered_one_is_tried() -> None:
