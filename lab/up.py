@@ -29,6 +29,8 @@ Say = Callable[[str], None]
 START_S = 90.0
 """How long one process may take to be ready: importing moto alone takes some seconds on a busy machine."""
 HEALTHY_S = 420.0
+NODE_S = 2.0
+"""What each node that the small profile doesn't have adds to that."""
 MACHINES_END_S = 40.0
 PROGRESS_EVERY_S = 15.0
 POLL_S = 0.2
@@ -237,10 +239,12 @@ def _up(directory: Path, say: Say, *, empty: bool) -> None:
     interrupt.check()
     if empty:
         return
+    nodes = profiles.find(settings.profile).nodes - profiles.find(profiles.SMALL).nodes
+    within_s = HEALTHY_S + NODE_S * nodes
     run_step("lab.legacy", directory, environment)
-    wait_healthy(directory, addresses, say, workload=False)
+    wait_healthy(directory, addresses, say, workload=False, within_s=within_s)
     run_step("lab.workload", directory, environment)
-    wait_healthy(directory, addresses, say, workload=True)
+    wait_healthy(directory, addresses, say, workload=True, within_s=within_s)
 
 
 def stop_everything(directory: Path, say: Say) -> None:
