@@ -23,8 +23,8 @@ from lab.workload.apps import App, apps_of
 from lab.workload.cluster import Cluster, NotReady, Summary
 
 LIMIT_S = 120.0
-PODS_A_SECOND = 20
-"""The least at which pods must become ready, beyond that: about 90 were seen, with 4,000 on two processors."""
+PODS_A_SECOND = 3
+"""How slowly pods may become ready beyond that, on a machine with far too much to do."""
 NAME = "webhook.admission.svc"
 
 
