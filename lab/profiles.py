@@ -14,7 +14,7 @@ from typing import Any
 
 BUILT, BUILT_PODS = "profile", "profile-pods"
 """Files in the lab's folder: profile and pods of the cluster that is there."""
-SMALL, LARGE = "small", "large"
+SMALL, WIDE, LARGE = "small", "wide", "large"
 
 SMALL_TYPES = ("m5.large", "m5a.large")
 LARGE_TYPES = (
@@ -73,6 +73,8 @@ PROFILES: dict[str, Profile] = {
     for profile in (
         # 12 groups of 1.
         Profile(name=SMALL, types=SMALL_TYPES, nodes=12, pods=218, sized=False, memory_mb=4096),
+        # 72 groups of 1, with the pods of the small one: where only the number of groups counts (`make bench-up`).
+        Profile(name=WIDE, types=LARGE_TYPES, nodes=72, pods=218, sized=False, memory_mb=4096),
         # 72 groups of 2 or 3.
         Profile(name=LARGE, types=LARGE_TYPES, nodes=200, pods=4000, sized=True, memory_mb=4800),
     )

@@ -143,17 +143,25 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         from migration.runtime.context import Context
         from migration.runtime.deadline import Deadline, Permanent, Retryable, always
         from migration.runtime.lease import held
+        from migration.runtime.waits import Waits
         from migration.stages.identity import verify_cluster
 
-        clients = Clients(region=inputs.connection.region, kubeconfig=inputs.connection.kubeconfig)
+        connection = inputs.connection
+        clients = Clients(region=connection.region, kubeconfig=connection.kubeconfig, caller=self.operation)
         module = importlib.import_module(f"migration.operations.{self.operation}")
         label = f"{self.operation} {inputs.label}".strip()
 
         def log(message: str) -> None:
             print(f"{label}: {message}", flush=True)
 
+        def told() -> None:
+            if waited := waits.say():
+                log(waited)
+
+        waits = Waits()
         try:
             with ExitStack() as stack:
+                stack.callback(told)
                 # Without lease and engine.
                 alive: Callable[[], None] = always
                 if _HOST is not None:
@@ -166,7 +174,7 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
                 clients.fence = alive
                 if not self.begins and not release:
                     verify_cluster(clients, inputs.cluster)
-                deadline = Deadline(float(inputs.timeout_seconds))
+                deadline = Deadline(float(inputs.timeout_seconds), sleeper=waits.sleep)
                 return perform(module, Context(log=log, deadline=deadline, clients=clients, alive=alive))
         except (Permanent, Retryable, ApiFailure, ClientError, BotoCoreError) as error:
             # One sentence for the operator, where a traceback would bury it.

@@ -52,6 +52,8 @@ class Backplane:
             return self.state(int(query.get("after", -1)), float(query.get("wait", 0)), omit=query.get("omit"))
         if method == "GET" and path == "/calls":
             return self.calls()
+        if method == "GET" and path == "/asked":
+            return self.asked()
         if method == "GET" and path == "/commands":
             commands = self.commands(query["instance"], float(query.get("wait", 0)))
             return json.dumps(commands).encode()
@@ -93,6 +95,14 @@ class Backplane:
         with self.world.lock:
             for (key, action), count in self.world.calls.items():
                 found.setdefault(key, {})[action] = count
+        return json.dumps(found).encode()
+
+    def asked(self) -> bytes:
+        """How many calls came so far, reading and refused ones too, by what the caller says it is and action."""
+        found: dict[str, dict[str, int]] = {}
+        with self.world.lock:
+            for (app, action), count in self.world.asked.items():
+                found.setdefault(app, {})[action] = count
         return json.dumps(found).encode()
 
     def report_health(self, reports: dict[str, dict[str, dict[str, Any]]]) -> None:

@@ -43,6 +43,8 @@ class Request:
     values: dict[str, str] = field(default_factory=dict)
     protocol: str = "query"
     path: str = ""
+    app: str = ""
+    """What the caller says it is (`AWS_SDK_UA_APP_ID`, `user_agent_appid`); empty where it doesn't."""
 
     @property
     def name(self) -> str:
@@ -72,7 +74,8 @@ def read(environ: dict[str, Any], body: bytes) -> Request:
         text = body.decode("utf-8", "replace") or environ.get("QUERY_STRING", "")
         values = {name: found[0] for name, found in parse_qs(text, keep_blank_values=True).items()}
         action, protocol = values.get("Action", ""), "ec2" if service == "ec2" else "query"
-    return Request(service, action, key, token, values, protocol, path)
+    app = re.search(r"(?:^|\s)app/(\S+)", environ.get("HTTP_USER_AGENT", ""))
+    return Request(service, action, key, token, values, protocol, path, app[1] if app else "")
 
 
 def refusal(request: Request, turned: Turned) -> tuple[str, list[tuple[str, str]], bytes]:

@@ -79,6 +79,7 @@ class Application:
             return lambda _data: None
 
         with self.world.lock:
+            self.world.asked[request.app, request.name] += 1
             try:
                 self.moods().throttle(request)
                 for check in CHECKS:

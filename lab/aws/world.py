@@ -82,6 +82,8 @@ class World:
         """How many calls that change something were accepted, by access key and action."""
         self.moves: defaultdict[str, Moves] = defaultdict(Moves)
         """By service, what its own calls changed; by the empty name, what may be of any service."""
+        self.asked: Counter[tuple[str, str]] = Counter()
+        """How many calls came, refused ones too, by what the caller says it is and action (`ec2:DescribeVpcs`)."""
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self.snapshot_cache: tuple[int, dict[str, Any], dict[str | None, bytes]] | None = None

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 class Clients:
-    """The clients of one operation. Nothing is imported or connected before it is used."""
+    """The clients of one operation, `caller` by name. Nothing is imported or connected before it is used."""
 
-    def __init__(self, *, region: str, kubeconfig: str | None) -> None:
+    def __init__(self, *, region: str, kubeconfig: str | None, caller: str = "") -> None:
         self.region = region
         self.kubeconfig = kubeconfig
+        self.caller = caller
         self.fence: Callable[[], None] = lambda: None
         """Asked before every request that changes something in AWS, retries too; raises to stop it."""
 
@@ -26,7 +27,7 @@ class Clients:
         from migration.clients.aws import Aws
 
         # Looked up at each request: the lease that it asks is taken after the first clients are made.
-        return Aws(region=self.region, fence=lambda: self.fence())
+        return Aws(region=self.region, fence=lambda: self.fence(), caller=self.caller)
 
     @cached_property
     def kubernetes(self) -> Kubernetes:

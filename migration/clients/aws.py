@@ -38,6 +38,9 @@ VALUES_PER_FILTER = 200
 # How the operations that change nothing begin.
 READS = ("Describe", "Get", "List", "Simulate")
 
+APP = "kube-vpc-migration"
+"""What this program says it is in its calls' user agents (botocore's `user_agent_appid`)."""
+
 GROUP_TAG = "aws:autoscaling:groupName"
 GONE = frozenset({"terminated"})
 
@@ -103,11 +106,17 @@ class Aws:
     """AWS in one region. Attributes are boto3 clients, safe to use from several threads.
 
     `fence` is called right before every single request of a changing operation, botocore's own retries included, and
-    stops it by raising: a lease may be lost while botocore waits between two attempts.
+    stops it by raising: a lease may be lost while botocore waits between two attempts. `caller` is the operation's
+    name, which each call's user agent says: CloudTrail shows who asked.
     """
 
     def __init__(
-        self, *, region: str, session: boto3.Session | None = None, fence: Callable[[], None] = lambda: None
+        self,
+        *,
+        region: str,
+        session: boto3.Session | None = None,
+        fence: Callable[[], None] = lambda: None,
+        caller: str = "",
     ) -> None:
         self.region = region
         self._fence = fence
@@ -117,6 +126,7 @@ class Aws:
             connect_timeout=5,
             read_timeout=30,
             max_pool_connections=20,
+            user_agent_appid="-".join(filter(None, (APP, caller))),
         )
         # Making a client reads the session's shared loaders, which are not safe between threads.
         self._making = threading.Lock()

@@ -12,6 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lab.plugins import waits
 from lab.plugins.aws.young import Young
 from lab.plugins.diffing import compare
 from lab.plugins.errors import Cancelled, PluginError, TimedOut
@@ -32,6 +33,10 @@ def told(error: ClientError) -> str:
     return f"{code_of(error)}: {error.response.get('Error', {}).get('Message', '')}".rstrip(": ")
 
 
+APP = "lab-aws-plugin"
+"""What the plugin says it is in its calls, so that they can be told from the program's."""
+
+
 class Clients:
     """boto3 clients by service, made when first asked for: `ec2` alone takes a third of a second."""
 
@@ -50,7 +55,12 @@ class Clients:
                 self._session = self._session or boto3.Session(region_name=self._region)
                 self._made[service] = self._session.client(
                     service,  # pyright: ignore[reportCallIssue, reportArgumentType]
-                    config=Config(retries={"mode": "standard", "total_max_attempts": 25}, max_pool_connections=32),
+                    config=Config(
+                        retries={"mode": "standard", "total_max_attempts": 25},
+                        max_pool_connections=32,
+                        # The engine's environment names the program; what the provider asks is another matter.
+                        user_agent_appid=APP,
+                    ),
                 )
                 if service == "ec2":
                     self._young.watch(self._made[service])
@@ -138,7 +148,7 @@ class Call:
                 return answer
             if self.clock.now() >= deadline:
                 raise TimedOut(f"{what}: not so within {limit:g} s")
-            self.clock.sleep(every_s)
+            self._sleep(every_s)
             every_s = min(every_s * 1.5, 2.0)
 
     def retry(self, codes: Collection[str], action: Callable[[], T], *, timeout_s: float | None = None) -> T:
@@ -154,8 +164,13 @@ class Call:
                     raise
                 if self.clock.now() >= deadline:
                     raise TimedOut(f"{told(error)} (still so after {limit:g} s)") from error
-            self.clock.sleep(pause)
+            self._sleep(pause)
             pause = min(pause * 1.5, 2.0)
+
+    def _sleep(self, seconds: float) -> None:
+        begin = time.time()
+        self.clock.sleep(seconds)
+        waits.note(self.row.token, self.name, begin, time.time())
 
     def refuse(self, reason: str) -> PluginError:
         """An error to raise."""
