@@ -6,9 +6,9 @@ and on `destroy` alike, and can't tell which. But what an operation guards depen
 it, so those that guard may refuse: then nothing behind them is deleted, whatever flags `destroy` was given.
 
 What a preview shows: a resource has one key with words for people (`Inputs.say`), and its inputs under one key that
-is a secret to the engine and hidden in its diffs. The engine prints every key of a dynamic resource, changed or not,
-since Python's dynamic host answers a diff without details; a secret is one word where it is new. So `--diff` of an
-operation reads ``nodes: … => …`` (docs/facts.md, Pulumi).
+is a secret to the engine, packed (`migration.contracts.packed`) and hidden in its diffs. The engine prints every key
+of a dynamic resource, changed or not, since Python's dynamic host answers a diff without details; a secret is one word
+where it is new. So `--diff` of an operation reads ``nodes: … => …`` (docs/facts.md, Pulumi).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pulumi.runtime import rpc
 from pydantic import ValidationError
 
 from migration.contracts.base import Inputs, Result
+from migration.contracts.packed import pack, unpack
 from migration.runtime.host import host
 
 if TYPE_CHECKING:
@@ -65,39 +66,38 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Run for the first time. The id is deterministic: an interrupted create is simply made again."""
-        inputs = self.inputs_type.model_validate(props[_INPUTS])
-        given = props.get(_RESULT)
+        inputs = self.inputs_type.model_validate(unpack(props[_INPUTS]))
+        given = unpack(props.get(_RESULT))
         # Where a lost state is built anew, what was done before is only told.
         outs = self._run(inputs, None) if given is None else self._told(inputs, self.result_type.model_validate(given))
         return CreateResult(id_=f"{self.operation}/{inputs.cluster}", outs=outs)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         """Run towards the new wanted state, with what the last run gave at hand."""
-        before = _olds.get(_RESULT)
         try:
+            before = unpack(_olds.get(_RESULT))
             previous = self.result_type.model_validate(before) if before else None
-        except ValidationError as error:
-            # Where and why, but no value: it may be somebody's user data.
-            wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        except ValueError as error:
+            wrong = _told_wrong(error)
             raise Exception(
                 f"{self.operation}: what the last run left in the state can't be read by this version ({wrong}); "
                 f"run the version that wrote it, or look at the stack's state"
             ) from None
-        return UpdateResult(outs=self._run(self.inputs_type.model_validate(_news[_INPUTS]), previous))
+        return UpdateResult(outs=self._run(self.inputs_type.model_validate(unpack(_news[_INPUTS])), previous))
 
     def _asked(self, props: Mapping[str, Any]) -> I | None:
         """The inputs in `props`; None while they aren't known."""
         inputs = props[_INPUTS]
         # The dynamic host reads the engine's fixed text for it as an object; what comes otherwise is the text.
         unknown = isinstance(inputs, Unknown) or inputs == rpc.UNKNOWN
-        return None if unknown else self.inputs_type.model_validate(inputs)
+        return None if unknown else self.inputs_type.model_validate(unpack(inputs))
 
     def _asked_before(self, olds: Mapping[str, Any], new: I) -> bool:
         """Whether what is wanted was wanted by the last run as well."""
         if _INPUTS in olds:
             try:
                 old = self._asked(olds)
-            except ValidationError:
+            except ValueError:
                 # Another version's, which asked for something else: the operation looks again and says what is missing.
                 return False
             return old is not None and old.wanted_part() == new.wanted_part()
@@ -110,8 +110,8 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
         if not self.guards:
             return
         try:
-            inputs = self.inputs_type.model_validate(_props[_INPUTS])
-        except (KeyError, ValidationError):
+            inputs = self.inputs_type.model_validate(unpack(_props[_INPUTS]))
+        except (KeyError, ValueError):
             raise Exception(
                 f"{self.operation}: the state was written by another version, so what this guards can't be seen; "
                 f"run `pulumi up` at the stage that was reached, and then this again"
@@ -127,8 +127,8 @@ class OperationProvider(ResourceProvider, Generic[I, R]):
     def _told(self, inputs: I, result: R) -> dict[str, Any]:
         return {
             inputs.shown: inputs.say(),
-            _INPUTS: _plain(inputs),
-            _RESULT: _plain(result),
+            _INPUTS: pack(_plain(inputs)),
+            _RESULT: _kept(result),
         }
 
     def _perform(self, inputs: I, perform: Callable[[Any, Context], T], *, release: bool = False) -> T:
@@ -185,6 +185,18 @@ def _plain(contract: Inputs | Result) -> dict[str, Any]:
     return contract.model_dump(mode="json", by_alias=True)
 
 
+def _kept(result: Result) -> Any:
+    """A result as the state has it: plain, so that people can read it there, unless it is a secret."""
+    return pack(_plain(result)) if result.secret else _plain(result)
+
+
+def _told_wrong(error: ValueError) -> str:
+    """Where and why something can't be read, but no value: it may be somebody's user data."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+
+
 class OperationResource(Resource, Generic[I, R]):
     """A resource whose `result` is what its operation returned last."""
 
@@ -204,7 +216,7 @@ class OperationResource(Resource, Generic[I, R]):
             name,
             {
                 provider.inputs_type.shown: known.apply(lambda asked: asked.say()),
-                _INPUTS: pulumi.Output.secret(known.apply(_plain)),
+                _INPUTS: pulumi.Output.secret(known.apply(lambda asked: pack(_plain(asked)))),
                 _RESULT: told,
             },
             pulumi.ResourceOptions.merge(
@@ -222,7 +234,7 @@ class OperationResource(Resource, Generic[I, R]):
         """
         known: type[R] = self.provider_class().result_type
         result = pulumi.Output.unsecret(self.told) if known.secret else self.told
-        return result.apply(known.model_validate)
+        return result.apply(lambda kept: known.model_validate(unpack(kept)))
 
     @property
     def told(self) -> pulumi.Output[dict[str, Any]]:
@@ -235,5 +247,5 @@ def _rebuilding(inputs: pulumi.Output[Any], *, secret: bool) -> pulumi.Output[di
     rebuilt = OperationResource.rebuilt
     if rebuilt is None:
         return None
-    told = inputs.apply(lambda asked: _plain(rebuilt(asked)))
+    told = inputs.apply(lambda asked: _kept(rebuilt(asked)))
     return pulumi.Output.secret(told) if secret else told

@@ -9,7 +9,8 @@ from migration.contracts.gates import MachinesCopied, PoolCopied, scaled_texts
 from migration.gates.live import Live
 from migration.runtime.deadline import Permanent, Refused
 from migration.workers.scaled import Scaled, scaled
-from migration.workers.snapshot import refusals, template_data
+from migration.workers.snapshot import refusals
+from migration.workers.templates import Templates
 
 _WITHOUT = "or list it by this name under migration:copies.without, and the copy goes without"
 
@@ -28,8 +29,9 @@ def machines_copied(q: MachinesCopied, live: Live) -> str:
     by_group = scaled(live.aws)
     for pool in q.pools:
         refused += _scaled(pool, by_group.get(pool.group, Scaled()), q)
+    templates = Templates(live.aws, [described[name] for name in q.security_groups if name in described])
     for name in names:
-        refused += _security_groups(name, described, q, live)
+        refused += _security_groups(name, described, q, templates)
     if refused:
         raise Refused(refused)
     policies = sum(len(one.scaled) for one in q.pools)
@@ -63,11 +65,13 @@ def _scaled(pool: PoolCopied, found: Scaled, q: MachinesCopied) -> Iterator[str]
             yield f"{pool.group}: {path} is {told} now; correct it in {where}"
 
 
-def _security_groups(name: str, described: Mapping[str, Document], q: MachinesCopied, live: Live) -> Iterator[str]:
+def _security_groups(
+    name: str, described: Mapping[str, Document], q: MachinesCopied, templates: Templates
+) -> Iterator[str]:
     known = q.security_groups.get(name)
     if known is None:
         return
-    data = template_data(live.aws, described[name])
+    data = templates.data(described[name])
     for interface in listed(data, "NetworkInterfaces") or (data,):
         has: tuple[str, ...] = tuple(interface.get("Groups") or data.get("SecurityGroupIds") or ())
         if not has:

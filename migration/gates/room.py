@@ -21,7 +21,7 @@ from migration.gates.keys import keys_usable
 from migration.gates.live import Live
 from migration.gates.quotas import GROUPS_PER_INTERFACE, RULES_PER_GROUP, SPOT, family_of, quota, value_of
 from migration.runtime.deadline import Permanent, Refused
-from migration.workers.snapshot import outline
+from migration.workers.snapshot import outlines
 
 # AWS keeps five addresses of each subnet (VPC user guide, Subnet CIDR blocks); balancers and endpoints take some.
 _RESERVED = 5
@@ -85,7 +85,9 @@ def _waves(q: RoomForBoth, aws: Aws) -> Iterator[Wave]:
                 f"Auto Scaling group {one.old} doesn't exist in this account and region; correct migration:pools and "
                 f"members, or discover again"
             )
-        original = outline(aws, described_groups[one.old])
+    originals = outlines(aws, {one.old: described_groups[one.old] for one in every})
+    for one in every:
+        original = originals[one.old]
         # What runs already has its place.
         there = len(listed(described_groups.get(one.new, {}), "Instances"))
         count = max(0, original.desired - there)

@@ -56,7 +56,7 @@ from migration.stages.admission import admit
 from migration.stages.moves import Direction, IllegalMove, Move
 from migration.stages.table import LAST, Back, Names, Stage, before, entered, stage, swapped
 from migration.workers.copies import differences
-from migration.workers.snapshot import template_of
+from migration.workers.snapshot import templates_of
 
 # Seconds for everything together, and of these for the record, which everything else begins with.
 SECONDS = 14.0
@@ -289,7 +289,7 @@ class _Observer:
         missing = sorted(set(names) - set(groups))
         if missing:
             raise Permanent(f"Auto Scaling groups {', '.join(missing)} don't exist")
-        templates = [template_of(self._live.aws, group) for group in groups.values()]
+        templates = templates_of(self._live.aws, list(groups.values()))
         ways = differences(templates, self._settings.configuration.hardening.imdsv2)
         return CopiesDiffer(groups=len(templates), ways=ways)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from migration.clients.aws import Aws, described
-from migration.clients.documents import mapping
+from migration.clients.aws import GROUPS_PER_CALL, Aws, batches, described
+from migration.clients.documents import Document
 from migration.contracts.workers import Group, Template
 from migration.runtime.deadline import Permanent
 from migration.workers.carried import Carried, LeftOut, carried_group, carried_template
 from migration.workers.hold import recorded
+from migration.workers.templates import Templates
 
 # Notes of this program's on a group, that it takes away again.
 _OURS = "migration:"
@@ -21,17 +22,22 @@ def describe(aws: Aws, group: Mapping[str, Any], without: Collection[str] = ()) 
 
     What a copy can't take over is left out (`noted` names it); `without` is what it is to lack.
     """
-    return _seen(aws, group, without)[0]
+    return _Seen(aws, [group], without).of(group)[0]
 
 
-def outline(aws: Aws, group: Mapping[str, Any]) -> Group:
-    """The same without hooks, which each group has to be asked for alone; raises `Permanent` as `describe` does."""
-    return _group(group, template_of(aws, group), carried_group(group, (), recorded(group)))
+def outlines(aws: Aws, groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Group]:
+    """Groups by key without hooks, which each has to be asked for alone; raises `Permanent` as `describe` does."""
+    templates = Templates(aws, groups.values())
+    return {
+        key: _group(group, carried_template(templates.data(group))[0], carried_group(group, (), recorded(group)))
+        for key, group in groups.items()
+    }
 
 
 def noted(aws: Aws, groups: Mapping[str, Mapping[str, Any]], without: Collection[str] = ()) -> dict[str, Group]:
     """Groups by key, from AWS's descriptions of them; raises `Permanent` naming all that copies couldn't take over."""
-    seen = {key: _seen(aws, group, without) for key, group in groups.items()}
+    every = _Seen(aws, groups.values(), without)
+    seen = {key: every.of(group) for key, group in groups.items()}
     if left := [sentence for group, more in seen.values() for sentence in _told(group.group, more)]:
         raise Permanent("; ".join(left))
     return {key: group for key, (group, _) in seen.items()}
@@ -40,9 +46,10 @@ def noted(aws: Aws, groups: Mapping[str, Mapping[str, Any]], without: Collection
 def refusals(aws: Aws, groups: Mapping[str, Mapping[str, Any]], without: Collection[str] = ()) -> list[str]:
     """All that copies of the groups couldn't take over, a sentence each, without looking at anything else."""
     found: list[str] = []
+    every = _Seen(aws, groups.values(), without)
     for name, group in groups.items():
         try:
-            found += _told(name, _seen(aws, group, without)[1])
+            found += _told(name, every.of(group)[1])
         except Permanent as refusal:
             found.append(str(refusal))
     return found
@@ -58,36 +65,48 @@ def _told(group: str, left: Collection[LeftOut]) -> list[str]:
 
 def template_of(aws: Aws, group: Mapping[str, Any]) -> Template:
     """What a copy takes over of the launch template alone; raises `Permanent` as `describe` does."""
-    return carried_template(template_data(aws, group))[0]
+    return templates_of(aws, [group])[0]
 
 
-def template_data(aws: Aws, group: Mapping[str, Any]) -> Mapping[str, Any]:
-    """AWS's own words for the launch template version in use; raises `Permanent` as `describe` does."""
-    specification = _template_of(group)
-    # The group may follow $Default or $Latest: what that is now is what its copy gets.
-    versions = aws.ec2.describe_launch_template_versions(
-        LaunchTemplateId=specification["LaunchTemplateId"],
-        Versions=[specification.get("Version") or "$Default"],
-    )["LaunchTemplateVersions"]
-    version = next(iter(described(versions)), None)
-    if version is None:
-        raise Permanent(
-            f"the launch template {specification['LaunchTemplateId']} of group {group['AutoScalingGroupName']} has no "
-            f"version {specification.get('Version') or '$Default'}; correct the group's template"
-        )
-    data: Mapping[str, Any] = version["LaunchTemplateData"]
-    return data
+def templates_of(aws: Aws, groups: Collection[Mapping[str, Any]]) -> list[Template]:
+    """The same of many groups, in their order."""
+    templates = Templates(aws, groups)
+    return [carried_template(templates.data(group))[0] for group in groups]
 
 
-def _seen(aws: Aws, group: Mapping[str, Any], without: Collection[str]) -> tuple[Group, tuple[LeftOut, ...]]:
-    template, left = carried_template(template_data(aws, group), without)
-    name = group["AutoScalingGroupName"]
-    hooks = described(aws.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"])
-    told = aws.autoscaling.describe_notification_configurations(AutoScalingGroupNames=[name])
-    whole = {**group, "NotificationConfigurations": told["NotificationConfigurations"]}
-    carried = carried_group(whole, list(hooks), recorded(group))
-    left = tuple(one for one in (*left, *carried.left) if one.firm or one.path not in without)
-    return _group(group, template, carried), left
+class _Seen:
+    """Groups as they are, with what AWS tells of many in one call asked for once."""
+
+    def __init__(self, aws: Aws, groups: Collection[Mapping[str, Any]], without: Collection[str]) -> None:
+        self._aws, self._without = aws, without
+        self._templates = Templates(aws, groups)
+        self._told = notifications(aws, [group["AutoScalingGroupName"] for group in groups])
+
+    def of(self, group: Mapping[str, Any]) -> tuple[Group, tuple[LeftOut, ...]]:
+        """One of them, and what a copy can't take over of it."""
+        name, without = group["AutoScalingGroupName"], self._without
+        template, left = carried_template(self._templates.data(group), without)
+        # Of this AWS tells a group at a time.
+        hooks = described(self._aws.autoscaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"])
+        whole = {**group, "NotificationConfigurations": self._told.get(name, [])}
+        carried = carried_group(whole, list(hooks), recorded(group))
+        left = tuple(one for one in (*left, *carried.left) if one.firm or one.path not in without)
+        return _group(group, template, carried), left
+
+
+def notifications(aws: Aws, names: Iterable[str]) -> dict[str, list[Document]]:
+    """Groups' notification configurations, by group; one without any is absent."""
+    found: dict[str, list[Document]] = {}
+    for batch in batches(names, GROUPS_PER_CALL):
+        more: dict[str, Any] = {}
+        while True:
+            page = aws.autoscaling.describe_notification_configurations(AutoScalingGroupNames=batch, **more)
+            for one in described(page["NotificationConfigurations"]):
+                found.setdefault(one["AutoScalingGroupName"], []).append(one)
+            if not page.get("NextToken"):
+                break
+            more = {"NextToken": page["NextToken"]}
+    return found
 
 
 def _group(group: Mapping[str, Any], template: Template, carried: Carried) -> Group:
@@ -116,15 +135,3 @@ def _tags(group: Mapping[str, Any], *, propagated: bool) -> dict[str, str]:
         for tag in group.get("Tags", [])
         if bool(tag.get("PropagateAtLaunch")) is propagated and not tag["Key"].startswith("aws:")
     }
-
-
-def _template_of(group: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The launch template that a group, or its mixed policy, names."""
-    mixed = mapping(group, "MixedInstancesPolicy", "LaunchTemplate", "LaunchTemplateSpecification")
-    specification: Mapping[str, Any] = group.get("LaunchTemplate") or mixed
-    if specification:
-        return specification
-    raise Permanent(
-        f"Auto Scaling group {group['AutoScalingGroupName']} uses a launch configuration; give it a launch template "
-        f"(AWS console: copy to launch template) and run the same up again"
-    )

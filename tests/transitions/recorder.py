@@ -19,6 +19,7 @@ from lab.plugins.aws.provider import AwsPlugin
 from lab.plugins.errors import PluginError
 from lab.plugins.host import Request
 from lab.plugins.kubernetes.provider import KubernetesPlugin
+from migration.contracts.packed import unpack
 from migration.settings import Settings
 from tests.samples import settings as sample
 
@@ -103,7 +104,7 @@ class _Answers(pulumi.runtime.Mocks):
         zone = {"zoneId": f"zone-of-{args.name}"} if args.typ.endswith(":LoadBalancer") else {}
         outputs = {**args.inputs, **zone, "arn": f"arn:{args.name}", "dnsName": f"{args.name}.elb", "latestVersion": 1}
         if args.typ.endswith("GroupNote"):
-            groups = _plain(args.inputs)["inputs"]["groups"]
+            groups = unpack(_plain(args.inputs)["inputs"])["groups"]
             size = {"min": 1, "max": 3, "desired": 2}
             seen = {
                 key: {
@@ -117,12 +118,12 @@ class _Answers(pulumi.runtime.Mocks):
             }
             outputs["result"] = {"groups": seen}
         elif args.typ.endswith("StageRecord"):
-            asked = _plain(args.inputs)["inputs"]
+            asked = unpack(_plain(args.inputs)["inputs"])
             sides = {"from": asked["from"], "to": asked["to"]}
             written = {"owner": asked["owner"], **sides, "reached": asked["stage"], "tried": asked["stage"]}
             outputs["result"] = {"record": written}
         elif args.typ.endswith(":Gate"):
-            asked = _plain(args.inputs)["inputs"]
+            asked = unpack(_plain(args.inputs)["inputs"])
             outputs["result"] = {"stage": asked["stage"], "position": asked["position"], "results": []}
         return f"id-{args.name}", outputs
 
@@ -141,7 +142,7 @@ class _Monitor(mocks.MockMonitor):
         answer = super().RegisterResource(request)
         if request.type != "pulumi:pulumi:Stack":
             given: dict[str, Any] = rpc.deserialize_properties(request.object)
-            inputs = _plain(given)
+            inputs = {key: unpack(value) for key, value in _plain(given).items()}
             declared = Declared(
                 type=request.type,
                 name=request.name,

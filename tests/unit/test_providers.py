@@ -14,6 +14,7 @@ from pulumi.runtime.rpc import UNKNOWN
 from pydantic import Field, ValidationError
 
 from migration.contracts.base import Connection, Inputs, Manner, Result, Wanted
+from migration.contracts.packed import pack, unpack
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 from providers import operations
@@ -102,7 +103,12 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 def test_create_gives_a_deterministic_id_and_full_outputs(world: World) -> None:
     made = FakeProvider().create(props())
     assert made.id == "fake_for_tests/pet"
-    assert made.outs == {"thing": "3 new", "inputs": INPUTS, "result": RESULT}
+    assert made.outs is not None
+    assert {**made.outs, "inputs": unpack(made.outs["inputs"])} == {
+        "thing": "3 new",
+        "inputs": INPUTS,
+        "result": RESULT,
+    }
 
 
 def test_the_operation_gets_a_contract_with_whole_numbers(world: World) -> None:
@@ -190,12 +196,37 @@ def test_inputs_that_an_earlier_version_kept_side_by_side_are_compared_by_name(
     assert (found.changes, found.replaces) == (changes, [])
 
 
+def test_packed_inputs_are_the_same_as_those_an_earlier_version_kept_plain(world: World) -> None:
+    packed = {**props(), "inputs": pack(INPUTS)}
+    assert FakeProvider().diff("id", props(), packed).changes is False
+    assert FakeProvider().diff("id", packed, packed).changes is False
+    assert FakeProvider().diff("id", packed, {**props(), "inputs": pack({**INPUTS, "count": 4})}).changes is True
+    FakeProvider().create(packed)
+    assert world.calls[0][0].wanted == "new"
+
+
+def test_packed_inputs_that_were_cut_are_asked_for_again(world: World) -> None:
+    cut = {**props(), "inputs": pack(INPUTS)[:-8]}
+    assert FakeProvider().diff("id", cut, {**props(), "inputs": pack(INPUTS)}).changes is True
+    with pytest.raises(Exception, match="can't be read by this version"):
+        FakeProvider().update("id", props("deflate:!"), props(wanted="old"))
+
+
+def test_a_secret_result_is_kept_packed_and_read_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeResult, "secret", True)
+    made = FakeProvider().create(props())
+    assert made.outs is not None
+    assert unpack(made.outs["result"]) == RESULT != made.outs["result"]
+    FakeProvider().update("id", made.outs, props(wanted="old"))
+    assert world.calls[1][1] == FakeResult(steps=("add", "promote", "remove"))
+
+
 def test_update_hands_on_what_the_last_run_gave(world: World) -> None:
     updated = FakeProvider().update("id", props({"steps": ["add"], "times": 2.0}), props(wanted="old"))
     assert world.calls[0][1] == FakeResult(steps=("add",), times=2)
     assert updated.outs is not None
     assert updated.outs["thing"] == "3 old"
-    assert updated.outs["inputs"]["wanted"] == "old"
+    assert unpack(updated.outs["inputs"])["wanted"] == "old"
     assert updated.outs["result"] == RESULT
 
 
