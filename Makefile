@@ -10,7 +10,7 @@ VENV := .venv/bin
 SWAPS := tests/unit/etcd/test_swap.py tests/unit/etcd/test_swap_back.py tests/unit/etcd/test_set_swap.py tests/unit/etcd/test_volume_swap.py
 LOST := tests/lab/plugins/test_state_lost.py tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse soak layouts shapes back again crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
+.PHONY: help setup rehearse soak layouts shapes back again bench-up crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ again: setup ## two migrations in a row, legacy to main to next, then a new imag
 
 living: setup ## the whole migration, then a new image for a pool and for the members, and a pool renamed
 	@$(VENV)/python -m rehearsal living
+
+bench-up: setup ## preview and up at every stage against an engine with nothing to do, AWS calls, bytes of state (GROUPS=72)
+	@$(VENV)/python -m rehearsal.benches.up
 
 crash: setup ## kill the engine and its hosts, and stop AWS, at seeded moments forward and back (SEED=n COUNT=n)
 	@$(VENV)/python -m rehearsal crash

@@ -12,6 +12,7 @@ from pulumi.runtime.config import get_config_secret_keys_env
 
 from components.base import Scope
 from components.migration import Migration, MigrationArgs
+from components.untraced import untraced
 from migration.recover import IDENTITY
 from migration.runtime.deadline import Permanent
 from migration.settings import ConfigurationError, Settings, load
@@ -53,6 +54,7 @@ def preview(settings: Settings, move: Move) -> None:
 
 # A short program whose objects all live to its end: looking for garbage took a fifth of its time.
 gc.disable()
+untraced()
 settings, owner, move = consented()
 if pulumi.runtime.is_dry_run() and IDENTITY not in os.environ:
     preview(settings, move)

@@ -3,11 +3,27 @@
 Components hand on all that must be done before them, and theirs to the next ones, so that each resource would name
 nearly every one before it. The order is the same without. A state is smaller; and the engine, which after a failed
 delete follows every path behind it without remembering where it was, has millions to follow instead of billions.
+
+Where many of one component would still name the same ones, only the first of them does, and the others follow it: 72
+launch templates would name each rule between the sides. That is for what is made in a moment alone, since the others
+wait for the first.
 """
 
 from __future__ import annotations
 
 import pulumi
+
+QUICK = frozenset(
+    {
+        "aws:ec2/launchTemplate:LaunchTemplate",
+        "aws:ec2/route:Route",
+        "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+    }
+)
+"""Types of which the first may be waited for: one call of AWS makes it."""
+MANY = 4
+"""From so many predecessors on it is shorter to name a sibling that names them."""
 
 
 class Reduced:
@@ -18,6 +34,7 @@ class Reduced:
         self._behind: dict[int, frozenset[int]] = {}
         self._parents: dict[int, pulumi.Resource | None] = {}
         self._inside: dict[int, list[pulumi.Resource]] = {}
+        self._first: dict[tuple[int, frozenset[int]], pulumi.Resource] = {}
 
     def __call__(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         """Shorten one resource's predecessors, and remember what stands behind it."""
@@ -34,11 +51,24 @@ class Reduced:
         before = {id(one): one for other in named if isinstance(other, pulumi.Resource) for one in self._meant(other)}
         implied = frozenset[int]().union(*(self._behind[one] for one in before))
         self._behind[id(resource)] = implied | before.keys()
+        left = {key: one for key, one in before.items() if key not in implied}
+        if args.type_ in QUICK and len(left) >= MANY:
+            left = self._after_the_first(resource, opts.parent, left)
         shorter = pulumi.ResourceOptions.merge(opts, None)
         # What is no resource is something to wait for.
         waited = [other for other in named if not isinstance(other, pulumi.Resource)]
-        shorter.depends_on = [*(one for key, one in before.items() if key not in implied), *waited]
+        shorter.depends_on = [*left.values(), *waited]
         return pulumi.ResourceTransformationResult(args.props, shorter)
+
+    def _after_the_first(
+        self, resource: pulumi.Resource, parent: pulumi.Resource | None, left: dict[int, pulumi.Resource]
+    ) -> dict[int, pulumi.Resource]:
+        """The sibling that names the same ones, in their place; the same ones for the first of its kind."""
+        first = self._first.setdefault((id(parent), frozenset(left)), resource)
+        if first is resource:
+            return left
+        self._behind[id(resource)] |= {id(first)}
+        return {id(first): first}
 
     def _place(self, resource: pulumi.Resource) -> None:
         above = self._parents[id(resource)]

@@ -78,7 +78,7 @@ class ManagedWorkers(Component):
         )
         self.note = note.outcome
         templates: list[aws.ec2.LaunchTemplate] = []
-        groups = [self._group(pool, side, view, note.outcome, templates) for pool in pools]
+        groups = [self._group(pool, side, view, note, templates) for pool in pools]
         names = {pool.name: pool_group(side, pool) for pool in pools}
         guarded: Sequence[pulumi.Resource] = groups
         if args.old is not None and settings.stage.finished:
@@ -145,14 +145,15 @@ class ManagedWorkers(Component):
         pool: Pool,
         side: ManagedSide,
         new: SideView,
-        note: pulumi.Output[GroupNoteResult],
+        note: GroupNote,
         templates: list[aws.ec2.LaunchTemplate],
     ) -> aws.autoscaling.Group:
         assert new.nodes_group is not None
         logical = f"{new.name}-{pool.name}"
         name = pool_group(side, pool)
         own = self._scope.tags(new.name, "node", pool=pool.name)
-        original = note.apply(refusing(lambda seen: wanted_group(seen.groups, pool, side, new.name)))
+        # Groups and templates come after the note, and say so once instead of at each property.
+        original = note.unnamed.apply(refusing(lambda seen: wanted_group(seen.groups, pool, side, new.name)))
         template = copied_template(
             logical,
             name=name,
@@ -168,7 +169,7 @@ class ManagedWorkers(Component):
             tags=own,
             user_data=None,
             imdsv2=self._scope.settings.configuration.hardening.imdsv2,
-            opts=self.child(delete_before_replace=False),
+            opts=self.child(after=[note], delete_before_replace=False),
         )
         templates.append(template)
         made = aws.autoscaling.Group(
@@ -182,7 +183,8 @@ class ManagedWorkers(Component):
             tags=original.apply(lambda group: tag_list({**group.tags, **own}, group.own_tags)),
             **group_arguments(original, template),
             # A group of another name is there before the old one's pods are moved to it.
-            opts=self.child(ignore_changes=SCALED_ELSEWHERE, delete_before_replace=False),
+            # The template comes after all that the group does.
+            opts=self.child(after=[template], ignore_changes=SCALED_ELSEWHERE, delete_before_replace=False),
         )
         # A schedule would set the sizes that are held still while pods move.
         schedules = () if self._scope.settings.stage.autoscaler_held else pool.schedules

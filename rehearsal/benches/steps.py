@@ -116,7 +116,9 @@ def waited(steps: Sequence[Step], waits: Sequence[Interval]) -> float:
 
     While one resource works, others' waits cost nothing, so they aren't counted.
     """
-    running, waiting = [(one.begin, one.end) for one in steps], _merged(waits)
+    # A component is on its way until all in it is there.
+    running = [(one.begin, one.end) for one in steps if one.kind in ("operations", "resources")]
+    waiting = _merged(waits)
     moments = sorted({moment for interval in (*running, *waiting) for moment in interval})
     total = 0.0
     for begin, end in pairwise(moments):

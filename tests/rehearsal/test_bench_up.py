@@ -85,6 +85,9 @@ def test_what_waits_while_something_works_cost_nothing() -> None:
     waits = [Interval(begin=0.0, end=10.0, type=VPC, name="a")]
     assert waited(steps, waits) == 6.0
     assert waited(steps, []) == 0.0
+    # A component works no longer than what is in it.
+    whole = step("migration:workers:New", 0.0, 20.0)
+    assert waited([*steps, whole], waits) == 6.0
     # Nothing ran: the program was on its way, and nobody waited for anything.
     assert waited([], [Interval(begin=0.0, end=5.0)]) == 0.0
 

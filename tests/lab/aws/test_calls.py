@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lab.addresses import REGION
@@ -320,3 +321,22 @@ def test_calls_that_changed_something_are_counted_by_whose_they_are(aws: Any) ->
         "POST hostedzone": 1,
     }
     assert aws.get("/calls")["a-machine"] == {"DeleteVpc": 1}
+
+
+def test_all_calls_are_counted_by_what_their_caller_says_it_is(aws: Any) -> None:
+    def counted(app: str) -> dict[str, int]:
+        return dict(aws.get("/asked").get(app, {}))
+
+    session: Any = boto3.Session("lab", "lab", region_name=REGION)
+    named = session.client("ec2", endpoint_url=aws.url, config=Config(user_agent_appid="an-operation"))
+    before = counted("an-operation")
+    named.describe_vpcs()
+    with pytest.raises(ClientError):
+        named.delete_subnet(SubnetId="subnet-0123456789abcdef0")
+    aws.ec2.describe_vpcs()
+    after = counted("an-operation")
+    assert {name: count - before.get(name, 0) for name, count in after.items()} == {
+        "ec2:DescribeVpcs": 1,
+        "ec2:DeleteSubnet": 1,
+    }
+    assert counted("")["ec2:DescribeVpcs"] >= 1

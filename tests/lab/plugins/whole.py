@@ -113,8 +113,10 @@ class Whole:
         return said
 
 
-def whole(folder: Path, aws_url: str, cluster_url: str, patch: pytest.MonkeyPatch) -> Whole:
-    """The legacy cluster as the lab builds it, discovered, and its stack before stage 0."""
+def whole(
+    folder: Path, aws_url: str, cluster_url: str, patch: pytest.MonkeyPatch, profile: str = LabSettings().profile
+) -> Whole:
+    """The legacy cluster as the lab builds it, discovered, and its stack before stage 0. `profile`: the lab's."""
     access, site = folder / "kubeconfig", folder / "site"
     access.write_text(kubeconfig(cluster_url, *pair()))
     operations = site / "said"
@@ -134,7 +136,7 @@ def whole(folder: Path, aws_url: str, cluster_url: str, patch: pytest.MonkeyPatc
     for key, value in environment(aws_url).items():
         patch.setenv(key, value)
     file = engine.folder / "stacks" / "Pulumi.stage-0.yaml"
-    write(file, REGION, _found(aws_url, folder))
+    write(file, REGION, _found(aws_url, folder, LabSettings(profile=profile)))
     kept = file.read_text()
     engine.run("stack", "init", "stage-0")
     # The engine's own key beside what discovery wrote.
@@ -142,10 +144,10 @@ def whole(folder: Path, aws_url: str, cluster_url: str, patch: pytest.MonkeyPatc
     return Whole(engine, aws_url)
 
 
-def _found(url: str, folder: Path) -> dict[str, Any]:
+def _found(url: str, folder: Path, settings: LabSettings) -> dict[str, Any]:
     addresses = OnPort(url=url)
     cloud = Cloud(addresses)
-    build(addresses, LabSettings(), folder / "legacy")
+    build(addresses, settings, folder / "legacy")
     aws = Aws(region=REGION)
     for name in ("master-a", "master-b", "master-c"):
         volume = cloud.named("describe_volumes", "Volumes", f"{name}.etcd.pet")

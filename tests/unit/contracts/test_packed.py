@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from migration.contracts.packed import MARK, pack, unpack
+from migration.contracts.packed import MARK, pack, unfolded, unpack
 
 GROUPS: dict[str, Any] = {
     "groups": [
@@ -35,3 +35,8 @@ def test_what_was_not_packed_is_as_it_was(kept: Any) -> None:
 def test_what_was_cut_is_told(kept: str) -> None:
     with pytest.raises(ValueError):
         unpack(kept)
+
+
+def test_an_export_with_its_secrets_shown_is_unfolded() -> None:
+    kept = {"outputs": {"inputs": {"plaintext": json.dumps(pack(GROUPS))}, "result": pack(GROUPS)}, "urns": ["a", 1]}
+    assert unfolded(kept) == {"outputs": {"inputs": {"plaintext": GROUPS}, "result": GROUPS}, "urns": ["a", 1]}
