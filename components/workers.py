@@ -150,7 +150,7 @@ class ManagedWorkers(Component):
     ) -> aws.autoscaling.Group:
         assert new.nodes_group is not None
         logical = f"{new.name}-{pool.name}"
-        name = pool_group(side, pool)
+        name, held = pool_group(side, pool), self._scope.settings.stage.autoscaler_held
         own = self._scope.tags(new.name, "node", pool=pool.name)
         # Groups and templates come after the note, and say so once instead of at each property.
         original = note.unnamed.apply(refusing(lambda seen: wanted_group(seen.groups, pool, side, new.name)))
@@ -175,7 +175,8 @@ class ManagedWorkers(Component):
         made = aws.autoscaling.Group(
             logical,
             name=name,
-            min_size=original.apply(lambda group: group.min),
+            # What the hold would set: a group that is held from its beginning needn't be changed for it.
+            min_size=original.apply(lambda group: group.desired if held else group.min),
             max_size=original.apply(lambda group: group.max),
             desired_capacity=original.apply(lambda group: group.desired),
             vpc_zone_identifiers=[new.subnets[zone] for zone in pool.zones],

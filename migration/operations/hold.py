@@ -6,7 +6,7 @@ from migration.contracts.workers import AutoscalerHoldInputs, AutoscalerHoldResu
 from migration.runtime.context import Context
 from migration.runtime.deadline import Permanent
 from migration.workers.fleet import named
-from migration.workers.hold import hold, release, set_minimum
+from migration.workers.hold import forget, hold, note, release, set_minimum
 
 
 def run(inputs: AutoscalerHoldInputs, previous: AutoscalerHoldResult | None, context: Context) -> AutoscalerHoldResult:
@@ -27,10 +27,14 @@ def run(inputs: AutoscalerHoldInputs, previous: AutoscalerHoldResult | None, con
             f"migration:pools, or the credentials if they are another account's"
         )
     before = dict(previous.old) if previous else {}
-    changed = 0
-    for name in inputs.old_groups:
-        if name in described:
-            changed += (hold if held else release)(aws, described[name], before, context.alive)
+    old = [described[name] for name in inputs.old_groups if name in described]
+    if held:
+        noted = note(aws, old, before, context.alive)
+        changed = max(noted, sum(hold(aws, group, before, context.alive) for group in old))
+    else:
+        given = [one["AutoScalingGroupName"] for one in old if release(aws, one, before, context.alive)]
+        forget(aws, given, context.alive)
+        changed = len(given)
     minimums = {name: size.desired if held else size.min for name, size in inputs.new_groups.items()}
     for name, minimum in minimums.items():
         context.alive()

@@ -268,7 +268,8 @@ def test_a_new_workers_template_is_the_old_ones_copy() -> None:
     assert inputs["metadataOptions"] == {"httpTokens": "optional", "instanceMetadataTags": "enabled"}
     assert inputs["vpcSecurityGroupIds"] == ["id-main-nodes"]
     group = at(3)[("Group", "main-m5-a")].inputs
-    assert (group["minSize"], group["maxSize"], group["desiredCapacity"]) == (1, 3, 2)
+    # At the least as many as it wants: it is held from the beginning.
+    assert (group["minSize"], group["maxSize"], group["desiredCapacity"]) == (2, 3, 2)
     assert group["vpcZoneIdentifiers"] == ["id-main-private-eu-central-1a"]
 
 

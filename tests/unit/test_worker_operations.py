@@ -115,13 +115,15 @@ class World:
             item["SuspendedProcesses"] = left
 
         def tag(*, Tags: list[dict[str, Any]]) -> None:
-            self.calls.append(("tag", Tags[0]["ResourceId"]))
-            self.described[Tags[0]["ResourceId"]]["Tags"] += Tags
+            for one in Tags:
+                self.calls.append(("tag", one["ResourceId"]))
+                self.described[one["ResourceId"]]["Tags"].append(one)
 
         def untag(*, Tags: list[dict[str, Any]]) -> None:
-            self.calls.append(("untag", Tags[0]["ResourceId"]))
-            item = self.described[Tags[0]["ResourceId"]]
-            item["Tags"] = [kept for kept in item["Tags"] if kept["Key"] != Tags[0]["Key"]]
+            for one in Tags:
+                self.calls.append(("untag", one["ResourceId"]))
+                item = self.described[one["ResourceId"]]
+                item["Tags"] = [kept for kept in item["Tags"] if kept["Key"] != one["Key"]]
 
         return SimpleNamespace(
             update_auto_scaling_group=update,

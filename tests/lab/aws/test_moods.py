@@ -24,7 +24,7 @@ from lab.plugins.host import Request
 from lab.settings import LabSettings
 from migration.clients.aws import Aws as Client
 from migration.contracts.workers import HeldBefore
-from migration.workers.hold import PROCESSES, hold, release, suspended
+from migration.workers.hold import PROCESSES, forget, hold, note, release, suspended
 from tests.lab.aws.conftest import Aws, Refuses
 
 OPERATOR = "operator"
@@ -196,10 +196,19 @@ def test_a_group_is_held_and_given_back_in_a_busy_account(own: Client, old: Any)
             time.sleep(0.1)
         return own.groups(["workers"])["workers"]
 
-    held = until_quiet(hold)
+    def holding(aws: Client, group: Any, before: dict[str, HeldBefore], alive: Callable[[], None]) -> bool:
+        noted = note(aws, [group], before, alive)
+        return hold(aws, group, before, alive) or bool(noted)
+
+    def giving_back(aws: Client, group: Any, before: dict[str, HeldBefore], alive: Callable[[], None]) -> bool:
+        given = release(aws, group, before, alive)
+        forget(aws, ["workers"] if given else [], alive)
+        return given
+
+    held = until_quiet(holding)
     assert (held["MaxSize"], suspended(held)) == (1, set(PROCESSES))
     assert before["workers"] == HeldBefore(max=10, suspended=(), processes=PROCESSES)
-    free = until_quiet(release)
+    free = until_quiet(giving_back)
     assert (free["MaxSize"], suspended(free)) == (10, set())
 
 

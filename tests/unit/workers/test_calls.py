@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from migration.contracts.workers import HeldBefore
 from migration.runtime.deadline import Permanent
+from migration.workers.hold import forget, hold, note, release
 from migration.workers.snapshot import noted, outlines, refusals, templates_of
 from migration.workers.templates import FEW, Templates
 
@@ -129,3 +132,110 @@ def test_each_group_has_its_own_notifications() -> None:
     account.told = [{"AutoScalingGroupName": "g1", **topic}, {"AutoScalingGroupName": "g6", **topic}]
     told = refusals(account, account.groups)
     assert [one.partition(":")[0] for one in told] == ["g1", "g6"]
+
+
+class Scaled:
+    """Groups that grow beyond what they want; counts what is asked, and dies at the call it is told."""
+
+    def __init__(self, count: int) -> None:
+        self.groups: dict[str, dict[str, Any]] = {
+            f"g{number}": {
+                "AutoScalingGroupName": f"g{number}",
+                "MinSize": 1,
+                "MaxSize": 3,
+                "DesiredCapacity": 2,
+                "Tags": [],
+                "SuspendedProcesses": [],
+            }
+            for number in range(count)
+        }
+        self.asked: Counter[str] = Counter()
+        self.dies = ""
+        self.autoscaling: Any = SimpleNamespace(
+            create_or_update_tags=self._tag,
+            delete_tags=self._untag,
+            suspend_processes=self._suspend,
+            resume_processes=self._resume,
+            update_auto_scaling_group=self._update,
+        )
+
+    def _asked(self, name: str) -> None:
+        if name == self.dies and self.asked[name] == 1:
+            raise KeyboardInterrupt
+        self.asked[name] += 1
+
+    def _tag(self, Tags: list[dict[str, Any]]) -> None:
+        self._asked("tag")
+        for one in Tags:
+            self.groups[one["ResourceId"]]["Tags"].append(one)
+
+    def _untag(self, Tags: list[dict[str, Any]]) -> None:
+        self._asked("untag")
+        for one in Tags:
+            self.groups[one["ResourceId"]]["Tags"].clear()
+
+    def _suspend(self, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
+        self._asked("suspend")
+        self.groups[AutoScalingGroupName]["SuspendedProcesses"] += [{"ProcessName": one} for one in ScalingProcesses]
+
+    def _resume(self, AutoScalingGroupName: str, ScalingProcesses: list[str]) -> None:
+        self._asked("resume")
+        self.groups[AutoScalingGroupName]["SuspendedProcesses"].clear()
+
+    def _update(self, AutoScalingGroupName: str, MaxSize: int) -> None:
+        self._asked("update")
+        self.groups[AutoScalingGroupName]["MaxSize"] = MaxSize
+
+    def hold(self) -> None:
+        before: dict[str, HeldBefore] = {}
+        every: Any = self
+        note(every, list(self.groups.values()), before, lambda: None)
+        for group in self.groups.values():
+            hold(every, group, before, lambda: None)
+
+    def give_back(self) -> None:
+        before: dict[str, HeldBefore] = {}
+        every: Any = self
+        given = [name for name, one in self.groups.items() if release(every, one, before, lambda: None)]
+        forget(every, given, lambda: None)
+
+
+def test_groups_are_held_and_given_back_by_two_calls_each() -> None:
+    account = Scaled(72)
+    was = copy.deepcopy(account.groups)
+    account.hold()
+    assert account.asked == {"tag": 3, "suspend": 72, "update": 72}
+    account.hold()
+    assert account.asked.total() == 147
+    account.asked.clear()
+    account.give_back()
+    assert account.asked == {"untag": 3, "resume": 72, "update": 72}
+    assert account.groups == was
+
+
+@pytest.mark.parametrize("call", ["tag", "suspend", "update"])
+def test_a_hold_that_is_killed_gives_back_what_there_was(call: str) -> None:
+    account = Scaled(60)
+    was = copy.deepcopy(account.groups)
+    account.dies = call
+    with pytest.raises(KeyboardInterrupt):
+        account.hold()
+    account.dies = ""
+    account.hold()
+    assert all(one["MaxSize"] == 2 and len(one["SuspendedProcesses"]) == 4 for one in account.groups.values())
+    account.give_back()
+    assert account.groups == was
+
+
+@pytest.mark.parametrize("call", ["untag", "resume", "update"])
+def test_giving_back_that_is_killed_is_gone_on_with(call: str) -> None:
+    account = Scaled(60)
+    was = copy.deepcopy(account.groups)
+    account.hold()
+    account.asked.clear()
+    account.dies = call
+    with pytest.raises(KeyboardInterrupt):
+        account.give_back()
+    account.dies = ""
+    account.give_back()
+    assert account.groups == was
