@@ -17,7 +17,20 @@ from lightkube.config.client_adapter import AsyncClient, ConnectionParams
 from lightkube.config.kubeconfig import SingleConfig
 
 from migration.clients.documents import mapping
-from migration.clients.etcd import Member, Status, member_of, message_of, status_of
+from migration.clients.etcd import (
+    MEMBERS,
+    PUT,
+    RANGE,
+    STATUS,
+    Member,
+    Read,
+    Status,
+    in_base64,
+    member_of,
+    message_of,
+    read_of,
+    status_of,
+)
 from migration.clients.kubernetes import (
     CHUNK,
     ApiFailure,
@@ -133,21 +146,30 @@ class AsyncKubernetes:
 
 
 class AsyncEtcd:
-    """etcd's JSON gateway, one endpoint a question, each asked once. Raises `Retryable`."""
+    """etcd's JSON gateway, one endpoint a question, each asked once. Raises `Retryable`.
 
-    def __init__(self, trust: ssl.SSLContext, *, timeout: float, source_address: str | None = None) -> None:
-        transport = httpx2.AsyncHTTPTransport(verify=trust, local_address=source_address)
+    `timeout` in seconds; `connections` is how many may be open at once, None for as many as there are questions:
+    whoever asks at fixed times must not wait for the answers before.
+    """
+
+    def __init__(
+        self, trust: ssl.SSLContext, *, timeout: float, source_address: str | None = None, connections: int | None = 100
+    ) -> None:
+        limits = httpx2.Limits(max_connections=connections, max_keepalive_connections=20)
+        transport = httpx2.AsyncHTTPTransport(verify=trust, local_address=source_address, limits=limits)
         self._http = httpx2.AsyncClient(transport=transport, timeout=timeout)
 
     async def close(self) -> None:
         """Close all connections; whoever asks afterwards is told so."""
         await self._http.aclose()
 
-    async def _ask(self, endpoint: str, path: str, read: Callable[[dict[str, Any]], T]) -> T:
+    async def _ask(
+        self, endpoint: str, path: str, read: Callable[[dict[str, Any]], T], body: Mapping[str, str] | None = None
+    ) -> T:
         if self._http.is_closed:
             raise Retryable(f"etcd at {endpoint} isn't asked any more")
         try:
-            answer = await self._http.post(f"{endpoint.rstrip('/')}/v3/{path}", json={})
+            answer = await self._http.post(f"{endpoint.rstrip('/')}/v3/{path}", json=dict(body or {}))
             if answer.status_code != 200:
                 raise Retryable(f"etcd at {endpoint} says: {message_of(answer)}")
             return read(answer.json())
@@ -159,9 +181,18 @@ class AsyncEtcd:
     async def members(self, endpoint: str) -> list[Member]:
         """The member list as this endpoint knows it."""
         return await self._ask(
-            endpoint, "cluster/member/list", lambda answer: [member_of(item) for item in answer.get("members", [])]
+            endpoint, MEMBERS, lambda answer: [member_of(item) for item in answer.get("members", [])]
         )
 
     async def status(self, endpoint: str) -> Status:
         """This endpoint's view of itself."""
-        return await self._ask(endpoint, "maintenance/status", status_of)
+        return await self._ask(endpoint, STATUS, status_of)
+
+    async def put(self, endpoint: str, key: bytes, value: bytes) -> int:
+        """Write a key through this endpoint; the store's revision once a majority has it."""
+        body = {"key": in_base64(key), "value": in_base64(value)}
+        return await self._ask(endpoint, PUT, lambda answer: int(answer["header"]["revision"]), body)
+
+    async def read(self, endpoint: str, key: bytes) -> Read:
+        """One key through this endpoint, linearizable."""
+        return await self._ask(endpoint, RANGE, read_of, {"key": in_base64(key)})

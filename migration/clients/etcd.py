@@ -31,6 +31,7 @@ SNAPSHOT = "maintenance/snapshot"
 READS = frozenset({MEMBERS, STATUS, ALARMS})
 # Reads keys, which may be Secrets: never by a command on a machine, whose output is kept elsewhere.
 RANGE = "kv/range"
+PUT = "kv/put"
 # Hands leadership over: neither data nor members change.
 TRANSFER = "maintenance/transfer-leadership"
 
@@ -224,18 +225,11 @@ class Etcd:
 
     def read(self, endpoint: str, key: bytes) -> Read:
         """One key as one endpoint has it, linearizable: it has applied all that was agreed on by then."""
-        answer = self.call(endpoint, RANGE, {"key": base64.b64encode(key).decode()})
-        revision = int(answer["header"]["revision"])
-        for found in answer.get("kvs", []):
-            value = base64.b64decode(found.get("value", ""))
-            return Read(
-                revision=revision, modified=int(found["mod_revision"]), sha256=hashlib.sha256(value).hexdigest()
-            )
-        return Read(revision=revision, modified=None, sha256="")
+        return read_of(self.call(endpoint, RANGE, {"key": in_base64(key)}))
 
     def first_key(self, endpoint: str) -> bytes | None:
         """The first of all keys; None where there is none."""
-        every = base64.b64encode(b"\0").decode()
+        every = in_base64(b"\0")
         answer = self.call(endpoint, RANGE, {"key": every, "range_end": every, "limit": "1", "keys_only": True})
         return next((base64.b64decode(found["key"]) for found in answer.get("kvs", [])), None)
 
@@ -316,6 +310,20 @@ def status_of(answer: Mapping[str, Any]) -> Status:
         raft_index=int(answer.get("raftIndex", 0)),
         errors=tuple(answer.get("errors", [])),
     )
+
+
+def read_of(answer: Mapping[str, Any]) -> Read:
+    """An answer to `RANGE` of a single key."""
+    revision = int(answer["header"]["revision"])
+    for found in answer.get("kvs", []):
+        value = base64.b64decode(found.get("value", ""))
+        return Read(revision=revision, modified=int(found["mod_revision"]), sha256=hashlib.sha256(value).hexdigest())
+    return Read(revision=revision, modified=None, sha256="")
+
+
+def in_base64(content: bytes) -> str:
+    """Keys and values as the gateway takes them."""
+    return base64.b64encode(content).decode()
 
 
 def client_trust(aws_ssm: Any, prefix: str) -> ssl.SSLContext:

@@ -337,10 +337,19 @@ class DrillNote(Contract):
     drill: RestoreDrill
 
 
+class StepTook(Contract):
+    """One step of a swap: when it began, in seconds since 1970, and how long it took, in seconds."""
+
+    name: str
+    began: float
+    seconds: float
+
+
 class MemberSwapResult(Result):
     """Where the member is, and what its swap did and saw; a swap that went on keeps what its first run saw.
 
-    `restore_drill` is missing in states of earlier versions, which held none, and where no snapshot was taken.
+    `restore_drill` is missing in states of earlier versions, which held none, and where no snapshot was taken. `steps`
+    are those of the run that brought the member where it is; earlier versions kept none.
     """
 
     state: Literal["old", "new"]
@@ -351,6 +360,7 @@ class MemberSwapResult(Result):
     leader_changes: int = 0
     snapshot: SnapshotTaken | None = None
     restore_drill: RestoreDrill | None = None
+    steps: tuple[StepTook, ...] = ()
 
 
 class RolledMember(Contract):

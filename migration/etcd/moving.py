@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
@@ -28,6 +29,7 @@ from migration.contracts.members import (
     ReturnPlace,
     ServerPair,
     SnapshotTaken,
+    StepTook,
     SwapNote,
 )
 from migration.etcd import machine
@@ -98,20 +100,24 @@ class Moving(ABC):
     _drilled: RestoreDrill | None = field(init=False, default=None)
     _leader_changes: int = field(init=False, default=0)
     _old_id: str | None = field(init=False, default=None)
+    _taken: list[StepTook] = field(init=False, default_factory=list[StepTook])
 
     def advance(self, previous: MemberSwapResult | None = None) -> MemberSwapResult:
         """Move the member; returns what was done and seen, with what an earlier run of the same move saw."""
         previous = previous if previous is not None and previous.state == self._state else None
         with self._etcd() as self._cluster:
             self._old_id = self._identified(previous)
-            self._prepare()
-        self._machine = self._new_machine()
+            with self._timed("prepare"):
+                self._prepare()
+        with self._timed("machine"):
+            self._machine = self._new_machine()
         with self._etcd(self._machine.ip) as self._cluster:
             # The new side's members are known by literal addresses; where names are used, those are the old side's.
             self._addresses = Addresses(self._machines())
             self._steps()
             self.alive()
-            voters = self._verified()
+            with self._timed("verified"):
+                voters = self._verified()
             return MemberSwapResult(
                 state=self._state,
                 name=self.new.name,
@@ -121,6 +127,8 @@ class Moving(ABC):
                 leader_changes=self._leader_changes + (previous.leader_changes if previous else 0),
                 snapshot=self._snapshot or (previous.snapshot if previous else None),
                 restore_drill=self._drilled or (previous.restore_drill if previous else None),
+                # What found it all done has steps, too, of no time at all.
+                steps=(previous.steps if previous else ()) or tuple(self._taken),
             )
 
     @abstractmethod
@@ -166,7 +174,16 @@ class Moving(ABC):
     def _walk(self, steps: Iterable[Callable[[], None]]) -> None:
         for step in steps:
             self.alive()
-            step()
+            with self._timed(step.__name__.strip("_").replace("_", " ")):
+                step()
+
+    @contextmanager
+    def _timed(self, name: str) -> Generator[None]:
+        """Note how long a step took, once it is done."""
+        began, clock = time.time(), time.monotonic()
+        yield
+        took = StepTook(name=name, began=round(began, 3), seconds=round(time.monotonic() - clock, 3))
+        self._taken.append(took)
 
     def stays(self) -> MemberSwapResult:
         """The one that would go votes, and nothing of a swap is left. Raises `Permanent` where it doesn't."""

@@ -60,17 +60,12 @@ def served(
     Other users of this machine reach loopback too, and the database is every Secret: it is served by mutual TLS, with
     one certificate that exists for as long. Raises `Failed` where it can't be restored, or doesn't start.
     """
-    key, certificate = _certificate(made)
+    trust, tls = mutual_tls(made)
     peer = f"https://{LOOPBACK}:{free_port()}"
     # A token of its own: whatever it could ever reach, it is of no other cluster.
     same = [f"--name={NAME}", f"--data-dir={data(made)}", f"--initial-cluster={NAME}={peer}"]
     same += [f"--initial-advertise-peer-urls={peer}", f"--initial-cluster-token={NAME}-{secrets.token_hex(8)}"]
     run([str(by.etcdutl), "snapshot", "restore", str(snapshot), *same], made / "restore.log", deadline, alive)
-    trust = ssl.create_default_context(cafile=str(certificate))
-    trust.load_cert_chain(str(certificate), str(key))
-    tls = [f"--{who}{what}" for who in ("", "peer-") for what in (f"cert-file={certificate}", f"key-file={key}")]
-    tls += [f"--{who}trusted-ca-file={certificate}" for who in ("", "peer-")]
-    tls += ["--client-cert-auth", "--peer-client-cert-auth"]
     for left in reversed(range(_STARTS)):
         url = f"https://{LOOPBACK}:{free_port()}"
         flags = [*same, *tls, f"--listen-client-urls={url}", f"--advertise-client-urls={url}"]
@@ -114,6 +109,16 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind((LOOPBACK, 0))
         return int(one.getsockname()[1])
+
+
+def mutual_tls(made: Path) -> tuple[ssl.SSLContext, list[str]]:
+    """What a client of an etcd on loopback trusts and shows, and that etcd's flags; keys are made in a folder."""
+    key, certificate = _certificate(made)
+    trust = ssl.create_default_context(cafile=str(certificate))
+    trust.load_cert_chain(str(certificate), str(key))
+    flags = [f"--{who}{what}" for who in ("", "peer-") for what in (f"cert-file={certificate}", f"key-file={key}")]
+    flags += [f"--{who}trusted-ca-file={certificate}" for who in ("", "peer-")]
+    return trust, [*flags, "--client-cert-auth", "--peer-client-cert-auth"]
 
 
 def _certificate(made: Path) -> tuple[Path, Path]:
