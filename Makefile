@@ -10,7 +10,7 @@ VENV := .venv/bin
 SWAPS := tests/unit/etcd/test_swap.py tests/unit/etcd/test_swap_back.py tests/unit/etcd/test_set_swap.py tests/unit/etcd/test_volume_swap.py
 LOST := tests/lab/plugins/test_state_lost.py tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse soak layouts shapes back again bench-up crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
+.PHONY: help setup rehearse soak layouts shapes back again bench-up bench-swap bench-drain crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ bench-up: setup ## preview and up at every stage against an engine with nothing 
 
 crash: setup ## kill the engine and its hosts, and stop AWS, at seeded moments forward and back (SEED=n COUNT=n)
 	@$(VENV)/python -m rehearsal crash
+
+bench-swap: setup ## gaps in writes: leaders handed over against killed, and all members moved (PAIRS=n)
+	@$(VENV)/python -m rehearsal.benches.swap
 
 sabotage: setup ## break one thing at a time and see the proof say so
 	@$(VENV)/python -m rehearsal sabotage
