@@ -40,7 +40,13 @@ def test_a_member_is_swapped_in_order_and_a_second_run_changes_nothing(world: Wo
     assert Path(done.snapshot.path).stat().st_size == done.snapshot.bytes + 32
     assert world.targets == {"old": {"i-b", "i-c"}, "new": addresses(2, 3, 4)}
     assert world.endpoints == addresses(2, 3)
+    # Each step is timed, in order, from the machine on; what finds all of it done keeps that.
+    assert [one.name for one in done.steps][:3] == ["prepare", "machine", "ready"]
+    assert [one.name for one in done.steps][-1] == "verified"
+    assert [one.began for one in done.steps] == sorted(one.began for one in done.steps)
+    assert sum(one.seconds for one in done.steps) > 0
     again = swap(world).advance(done)
+    assert again.steps == done.steps
     assert world.events == ORDER
     assert again == done
     assert swap(world).advance().snapshot is None
