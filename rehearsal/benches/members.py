@@ -21,7 +21,7 @@ from migration.clients.kubernetes import CONFIG_MAPS, NAMESPACES, Conflict
 from migration.contracts.members import MemberSwapResult, StepTook
 from migration.names import member_name
 from migration.runtime.deadline import Retryable
-from migration.stages.table import swapped
+from migration.stages.table import last_before_traffic, swapped
 from proof.etcd import Sample, sample
 from proof.writer import REQUEST_TIMEOUT_S, config_map, read_back, remove
 from rehearsal.benches.gaps import Gap, Tally, acknowledged, by_second, gaps, longest, tally
@@ -264,14 +264,13 @@ class Migration(Driver):
         """The lab stands where members move next: one that is on its way there is gone on with."""
         before = swapped().number - 1
         here = standing_at(self.program)
-        if here is None or here > before:
-            self.fresh_lab()
-            here = 0
+        if here is not None and here <= before and self.lab_at(here):
+            self.stands_at = first = here
         else:
-            self.say(f"going on with the lab in {self.directory}, which stands at stage {here}")
-            self.same_lab()
-        self.stands_at = here
-        for stage in range(here, before + 1):
+            self.fresh_lab()
+            # A cluster without a record may begin there, in one `up`.
+            first = last_before_traffic().number
+        for stage in range(first, before + 1):
             self._to(stage)
 
     def _to(self, stage: int) -> None:
