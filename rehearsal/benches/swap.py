@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
 from lab import interrupt, up
 from lab.environment import child_environment, make_folders
@@ -26,10 +27,13 @@ NAME = "swap"
 LEAST = 20
 RATIO, AT_ETCD_MS, THROUGH_MS, CHANGES = 0.05, 150.0, 500.0, 1
 """Aims: planned gap by killed one, gaps beyond idle, leader changes of a migration."""
+DOUBTED = 0.05
+"""Where more of a loop's requests weren't sent in time, gaps are this machine's as much as etcd's."""
 
 
 class Found(Fact):
-    """All that was seen. `problems`: why something wasn't; what is None wasn't measured, and is a breach.
+    """All that was seen. `problems`: why something wasn't; what is None wasn't measured, and is a breach. `doubts`: why
+    figures are no better than the machine was.
 
     `planned` and `killed` add up the `pairs`, whose ratio is that of their medians.
     """
@@ -42,6 +46,7 @@ class Found(Fact):
     ratio: float | None = None
     moved: Moved | None = None
     problems: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     aims: tuple[Aim, ...] = ()
     missed: tuple[str, ...] = ()
 
@@ -84,9 +89,26 @@ def judged(
         ratio=ratio,
         moved=moved,
         problems=problems,
+        doubts=doubts(seen, moved),
         aims=aims,
         missed=tuple(str(one) for one in aims if not one.kept),
     )
+
+
+def doubts(seen: Sequence[Pair], moved: Moved | None) -> tuple[str, ...]:
+    """A sentence for each loop that this machine was too busy for."""
+    tallies = {
+        "planned transfers": [one.planned.writes for one in seen],
+        "killed leaders": [one.killed.writes for one in seen],
+        "the migration, at etcd": [moved.etcd.resting, moved.etcd.moving] if moved else [],
+        "the migration, through the balancer": [moved.balancer.resting, moved.balancer.moving] if moved else [],
+    }
+    found: list[str] = []
+    for what, parts in tallies.items():
+        skipped, due = sum(one.skipped for one in parts), sum(one.skipped + one.asked for one in parts)
+        if skipped > DOUBTED * due:
+            found.append(f"{what}: {skipped} of {due} writes weren't sent in time; measure again on a quieter machine")
+    return tuple(found)
 
 
 def run(say: Say, count: int) -> int:
@@ -149,6 +171,8 @@ def tell(say: Say, found: Found) -> None:
         say(f"leaders: {' → '.join(one.leader for one in moved.leaders)}; acknowledged and lost: {moved.lost_writes}")
     for problem in found.problems:
         say(f"not measured: {problem}")
+    for doubt in found.doubts:
+        say(f"doubtful: {doubt}")
     for aim in found.aims:
         say(str(aim))
 

@@ -292,6 +292,15 @@ def test_all_aims_kept_is_measured_and_nothing_missed() -> None:
     assert (found.measured, found.missed) == (True, ())
 
 
+def test_a_machine_too_busy_to_write_in_time_is_a_doubt_and_names_what_it_was_too_busy_for() -> None:
+    busy = NOTHING.model_copy(update={"asked": 90, "skipped": 10})
+    one = pair()
+    slow = one.model_copy(update={"killed": one.killed.model_copy(update={"writes": busy})})
+    assert judged(HEADER, 1, (one,), moved_in(), ()).doubts == ()
+    [said] = judged(HEADER, 1, (slow,), moved_in(), ()).doubts
+    assert said.startswith("killed leaders: 10 of 100 writes weren't sent in time")
+
+
 def test_a_missed_aim_is_measured_and_said() -> None:
     found = judged(HEADER, 1, (pair(planned=500.0),), moved_in(600.0, 3), ())
     assert found.measured
