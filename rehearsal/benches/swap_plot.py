@@ -17,7 +17,8 @@ from rehearsal.benches.pairs import Episode, Pair
 # matplotlib's stubs leave the types of its keyword arguments open, which a strict checker refuses at each call.
 Axis = Any
 _mpl: Any = mpl
-LEAST_MS = 1.0
+LEAST_MS, MOST_MS = 1.0, 10_000.0
+"""Two runs are read side by side: the axis is the same. What is longer is at its edge."""
 
 
 def draw(pairs: Sequence[Pair], moved: Moved | None, path: Path) -> Path:
@@ -30,6 +31,8 @@ def draw(pairs: Sequence[Pair], moved: Moved | None, path: Path) -> Path:
         _migration(below, moved)
         for axis in (above, below):
             axis.set_yscale("log")
+            axis.set_ylim(LEAST_MS, MOST_MS)
+            axis.yaxis.set_major_formatter("{x:g}")
             axis.grid(axis="y", color=GRID, linewidth=0.6)
             axis.set_axisbelow(True)
             axis.set_ylabel("ms without a write")
@@ -40,11 +43,12 @@ def draw(pairs: Sequence[Pair], moved: Moved | None, path: Path) -> Path:
 def _pairs(axis: Axis, pairs: Sequence[Pair]) -> None:
     axis.set_title("A leader that hands over, and one that is killed", loc="left", fontsize=10)
     axis.set_xlabel("pair")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     kinds = (("planned", COLOURS[0], [one.planned for one in pairs]), ("killed", BAD, [one.killed for one in pairs]))
     for label, colour, episodes in kinds:
         _dots(axis, label, colour, episodes)
     if pairs:
-        axis.legend(frameon=False, ncols=3)
+        axis.legend(frameon=False, ncols=3, loc="lower right")
 
 
 def _dots(axis: Axis, label: str, colour: str, episodes: Sequence[Episode]) -> None:
@@ -55,7 +59,7 @@ def _dots(axis: Axis, label: str, colour: str, episodes: Sequence[Episode]) -> N
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    return [at for at, _ in points], [max(LEAST_MS, value) for _, value in points]
+    return [at for at, _ in points], [min(MOST_MS, max(LEAST_MS, value)) for _, value in points]
 
 
 def _migration(axis: Axis, moved: Moved | None) -> None:
@@ -73,7 +77,7 @@ def _migration(axis: Axis, moved: Moved | None) -> None:
     # Where a look saw another leader than the one before.
     for look in moved.leaders[1:]:
         axis.axvline(look.at - moved.begin, color=BAD, linewidth=0.8)
-    axis.legend(frameon=False, ncols=2)
+    axis.legend(frameon=False, ncols=2, loc="lower right")
 
 
 def _stream(axis: Axis, label: str, colour: str, stream: Stream) -> None:
