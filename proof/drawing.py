@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,11 @@ STYLE: dict[Any, Any] = {
 # matplotlib's stubs leave the types of its keyword arguments open, which a strict checker refuses at each call.
 Axis = Any
 _mpl: Any = mpl
+
+
+def styled() -> AbstractContextManager[None]:
+    """Within, what is drawn looks as the project's plots do."""
+    return _mpl.rc_context(STYLE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +129,7 @@ def draw_plot(
     """`height` in inches, of the wide drawing; `heights` of the rows in relation to each other."""
 
     def drawn(shape: Shape) -> str:
-        with _mpl.rc_context(STYLE):
+        with styled():
             figure: Any = Figure(figsize=(shape.width, height * shape.height + 0.35), layout="constrained")
             FigureCanvasSVG(figure)
             axes = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=heights)

@@ -6,6 +6,7 @@ import base64
 import datetime
 import secrets
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 import yaml
 from cryptography import x509
@@ -50,19 +51,36 @@ class Authority:
         return certificate_pem(self.certificate)
 
     def issue(
-        self, name: str, organization: str | None = None, sans: tuple[str, ...] = (), *, server: bool = False
+        self,
+        name: str,
+        organization: str | None = None,
+        sans: tuple[str, ...] = (),
+        *,
+        server: bool = False,
+        client: bool | None = None,
     ) -> tuple[str, str]:
-        """A certificate for a client (or a server with these DNS names) and its key, both PEM."""
+        """A certificate and its key, both PEM: for a client, a server with these DNS names and addresses, or both.
+
+        `client` is the opposite of `server` where it isn't given.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH] if server else []
+        usages += [ExtendedKeyUsageOID.CLIENT_AUTH] if client or (client is None and not server) else []
         subject = x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = _builder(subject, self.certificate.subject, key, days=365)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if sans:
-            names = x509.SubjectAlternativeName([x509.DNSName(s) for s in sans])
+            names = x509.SubjectAlternativeName([_general_name(san) for san in sans])
             builder = builder.add_extension(names, critical=False)
         return certificate_pem(builder.sign(self.key, hashes.SHA256())), key_pem(key)
+
+
+def _general_name(san: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(san))
+    except ValueError:
+        return x509.DNSName(san)
 
 
 def _builder(
@@ -143,10 +161,12 @@ def authority(certificate: str, key: str) -> Authority:
     return Authority(x509.load_pem_x509_certificate(certificate.encode()), loaded)
 
 
-def kubeconfig(cluster: str, server: str, ca: Authority, user: str | None = None) -> str:
-    """A kubeconfig with a new client certificate of an administrator (`user`, default `<cluster>-admin`)."""
+def kubeconfig(
+    cluster: str, server: str, ca: Authority, user: str | None = None, group: str | None = "system:masters"
+) -> str:
+    """A kubeconfig with a new client certificate: of an administrator, or of another `user` in another `group`."""
     user = user or f"{cluster}-admin"
-    certificate, key = ca.issue(user, "system:masters")
+    certificate, key = ca.issue(user, group)
     return yaml.safe_dump(
         {
             "apiVersion": "v1",

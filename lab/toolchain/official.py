@@ -95,6 +95,7 @@ RELEASES: tuple[Official, ...] = (
     _kubernetes("kube-controller-manager"),
     _kubernetes("kube-scheduler"),
     _kubernetes("kubeadm"),
+    _kubernetes("kubectl"),
     # The same archive, unpacked for who asks for this one.
     _etcd("etcdutl"),
 )

@@ -143,6 +143,8 @@ TOOLS: tuple[Tool, ...] = (
 EXTRAS: tuple[Tool, ...] = (
     # A module of its own: its needs must not change what the servers are built from.
     _kubernetes("kubeadm", 2, module="kubeadm", version_args=("version", "-o", "short")),
+    # What a drain is compared with; the program itself needs none.
+    _kubernetes("kubectl", 1, module="kubectl", version_args=("version", "--client")),
     Tool(
         name="etcdutl",
         version=ETCD,
