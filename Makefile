@@ -48,6 +48,9 @@ crash: setup ## kill the engine and its hosts, and stop AWS, at seeded moments f
 bench-swap: setup ## gaps in writes: leaders handed over against killed, and all members moved (PAIRS=n)
 	@$(VENV)/python -m rehearsal.benches.swap
 
+bench-drain: setup ## this drain beside kubectl's and the floor below both, on one cluster (NODES=200 PODS=4000 SEED=n COMPARE=nodes:pods)
+	@$(VENV)/python -m rehearsal.benches.drain
+
 sabotage: setup ## break one thing at a time and see the proof say so
 	@$(VENV)/python -m rehearsal sabotage
 
