@@ -51,7 +51,7 @@ class Times(Fact):
 
 
 TIMES = Times(ready=(2.0, 20.0), end=(1, 5))
-SHORT_TIMES = Times(ready=(0.5, 2.0), end=(1, 1))
+SHORT_TIMES = Times(ready=(0.5, 2.0), end=(2, 3))
 
 
 class Workload(Fact):
