@@ -25,10 +25,12 @@ from lab.legacy.pki import Authority, kubeconfig
 from lab.machines.kwok import stages
 from lab.machines.processes import Identity
 from lab.toolchain import tool_path
+from lab.toolchain.locks import file_lock
 
 PREFIX = "bare-"
 GROUPS = ("etcd", "api", "controller-manager", "scheduler", "kwok", "entry")
 """What its processes are, as in their names: `bare-<group>`, with a number where there are several."""
+LOCK = "bare.lock"
 READY_S = 120.0
 POLL_S = 0.3
 END_S = 8.0
@@ -79,13 +81,15 @@ def running(directory: Path) -> dict[str, Identity]:
 def bare(directory: Path, say: Callable[[str], None]) -> Iterator[Bare]:
     """A fresh cluster for as long as this lasts, however it ends. What an earlier one left is ended first.
 
-    Raises BareError, MissingTool.
+    One in a folder at a time: the second waits. Raises BareError, MissingTool.
     """
-    stop(directory)
-    try:
-        yield _start(directory, say)
-    finally:
+    waiting = "process {} has a cluster in {}: waiting for its end"
+    with file_lock(processes.run_folder(directory) / LOCK, lambda holder: say(waiting.format(holder, directory))):
         stop(directory)
+        try:
+            yield _start(directory, say)
+        finally:
+            stop(directory)
 
 
 def stop(directory: Path) -> None:

@@ -17,7 +17,7 @@ from lab import processes
 from lab.environment import REPOSITORY
 from rehearsal.benches.drain.model import DRAIN, Report
 
-pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.rehearsal, pytest.mark.timeout(900)]
 COMMAND = [sys.executable, "-m", "rehearsal.benches.drain", "--short"]
 
 

@@ -73,6 +73,7 @@ def seen(**change: object) -> Calibration:
 def a_run(name: str = DRAIN, **change: object) -> Run:
     base = Run(
         program="p",
+        sitting="now",
         at="now",
         name=name,
         world=WORLD,
@@ -88,6 +89,7 @@ def a_run(name: str = DRAIN, **change: object) -> Run:
         server=Latency(samples=1000, p50=0.01, p99=0.1),
         cpu=Cpu(commands=1, apiservers=1, etcd=1, controllers=1, scheduler=1, kwok=1, entry=1, bench=1),
         memory_mb=60.0,
+        cluster_mb=1500.0,
         left=(Left(at=0, pods=15), Left(at=48, pods=0)),
         told=Told(pods=15, evictions=15, rejected429=0, seconds=49, bound_seconds=44, streaming_bound_seconds=44),
         trouble=(),
@@ -220,6 +222,16 @@ def test_q_is_the_highest_rate_that_left_writes_quick() -> None:
     assert judged([_step(4, 4, 0.1)]) == (4, False)
     with pytest.raises(IdleError, match="even 4 evictions a second"):
         judged([_step(4, 4, 1.2)])
+
+
+def test_the_rate_goes_up_while_it_is_kept_and_down_where_even_the_first_is_too_fast() -> None:
+    assert idle.next_rate([_step(4, 4, 0.1)]) == 6
+    assert idle.next_rate([_step(4, 4, 0.1), _step(6, 3, 0.1)]) is None
+    assert idle.next_rate([_step(4, 4, 0.1), _step(6, 6, 1.1)]) is None
+    assert idle.next_rate([_step(4, 4, 1.2)]) == 2
+    assert idle.next_rate([_step(4, 4, 1.2), _step(2, 2, 0.5)]) is None
+    assert idle.next_rate([_step(0.6, 0.6, 1.2)]) is None
+    assert judged([_step(4, 4, 1.2), _step(2, 2, 0.5)]) == (2, True)
 
 
 def test_pace_leaves_out_the_start_and_a_straggler() -> None:

@@ -51,7 +51,7 @@ class Standing:
 
     def measuring(self) -> Measuring:
         self.state.restore(WORLD)
-        return Measuring(bare=self.bare, state=self.state, world=WORLD, program="test")
+        return Measuring(bare=self.bare, state=self.state, world=WORLD, program="test", sitting="now")
 
 
 @pytest.fixture(scope="module")

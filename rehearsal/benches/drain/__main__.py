@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from lab import interrupt, toolchain
-from lab.bare.cluster import Bare, BareError, bare
+from lab import interrupt, processes, toolchain
+from lab.bare.cluster import Bare, BareError, bare, running
 from lab.environment import REPOSITORY, make_folders
 from lab.kubernetes.access import ApiError
 from lab.toolchain.errors import MissingTool
@@ -45,6 +45,8 @@ KUBECTLS = {SERIAL: 1, parallel(FEW): FEW, parallel(MANY): MANY}
 SINGLES, SHORT_SINGLES = 10, 4
 PACE_PODS, SHORT_PACE_PODS = 1000, 60
 SHORT_STEP_S = 1.5
+WIDTH = 120
+"""Of tables in a file or a pipe, in characters."""
 
 
 def say(text: str) -> None:
@@ -60,6 +62,7 @@ class Bench:
     directory: Path
     rows: Path
     program: str
+    sitting: str
     found: list[Row] = field(default_factory=list[Row])
     failed: list[str] = field(default_factory=list[str])
 
@@ -145,7 +148,7 @@ class Bench:
     def _drain(self, part: Part, name: str, cluster: Bare, state: State) -> None:
         state.restore(part.world)
         say(f"{name}: begins")
-        measuring = Measuring(bare=cluster, state=state, world=part.world, program=self.program)
+        measuring = Measuring(bare=cluster, state=state, world=part.world, program=self.program, sitting=self.sitting)
         try:
             run = asyncio.run(measuring.measure(name, self._command(name, part.world, cluster)))
         except Unmeasured as error:
@@ -177,7 +180,9 @@ def go(wanted: Plan, *, again: bool) -> int:
     directory = make_folders()
     name = SHORT_NAME if wanted.short else NAME
     rows = directory / "report" / f"{name}-rows.json"
-    bench = Bench(wanted, directory, rows, commit_of(REPOSITORY, *PROGRAM))
+    bench = Bench(wanted, directory, rows, commit_of(REPOSITORY, *PROGRAM), header.at)
+    if not wanted.short:
+        alone(directory, header)
     if not again:
         bench.load()
     bench.measure()
@@ -186,9 +191,18 @@ def go(wanted: Plan, *, again: bool) -> int:
     report = report.model_copy(update={"trouble": (*bench.failed, *report.trouble)})
     path = write(name, report)
     write_atomically(path.with_suffix(".svg"), page.plot(report.scales))
-    page.show(report, Console())
+    page.show(report, Console(width=None if sys.stdout.isatty() else WIDTH))
     say(f"{'NOT OK' if report.trouble else 'ok'}: {path}")
     return 1 if report.trouble else 0
+
+
+def alone(directory: Path, header: Header) -> None:
+    """Raises BadWorld where a lab runs in the same folder, which would take its share; a busy machine is told of."""
+    # A cluster like this one's, left by an invocation that was killed, is ended by the next.
+    if set(processes.of_lab(directory)) - set(running(directory).values()):
+        raise BadWorld(f"a lab runs in {directory} and would take its share: end it with `make lab-down`")
+    if header.machine.load > header.machine.processors / 2:
+        say(f"this machine is busy (load {header.machine.load:g}): what is measured now will be worth little")
 
 
 def _runs(bench: Bench, part: Part) -> list[Run]:

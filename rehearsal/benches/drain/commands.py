@@ -39,9 +39,9 @@ Command = Callable[[], Awaitable[Ended]]
 
 
 def environment() -> dict[str, str]:
-    """Today's, without what would lead a command elsewhere."""
+    """Today's, without what would lead a command elsewhere, or change its ways (a kuberc of the user's)."""
     foreign = ("KUBECONFIG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-    return {key: value for key, value in os.environ.items() if key not in foreign}
+    return {key: value for key, value in os.environ.items() if key not in foreign} | {"KUBERC": "off"}
 
 
 async def drain(kubeconfig: Path, log: Path, limit_s: float = DRAIN_LIMIT_S) -> Ended:
@@ -85,7 +85,8 @@ async def kubectls(
     with log.open("wb") as output:
 
         async def run(*arguments: str) -> int:
-            argv = [str(kubectl), f"--kubeconfig={kubeconfig}", *arguments]
+            cache = kubeconfig.with_name("kubectl-cache")
+            argv = [str(kubectl), f"--kubeconfig={kubeconfig}", f"--cache-dir={cache}", *arguments]
             async with _process(argv, output.fileno(), output.fileno()) as process:
                 return await process.wait()
 

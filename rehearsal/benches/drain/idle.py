@@ -28,6 +28,7 @@ READY_S = 1.0
 STEP_S = 6.0
 STEP_PATIENCE_S = 120.0
 FIRST_RATE = 4.0
+LEAST_RATE = 0.5
 GROWTH = 1.5
 MOST_RATE = 512.0
 
@@ -107,6 +108,20 @@ def pace(arrivals: Sequence[float]) -> float:
     return (last - first) / seconds if seconds > 0 else math.inf
 
 
+def next_rate(steps: Sequence[Step]) -> float | None:
+    """What to try after these; None where the end was found. Pure.
+
+    Up while it is sustained; down while nothing has been yet and writes are too slow.
+    """
+    last = steps[-1]
+    if _sustained(last):
+        up = last.asked * GROWTH
+        # Once it went down, what is above is known.
+        return up if up <= MOST_RATE and all(step.asked <= last.asked for step in steps) else None
+    down = last.asked / 2
+    return down if last.p99 > P99_S and down >= LEAST_RATE and all(step.p99 > P99_S for step in steps) else None
+
+
 def judged(steps: Sequence[Step]) -> tuple[float, bool]:
     """q, and whether the ramp found its end: the highest rate kept with writes within the limit. Pure.
 
@@ -115,9 +130,10 @@ def judged(steps: Sequence[Step]) -> tuple[float, bool]:
     Raises IdleError where not even the first step was.
     """
     good = [step.sustained for step in steps if step.p99 <= P99_S]
+    top = max(steps, key=lambda step: step.asked)
     if not good:
-        raise IdleError(f"even {steps[0].asked:g} evictions a second make writes slower than {P99_S:g} s at p99")
-    return max(good), not _sustained(steps[-1])
+        raise IdleError(f"even {steps[-1].asked:g} evictions a second make writes slower than {P99_S:g} s at p99")
+    return max(good), not _sustained(top)
 
 
 def _sustained(step: Step) -> bool:
@@ -138,7 +154,7 @@ class Pace:
     """When a pod became ready, since the step began."""
 
     async def steps(self) -> list[Step]:
-        """One step after the other; the last is the first that wasn't sustained. Raises IdleError, ApiError."""
+        """One step after the other, until one wasn't sustained. Raises IdleError, ApiError."""
         api = Api(self.kubeconfig)
         await self._make(api)
         path = f"/api/v1/namespaces/{THROWAWAY}/pods"
@@ -146,12 +162,10 @@ class Pace:
         found: list[Step] = []
         try:
             rate = FIRST_RATE
-            while rate <= MOST_RATE:
+            while rate is not None:
                 await self._full()
                 found.append(await self._step(api, rate))
-                if not _sustained(found[-1]):
-                    break
-                rate *= GROWTH
+                rate = next_rate(found)
         finally:
             mirror.cancel()
             await asyncio.gather(mirror, return_exceptions=True)

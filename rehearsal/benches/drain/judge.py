@@ -103,6 +103,7 @@ def report_of(
     return Report(
         header=header,
         chosen=chosen,
+        sittings=len({run.sitting for scale in scales for run in scale.runs}),
         scales=tuple(scales),
         aims=tuple(aims),
         kept=tuple(aim.kept for aim in aims),

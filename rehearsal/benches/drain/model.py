@@ -81,13 +81,16 @@ class Told(BaseModel):
 
 
 class Run(Fact):
-    """One drain of all old nodes. `trouble` is why it doesn't count, empty where it does.
+    """One drain of all old nodes. `trouble` is why it doesn't count, empty where it does. `sitting`: when the
+    invocation began that measured it.
 
     `wall`: from the command's start to its end; `emptied`: to the end of the last pod. `evictions` and `refused` are
-    counted by the API servers (answers 201 and 429). `blind`: the longest that a watch was behind.
+    counted by the API servers (answers 201 and 429). `blind`: the longest that a watch was behind. `memory_mb`: the
+    drain's peak; `cluster_mb`: that of the cluster's processes together, looked at every two seconds.
     """
 
     program: str
+    sitting: str
     at: str
     name: str
     world: World
@@ -103,6 +106,7 @@ class Run(Fact):
     server: Latency | None
     cpu: Cpu
     memory_mb: float | None
+    cluster_mb: float
     left: tuple[Left, ...]
     told: Told | None
     trouble: tuple[str, ...]
@@ -194,10 +198,15 @@ class Scale(Fact):
 
 
 class Report(Fact):
-    """`.lab/report/drain.json`. `trouble`: what wasn't measured, or what was violated; empty is what makes it pass."""
+    """`.lab/report/drain.json`. `trouble`: what wasn't measured, or what was violated; empty is what makes it pass.
+
+    `chosen`: why the comparison is as large as it is. `sittings`: how many invocations measured the runs: what is of
+    one was seen on one cluster.
+    """
 
     header: Header
     chosen: str
+    sittings: int
     scales: tuple[Scale, ...]
     aims: tuple[Aim, ...]
     kept: tuple[bool, ...]

@@ -86,6 +86,8 @@ def show(report: Report, console: Console) -> None:
         console.print(table(scale))
         if scale.told_ratio is not None:
             console.print(f"the drain's own bound ÷ this LB: {scale.told_ratio:.2f}")
+    if report.sittings > 1:
+        console.print(f"measured in {report.sittings} sittings: each began a cluster of its own")
     for aim in report.aims:
         console.print(str(aim), style="" if aim.kept else "bold", markup=False, highlight=False)
     for sentence in report.trouble:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,6 +23,7 @@ from rehearsal.benches.drain.state import State
 from rehearsal.benches.drain.watch import Unseen, Watcher
 from rehearsal.benches.drain.world import NAMESPACE, OLD, World
 
+MEMORY_EVERY_S = 2.0
 POINTS = 400
 """So many points of the pods' history are kept."""
 GROUPS: Mapping[str, str] = {"api": "apiservers", "controller-manager": "controllers"}
@@ -36,6 +38,7 @@ class Measuring:
     state: State
     world: World
     program: str
+    sitting: str
 
     async def measure(self, name: str, command: Command) -> Run:
         """Run the command once, watched. What couldn't be seen is in the run's `trouble`."""
@@ -45,8 +48,10 @@ class Measuring:
         try:
             async with watcher.watching():
                 before, used = await self._counts(), self._used()
+                memory = _Memory(self.bare)
                 began = watcher.now
-                ended = await command()
+                async with memory.looked_at():
+                    ended = await command()
                 spent = Counter(self._used())
                 spent.subtract(used)
                 wall = ended.seconds
@@ -57,6 +62,7 @@ class Measuring:
         left = watcher.pods.history
         return Run(
             program=self.program,
+            sitting=self.sitting,
             at=at,
             name=name,
             world=self.world,
@@ -72,6 +78,7 @@ class Measuring:
             server=counted.latency(),
             cpu=Cpu(**{key: round(value, 2) for key, value in spent.items()}),
             memory_mb=None if ended.memory_mb is None else round(ended.memory_mb, 1),
+            cluster_mb=round(memory.peak_mb, 1),
             left=thinned([Left(at=round(one.at - began, 3), pods=one.pods) for one in left]),
             told=ended.told,
             trouble=tuple(trouble),
@@ -112,6 +119,32 @@ class Measuring:
         if counted.evictions[CREATED] < gone:
             found.append(f"{gone} pods went, but the API servers count {counted.evictions[CREATED]} evictions")
         return found
+
+
+@dataclass
+class _Memory:
+    """The cluster's memory while something runs."""
+
+    bare: Bare
+    peak_mb: float = 0.0
+
+    @contextlib.asynccontextmanager
+    async def looked_at(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self._look())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _look(self) -> None:
+        while True:
+            found = self.bare.processes().values()
+            # What ended meanwhile is told by the run itself.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                now = sum(psutil.Process(identity.pid).memory_info().rss for identity in found) / 2**20
+                self.peak_mb = max(self.peak_mb, now)
+            await asyncio.sleep(MEMORY_EVERY_S)
 
 
 class Unmeasured(Exception):
