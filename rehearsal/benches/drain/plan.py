@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rehearsal.benches.drain.judge import COMPARED, COMPARISON, FULL
+from rehearsal.benches.drain.judge import COMPARED, COMPARISON, FULL, MANY
 from rehearsal.benches.drain.model import DRAIN
 from rehearsal.benches.drain.world import SHORT_TIMES, TIMES, BadWorld, World
 
@@ -16,9 +16,12 @@ CHOSEN = (
     "kubectl is compared where the serial one ends within 15 min: every node takes it the time that its slowest pod "
     "needs to end and its budgets need to open, so the number of nodes decides"
 )
-BASE_MB = 1500
-MB_A_THOUSAND_PODS = 500
-MB_A_HUNDRED_NODES = 100
+BASE_MB = 1800
+"""Seen: 1,583 MB for the cluster's processes with 20 nodes and 80 pods (`cluster_mb`); and the benchmark, the drain."""
+MB_A_THOUSAND_PODS = 800
+"""The large profile's whole lab took 4.7 GB with 200 nodes and 3,918 pods: what is above the base, by its pods."""
+KUBECTL_MB = 54
+"""Seen: VmHWM of one `kubectl drain`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +50,13 @@ class Plan:
     @property
     def memory_mb(self) -> int:
         """What the cluster will need at most, see `needed_mb`."""
-        return max(needed_mb(part.world) for part in self.parts)
+        return max(needed_mb(part) for part in self.parts)
 
 
-def needed_mb(world: World) -> int:
-    """An estimate of all processes' memory at their peak."""
-    return round(BASE_MB + MB_A_THOUSAND_PODS * world.pods / 1000 + MB_A_HUNDRED_NODES * 2 * world.nodes / 100)
+def needed_mb(part: Part) -> int:
+    """An estimate of all processes' memory at their peak: with kubectl, of as many as there are nodes, at most 100."""
+    kubectls = min(MANY, part.world.nodes) if len(part.runs) > 1 else 0
+    return round(BASE_MB + MB_A_THOUSAND_PODS * part.world.pods / 1000 + KUBECTL_MB * kubectls)
 
 
 def plan(environ: Mapping[str, str], *, short: bool = False) -> Plan:
@@ -101,5 +105,5 @@ def enough_memory(wanted: Plan, available_mb: float) -> None:
         raise BadWorld(
             f"memory: {available_mb:.0f} MB are available and about {wanted.memory_mb} MB are needed "
             f"({BASE_MB} MB for the control plane and the benchmark, {MB_A_THOUSAND_PODS} MB a thousand pods, "
-            f"{MB_A_HUNDRED_NODES} MB a hundred nodes); set PODS or NODES lower, or end something"
+            f"{KUBECTL_MB} MB a kubectl); set PODS or COMPARE lower, or end something"
         )
