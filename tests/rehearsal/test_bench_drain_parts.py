@@ -150,7 +150,7 @@ def test_objects_say_how_long_their_pods_take() -> None:
 def test_the_default_is_the_references_size_beside_a_smaller_comparison() -> None:
     wanted = plan({})
     assert [(part.name, part.world.nodes, part.world.pods) for part in wanted.parts] == [
-        (COMPARISON, 66, 500),
+        (COMPARISON, 50, 500),
         (FULL, 200, 4000),
     ]
     assert [part.runs for part in wanted.parts] == [COMPARED, (DRAIN,)]

@@ -11,7 +11,7 @@ from rehearsal.benches.drain.world import SHORT_TIMES, TIMES, BadWorld, World
 
 NODES, PODS, SEED = 200, 4000, 1
 SHORT_NODES, SHORT_PODS = 20, 300
-COMPARE_NODES, COMPARE_PODS = 66, 500
+COMPARE_NODES, COMPARE_PODS = 50, 500
 CHOSEN = (
     "kubectl is compared where the serial one ends within 15 min: every node takes it the time that its slowest pod "
     "needs to end and its budgets need to open, so the number of nodes decides"
