@@ -7,7 +7,7 @@ at pods and budgets that didn't change.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from migration.drain.model import Budget, Owner, Pod, matches
@@ -93,6 +93,11 @@ class Index:
     _phases: Counter[int] = field(default_factory=Counter[int])
     _in_namespace: defaultdict[str, dict[str, Budget]] = field(
         default_factory=lambda: defaultdict[str, dict[str, Budget]](dict)
+    )
+    _selectors: Counter[str] = field(default_factory=Counter[str])
+    """How often a namespace's selectors changed."""
+    _selected: dict[str, tuple[tuple[int, Mapping[str, str]], tuple[str, ...]]] = field(
+        default_factory=dict[str, tuple[tuple[int, Mapping[str, str]], tuple[str, ...]]]
     )
     _by_key: dict[str, Budget] = field(default_factory=dict[str, Budget])
     _keys_of_owner: dict[str, str] = field(default_factory=dict[str, str])
@@ -193,6 +198,7 @@ class Index:
             self._dirty.add(("budget", budget.key))
             return
         for namespace in {one.namespace for one in (before, budget) if one is not None}:
+            self._selectors[namespace] += 1
             for touched in list(self._movable_in[namespace]):
                 self._pod(touched, self.pods[touched])
 
@@ -201,6 +207,8 @@ class Index:
         self._out(uid)
         if pod is not None:
             self._in(uid, pod)
+        else:
+            self._selected.pop(uid, None)
         self.gone += moved and uid not in self.placed
 
     def _in(self, uid: str, pod: Pod) -> None:
@@ -218,10 +226,9 @@ class Index:
             self._ended[uid] = one
         if not moves(pod, self.facts.nodes, self.rules):
             return
-        selecting = [one for one in self._in_namespace[pod.namespace].values() if matches(one.selector, pod.labels)]
         placement = place(
             pod,
-            selecting,
+            self._selecting(pod),
             self.facts,
             self.rules,
             evicted=uid in self.evicted,
@@ -237,6 +244,16 @@ class Index:
         self._dirty.add(group)
         if placement.kind in TODO:
             self._phases[placement.phase] += 1
+
+    def _selecting(self, pod: Pod) -> list[Budget]:
+        """The budgets that select a pod, matched once for its labels and the namespace's selectors."""
+        asked = (self._selectors[pod.namespace], pod.labels)
+        known = self._selected.get(pod.uid)
+        if known is None or known[0] != asked:
+            there = self._in_namespace[pod.namespace].items()
+            found = tuple(uid for uid, one in there if matches(one.selector, pod.labels))
+            known = self._selected[pod.uid] = asked, found
+        return [self.budgets[uid] for uid in known[1]]
 
     def _out(self, uid: str) -> None:
         """Forget a pod as it was."""

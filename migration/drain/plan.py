@@ -228,7 +228,7 @@ def place(
         if not reason:
             return Placement(kind="restart", phase=phase, owner=owner, key=key, budget=budget)
     if reason:
-        names = ", ".join(one.key for one in selecting)
+        names = ", ".join(sorted(one.key for one in selecting))
         blocked = Blocked(pod=pod.key, owner=key, budget=names, reason=reason)
         return Placement(kind="blocked", phase=phase, owner=owner, blocked=blocked)
     if budget is not None:
