@@ -58,6 +58,7 @@ class ManagedWorkers(Component):
         super().__init__("workers:New", name, args, opts)
         settings, side, view, common = args.scope.settings, args.side, args.view, args.scope.common()
         pools = settings.configuration.pools
+        self._moving = args.old is not None and not settings.stage.finished
         self.note: pulumi.Output[GroupNoteResult] | None = None
         self.hold: AutoscalerHold | None = None
         if args.old is not None and not settings.stage.workers.on_new:
@@ -150,7 +151,7 @@ class ManagedWorkers(Component):
     ) -> aws.autoscaling.Group:
         assert new.nodes_group is not None
         logical = f"{new.name}-{pool.name}"
-        name, held = pool_group(side, pool), self._scope.settings.stage.autoscaler_held
+        name = pool_group(side, pool)
         own = self._scope.tags(new.name, "node", pool=pool.name)
         # Groups and templates come after the note, and say so once instead of at each property.
         original = note.unnamed.apply(refusing(lambda seen: wanted_group(seen.groups, pool, side, new.name)))
@@ -176,7 +177,7 @@ class ManagedWorkers(Component):
             logical,
             name=name,
             # What the hold would set: a group that is held from its beginning needn't be changed for it.
-            min_size=original.apply(lambda group: group.desired if held else group.min),
+            min_size=original.apply(lambda group: group.desired if self._moving else group.min),
             max_size=original.apply(lambda group: group.max),
             desired_capacity=original.apply(lambda group: group.desired),
             vpc_zone_identifiers=[new.subnets[zone] for zone in pool.zones],
