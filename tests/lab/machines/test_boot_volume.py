@@ -26,8 +26,8 @@ class Ec2:
     def describe_volumes(self, **asked: Any) -> dict[str, Any]:
         if "VolumeIds" in asked and self.unknown:
             self.unknown -= 1
-            code = {"Code": "InvalidVolume.NotFound", "Message": f"The volume '{VOLUME}' does not exist."}
-            raise ClientError({"Error": code}, "DescribeVolumes")
+            answer: Any = {"Error": {"Code": "InvalidVolume.NotFound", "Message": f"'{VOLUME}' does not exist."}}
+            raise ClientError(answer, "DescribeVolumes")
         places = [{"InstanceId": INSTANCE, "State": "attached"}] if self.attached else []
         return {"Volumes": [{"VolumeId": VOLUME, "Attachments": places}]}
 
