@@ -44,7 +44,7 @@ class Request:
     protocol: str = "query"
     path: str = ""
     app: str = ""
-    """What the caller says it is (`AWS_SDK_UA_APP_ID`, `user_agent_appid`); empty where it doesn't."""
+    """What the caller says it is (`app/…` in its user agent); empty where it doesn't."""
 
     @property
     def name(self) -> str:

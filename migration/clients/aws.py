@@ -39,7 +39,7 @@ VALUES_PER_FILTER = 200
 READS = ("Describe", "Get", "List", "Simulate")
 
 APP = "kube-vpc-migration"
-"""What this program says it is in its calls' user agents (botocore's `user_agent_appid`)."""
+"""What this program says it is in its calls' user agents (as AWS_SDK_UA_APP_ID does)."""
 
 GROUP_TAG = "aws:autoscaling:groupName"
 GONE = frozenset({"terminated"})
@@ -126,7 +126,7 @@ class Aws:
             connect_timeout=5,
             read_timeout=30,
             max_pool_connections=20,
-            user_agent_appid="-".join(filter(None, (APP, caller))),
+            user_agent_extra="app/" + "-".join(filter(None, (APP, caller))),
         )
         # Making a client reads the session's shared loaders, which are not safe between threads.
         self._making = threading.Lock()

@@ -103,9 +103,10 @@ def notifications(aws: Aws, names: Iterable[str]) -> dict[str, list[Document]]:
             page = aws.autoscaling.describe_notification_configurations(AutoScalingGroupNames=batch, **more)
             for one in described(page["NotificationConfigurations"]):
                 found.setdefault(one["AutoScalingGroupName"], []).append(one)
-            if not page.get("NextToken"):
+            token = page.get("NextToken")
+            if not token:
                 break
-            more = {"NextToken": page["NextToken"]}
+            more = {"NextToken": token}
     return found
 
 

@@ -59,7 +59,7 @@ class Clients:
                         retries={"mode": "standard", "total_max_attempts": 25},
                         max_pool_connections=32,
                         # The engine's environment names the program; what the provider asks is another matter.
-                        user_agent_appid=APP,
+                        user_agent_extra=f"app/{APP}",
                     ),
                 )
                 if service == "ec2":

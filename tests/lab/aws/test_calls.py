@@ -328,7 +328,7 @@ def test_all_calls_are_counted_by_what_their_caller_says_it_is(aws: Any) -> None
         return dict(aws.get("/asked").get(app, {}))
 
     session: Any = boto3.Session("lab", "lab", region_name=REGION)
-    named = session.client("ec2", endpoint_url=aws.url, config=Config(user_agent_appid="an-operation"))
+    named = session.client("ec2", endpoint_url=aws.url, config=Config(user_agent_extra="app/an-operation"))
     before = counted("an-operation")
     named.describe_vpcs()
     with pytest.raises(ClientError):

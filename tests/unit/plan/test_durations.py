@@ -24,7 +24,7 @@ INSTANT = Timings.model_validate(
 )
 HIDDEN = Unseen(unseen="AWS doesn't answer")
 NO_PODS = PodsMove(stage=6, nodes=3, pods=0, limits=(), restarts=(), blocked=(), bound=None)
-BOUND = DrainBound(seconds=40.0, evictions=12, per_second=50, terms=())
+BOUND = DrainBound(seconds=40.0, streaming_seconds=30.0, evictions=12, per_second=50, terms=())
 
 
 def workers(now: int = 0, then: int = 5) -> list[WorkersMove]:
