@@ -10,7 +10,7 @@ VENV := .venv/bin
 SWAPS := tests/unit/etcd/test_swap.py tests/unit/etcd/test_swap_back.py tests/unit/etcd/test_set_swap.py tests/unit/etcd/test_volume_swap.py
 LOST := tests/lab/plugins/test_state_lost.py tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse soak layouts shapes back again bench-up bench-swap bench-drain crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
+.PHONY: help setup rehearse soak layouts shapes back again bench-up bench-swap bench-drain figures crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ bench-swap: setup ## gaps in writes: leaders handed over against killed, and all
 
 bench-drain: setup ## this drain beside kubectl's and the floor below both, on one cluster (NODES=200 PODS=4000 SEED=n COMPARE=nodes:pods)
 	@$(VENV)/python -m rehearsal.benches.drain
+
+figures: setup ## tables and plots of docs/performance.md, from the reports that lie in .lab/report
+	@$(VENV)/python -m rehearsal.benches.figures
 
 sabotage: setup ## break one thing at a time and see the proof say so
 	@$(VENV)/python -m rehearsal sabotage

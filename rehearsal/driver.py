@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -193,6 +194,7 @@ class Driver:
         return {tool.name: tool.version for tool in toolchain.TOOLS} | {
             "plugins": os.environ.get("LAB_PLUGINS", "own"),
             "python": sys.version.split()[0],
+            "machine": f"{os.cpu_count()} processors, {psutil.virtual_memory().total // 2**20:,} MB",
         }
 
 

@@ -30,7 +30,7 @@ from rehearsal.benches.population import KINDS, Population
 from rehearsal.benches.state_size import StateSize, measured
 from rehearsal.benches.steps import Seen, changed, kind_of, read_waits, waited
 from rehearsal.benches.up_plot import draw
-from rehearsal.benches.up_rows import LARGE, PAIRS, SMALL, Calls, Pair, Report, StageRow, report
+from rehearsal.benches.up_rows import LARGE, NAME, PAIRS, SMALL, Calls, Pair, Report, StageRow, report
 from rehearsal.benches.written import Header, write
 from rehearsal.driver import FAILURES, Driver, RehearsalError, Say
 from rehearsal.engine import Engine, Outcome
@@ -247,7 +247,7 @@ def run(say: Say, groups: int, last: int, *, again: bool) -> int:
             break
     assert bench is not None
     found = report(header, rows, groups, tuple(range(last + 1)), errors)
-    path = write("up", found)
+    path = write(NAME, found)
     draw(found, path.with_suffix(".svg"))
     return conclude(say, found, path)
 

@@ -9,6 +9,7 @@ from rehearsal.benches.state_size import StateSize
 from rehearsal.benches.written import Aim, Header
 from rehearsal.world import Fact
 
+NAME = "up"
 PAIRS = 3
 TO_FLOOR, TO_SMALL, CALLS_A_GROUP, BYTES_A_RESOURCE = 1.5, 4.0, 3.0, 2000.0
 """Aims: an `up` over its floor, 72 groups over 12, AWS calls of the program a group and `up`, bytes a resource."""

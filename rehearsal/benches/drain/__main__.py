@@ -30,7 +30,7 @@ from rehearsal.benches.drain.bound import bound_of, overhead
 from rehearsal.benches.drain.commands import Command
 from rehearsal.benches.drain.idle import IdleError, Pace
 from rehearsal.benches.drain.judge import FEW, MANY, report_of, scale_of
-from rehearsal.benches.drain.model import DRAIN, SERIAL, Calibration, Row, Run, parallel
+from rehearsal.benches.drain.model import DRAIN, NAME, SERIAL, SHORT_NAME, Calibration, Row, Run, parallel
 from rehearsal.benches.drain.plan import Part, Plan, enough_memory, plan
 from rehearsal.benches.drain.run import Measuring, Unmeasured
 from rehearsal.benches.drain.state import State, StateError
@@ -38,7 +38,6 @@ from rehearsal.benches.drain.world import BadWorld, World
 from rehearsal.benches.written import Header, write
 from rehearsal.rows import commit_of, read_rows, write_rows
 
-NAME, SHORT_NAME = "drain", "drain-short"
 PROGRAM = ("migration", "proof", "lab", "rehearsal/benches")
 """What a run is about: with another program it is run again."""
 KUBECTLS = {SERIAL: 1, parallel(FEW): FEW, parallel(MANY): MANY}

@@ -9,6 +9,8 @@ from rehearsal.benches.drain.world import World
 from rehearsal.benches.written import Aim, Header
 from rehearsal.world import Fact
 
+NAME, SHORT_NAME = "drain", "drain-short"
+"""Of the report's files, and of those of the short form."""
 DRAIN = "this drain"
 SERIAL = "kubectl, one node after the other"
 

@@ -1,0 +1,51 @@
+"""The tables of docs/performance.md: placed between their marks, one for each report, and never by half."""
+
+from __future__ import annotations
+
+import pytest
+
+from proof.model import Predicted, Report, Stage
+from rehearsal.benches import figures
+from rehearsal.benches.written import Aim
+
+PAGE = "before\n<!-- figures: up -->\nold\n<!-- end of figures -->\nafter\n"
+
+
+def test_a_section_takes_the_place_of_what_stood_between_its_marks() -> None:
+    text = figures.placed(PAGE, "up", ["new", "lines"])
+    assert text == "before\n<!-- figures: up -->\nnew\nlines\n<!-- end of figures -->\nafter\n"
+
+
+def test_the_same_again_changes_nothing() -> None:
+    once = figures.placed(PAGE, "up", ["new"])
+    assert figures.placed(once, "up", ["new"]) == once
+
+
+def test_a_page_without_the_marks_is_told() -> None:
+    with pytest.raises(ValueError, match=r"no mark <!-- figures: swap -->"):
+        figures.placed(PAGE, "swap", ["new"])
+
+
+def test_the_page_has_a_place_for_every_report() -> None:
+    text = figures.PAGE.read_text()
+    for name, _, _ in figures.SECTIONS:
+        assert figures.placed(text, name, ["here"]) != text
+
+
+def test_what_was_not_measured_says_so() -> None:
+    stage = Stage(stage=2, name="shared", predicted_s=Predicted(low=3, high=None, unseen=("pods",)))
+    lines = "\n".join(figures.rehearsed(Report(stages=(stage,), reasons=("no probes",))))
+    assert "not ok: no probes" in lines
+    assert "| 2 (shared) | – | ≥ 3 | – | 0 | – |" in lines
+    assert "machine unknown" in lines
+
+
+def test_a_missed_aim_is_told_and_so_is_one_without_a_figure() -> None:
+    aims = (
+        Aim(name="a", limit=1, measured=2),
+        Aim(name="b", limit=1, measured=None),
+        Aim(name="c", limit=1, measured=1),
+    )
+    rows = [line for line in figures.told_aims(aims) if line.startswith(("| a", "| b", "| c"))]
+    assert [row.rsplit("|", 2)[1].strip() for row in rows] == ["**no**", "**no**", "yes"]
+    assert "not measured" in rows[1]
