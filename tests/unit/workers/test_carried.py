@@ -176,7 +176,8 @@ def test_what_this_program_suspended_is_no_attribute_of_the_groups() -> None:
 
 def test_a_group_that_notifies_somebody_is_refused_by_its_name() -> None:
     world: Any = World({"a": group("a")})
-    world.told_to = [{"TopicARN": "arn:topic", "NotificationType": "x"}]
+    told = {"AutoScalingGroupName": "a", "TopicARN": "arn:topic", "NotificationType": "x"}
+    world.told_to = [told]
     with pytest.raises(Permanent, match=r"a: notificationConfigurations .*without"):
         noted(world, world.described)
     assert noted(world, world.described, ["notificationConfigurations"])["a"].attributes is not None
