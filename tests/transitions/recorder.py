@@ -6,7 +6,7 @@ import asyncio
 import base64
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import pulumi
 import yaml
@@ -142,7 +142,7 @@ class _Monitor(mocks.MockMonitor):
         answer = super().RegisterResource(request)
         if request.type != "pulumi:pulumi:Stack":
             given: dict[str, Any] = rpc.deserialize_properties(request.object)
-            inputs = {key: unpack(value) for key, value in _plain(given).items()}
+            inputs = {key: _without_none(unpack(value)) for key, value in _plain(given).items()}
             declared = Declared(
                 type=request.type,
                 name=request.name,
@@ -161,6 +161,14 @@ class _Monitor(mocks.MockMonitor):
             )
             self.seen.append(declared)
         return answer
+
+
+def _without_none(value: Any) -> Any:
+    """As the engine is told everything: what is None isn't there."""
+    if isinstance(value, dict):
+        known = cast(dict[str, Any], value)
+        return {key: _without_none(item) for key, item in known.items() if item is not None}
+    return [_without_none(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
