@@ -73,9 +73,30 @@ def test_growing_times_are_a_sign_and_a_server_far_away_is_none() -> None:
     second(far, clock, took=0.4)
     for pacer in (slow, far):
         for _ in range(3):
-            second(pacer, clock, took=0.9)
-    assert slow.rate < 20
+            second(pacer, clock, took=1.4)
+    assert slow.rate == 16
     assert far.rate == 40
+
+
+def test_slow_evictions_alone_stop_at_a_share_where_a_server_that_says_no_goes_on() -> None:
+    clock = Clock()
+    pacer = Pacer(50, clock, clock.sleep)
+    second(pacer, clock)
+    for _ in range(6):
+        second(pacer, clock, took=3.0)
+    assert pacer.rate == 20
+    for _ in range(6):
+        second(pacer, clock, busy=True)
+    assert pacer.rate == 1
+
+
+def test_a_few_slow_ones_are_no_sign() -> None:
+    clock = Clock()
+    pacer = Pacer(50, clock, clock.sleep)
+    for _ in range(5):
+        pacer.answered(3.0)
+        second(pacer, clock)
+    assert pacer.rate == 50
 
 
 def test_one_slow_answer_in_a_second_is_no_sign() -> None:
