@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 
 from migration.drain.plan import Lane, Rules, View, owner_of, plan_drain, unprotected_limit
 
@@ -143,13 +142,15 @@ def term_of(lane: Lane, view: View, rules: Rules, estimate: Estimate | None = No
 
 
 def observed_round(lane: Lane, view: View) -> float:
-    """How long these pods took to be ready when they started (the median), in seconds; 0 where none shows it.
+    """How long the quickest of these pods took to be ready on its node, in seconds; 0 where none shows it.
+
+    The quickest, since this is a floor: others may have waited for images, or for a machine with too much to do.
 
     A StatefulSet's pod starts only when the one of its name is gone, so that one's end comes first: its grace period,
     or `USUAL_END` where that is less. Other controllers begin the next pod at the eviction; nothing follows a bare one.
     """
     started = [seconds for pod in lane.pods if (seconds := pod.start_seconds) is not None]
-    start = median(started) if started else 0.0
+    start = min(started, default=0.0)
     kinds = {owner.kind if (owner := owner_of(pod, view)) else "" for pod in lane.pods}
     if kinds == {"StatefulSet"}:
         return start + min(USUAL_END, *(pod.grace_seconds for pod in lane.pods))

@@ -53,10 +53,10 @@ class Controller:
 class Pod:
     """One pod. `leave_alone` is the annotation that asks so, or empty; `claims` are PersistentVolumeClaim names.
 
-    `created` and `ready_since` are the API's timestamps, or empty; `grace_seconds` it may take to end. `host_path`: it
-    may write to its node's own files. `ends_itself`: it runs to completion, as a Job's does. `tolerates`: neither our
-    taint nor a cordon keeps it off a node. `unschedulable`: why the scheduler finds no node for it, or empty. `cpu`
-    (cores) and `memory` (bytes) are what it requests.
+    `created`, `placed` (when it got its node) and `ready_since` are the API's timestamps, or empty; `grace_seconds`
+    it may take to end. `host_path`: it may write to its node's own files. `ends_itself`: it runs to completion, as
+    a Job's does. `tolerates`: neither our taint nor a cordon keeps it off a node. `unschedulable`: why the
+    scheduler finds no node for it, or empty. `cpu` (cores) and `memory` (bytes) are what it requests.
     """
 
     namespace: str
@@ -73,6 +73,7 @@ class Pod:
     empty_dir: bool = False
     claims: tuple[str, ...] = ()
     created: str = ""
+    placed: str = ""
     ready_since: str = ""
     grace_seconds: float = GRACE
     host_path: bool = False
@@ -94,10 +95,15 @@ class Pod:
 
     @property
     def start_seconds(self) -> float | None:
-        """From its creation until it was ready (the last time it became so); None while it isn't."""
-        if not (self.ready and self.created and self.ready_since):
+        """From getting its node until it was ready (the last time it became so); None while it isn't.
+
+        Not from its creation: how long a scheduler had no place for it then says nothing of how it starts.
+        """
+        began = self.placed or self.created
+        if not (self.ready and began and self.ready_since):
             return None
-        return (datetime.fromisoformat(self.ready_since) - datetime.fromisoformat(self.created)).total_seconds()
+        took = datetime.fromisoformat(self.ready_since) - datetime.fromisoformat(began)
+        return max(0.0, took.total_seconds())
 
     @property
     def stays(self) -> bool:
@@ -198,6 +204,7 @@ def pod_of(item: PodWire) -> Pod:
         empty_dir=any(volume.empty_dir is not None for volume in volumes),
         claims=_claims(metadata.name, volumes),
         created=metadata.creation_timestamp or "",
+        placed=(placed.last_transition_time or "") if placed.status == "True" else "",
         ready_since=ready.last_transition_time or "",
         grace_seconds=GRACE if grace is None else grace,
         host_path=any(_written_on_host(volume, spec) for volume in volumes if volume.host_path is not None),

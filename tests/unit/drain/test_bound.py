@@ -144,10 +144,17 @@ def test_a_round_is_the_start_and_where_names_are_kept_the_end_before_it(
     assert observed_round(plan_drain(seen, REST).lanes[0], seen) == seconds
 
 
-def test_a_start_is_the_median_of_those_seen() -> None:
-    every = [*pods("web", 2, starts=10), replace(pods("web", 3, starts=59)[2]), *pods("web", 4, ready_since="")[3:]]
+def test_a_start_is_the_quickest_of_those_seen() -> None:
+    slow = pods("web", 4, starts=59)
+    every = [*pods("web", 1, starts=10), *slow[1:3], replace(slow[3], ready_since="")]
     seen = view(every, [], web=("Deployment", 4))
     assert observed_round(plan_drain(seen, REST).lanes[0], seen) == 10.0
+
+
+def test_what_a_pod_waited_for_a_node_is_no_part_of_its_start() -> None:
+    waited = pods("web", 3, starts=42, placed="2026-05-01T10:00:40Z")
+    seen = view(waited, [], web=("Deployment", 3))
+    assert observed_round(plan_drain(seen, REST).lanes[0], seen) == 2.0
 
 
 def test_bare_pods_are_followed_by_nothing() -> None:
@@ -166,5 +173,7 @@ def test_a_pods_times_are_read_from_the_api() -> None:
     }
     pod = pod_from(item)
     assert (pod.start_seconds, pod.grace_seconds) == (72.0, 0.0)
+    placed = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "2026-05-01T10:01:02Z"}
+    assert pod_from({**item, "status": {"conditions": [placed, *item["status"]["conditions"]]}}).start_seconds == 10.0
     item["status"]["conditions"][0]["status"] = "False"
     assert pod_from(item).start_seconds is None
