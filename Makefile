@@ -10,7 +10,7 @@ VENV := .venv/bin
 SWAPS := tests/unit/etcd/test_swap.py tests/unit/etcd/test_swap_back.py tests/unit/etcd/test_set_swap.py tests/unit/etcd/test_volume_swap.py
 LOST := tests/lab/plugins/test_state_lost.py tests/lab/plugins/test_state_lost_everywhere.py
 
-.PHONY: help setup rehearse soak layouts shapes back again bench-up bench-swap bench-drain figures crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost lint doctor clean
+.PHONY: help setup rehearse soak layouts shapes back again bench-up bench-swap bench-drain figures crash living lab lab-down sabotage test test-back test-again test-crash test-swaps test-lost test-size lint doctor clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,9 @@ test-swaps: lint ## members' swaps interrupted and turned round at every step, o
 
 test-lost: lint ## every stage refreshed, its state lost and built anew; some ten minutes
 	@$(VENV)/python -m pytest $(LOST) $(PYTEST_ARGS)
+
+test-size: lint ## state and calls of 72 groups, on the real engine; some three minutes
+	@$(VENV)/python -m pytest tests/lab/plugins/test_size.py $(PYTEST_ARGS)
 
 doctor: ## where each tool comes from, and what to do about what is missing
 	@$(PYTHON) -m lab doctor

@@ -32,6 +32,7 @@ PURE = ("tests/unit", "tests/transitions")
 """Nothing in these measures, or is hurt by waiting for a processor."""
 # Commands of their own (`make help`), for the time they take.
 LONG = (
+    "tests/lab/plugins/test_size.py",
     "tests/lab/plugins/test_state_lost.py",
     "tests/lab/plugins/test_state_lost_everywhere.py",
     "tests/rehearsal/test_again.py",
