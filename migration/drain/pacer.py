@@ -19,9 +19,9 @@ from collections.abc import Callable
 # (kubernetes/community, sig-scalability, API call latency).
 SLOW, TIMES = 1.0, 4.0
 # This share of a second's answers being slow is a sign.
-SHARE = 0.5
+SHARE = 0.1
 # Of the most that is allowed: where it begins, a step, and what slow evictions leave of it.
-BEGIN, STEP, WHILE_SLOW = 0.5, 0.05, 0.4
+BEGIN, STEP, WHILE_SLOW = 0.5, 0.05, 0.1
 # Evictions a second that are always asked for.
 LEAST = 1.0
 EVERY = 1.0
