@@ -35,8 +35,8 @@ TELL_EVERY = 5.0
 # The disruption controller keeps up while it sees an eviction in half the time that a pod takes to end at least; where
 # it doesn't, a StatefulSet's next pod may be back under its name before, and close its budget for two minutes.
 KEEPS_UP = 0.5
-# A StatefulSet's lane waits for the controller at most so long, and all others with it, so that it catches up.
-AT_MOST = 5.0
+# All lanes wait for the controller at most so long, so that it catches up; one that doesn't stops no drain.
+AT_MOST = 20.0
 # How long ago a pod found a node that counts for how many may be without one.
 RECENT = 5.0
 # And how many times `Pace.unplaced` they are at most.
@@ -381,21 +381,27 @@ class Drainer:
         return replace(known, pods=len(lane.pods))
 
     def _unless_behind(self, lanes: Sequence[Lane], now: float) -> Sequence[Lane]:
-        """These lanes; none for a moment where a StatefulSet's is among them and the disruption controller is behind.
+        """These lanes; none for a moment where StatefulSets have pods left and the disruption controller is behind.
 
-        All of them wait, so that it catches up, and the StatefulSet, whose chain is the longest, goes first then.
+        Also while the StatefulSets' own lanes are closed: it is now that the controller has to see their pods end. All
+        lanes wait, so that it catches up, and the StatefulSet, whose chain is the longest, goes first then.
         """
         limits = [
             KEEPS_UP * min(pod.grace_seconds for pod in lane.pods)
-            for lane in lanes
-            if lane.budget is not None and lane.pods and self._keeps_names(lane)
+            for lane in self._index.lanes.values()
+            if lane.budget is not None and lane.pods and lane.phase == self._phase and self._keeps_names(lane)
         ]
         if not limits or self._in_flight.lag(self._back) <= min(limits):
             self._held_since = None
             return lanes
         if self._held_since is None:
             self._held_since = now
-        return () if now - self._held_since < AT_MOST else lanes
+        if now - self._held_since >= AT_MOST:
+            return lanes
+        with self._lock:
+            # Lanes that workers have in hand, too.
+            self._credit = 0
+        return ()
 
     def _keeps_names(self, lane: Lane) -> bool:
         owner = owner_of(lane.pods[0], self._index.facts)

@@ -477,6 +477,34 @@ def test_a_pod_kept_in_disrupted_pods_is_named_with_the_time_it_still_takes() ->
     assert any("apps/db still counts apps/db-0 as leaving, which is there again" in line for line in said)
 
 
+def test_all_wait_while_the_disruption_controller_has_not_seen_a_stateful_sets_pod_end() -> None:
+    """Else the next pod of that name would be there before it looks, and its budget closed for two minutes."""
+    world, when = World(starts=0.5, ends=6), dict[str, float]()
+    world.deploy("db", 3, kind="StatefulSet", grace_seconds=4.0)
+    world.protect("db", 2)
+    world.deploy("web", 60, kind="CloneSet")
+    world.protect("web", 0)
+    world.kept.add("db-0")
+    evict, wait = world.evict, world.wait
+
+    def timed(namespace: str, name: str, uid: str) -> None:
+        evict(namespace, name, uid)
+        when[name] = world.clock.now
+
+    def seen_late(seconds: float) -> None:
+        wait(seconds)
+        if world.clock.now > 5.5:
+            world.kept.clear()
+
+    world.evict, world.wait = timed, seen_late
+    work = drainer(world, pace=Pace(rescan=5, stall=60, per_second=8, unplaced=2))
+    assert work.run() == []
+    assert left(world) == []
+    first = when["db-0"]
+    assert not [name for name, at in when.items() if first + 2.5 < at < 5.5], when
+    assert [name for name, at in when.items() if at < first + 2.5 and name.startswith("web")]
+
+
 def test_a_busy_server_is_told_from_a_low_budget_and_asked_less() -> None:
     world = World()
     world.deploy("a", 4)
