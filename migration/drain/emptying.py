@@ -11,8 +11,9 @@ from migration.clients.documents import Document, mapping
 from migration.clients.kubernetes import NODES, SERVICES
 from migration.contracts.workers import DrainInputs, DrainRules
 from migration.drain.bound import Bound, lower_bound
+from migration.drain.brake import Pace
 from migration.drain.cluster import Cluster
-from migration.drain.executor import Drainer, Pace, Tally
+from migration.drain.executor import Drainer, Tally
 from migration.drain.nodes import Change, change_nodes, cordoned, name_of
 from migration.drain.plan import Blocked, Rules, View, plan_drain
 from migration.drain.room import room_for

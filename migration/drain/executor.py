@@ -7,7 +7,7 @@ chain first; a lane is never with two workers. Killing it loses nothing: the nex
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future
@@ -17,6 +17,7 @@ from typing import Protocol
 
 from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict
 from migration.drain.bound import Term, term_of
+from migration.drain.brake import LASTING, Brake, Pace
 from migration.drain.cluster import Api
 from migration.drain.disrupted import Kept, kept_closed
 from migration.drain.evict import Answer, Outcome, evict
@@ -37,17 +38,12 @@ TELL_EVERY = 5.0
 KEEPS_UP = 0.5
 # All lanes wait for the controller at most so long, so that it catches up; one that doesn't stops no drain.
 AT_MOST = 20.0
-# How long ago a pod found a node that counts for how many may be without one.
-RECENT = 5.0
-# And how many times `Pace.unplaced` they are at most.
-WHILE_HEALTHY = 4
 # Evictions of one owner before its pods are said to come back again and again: times what it had, plus some.
 RETURNS, SOME = 3, 5
 CAME_BACK = (
     "its rolling restart came through and its new pods started on the nodes being emptied again, so they tolerate "
     "their taints; give it a node selector for the other side"
 )
-LASTING = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "ReplicationController"})
 
 
 class Unfinished(OutOfTime):
@@ -67,33 +63,6 @@ class ObservedCluster(Protocol):
     def exact(self) -> View: ...
     def volumes_held(self, staying: Callable[[], Sequence[Pod]]) -> list[str]: ...
     def wait(self, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """How fast a drain evicts, and how patiently it waits. Seconds, but for `per_second`."""
-
-    per_second: float = 50.0
-    """Most evictions a second, over all budgets."""
-    rescan: float = 5.0
-    """From the last pod's going to the look that shows whether another slipped past the taint."""
-    stall: float = 900.0
-    """Without any progress for so long, what still waits counts as blocked. A pod's own grace period is no stall."""
-    pending: float = 60.0
-    """A moved pod for which the scheduler finds no node for so long stops evictions until it does."""
-    unplaced: int = 25
-    """So many moved pods may be without a node at once; while others find one, as many as did in the last `RECENT`
-    seconds, and `WHILE_HEALTHY` times this at most.
-
-    A healthy cluster starts pods as fast as they leave, and those on their way there are no sign of a full one. Where
-    none finds a node any more, and always for pods that the scheduler has refused, this number counts. It is also the
-    most that leave between two looks.
-    """
-    width: int = 16
-    """Lanes that are worked on at once."""
-    back_off: float = 1.0
-    """Before a refused budget is tried again; doubled at each further refusal up to `longest_back_off`."""
-    longest_back_off: float = 10.0
 
 
 @dataclass
@@ -150,20 +119,15 @@ class Drainer:
         self._credit = 0
         # The coordinator's own.
         self._index = Index(rules, View(nodes=frozenset(), pods=(), budgets=(), owners={}))
+        self._brake = Brake(self._index, pace, deadline.clock)
         self._busy: dict[str, Future[None]] = {}
         self._at_first: Counter[str] | None = None
         self._ready_at_first: dict[str, int] = {}
-        self._there_at_first: dict[str, int] = {}
-        self._unplaced_at_first: frozenset[str] = frozenset()
         self._gone = 0
         self._phase: int | None = None
         self._progress: Progress | None = None
         self._told_at = float("-inf")
         self._leaving_since: dict[str, float] = {}
-        self._braked = False
-        self._unplaced: dict[str, list[Pod]] = {}
-        self._unschedulable_since: dict[str, float] = {}
-        self._settled: deque[tuple[float, int]] = deque()
         self._terms: dict[str, Term] = {}
         self._held_since: float | None = None
 
@@ -219,9 +183,9 @@ class Drainer:
             if self._stalled(index.leaving, len(index.ending), index.remaining, unready):
                 if unready and lowest is not None:
                     raise Unfinished(f"stopped before {PHASES[lowest]}: " + "; ".join(map(str, unready)), unready)
-                return [*self._homeless(), *unready]
+                return [*self._brake.homeless(), *unready]
             if self._deadline.remaining <= 0:
-                left = [*self._homeless(), *self._waiting(index.plan()), *unready]
+                left = [*self._brake.homeless(), *self._waiting(index.plan()), *unready]
                 raise Unfinished(
                     f"gave up after {self._deadline.seconds:g} s with {index.remaining} pods left; run the same again. "
                     f"First of them: " + "; ".join(map(str, left[:5])),
@@ -250,7 +214,11 @@ class Drainer:
                     self.tally.evicting_seconds = self._clock() - self._let_go_at
         if self._at_first is None:
             self._begin()
-        self._brake()
+        with self._lock:
+            moved, evictions = frozenset(self._moved), self.tally.evictions
+        credit = self._brake.credit(moved, evictions)
+        with self._lock:
+            self._credit = credit
         for uid in index.movers.keys() - self._ready_at_first.keys():
             self._ready_at_first[uid] = index.standing(uid).ready
         self._stop_chasing()
@@ -260,8 +228,7 @@ class Drainer:
         index = self._index
         owners = (one.owner_key for one in index.placed.values())
         self._at_first = Counter(key for key in owners if key)
-        self._unplaced_at_first = frozenset(index.unplaced)
-        self._there_at_first = {uid: standing.there for uid, standing in index.owners_standing()}
+        self._brake.begin()
         self.tally.pods = len(index.placed)
         self._progress = Progress(pods=len(index.placed), nodes=index.facts.nodes, clock=self._clock)
 
@@ -283,61 +250,6 @@ class Drainer:
             ]
         )
 
-    def _brake(self) -> None:
-        """See which moved pods have no node, and how many more may leave until the next look.
-
-        Pods that had none before this run are somebody else's matter. A moved pod's successor that isn't there yet
-        counts as one without a node; but a StatefulSet's only comes once its predecessor has ended.
-        """
-        index, now, before = self._index, self._clock(), self._unschedulable_since
-        with self._lock:
-            moved, evictions = frozenset(self._moved), self.tally.evictions
-        found: dict[str, list[Pod]] = {}
-        for uid, pod in index.unplaced.items():
-            owner = None if uid in self._unplaced_at_first else owner_of(pod, index.facts)
-            if owner is not None and owner.uid in moved:
-                found.setdefault(owner.key, []).append(pod)
-        self._unplaced = found
-        refused = [pod.uid for pods in found.values() for pod in pods if pod.unschedulable]
-        self._unschedulable_since = {uid: before.get(uid, now) for uid in refused}
-        homeless = sum(map(len, found.values())) + self._missing(moved)
-        most = min(WHILE_HEALTHY * self._pace.unplaced, self._found_nodes(now, evictions - homeless))
-        most = max(self._pace.unplaced, most)
-        credit = min(self._pace.unplaced - len(refused), most - homeless, self._pace.unplaced)
-        credit = 0 if self._stuck() else max(0, credit)
-        self._braked = credit == 0
-        with self._lock:
-            self._credit = credit
-
-    def _found_nodes(self, now: float, settled: int) -> int:
-        """How many moved pods found a node lately, when `settled` have by now."""
-        seen = self._settled
-        seen.append((now, settled))
-        while len(seen) > 1 and now - seen[0][0] > RECENT:
-            seen.popleft()
-        return settled - min(count for _, count in seen)
-
-    def _missing(self, moved: frozenset[str]) -> int:
-        """How many pods of moved owners should be there and aren't, not even without a node."""
-        index = self._index
-        return sum(
-            max(0, min(self._there_at_first.get(uid, 0), owner.desired or 0) - index.standing(uid).there)
-            for uid in moved
-            if (owner := index.owners.get(uid)) is not None and owner.kind in LASTING - {"StatefulSet"}
-        )
-
-    def _stuck(self) -> list[tuple[str, Pod]]:
-        """Moved pods, with their owners, for which the scheduler has found no node for too long."""
-        late = {uid for uid, since in self._unschedulable_since.items() if self._clock() - since > self._pace.pending}
-        return [(owner, pod) for owner, pods in self._unplaced.items() for pod in pods if pod.uid in late]
-
-    def _homeless(self) -> list[Blocked]:
-        """The same, for people."""
-        return [
-            Blocked(pod=pod.key, owner=owner, budget="", reason=f"it was moved and finds no node: {pod.unschedulable}")
-            for owner, pod in self._stuck()
-        ]
-
     def _unready(self) -> list[Blocked]:
         """Owners of moved pods that don't have as many ready as they had, or as they want by now."""
         found: list[Blocked] = []
@@ -347,14 +259,9 @@ class Drainer:
                 continue
             count = min(owner.desired or 0, first)
             if ready < count:
-                reason = f"only {ready} of {count} ready again after its move{self._no_node(owner.key)}"
+                reason = f"only {ready} of {count} ready again after its move{self._brake.no_node(owner.key)}"
                 found.append(Blocked(pod=owner.key, owner=owner.key, budget="", reason=reason))
         return sorted(found, key=lambda one: one.owner)
-
-    def _no_node(self, owner: str) -> str:
-        """What the scheduler says of an owner's moved pods, if it finds no node for one."""
-        said = [pod.unschedulable for pod in self._unplaced.get(owner, ()) if pod.unschedulable]
-        return f" ({len(said)} find no node: {said[0]})" if said else ""
 
     def _feed(self) -> None:
         """Hand out lanes that may go, the longest chain first: it decides when the drain ends."""
@@ -555,7 +462,7 @@ class Drainer:
         found: list[Blocked] = []
         for lane in plan.lanes:
             budget = lane.budget
-            if not lane.closed and self._braked:
+            if not lane.closed and self._brake.on:
                 why = "it waits, since pods that were moved find no node, or haven't come back at all"
             elif not lane.closed:
                 why = "its turn had not come"
@@ -626,7 +533,7 @@ class Drainer:
         closed = [lane.key for lane in lanes if lane.closed]
         kept = [one for lane in lanes if lane.closed for one in self._kept(lane)]
         waiting = ""
-        if stuck := self._homeless():
+        if stuck := self._brake.homeless():
             waiting = f"; no more evictions until {len(stuck)} moved pods find a node, the first is {stuck[0]}"
         elif unready:
             waiting = f"; waiting for {unready[0]}"

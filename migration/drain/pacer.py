@@ -5,7 +5,7 @@ first sign that the server has too much, then halved at each such sign and raise
 answer of priority and fairness (429 without a budget's cause), a server error, and evictions that take long.
 
 Time is the weaker sign: it is taken here, and on a busy machine some of it is this program's own wait for a processor.
-How many are asked for at once is bounded anyway (`migration.drain.executor.Pace.width`), so that a slow server is asked
+How many are asked for at once is bounded anyway (`migration.drain.brake.Pace.width`), so that a slow server is asked
 for less by itself. Slow evictions alone never lower the rate as far as a server that says no does.
 """
 

@@ -22,7 +22,7 @@ from migration.contracts.workers import (
     TaintInputs,
     WorkerScaleInputs,
 )
-from migration.drain.executor import WHILE_HEALTHY, Pace
+from migration.drain.brake import WHILE_HEALTHY, Pace
 from migration.drain.plan import Rules, unprotected_limit
 from migration.operations import drain, hold, scale, taint
 from migration.runtime.context import Context

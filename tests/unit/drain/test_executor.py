@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from migration.clients.kubernetes import Kind
-from migration.drain.executor import WHILE_HEALTHY, Drainer, Pace
+from migration.drain.brake import WHILE_HEALTHY, Pace
+from migration.drain.executor import Drainer
 from migration.drain.model import Budget
 from migration.drain.plan import Rules
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
