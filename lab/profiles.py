@@ -76,7 +76,7 @@ PROFILES: dict[str, Profile] = {
         # 72 groups of 1, with the pods of the small one: where only the number of groups counts (`make bench-up`).
         Profile(name=WIDE, types=LARGE_TYPES, nodes=72, pods=218, sized=False, memory_mb=4096),
         # 72 groups of 2 or 3.
-        Profile(name=LARGE, types=LARGE_TYPES, nodes=200, pods=4000, sized=True, memory_mb=4800),
+        Profile(name=LARGE, types=LARGE_TYPES, nodes=200, pods=4000, sized=True, memory_mb=5500),
     )
 }
 

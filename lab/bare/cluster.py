@@ -6,6 +6,7 @@ Its processes are the lab's (`lab/processes.py`): ended by id, and by `lab down`
 from __future__ import annotations
 
 import contextlib
+import random
 import shutil
 import socket
 import time
@@ -36,6 +37,8 @@ POLL_S = 0.3
 END_S = 8.0
 START_S = 0.1
 """How long a pod without the annotation `lab/start` takes."""
+PORTS = range(25_000, 30_000)
+"""Linux gives ports from 32768 on to whoever dials (ip(7), ip_local_port_range); those of labs end at 24999."""
 TOOLS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 
 
@@ -107,12 +110,15 @@ def folder_of(directory: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports of 127.0.0.1 that nobody listens on now."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind((LOOPBACK, 0))
-        return [one.getsockname()[1] for one in sockets]
+    """So many ports of 127.0.0.1 that nobody listens on now, below those that the kernel gives to whoever dials."""
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        if len(found) == count:
+            break
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind((LOOPBACK, port))
+            found.append(port)
+    return found
 
 
 def _start(directory: Path, say: Callable[[str], None]) -> Bare:

@@ -34,7 +34,7 @@ def test_profile_and_pods_come_from_variables_or_the_file(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("environ", "told"),
     [
-        ({"LAB_PROFILE": "huge"}, r"LAB_PROFILE='huge': must be one of small, large"),
+        ({"LAB_PROFILE": "huge"}, r"LAB_PROFILE='huge': must be one of small, wide, large"),
         ({"LAB_PROFILE": "large", "LAB_PODS": "many"}, r"LAB_PODS='many': must be a number of pods, such as 4000"),
         ({"LAB_PROFILE": "large", "LAB_PODS": "-5"}, r"LAB_PODS='-5': must be a number of pods"),
         ({"LAB_PROFILE": "large", "LAB_PODS": "100000"}, r"LAB_PODS=100000: the 200 nodes .* hold \d+ at most"),
@@ -50,7 +50,7 @@ def test_what_can_not_be_is_one_sentence(tmp_path: Path, environ: dict[str, str]
 @pytest.mark.parametrize(
     ("file", "told"),
     [
-        ('{"profile": "huge"}', r"lab\.json: profile='huge': .*must be one of small, large"),
+        ('{"profile": "huge"}', r"lab\.json: profile='huge': .*must be one of small, wide, large"),
         ('{"profile": "large", "pods": "many"}', r"lab\.json: pods='many'"),
         ('{"profile": "large", "pods": 100000}', r"^pods=100000: the 200 nodes"),
         ('{"pods": 300}', r"^pods=300: profile small has 218"),

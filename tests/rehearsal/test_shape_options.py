@@ -44,7 +44,7 @@ def test_real_controllers_are_asked_for_by_name(monkeypatch: pytest.MonkeyPatch)
     ("said", "told"),
     [
         ({"SHAPE": "neat"}, "SHAPE='neat': must be one of pet, awkward"),
-        ({"PROFILE": "huge"}, "PROFILE='huge': must be one of small, large"),
+        ({"PROFILE": "huge"}, "PROFILE='huge': must be one of small, wide, large"),
         ({"PROFILE": "large", "PODS": "many"}, "PODS='many': must be a number of pods"),
         ({"PROFILE": "large", "PODS": "100000"}, "PODS=100000: the 200 nodes of profile large hold"),
         ({"PROFILE": "large", "PODS": "9"}, "PODS=9: the 100 applications of profile large have"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import random
 import secrets
 import socket
 import ssl
@@ -30,6 +31,8 @@ NAME = "restore-drill"
 _STARTS = 3
 """Ports are free when they are looked for, and another process may be quicker."""
 _TAKEN = "address already in use"
+_PORTS = range(25_000, 30_000)
+"""Linux gives ports from 32768 on to whoever dials (ip(7), ip_local_port_range)."""
 # etcd's own limit is 2 GiB, beyond which a restored database would refuse its first write.
 _LEAST_QUOTA = 8 * 1024**3
 
@@ -105,10 +108,12 @@ def _answers(etcd: Etcd, process: subprocess.Popen[bytes], log: Path) -> bool:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens at."""
-    with socket.socket() as one:
-        one.bind((LOOPBACK, 0))
-        return int(one.getsockname()[1])
+    """A port of loopback that nobody listens at, below those that the kernel gives to whoever dials meanwhile."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind((LOOPBACK, port))
+            return port
+    raise Failed(f"every port of {LOOPBACK} from {_PORTS.start} to {_PORTS.stop - 1} is taken")
 
 
 def mutual_tls(made: Path) -> tuple[ssl.SSLContext, list[str]]:

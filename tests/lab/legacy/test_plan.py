@@ -31,7 +31,7 @@ def test_nodes_hold_pods_as_their_processors_memory_and_kubelet_let_them() -> No
 
 
 def test_an_unknown_profile_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"'huge'.*small, large"):
+    with pytest.raises(ValueError, match=r"'huge'.*small, wide, large"):
         pools("huge")
 
 

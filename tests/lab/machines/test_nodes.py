@@ -35,7 +35,7 @@ def test_the_two_sides_hand_out_different_pod_addresses_of_one_range() -> None:
 
 
 def test_pods_start_as_slowly_as_the_setting_says() -> None:
-    assert "durationMilliseconds: 2500}" in stages(2.5)
+    assert "durationMilliseconds: 2500\n" in stages(2.5)
     assert "${" not in stages(0.5)
 
 

@@ -79,7 +79,7 @@ def test_no_two_objects_have_one_name() -> None:
 
 
 def test_what_a_profile_can_not_have_is_refused_with_what_it_can() -> None:
-    with pytest.raises(ValueError, match=r"'huge'.*small, large"):
+    with pytest.raises(ValueError, match=r"'huge'.*small, wide, large"):
         apps_of("huge", 10)
     with pytest.raises(ValueError, match=r"profile small has 218 pods of the teams'; as many as asked for has large"):
         apps_of("small", 219)
