@@ -67,7 +67,8 @@ class Profile:
     memory_mb: int
 
 
-# Memory: the sum of what the lab's processes, the proof and the engine had resident (`peak_rss_mb` of a report).
+# Memory: the sum of what the lab's processes, the proof and the engine had resident (`peak_rss_mb` of a report),
+# rounded up: 3,721 MB of a small rehearsal, 5,453 MB of a large one's stages 0 to 6.
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
