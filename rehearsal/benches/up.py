@@ -22,8 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from lab import interrupt, up
-from lab.environment import REPOSITORY
+from lab import interrupt, profiles, up
+from lab.environment import REPOSITORY, make_folders
 from lab.plugins.waits import VARIABLE
 from migration.stages import STAGES
 from rehearsal.benches.population import KINDS, Population
@@ -40,11 +40,8 @@ from rehearsal.stack import StackError
 
 FLOOR = REPOSITORY / "rehearsal" / "benches" / "floor"
 FLOOR_STACK = "floor"
-PROFILES = {SMALL: "small", LARGE: "wide"}
+PROFILES = {SMALL: profiles.SMALL, LARGE: profiles.WIDE}
 """The lab's profile by the number of its worker groups; each group has one node."""
-NEEDED_MB = {SMALL: 3000, LARGE: 5000}
-"""Free memory that a lab of that size is given, with room for two engines (`python -m lab doctor` says what it takes
-for a rehearsal of 12)."""
 ROWS = "up-rows.json"
 
 
@@ -220,11 +217,15 @@ def parse_groups(text: str) -> int:
 
 def refuse_without_memory(groups: int, free_mb: int) -> None:
     """Raises ValueError where the lab wouldn't fit, before anything is started."""
-    if free_mb < NEEDED_MB[groups]:
-        raise ValueError(
-            f"GROUPS={groups} needs {NEEDED_MB[groups]} MB of free memory, and {free_mb} MB are: end what else runs, "
-            f"or take GROUPS={SMALL}"
-        )
+    profile = profiles.find(PROFILES[groups])
+    if short := profiles.short_of_memory(profile.name, profile.pods, free_mb):
+        raise ValueError(f"GROUPS={groups}: {short}")
+
+
+def end_other_size(say: Say, size: int) -> None:
+    """A lab keeps its profile: one of another size goes first. Raises RehearsalError where it can't be ended."""
+    if profiles.asked(make_folders(), {})[0].name != PROFILES[size] and up.down(say, purge=True):
+        raise RehearsalError("the lab of another size did not end: see above")
 
 
 def run(say: Say, groups: int, last: int, *, again: bool) -> int:
@@ -235,6 +236,7 @@ def run(say: Say, groups: int, last: int, *, again: bool) -> int:
     header = Header.now(f"make bench-up GROUPS={groups}" + (f" STAGES=0..{last}" if last != len(STAGES) - 1 else ""))
     bench: UpBench | None = None
     for size in sizes:
+        end_other_size(say, size)
         os.environ["LAB_PROFILE"] = PROFILES[size]
         bench = UpBench(say=say, groups=size, program_digest=program, rows=rows)
         if not rows and not again:
