@@ -240,7 +240,5 @@ def test_another_size_is_refused_with_those_there_are(text: str) -> None:
 
 def test_too_little_memory_is_told_before_anything_starts() -> None:
     refuse_without_memory(72, 100_000)
-    with pytest.raises(
-        ValueError, match=r"GROUPS=72: memory: 100 MB are available, .* profile wide .* about \d+"
-    ):
+    with pytest.raises(ValueError, match=r"GROUPS=72: memory: 100 MB are available, .* profile wide .* about \d+"):
         refuse_without_memory(72, 100)

@@ -83,43 +83,8 @@ def interrupted(program: str) -> None:
     assert process.wait() == INTERRUPTED
 
 
-SEEN = """
-import time
-time.sleep(3)
-try:
-    print("started", flush=True)
-    time.sleep(100)
-except KeyboardInterrupt:
-    pass
-"""
-
-
-def test_what_runs_beside_a_part_is_told_after_it_and_its_failure_counts(capfd: pytest.CaptureFixture[str]) -> None:
-    quiet = Part("quiet", (sys.executable, "-c", "print('heard'); raise SystemExit(3)"))
-    seen = Part("seen", (sys.executable, "-c", "import time; time.sleep(1); print('seen')"), beside=quiet)
-    outcomes = run((seen, PASSES))
-    assert [(one.part.name, one.status) for one in outcomes] == [("seen", 0), ("quiet", 3), ("first", 0)]
-    assert summary(outcomes)[1] == 1
-    said = [line for line in capfd.readouterr().out.splitlines() if line]
-    assert said == ["=== seen ===", "seen", "=== quiet, beside it ===", "heard", "=== first ==="]
-
-
-def test_after_ctrl_c_what_runs_beside_ends_too(tmp_path: Path) -> None:
-    ended = tmp_path / "ended"
-    program = f"""
-import sys
-import tests.__main__ as it
-
-quiet = it.Part("quiet", (sys.executable, "-c", {SLOW_TO_END!r}, {str(ended)!r}))
-it.PARTS = (it.Part("seen", (sys.executable, "-c", {SEEN!r}), beside=quiet),)
-sys.exit(it.main())
-"""
-    interrupted(program)
-    assert ended.exists()
-
-
 def test_every_test_is_in_one_part() -> None:
-    every = [one for part in PARTS for one in (part, part.beside) if one is not None and "pytest" in one.command]
+    every = [part for part in PARTS if "pytest" in part.command]
     chosen = {part.name: part.command[part.command.index("-m", 3) + 1] for part in every}
     assert chosen == {"tests": "not rehearsal", "rehearsal": "rehearsal", "pure tests": PURE_ONES}
     commands = {part.name: part.command for part in every}
