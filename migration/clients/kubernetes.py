@@ -191,33 +191,23 @@ class Kubernetes:
         patience: float | None = None,
     ) -> Any:
         """One call; transport errors and codes in `repeat` are tried again within `patience`."""
-        answer = self._content(
-            method,
-            path,
-            params=params,
-            body=body,
-            content_type=content_type,
-            accept=accept,
-            repeat=repeat,
-            patience=patience,
-        )
+        content = None if body is None else msgspec.json.encode(body)
+        headers = {"Accept": accept, **({"Content-Type": content_type} if content is not None else {})}
+        answer = self._send(method, path, headers, params=params, content=content, repeat=repeat, patience=patience)
         return msgspec.json.decode(answer) if answer else None
 
-    def _content(
+    def _send(
         self,
         method: str,
         path: str,
+        headers: Mapping[str, str],
         *,
-        params: Mapping[str, Any] | None = None,
-        body: Any = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
+        params: Mapping[str, Any] | None,
+        content: bytes | None = None,
         repeat: frozenset[int] = PASSING,
         patience: float | None = None,
     ) -> bytes:
-        """The same, as it came."""
-        content = None if body is None else msgspec.json.encode(body)
-        headers = {"Accept": accept, **({"Content-Type": content_type} if content is not None else {})}
+        """The same of bytes: what is sent, and what came."""
         query = {key: str(value) for key, value in (params or {}).items() if value is not None}
         end = self._clock() + (self._patience if patience is None else patience)
         pause = 0.1
@@ -291,7 +281,8 @@ class Kubernetes:
         decoder = msgspec.json.Decoder(_Page[item])
         params: dict[str, Any] = {"limit": CHUNK}
         while True:
-            page = decoder.decode(self._content("GET", path_of(kind, None), params=params))
+            answer = self._send("GET", path_of(kind, None), {"Accept": "application/json"}, params=params)
+            page = decoder.decode(answer)
             yield page.items or [], page.metadata.resource_version
             if not page.metadata.continue_:
                 return
@@ -346,37 +337,25 @@ class Kubernetes:
         self.request("POST", path_of(PODS, namespace, name) + "/eviction", body=body, repeat=frozenset())
 
     def events(self, kind: Kind, version: str, item: type[T], *, seconds: int = 25) -> Iterator[tuple[str, T]]:
-        """As `watch`, decoded into `item`."""
+        """Events (type, object decoded into `item`) after `version` for about `seconds`, bookmarks included, to an end.
+
+        Raises `ApiFailure` (410: list again) or `Unreachable`; the caller goes on from the last version it saw.
+        """
         decoder = msgspec.json.Decoder(_Event[item])
-        for line in self._lines(kind, version, None, seconds):
+        for line in self._lines(kind, version, seconds):
             # An error's object is a Status, which nothing here may take for an item.
             if line.startswith(b'{"type":"ERROR"'):
                 event_of(line)
             event = decoder.decode(line)
             yield event.type, event.object
 
-    def watch(
-        self,
-        kind: Kind,
-        version: str,
-        namespace: str | None = None,
-        *,
-        seconds: int = 25,
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Events (type, object) after `version` for about `seconds`, bookmarks included, then it ends.
-
-        Raises `ApiFailure` (410: list again) or `Unreachable`; the caller goes on from the last version it saw.
-        """
-        for line in self._lines(kind, version, namespace, seconds):
-            yield event_of(line)
-
-    def _lines(self, kind: Kind, version: str, namespace: str | None, seconds: int) -> Iterator[bytes]:
+    def _lines(self, kind: Kind, version: str, seconds: int) -> Iterator[bytes]:
         """What a watch says, an event a line."""
         params = watch_params(version, seconds)
         # Silence longer than the server's own end means that the connection leads nowhere any more.
         timeout = httpx2.Timeout(self._timeout, read=seconds + 5.0)
         try:
-            with self._http.stream("GET", path_of(kind, namespace), params=params, timeout=timeout) as response:
+            with self._http.stream("GET", path_of(kind, None), params=params, timeout=timeout) as response:
                 if not response.is_success:
                     response.read()
                     raise failure_of(response, f"watch {kind.plural}")

@@ -23,7 +23,7 @@ from migration.drain.emptying import First, Work, cordon, drain, look_first
 from migration.drain.executor import Tally, Unfinished
 from migration.drain.nodes import given_back, set_aside
 from migration.drain.options import rules
-from migration.drain.plan import Blocked
+from migration.drain.plan import Blocked, Rules
 from migration.drain.selection import listed_by, selected
 from migration.plan.pods import drain_bound, told
 from migration.plan.text import drain_lines
@@ -82,7 +82,7 @@ def _holder() -> str:
 def _dry_run(selector: str, work: Work, context: Context, *, json: bool) -> int:
     nodes = selected(context.clients.kubernetes, selector)
     first = look_first(nodes, work, context, refuse=False)
-    plan = told(first.view, first.rules, work.rules.max_evictions_per_second)
+    plan = told(first.view, first.rules, first.bound)
     print(plan.model_dump_json(indent=1, by_alias=True) if json else "\n".join(drain_lines(plan)))
     return DONE
 
@@ -103,8 +103,8 @@ def _drain(selector: str, work: Work, context: Context, *, json: bool) -> int:
     with held(api, holder=_holder(), log=context.log, give_up=OTHERS) as lease:
         guarded = Context(log=context.log, deadline=context.deadline, clients=context.clients, alive=lease.check)
         first = look_first(nodes, work, guarded)
-        outcome, left, tally = _emptied(nodes, work, guarded)
-    report = _report(outcome, len(nodes), first, work, tally, left, clock() - began)
+        outcome, left, tally = _emptied(nodes, work, first.rules, guarded)
+    report = _report(outcome, len(nodes), first, tally, left, clock() - began)
     for one in left:
         context.log(f"left: {one}")
     if outcome != "done":
@@ -114,12 +114,14 @@ def _drain(selector: str, work: Work, context: Context, *, json: bool) -> int:
     return {"done": DONE, "interrupted": INTERRUPTED}.get(outcome, LEFT)
 
 
-def _emptied(nodes: Sequence[Document], work: Work, context: Context) -> tuple[Outcome, Sequence[Blocked], Tally]:
+def _emptied(
+    nodes: Sequence[Document], work: Work, settled: Rules, context: Context
+) -> tuple[Outcome, Sequence[Blocked], Tally]:
     """Cordon and drain, however it ends."""
     tally = Tally()
     try:
         cordon(nodes, set_aside, "cordoned and tainted", context)
-        blocked = drain(nodes, work, context, tally)
+        blocked = drain(nodes, work, settled, context, tally)
     except Unfinished as unfinished:
         context.log(str(unfinished))
         return "unfinished", unfinished.left, tally
@@ -129,9 +131,9 @@ def _emptied(nodes: Sequence[Document], work: Work, context: Context) -> tuple[O
 
 
 def _report(
-    outcome: Outcome, nodes: int, first: First, work: Work, tally: Tally, left: Sequence[Blocked], seconds: float
+    outcome: Outcome, nodes: int, first: First, tally: Tally, left: Sequence[Blocked], seconds: float
 ) -> DrainReport:
-    bound = drain_bound(first.view, first.rules, work.rules.max_evictions_per_second)
+    bound = drain_bound(first.bound)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return DrainReport(
         outcome=outcome,

@@ -55,15 +55,15 @@ def empty(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> t
     Raises `Permanent` before anything is changed where there is no room, afterwards naming every blocked pod.
     """
     work, tally = Work.of(inputs), Tally()
-    bound = look_first(nodes, work, context).bound
+    first = look_first(nodes, work, context)
     cordon(nodes, cordoned, "cordoned and tainted", context)
-    if blocked := drain(nodes, work, context, tally):
+    if blocked := drain(nodes, work, first.rules, context, tally):
         listed = "\n".join(f"  - {item}" for item in blocked)
         raise Permanent(
             f"{tally.evictions} pods were evicted, {len(blocked)} can't be moved; resolve these and run the same up "
             f"again:\n{listed}"
         )
-    return tally, bound
+    return tally, first.bound
 
 
 def room(nodes: Sequence[Document], inputs: DrainInputs, context: Context) -> Bound:
@@ -148,8 +148,11 @@ def _selector(context: Context, namespace: str, name: str) -> dict[str, str]:
     return selector
 
 
-def drain(nodes: Sequence[Document], work: Work, context: Context, tally: Tally) -> list[Blocked]:
-    """Move what may be moved, counting in `tally`; returns what is blocked. Raises `executor.Unfinished`."""
+def drain(nodes: Sequence[Document], work: Work, settled: Rules, context: Context, tally: Tally) -> list[Blocked]:
+    """Move what may be moved by the rules that `look_first` came to, counting in `tally`; returns what is blocked.
+
+    Raises `executor.Unfinished`.
+    """
     rules = work.rules
     pace = Pace(
         per_second=float(rules.max_evictions_per_second),
@@ -159,7 +162,7 @@ def drain(nodes: Sequence[Document], work: Work, context: Context, tally: Tally)
         unplaced=rules.max_unplaced_pods,
         width=rules.concurrency,
     )
-    cluster, settled = _cluster(nodes, context), rules_of(work, context)
+    cluster = _cluster(nodes, context)
     cluster.start()
     try:
         with ThreadPoolExecutor(rules.concurrency, thread_name_prefix="evict") as pool:

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from migration.contracts.gates import worker_groups
 from migration.contracts.plan import Blocked, DrainBound, DrainPlan, DrainTerm, Limit, PodsMove
-from migration.drain.bound import lower_bound
+from migration.drain.bound import Bound, lower_bound
 from migration.drain.cluster import Cluster
 from migration.drain.nodes import name_of, nodes_of
 from migration.drain.plan import Rules, View, movable, plan_drain
@@ -33,12 +33,13 @@ def pods(settings: Settings, live: Live) -> PodsMove:
         host_path=c.drain.host_path,
         local_volumes=c.drain.local_volumes,
     )
-    seen = told(Cluster(live.kubernetes, nodes).exact(), rules, c.drain.max_evictions_per_second)
+    view = Cluster(live.kubernetes, nodes).exact()
+    seen = told(view, rules, lower_bound(view, rules, per_second=c.drain.max_evictions_per_second))
     return PodsMove(stage=emptied().number, **dict(seen))
 
 
-def told(view: View, rules: Rules, per_second: int) -> DrainPlan:
-    """What a drain would do with the pods of a view, and the least that takes."""
+def told(view: View, rules: Rules, bound: Bound) -> DrainPlan:
+    """What a drain would do with the pods of a view; `bound` is the least that takes."""
     plan = plan_drain(view, rules)
     reasons: dict[str, list[str]] = defaultdict(list)
     for one in plan.blocked:
@@ -53,20 +54,19 @@ def told(view: View, rules: Rules, per_second: int) -> DrainPlan:
         ),
         restarts=tuple(restart.owner.key for restart in plan.restarts),
         blocked=tuple(Blocked(reason=reason, pods=tuple(names)) for reason, names in reasons.items()),
-        bound=drain_bound(view, rules, per_second),
+        bound=drain_bound(bound),
     )
 
 
-def drain_bound(view: View, rules: Rules, per_second: int) -> DrainBound | None:
-    """The least a drain of the view can take, with its longest terms; None where nothing has to be evicted."""
-    bound = lower_bound(view, rules, per_second=per_second)
+def drain_bound(bound: Bound) -> DrainBound | None:
+    """The least a drain can take, with its longest terms, as it is told; None where nothing has to be evicted."""
     if not bound.pods:
         return None
     return DrainBound(
         seconds=bound.seconds,
         streaming_seconds=bound.streaming_seconds,
         evictions=bound.pods,
-        per_second=per_second,
+        per_second=round(bound.per_second),
         terms=tuple(
             DrainTerm(limit=term.limit, pods=term.pods, at_once=term.at_once, round_seconds=term.round_seconds)
             for term in bound.terms

@@ -119,7 +119,7 @@ def test_a_patch_is_a_merge_patch_with_our_field_manager() -> None:
 def test_a_watch_yields_events_and_an_expired_version_is_an_error() -> None:
     lines = b'{"type":"ADDED","object":{"a":1}}\n{"type":"ERROR","object":{"code":410,"message":"too old"}}\n'
     api, seen = client(httpx2.Response(200, content=lines))
-    events = api.watch(PODS, "5")
+    events = api.events(PODS, "5", dict[str, int])
     assert next(events) == ("ADDED", {"a": 1})
     with pytest.raises(ApiFailure) as failure:
         next(events)
