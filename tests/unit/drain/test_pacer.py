@@ -49,13 +49,39 @@ def test_a_busy_server_halves_it_once_for_all_that_was_sent_before() -> None:
     assert pacer.rate == 10
 
 
-def test_after_that_it_rises_by_a_step_a_second() -> None:
+def test_after_that_it_rises_quickly_to_where_the_sign_nearly_came_and_slowly_from_there() -> None:
     clock = Clock()
     pacer = Pacer(40, clock, clock.sleep)
     pacer.answered(0.02, busy=True)
-    rates = [second(pacer, clock) for _ in range(4)]
-    assert rates[-1] > rates[0]
-    assert {round(later - before, 6) for before, later in pairwise(rates[1:])} == {2.0}
+    rates = [pacer.rate, *(second(pacer, clock) for _ in range(8))]
+    assert rates[0] == 10, "half of where it was: 20"
+    assert {round(later - before, 6) for before, later in pairwise(rates) if later < 16} <= {0.0, 2.0}
+    assert 16.0 in rates
+    assert {round(later - before, 6) for before, later in pairwise(rates) if before >= 16} == {0.4}
+
+
+def test_evictions_that_begin_to_take_long_keep_it_where_it_is() -> None:
+    clock = Clock()
+    pacer = Pacer(400, clock, clock.sleep)
+    pacer.answered(0.02)
+    second(pacer, clock, took=0.7)
+    before = pacer.rate
+    assert before < 400
+    assert [second(pacer, clock, took=0.7) for _ in range(3)] == [before] * 3
+
+
+def test_its_own_wait_for_a_processor_is_no_sign() -> None:
+    clock = Clock()
+
+    def late(seconds: float) -> None:
+        clock.sleep(seconds + 0.6)
+
+    pacer = Pacer(40, clock, late)
+    for _ in range(10):
+        pacer.take()
+    for _ in range(3):
+        second(pacer, clock, took=1.3)
+    assert pacer.rate == 40
 
 
 def test_what_the_server_asks_to_wait_is_waited_by_every_thread() -> None:
@@ -84,7 +110,7 @@ def test_slow_evictions_alone_stop_at_a_share_where_a_server_that_says_no_goes_o
     second(pacer, clock)
     for _ in range(6):
         second(pacer, clock, took=3.0)
-    assert pacer.rate == 5
+    assert pacer.rate == 2
     for _ in range(6):
         second(pacer, clock, busy=True)
     assert pacer.rate == 1
