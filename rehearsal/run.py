@@ -143,6 +143,7 @@ def _added_up(results: Iterable[DrainResult]) -> Drain:
     """The tiers run one after the other, over the same nodes: times add up, and so do their lower bounds."""
     total = Drain()
     for one in results:
+        known = one.bound_seconds if one.learnt_bound_seconds is None else one.learnt_bound_seconds
         bound = total.lower_bound_s
         total = Drain(
             nodes=max(total.nodes, one.nodes),
@@ -150,7 +151,7 @@ def _added_up(results: Iterable[DrainResult]) -> Drain:
             evictions=total.evictions + one.evictions,
             rejected_429=total.rejected_429 + one.rejected429,
             seconds=round(total.seconds + one.seconds, 1),
-            lower_bound_s=bound if one.bound_seconds is None else round((bound or 0.0) + one.bound_seconds, 1),
+            lower_bound_s=bound if known is None else round((bound or 0.0) + known, 1),
             terms="; ".join(text for text in (total.terms, one.bound) if text),
         )
     return total

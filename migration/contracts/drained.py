@@ -26,7 +26,8 @@ class DrainReport(Contract):
     busy, `server_errors` answers of 500 and above. `seconds` is the whole command's, looking and cordoning included;
     `evicting_seconds` lasts from the first eviction until the last pod that moved had left its node. `bound_seconds` is
     the least it could take, known before the first eviction, and `streaming_bound_seconds` what it is where budgets
-    open for each pod that gets ready; `terms` are its parts, longest first.
+    open for each pod that gets ready; `learnt_bound_seconds` is the former with the quickest starts of pods seen by the
+    end. `terms` are its parts, longest first.
     """
 
     outcome: Literal["done", "blocked", "unfinished", "interrupted"]
@@ -41,6 +42,7 @@ class DrainReport(Contract):
     evicting_seconds: float
     bound_seconds: float
     streaming_bound_seconds: float
+    learnt_bound_seconds: float
     terms: tuple[DrainTerm, ...]
     blocked: tuple[PodLeft, ...]
     cpu_seconds: float

@@ -146,15 +146,26 @@ def observed_round(lane: Lane, view: View) -> float:
 
     The quickest, since this is a floor: others may have waited for images, or for a machine with too much to do.
 
-    A StatefulSet's pod starts only when the one of its name is gone, so that one's end comes first: its grace period,
-    or `USUAL_END` where that is less. Other controllers begin the next pod at the eviction; nothing follows a bare one.
+    Nothing follows a bare pod.
     """
+    if _kinds(lane, view) == {""}:
+        return 0.0
     started = [seconds for pod in lane.pods if (seconds := pod.start_seconds) is not None]
-    start = min(started, default=0.0)
-    kinds = {owner.kind if (owner := owner_of(pod, view)) else "" for pod in lane.pods}
-    if kinds == {"StatefulSet"}:
-        return start + min(USUAL_END, *(pod.grace_seconds for pod in lane.pods))
-    return 0.0 if kinds == {""} else start
+    return min(started, default=0.0) + end_seconds(lane, view)
+
+
+def end_seconds(lane: Lane, view: View) -> float:
+    """What of a round is the pods' own end: their grace period, or `USUAL_END` where that is less.
+
+    A StatefulSet's pod starts only when the one of its name is gone. Other controllers begin the next at the eviction.
+    """
+    if _kinds(lane, view) != {"StatefulSet"}:
+        return 0.0
+    return min(USUAL_END, *(pod.grace_seconds for pod in lane.pods))
+
+
+def _kinds(lane: Lane, view: View) -> set[str]:
+    return {owner.kind if (owner := owner_of(pod, view)) else "" for pod in lane.pods}
 
 
 def _at_once(lane: Lane, view: View, rules: Rules) -> int:

@@ -148,6 +148,7 @@ def _report(
         evicting_seconds=round(tally.evicting_seconds, 2),
         bound_seconds=round(first.bound.seconds, 2),
         streaming_bound_seconds=round(first.bound.streaming_seconds, 2),
+        learnt_bound_seconds=round(tally.bound_seconds, 2),
         terms=bound.terms if bound else (),
         blocked=tuple(PodLeft(pod=one.pod, owner=one.owner, budget=one.budget, reason=one.reason) for one in left),
         cpu_seconds=round(used.ru_utime + used.ru_stime, 2),

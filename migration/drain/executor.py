@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict
-from migration.drain.bound import Term, term_of
 from migration.drain.brake import LASTING, Brake, Pace
 from migration.drain.cluster import Api
 from migration.drain.disrupted import Kept, kept_closed
@@ -28,6 +27,7 @@ from migration.drain.pacer import Pacer
 from migration.drain.plan import PHASES, Blocked, Lane, Plan, Restart, Rules, View, owner_of, plan_drain
 from migration.drain.progress import Progress
 from migration.drain.restart import next_step, restart_patch
+from migration.drain.terms import Terms
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 
 # Seconds.
@@ -69,7 +69,8 @@ class ObservedCluster(Protocol):
 class Tally:
     """What this run did. `rejected` counts evictions that a budget answered with 429, `throttled` those that the API
     server did because it is busy, `server_errors` answers of 500 and above. `evicting_seconds` lasts from the first
-    eviction until the last pod left its node."""
+    eviction until the last pod left its node; `bound_seconds` is the least it can take, with the quickest start of each
+    limit's pods and their successors as seen by its end."""
 
     pods: int = 0
     evictions: int = 0
@@ -78,6 +79,7 @@ class Tally:
     throttled: int = 0
     server_errors: int = 0
     evicting_seconds: float = 0.0
+    bound_seconds: float = 0.0
 
 
 class Drainer:
@@ -120,6 +122,7 @@ class Drainer:
         # The coordinator's own.
         self._index = Index(rules, View(nodes=frozenset(), pods=(), budgets=(), owners={}))
         self._brake = Brake(self._index, pace, deadline.clock)
+        self._terms = Terms(self._index, rules)
         self._busy: dict[str, Future[None]] = {}
         self._at_first: Counter[str] | None = None
         self._ready_at_first: dict[str, int] = {}
@@ -128,7 +131,6 @@ class Drainer:
         self._progress: Progress | None = None
         self._told_at = float("-inf")
         self._leaving_since: dict[str, float] = {}
-        self._terms: dict[str, Term] = {}
         self._held_since: float | None = None
 
     def run(self) -> list[Blocked]:
@@ -145,6 +147,7 @@ class Drainer:
                 self._log(f"{plan.remaining} more pods found on the nodes; going on")
         finally:
             self._stopping.set()
+            self.tally.bound_seconds = max(self._terms.bound_seconds, self.tally.evictions / self._pace.per_second)
 
     def _look(self, at: Callable[[], View]) -> View:
         """A view, however long the API takes to answer again."""
@@ -229,6 +232,7 @@ class Drainer:
         owners = (one.owner_key for one in index.placed.values())
         self._at_first = Counter(key for key in owners if key)
         self._brake.begin()
+        self._terms.begin(index.lanes.values())
         self.tally.pods = len(index.placed)
         self._progress = Progress(pods=len(index.placed), nodes=index.facts.nodes, clock=self._clock)
 
@@ -270,7 +274,7 @@ class Drainer:
             if self._credit <= 0:
                 return
         ready = [lane for key in index.open if (lane := index.lanes[key]).phase == self._phase and self._idle(key, now)]
-        for lane in self._unless_behind(sorted(ready, key=lambda one: (-self.term(one).seconds, one.key)), now):
+        for lane in self._unless_behind(sorted(ready, key=lambda one: (-self._terms.of(one).seconds, one.key)), now):
             if len(self._busy) >= self._pace.width:
                 break
             if pods := self._may_go(lane):
@@ -279,13 +283,6 @@ class Drainer:
             key = f"restart {restart.owner.key}"
             if restart.phase == self._phase and self._idle(key, now):
                 self._busy[key] = self._pool.submit(self._restart, key, restart)
-
-    def term(self, lane: Lane) -> Term:
-        """The lane's term of the bound for what it still has; how long a round takes is as first seen."""
-        known = self._terms.get(lane.key)
-        if known is None:
-            known = self._terms[lane.key] = term_of(lane, self._index.facts, self._rules)
-        return replace(known, pods=len(lane.pods))
 
     def _unless_behind(self, lanes: Sequence[Lane], now: float) -> Sequence[Lane]:
         """These lanes; none for a moment where StatefulSets have pods left and the disruption controller is behind.
@@ -545,9 +542,8 @@ class Drainer:
             first = next(iter(index.ending.values()))
             waiting = f"; {len(index.ending)} pods run to completion, the first is {first.key}"
         name = "ingress pods" if self._rules.tier == "ingress" else PHASES[self._phase or 0]
-        said = progress.say(
-            gone=index.gone, left=index.remaining, full=len(index.on_node), terms=[self.term(lane) for lane in lanes]
-        )
+        terms = [self._terms.of(lane) for lane in lanes]
+        said = progress.say(gone=index.gone, left=index.remaining, full=len(index.on_node), terms=terms)
         self._log(
             f"{name}: {said}; {self.tally.evictions} evicted, {index.blocked_count} blocked, at most "
             f"{self._pacer.rate:g}/s{waiting}"

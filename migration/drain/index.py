@@ -81,6 +81,8 @@ class Index:
     """The newest pod's UID by namespace and name."""
     on_node: Counter[str] = field(default_factory=Counter[str])
     """How many movable pods each of the nodes has; none that has none."""
+    quickest: dict[str, float] = field(default_factory=dict[str, float])
+    """Seconds, by owner's UID: the least that any of its pods took to be ready on its node."""
     gone: int = 0
     """How many movable pods have left the nodes so far."""
     _together: defaultdict[Group, dict[str, Pod]] = field(
@@ -220,6 +222,8 @@ class Index:
             self._counted[uid] = _Counted(pod, owner)
             self._standing[owner].count(pod, self.facts.nodes)
             self._dirty.add(("standing", owner))
+            if (start := pod.start_seconds) is not None:
+                self.quickest[owner] = min(start, self.quickest.get(owner, start))
         if not pod.node and not pod.terminating and not pod.finished:
             self.unplaced[uid] = pod
         if (one := ended(pod, self.facts, self.rules)) is not None:

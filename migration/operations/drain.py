@@ -51,5 +51,6 @@ def _result(
         seconds=round(context.deadline.clock() - began, 1),
         blocked=(),
         bound_seconds=round(bound.seconds, 1) if bound else None,
+        learnt_bound_seconds=round(tally.bound_seconds, 1) if bound else None,
         bound=bound.sentence if bound else "",
     )
