@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict
+from migration.drain.behind import Behind
 from migration.drain.brake import LASTING, Brake, Pace
 from migration.drain.cluster import Api
-from migration.drain.disrupted import Kept, kept_closed
 from migration.drain.evict import Answer, Outcome, evict
 from migration.drain.index import Changes, Index
 from migration.drain.inflight import InFlight
@@ -26,6 +26,7 @@ from migration.drain.model import Owner, Pod
 from migration.drain.pacer import Pacer
 from migration.drain.plan import PHASES, Blocked, Lane, Plan, Restart, Rules, View, owner_of, plan_drain
 from migration.drain.progress import Progress
+from migration.drain.reasons import Reasons
 from migration.drain.restart import next_step, restart_patch
 from migration.drain.terms import Terms
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
@@ -33,11 +34,6 @@ from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 # Seconds.
 LOOK_EVERY = 0.25
 TELL_EVERY = 5.0
-# The disruption controller keeps up while it sees an eviction in half the time that a pod takes to end at least; where
-# it doesn't, a StatefulSet's next pod may be back under its name before, and close its budget for two minutes.
-KEEPS_UP = 0.5
-# All lanes wait for the controller at most so long, so that it catches up; one that doesn't stops no drain.
-AT_MOST = 20.0
 # Evictions of one owner before its pods are said to come back again and again: times what it had, plus some.
 RETURNS, SOME = 3, 5
 CAME_BACK = (
@@ -102,7 +98,6 @@ class Drainer:
         self._cluster, self._rules, self._pool = cluster, rules, pool
         self._off, self._pace, self._deadline, self._alive, self._log = off, pace, deadline, alive, log
         self._clock = deadline.clock
-        self._wall = wall
         self._pacer = Pacer(pace.per_second, deadline.clock, deadline.sleeper)
         self._in_flight = InFlight(deadline.clock)
         self.tally = tally or Tally()
@@ -122,7 +117,9 @@ class Drainer:
         # The coordinator's own.
         self._index = Index(rules, View(nodes=frozenset(), pods=(), budgets=(), owners={}))
         self._brake = Brake(self._index, pace, deadline.clock)
+        self._behind = Behind(self._index, self._in_flight, deadline.clock)
         self._terms = Terms(self._index, rules)
+        self._reasons = Reasons(self._index, rules, self._brake, wall)
         self._busy: dict[str, Future[None]] = {}
         self._at_first: Counter[str] | None = None
         self._ready_at_first: dict[str, int] = {}
@@ -131,7 +128,6 @@ class Drainer:
         self._progress: Progress | None = None
         self._told_at = float("-inf")
         self._leaving_since: dict[str, float] = {}
-        self._held_since: float | None = None
 
     def run(self) -> list[Blocked]:
         """Empty the nodes; returns what is blocked. Raises `Unfinished` naming what was still on its way."""
@@ -143,7 +139,7 @@ class Drainer:
                 plan = self._plan(self._look(self._cluster.exact))
                 leaving = {pod.uid: pod for pod in plan.leaving}
                 if not plan.remaining or self._stalled(leaving, len(plan.ending), plan.remaining):
-                    return [*plan.blocked, *self._waiting(plan), *unready]
+                    return [*plan.blocked, *self._reasons.of(plan), *unready]
                 self._log(f"{plan.remaining} more pods found on the nodes; going on")
         finally:
             self._stopping.set()
@@ -188,7 +184,7 @@ class Drainer:
                     raise Unfinished(f"stopped before {PHASES[lowest]}: " + "; ".join(map(str, unready)), unready)
                 return [*self._brake.homeless(), *unready]
             if self._deadline.remaining <= 0:
-                left = [*self._brake.homeless(), *self._waiting(index.plan()), *unready]
+                left = [*self._brake.homeless(), *self._reasons.of(index.plan()), *unready]
                 raise Unfinished(
                     f"gave up after {self._deadline.seconds:g} s with {index.remaining} pods left; run the same again. "
                     f"First of them: " + "; ".join(map(str, left[:5])),
@@ -274,7 +270,12 @@ class Drainer:
             if self._credit <= 0:
                 return
         ready = [lane for key in index.open if (lane := index.lanes[key]).phase == self._phase and self._idle(key, now)]
-        for lane in self._unless_behind(sorted(ready, key=lambda one: (-self._terms.of(one).seconds, one.key)), now):
+        if self._behind.wait(self._lanes()):
+            with self._lock:
+                # Lanes that workers have in hand, too.
+                self._credit = 0
+            ready = []
+        for lane in sorted(ready, key=lambda one: (-self._terms.of(one).seconds, one.key)):
             if len(self._busy) >= self._pace.width:
                 break
             if pods := self._may_go(lane):
@@ -284,37 +285,9 @@ class Drainer:
             if restart.phase == self._phase and self._idle(key, now):
                 self._busy[key] = self._pool.submit(self._restart, key, restart)
 
-    def _unless_behind(self, lanes: Sequence[Lane], now: float) -> Sequence[Lane]:
-        """These lanes; none for a moment where StatefulSets have pods left and the disruption controller is behind.
-
-        Also while the StatefulSets' own lanes are closed: it is now that the controller has to see their pods end. All
-        lanes wait, so that it catches up, and the StatefulSet, whose chain is the longest, goes first then.
-        """
-        limits = [
-            KEEPS_UP * min(pod.grace_seconds for pod in lane.pods)
-            for lane in self._index.lanes.values()
-            if lane.budget is not None and lane.pods and lane.phase == self._phase and self._keeps_names(lane)
-        ]
-        if not limits or self._in_flight.lag(self._back) <= min(limits):
-            self._held_since = None
-            return lanes
-        if self._held_since is None:
-            self._held_since = now
-        if now - self._held_since >= AT_MOST:
-            return lanes
-        with self._lock:
-            # Lanes that workers have in hand, too.
-            self._credit = 0
-        return ()
-
-    def _keeps_names(self, lane: Lane) -> bool:
-        owner = owner_of(lane.pods[0], self._index.facts)
-        return owner is not None and owner.kind == "StatefulSet"
-
-    def _back(self, pod: Pod) -> bool:
-        """Whether another pod is there under this one's name."""
-        uid = self._index.names.get((pod.namespace, pod.name))
-        return uid is not None and uid != pod.uid
+    def _lanes(self) -> list[Lane]:
+        """This phase's, open and closed."""
+        return [lane for lane in self._index.lanes.values() if lane.phase == self._phase]
 
     def _may_go(self, lane: Lane) -> list[Pod]:
         """Who of a lane may go now: what the watch shows of its budget, less what isn't in that yet."""
@@ -454,38 +427,6 @@ class Drainer:
         only_jobs = bool(ending) and remaining == ending and not unready
         return now - at > self._pace.stall and not only_jobs
 
-    def _waiting(self, plan: Plan) -> list[Blocked]:
-        """What isn't blocked by a rule but hasn't moved either, with the reason one can see."""
-        found: list[Blocked] = []
-        for lane in plan.lanes:
-            budget = lane.budget
-            if not lane.closed and self._brake.on:
-                why = "it waits, since pods that were moved find no node, or haven't come back at all"
-            elif not lane.closed:
-                why = "its turn had not come"
-            elif budget and (kept := self._kept(lane)):
-                why = str(kept[0])
-            elif budget:
-                healthy, wanted = budget.current_healthy, budget.desired_healthy
-                why = f"its budget allows no eviction now ({healthy} healthy, wants {wanted})"
-            else:
-                why = "too few of its owner's pods are ready, those that moved included; repair it, or scale it to zero"
-            for pod in (*lane.free, *lane.pods):
-                name = budget.key if budget else ""
-                found.append(Blocked(pod=pod.key, owner=plan.owners[pod.uid], budget=name, reason=why))
-        for restart in plan.restarts:
-            why = "its rolling restart has not come through"
-            for pod in restart.pods:
-                found.append(Blocked(pod=pod.key, owner=restart.owner.key, budget=restart.budget, reason=why))
-        for pod in plan.ending:
-            remedy = self._rules.remedy("jobs", "evict")
-            why = f"it runs to completion and hasn't ended; wait for it, end it, or {remedy}"
-            found.append(Blocked(pod=pod.key, owner=plan.owners[pod.uid], budget="", reason=why))
-        for pod in plan.leaving:
-            why = f"it was told to end and is still there (node {pod.node})"
-            found.append(Blocked(pod=pod.key, owner=plan.owners[pod.uid], budget="", reason=why))
-        return found
-
     def _staying(self) -> list[Pod]:
         view = self._look(self._cluster.exact)
         return [pod for pod in view.pods if pod.node in view.nodes and not pod.finished]
@@ -510,41 +451,17 @@ class Drainer:
             detached, "volumes to be detached from the old nodes"
         )
 
-    def _kept(self, lane: Lane) -> list[Kept]:
-        """Pods by which a lane's budget is kept closed although they are there again."""
-        if lane.budget is None:
-            return []
-        index = self._index
-
-        def named(namespace: str, name: str) -> Pod | None:
-            return index.pods.get(index.names.get((namespace, name), ""))
-
-        return kept_closed(lane.budget, named, self._wall())
-
     def _tell(self, unready: Sequence[Blocked]) -> None:
         index, progress = self._index, self._progress
         if progress is None or self._clock() - self._told_at < TELL_EVERY:
             return
         self._told_at = self._clock()
-        lanes = [lane for lane in index.lanes.values() if lane.phase == self._phase]
-        closed = [lane.key for lane in lanes if lane.closed]
-        kept = [one for lane in lanes if lane.closed for one in self._kept(lane)]
-        waiting = ""
-        if stuck := self._brake.homeless():
-            waiting = f"; no more evictions until {len(stuck)} moved pods find a node, the first is {stuck[0]}"
-        elif unready:
-            waiting = f"; waiting for {unready[0]}"
-        elif kept:
-            waiting = f"; {kept[0]}"
-        elif closed:
-            waiting = f"; {len(closed)} budgets closed for now, among them {', '.join(closed[:2])}"
-        elif index.ending:
-            first = next(iter(index.ending.values()))
-            waiting = f"; {len(index.ending)} pods run to completion, the first is {first.key}"
+        lanes = self._lanes()
+        waiting = self._reasons.now(lanes, unready)
         name = "ingress pods" if self._rules.tier == "ingress" else PHASES[self._phase or 0]
         terms = [self._terms.of(lane) for lane in lanes]
         said = progress.say(gone=index.gone, left=index.remaining, full=len(index.on_node), terms=terms)
         self._log(
             f"{name}: {said}; {self.tally.evictions} evicted, {index.blocked_count} blocked, at most "
-            f"{self._pacer.rate:g}/s{waiting}"
+            f"{self._pacer.rate:g}/s" + (f"; {waiting}" if waiting else "")
         )
