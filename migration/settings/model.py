@@ -692,8 +692,11 @@ class Drain(Model):
 
 
 class Limits(Model):
-    """Bounds of waits, in seconds. `join_seconds`: how long a running instance is given to become a node.
+    """Bounds of waits, in seconds.
 
+    `join_seconds`: how long a running instance is given to become a node. 4 to 7 min is what the reference saw (M.
+    Tougeron, "Live migrating a Kubernetes cluster across VPCs without downtime"), and Auto Scaling calls a machine in
+    service long before.
     `roll_surge` is no time: how many nodes of a side, or which share of them, are replaced at once after a migration.
     `certificate_days` is how long the members' certificates must last when a migration begins, and before the swaps.
     `alias_ttl_seconds`: how long resolvers keep the answer of an alias to a load balancer. AWS sets it and answers 60.
@@ -706,7 +709,7 @@ class Limits(Model):
     metric_period_seconds: Annotated[int, Field(ge=1)] = 60
     deregistration_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
     health_interval_seconds: Annotated[int, Field(ge=5, le=300)] = 10
-    join_seconds: Annotated[int, Field(ge=1)] = 120
+    join_seconds: Annotated[int, Field(ge=1)] = 600
     certificate_days: Annotated[int, Field(ge=1, le=300)] = 30
     roll_surge: Share = "25%"
     alias_ttl_seconds: Annotated[int, Field(ge=1, le=60)] = 60

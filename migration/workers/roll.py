@@ -46,7 +46,7 @@ TAG = "migration:roll"
 # Auto Scaling may neither balance zones meanwhile, which ends machines nobody drained, nor launch where pods leave.
 BALANCE, LAUNCH = "AZRebalance", "Launch"
 # A machine has to be launched and to boot before it is given `join_seconds` to become a node.
-PATIENCE = 5.0
+PATIENCE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
