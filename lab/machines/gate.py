@@ -17,7 +17,7 @@ import aiohttp
 
 from lab.addresses import API_PORT, hidden_port
 from lab.machines.processes import Identity
-from lab.machines.services import NICE, NICE_BOOTING
+from lab.machines.services import NICE_BOOTING, lasting
 
 log = logging.getLogger(__name__)
 API_SERVER = "kube-apiserver"
@@ -45,7 +45,7 @@ class Gate:
             self._holders[machine, program] = True
 
     def nice(self, program: str) -> int:
-        return NICE_BOOTING if program in HEAVY and self.serving else NICE
+        return NICE_BOOTING if program in HEAVY and self.serving else lasting(program)
 
     async def started(self, machine: str, ip: str, program: str, identity: Identity) -> None:
         """Lets the next one go, and gives the process its lasting priority, once it has settled."""
@@ -73,7 +73,7 @@ class Gate:
         finally:
             self.leave(machine, program)
         # Without the right to raise a priority the process stays at its booting one, which is lower still.
-        identity.renice(NICE)
+        identity.renice(lasting(program))
 
 
 def _port(pid: int) -> int:

@@ -137,6 +137,12 @@ def rehearsed(report: Report) -> Iterator[str]:
         ),
     )
     yield ""
+    busiest = max(report.cpu, key=lambda name: report.cpu[name].machine * report.cpu[name].seconds, default=None)
+    if busiest is not None:
+        users = sorted(report.cpu[busiest].groups.items(), key=lambda item: -item[1].cpu)
+        yield f"Most was computed in {busiest}, on average (percent of one processor): "
+        yield ", ".join(f"{name} {use.cpu:.0f}" for name, use in users if use.cpu >= 1) + "."
+        yield ""
     late = max((one.worst_late_ms for one in report.probes.values()), default=None)
     rest = max((one.worst_late_ms for one in report.idle.values()), default=None)
     yield f"The prober's worst lateness: {_or_dash(rest)} ms at rest (window `{IDLE}`), {_or_dash(late)} ms in all."
