@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 OWNER = "balancers"
 ANY_ZONE = "all"
-IDLE_CHECKS_A_SECOND = 200
-"""What is spent on unhealthy targets, however many there are: four times what all of a small lab's get."""
+CHECKS_A_SECOND = 60
+"""What is spent on targets that serve, and again on idle ones, however many there are: all that a small lab's get."""
 
 TargetKey = tuple[str, str]
 """Target group's ARN, and the target's id:port."""
@@ -182,8 +182,8 @@ class Balancers:
             if ok is not None:
                 self._record(key, ok)
             spent = asyncio.get_running_loop().time() - started
-            pause = pause_s(interval, self._idle) if self._health.get(key, Health()).idle else interval
-            await asyncio.sleep(max(0.0, pause - spent))
+            alike = self._idle if self._health.get(key, Health()).idle else len(self._health) - self._idle
+            await asyncio.sleep(max(0.0, pause_s(interval, alike) - spent))
 
     def _count_idle(self) -> None:
         self._idle = sum(health.idle for health in self._health.values())
@@ -381,12 +381,13 @@ class Balancers:
         self.datagram_flows.close()
 
 
-def pause_s(interval_s: float, idle: int) -> float:
-    """How long after a check of an idle target the next one comes, given how many of those there are.
+def pause_s(interval_s: float, alike: int) -> float:
+    """How long after a target's check its next one comes, given how many there are that serve as it does, or don't.
 
-    In a large lab hundreds of nodes have no pod of an ingress. One that serves, or begins to, is checked as ever.
+    In a large lab hundreds of nodes have no pod of an ingress, or all of them serve (externalTrafficPolicy Cluster):
+    400 then wait 7 s, where AWS's quickest is 5 s.
     """
-    return max(interval_s, idle / IDLE_CHECKS_A_SECOND)
+    return max(interval_s, alike / CHECKS_A_SECOND)
 
 
 def _weighted(forwards: Iterable[Forward], turn: int) -> str:
