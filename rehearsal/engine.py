@@ -17,7 +17,7 @@ from lab import processes
 from lab.machines.processes import yield_to_others
 
 # The engine and its plugins yield to the network, the balancers and the probes.
-NICE = 6
+NICE = 8
 POLL_S, FAST_POLL_S = 0.3, 0.03
 ENDS_WITHIN_S = 60.0
 """How long an engine that was told to end may take; then it is killed, and `recover` is there for what it held."""

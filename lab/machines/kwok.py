@@ -19,7 +19,7 @@ from lab.kubernetes.follow import Api
 from lab.machines.nodes import FAKE, VPC
 from lab.machines.place import Place
 from lab.machines.processes import Identity, Ledger, spawn
-from lab.machines.services import NICE_KUBELETS, ended
+from lab.machines.services import NICE, ended
 
 log = logging.getLogger(__name__)
 STAGES = Path(__file__).with_name("stages.yaml")
@@ -108,7 +108,7 @@ class Kwok:
             # No LAB_INSTANCE: it stands for many, and outlives any one of them.
             "LAB_MACHINE_IP": self.machine_ip,
         }
-        self.child = spawn(argv, environment=environment, log=folder / "kwok.log", nice=NICE_KUBELETS, directory=folder)
+        self.child = spawn(argv, environment=environment, log=folder / "kwok.log", nice=NICE, directory=folder)
         self.identity = self.ledger.write("kwok", self.child.pid, argv)
         log.info("%s: KWOK started", self.vpc)
 

@@ -18,13 +18,11 @@ from lab.machines.units import Unit, command, parse_environment
 from lab.toolchain.errors import MissingTool
 
 log = logging.getLogger(__name__)
-NICE_SERVING, SERVING = 1, frozenset({"kube-apiserver", "etcd"})
+NICE_SERVING, SERVING = 3, frozenset({"kube-apiserver", "etcd"})
 """Of those that everybody waits for: on real machines they share their processors with nobody.
 As much as the program that starts them, which can't give more."""
 NICE = 5
 """Of everything else on a machine: below the network and the probes, which must not starve."""
-NICE_KUBELETS = 6
-"""Of what plays all nodes' kubelets: two hundred that join at once must not keep the API from answering."""
 NICE_BOOTING = 10
 MAX_STOP_S = 30.0
 """A lab doesn't wait 90 s for a program that ignores TERM."""
