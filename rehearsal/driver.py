@@ -28,6 +28,8 @@ from migration.stages import Stage as StageRow
 from proof.model import Gate, Stage
 from rehearsal.engine import Engine, EngineError, Outcome
 from rehearsal.rights import as_operator
+from rehearsal.rows import commit_of
+from rehearsal.speed import python_speed
 from rehearsal.stack import StackError, lab_with_stack, standing_at
 from rehearsal.watch import Road, Watch, WatchError
 
@@ -76,6 +78,8 @@ class Driver:
         self.settings = LabSettings.load(self.directory)
         self.addresses = from_environment()
         self.began = time.monotonic()
+        # Before a lab computes beside it.
+        self.speed = python_speed()
 
     @property
     def previews(self) -> Path:
@@ -194,7 +198,11 @@ class Driver:
         return {tool.name: tool.version for tool in toolchain.TOOLS} | {
             "plugins": os.environ.get("LAB_PLUGINS", "own"),
             "python": sys.version.split()[0],
-            "machine": f"{os.cpu_count()} processors, {psutil.virtual_memory().total // 2**20:,} MB",
+            "machine": (
+                f"{os.cpu_count()} processors ({self.speed:g} million additions a second in Python), "
+                f"{psutil.virtual_memory().total // 2**20:,} MB"
+            ),
+            "commit": commit_of(REPOSITORY),
         }
 
 

@@ -1,6 +1,6 @@
-"""`make figures`: the tables and plots of docs/performance.md, from the reports that lie in `.lab/report`.
+"""`make figures`: README's headline, tables and plots of docs/performance.md, from the reports in `.lab/report`.
 
-Between two marks of that page stands what one report says; where there is none, what stood there stays. Nothing in a
+Between two marks of a page stands what one report says; where there is none, what stood there stays. Nothing in a
 table is typed by hand.
 """
 
@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,7 +23,7 @@ from rehearsal.benches.drain import model as drain
 from rehearsal.benches.written import Aim, Header
 from rehearsal.forms import Form
 
-PAGE = REPOSITORY / "docs" / "performance.md"
+README, PAGE = REPOSITORY / "README.md", REPOSITORY / "docs" / "performance.md"
 PLOTS = REPOSITORY / "docs" / "figures"
 BEGIN, END = "<!-- figures: {} -->", "<!-- end of figures -->"
 
@@ -31,10 +32,10 @@ Cells = Sequence[str]
 
 
 def main() -> int:
-    """Write the page anew; 1 where there is no report at all, or one that can't be read."""
+    """Write the pages anew; 1 where there is no report at all, or one that can't be read."""
     reports, problems = make_folders() / "report", list[str]()
-    text, written = PAGE.read_text(), list[str]()
-    for name, model, section in SECTIONS:
+    texts, written = {page: page.read_text() for page in (README, PAGE)}, list[str]()
+    for page, mark, name, model, section in SECTIONS:
         path = reports / f"{name}.json"
         try:
             found = model.model_validate_json(path.read_text())
@@ -44,17 +45,18 @@ def main() -> int:
         except ValidationError as error:
             problems.append(f"{path} can't be read as this version writes it: run its command again ({error.title})")
             continue
-        text = placed(text, name, section(found))
+        texts[page] = placed(texts[page], mark, section(found))
         plot = path.with_suffix(".svg")
         if plot.exists():
             PLOTS.mkdir(exist_ok=True)
             shutil.copyfile(plot, PLOTS / plot.name)
-        written.append(name)
+        written.append(mark)
     for problem in problems:
         print(f"figures: {problem}", file=sys.stderr)
     if written:
-        PAGE.write_text(text)
-        print(f"{PAGE}: {', '.join(written)}")
+        for page, text in texts.items():
+            page.write_text(text)
+        print(f"{PAGE.name} and {README.name}: {', '.join(written)}")
     return 0 if written and not problems else 1
 
 
@@ -69,7 +71,7 @@ def placed(text: str, name: str, lines: Iterable[str]) -> str:
         flags=re.DOTALL,
     )
     if not count:
-        raise ValueError(f"docs/performance.md has no mark {begin} with {END} after it")
+        raise ValueError(f"the page has no mark {begin} with {END} after it")
     return found
 
 
@@ -82,8 +84,8 @@ def _table(head: Cells, rows: Iterable[Cells]) -> Iterator[str]:
 
 def _seen(header: Header) -> Iterator[str]:
     machine = header.machine
-    yield f"`{header.command}`, {header.at}, commit {header.commit[:12]}, {machine.processors} processors, "
-    yield f"{machine.memory_mb:,} MB."
+    yield f"`{header.command}`, {header.at}, commit {header.commit[:12]}, {machine.processors} processors "
+    yield f"({_or_dash(machine.speed)} million additions a second in Python), {machine.memory_mb:,} MB."
     yield ""
 
 
@@ -106,6 +108,19 @@ def told_aims(aims: Iterable[Aim]) -> Iterator[str]:
 
 def _or_dash(value: float | None, form: str = "{:,.1f}") -> str:
     return "–" if value is None else form.format(value)
+
+
+def headline(report: Report) -> Iterator[str]:
+    """The large rehearsal in a few lines, for those who read nothing else."""
+    probes, moved = report.probes.values(), report.drain
+    machine, commit = report.versions.get("machine", "machine unknown"), report.versions.get("commit", "unknown")
+    due, failed = sum(one.due for one in probes), sum(one.failed for one in probes)
+    yield f"**{moved.nodes} nodes and {moved.pods:,} pods, from stage 0 to 8, in {report.seconds / 60:,.0f} min: "
+    yield f"{_verdict(report)}.** {due:,} probes, {failed:,} failed; {report.writes.acknowledged:,} writes, "
+    yield f"{report.writes.lost} lost; {report.budgets.watched} budgets, {report.budgets.violations} violations; never "
+    yield f"fewer than {report.etcd.min_healthy_voters} healthy etcd voters; {report.peak_rss_mb / 1000:.1f} GB. "
+    yield f"`make rehearse PROFILE=large`, {(report.begin or 'when?')[:10]}, {machine}, commit {commit[:12]}; "
+    yield "more in [performance](docs/performance.md)."
 
 
 def rehearsed(report: Report) -> Iterator[str]:
@@ -277,25 +292,28 @@ def swapped(found: swap.Found) -> Iterator[str]:
     yield from (f"- {one}" for one in found.problems)
 
 
-Section = tuple[str, type[BaseModel], Callable[[BaseModel], Iterator[str]]]
+Section = tuple[Path, str, str, type[BaseModel], Callable[[BaseModel], Iterator[str]]]
 
 
-def _section(name: str, model: type[Found], told: Callable[[Found], Iterator[str]]) -> Section:
+def _section(
+    name: str, model: type[Found], told: Callable[[Found], Iterator[str]], page: Path = PAGE, mark: str = ""
+) -> Section:
     def section(found: BaseModel) -> Iterator[str]:
         assert isinstance(found, model)
         return told(found)
 
-    return name, model, section
+    return page, mark or name, name, model, section
 
 
 SECTIONS: tuple[Section, ...] = (
+    _section(Form(profile=LARGE).report, Report, headline, README, "headline"),
     _section(Form(profile=LARGE).report, Report, rehearsed),
     _section(Form().report, Report, rehearsed),
     _section(drain.NAME, drain.Report, drained),
     _section(up_rows.NAME, up_rows.Report, brought_up),
     _section(swap.NAME, swap.Found, swapped),
 )
-"""The reports by name, what they are, and what is told of them."""
+"""Where a section stands, by page and mark; of which report, what that is, and what is told of it."""
 
 
 if __name__ == "__main__":

@@ -15,15 +15,21 @@ import psutil
 from lab.environment import REPOSITORY, make_folders
 from proof.config import write_atomically
 from rehearsal.rows import commit_of
+from rehearsal.speed import python_speed
 from rehearsal.world import Fact
 
 
 class Machine(Fact):
-    """Where it was measured. `memory_mb`: all of it; `load`: the run queue's length over the minute before."""
+    """Where it was measured.
+
+    `memory_mb`: all of it; `load`: the run queue's length over the minute before; `speed`: of one processor, millions
+    of additions a second in Python (`rehearsal.speed`).
+    """
 
     processors: int
     memory_mb: int
     load: float
+    speed: float | None = None
     kernel: str
     python: str
 
@@ -34,6 +40,7 @@ class Machine(Fact):
             processors=os.cpu_count() or 0,
             memory_mb=psutil.virtual_memory().total // 2**20,
             load=round(os.getloadavg()[0], 2),
+            speed=python_speed(),
             kernel=platform.release(),
             python=platform.python_version(),
         )

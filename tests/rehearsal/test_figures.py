@@ -26,10 +26,16 @@ def test_a_page_without_the_marks_is_told() -> None:
         figures.placed(PAGE, "swap", ["new"])
 
 
-def test_the_page_has_a_place_for_every_report() -> None:
-    text = figures.PAGE.read_text()
-    for name, _, _ in figures.SECTIONS:
-        assert figures.placed(text, name, ["here"]) != text
+def test_the_pages_have_a_place_for_every_report() -> None:
+    for page, mark, *_ in figures.SECTIONS:
+        text = page.read_text()
+        assert figures.placed(text, mark, ["here"]) != text
+
+
+def test_a_headline_says_that_it_went_wrong() -> None:
+    lines = "\n".join(figures.headline(Report(reasons=("no probes",))))
+    assert "not ok: no probes" in lines
+    assert "commit unknown" in lines.replace("\n", "")
 
 
 def test_what_was_not_measured_says_so() -> None:
