@@ -112,6 +112,9 @@ def _or_dash(value: float | None, form: str = "{:,.1f}") -> str:
 
 def headline(report: Report) -> Iterator[str]:
     """The large rehearsal in a few lines, for those who read nothing else."""
+    if not report.ok:
+        yield "The last large rehearsal was not ok: [performance](docs/performance.md) says what it showed, and why."
+        return
     probes, moved = report.probes.values(), report.drain
     machine, commit = report.versions.get("machine", "machine unknown"), report.versions.get("commit", "unknown")
     due, failed = sum(one.due for one in probes), sum(one.failed for one in probes)
