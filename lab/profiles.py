@@ -68,7 +68,7 @@ class Profile:
 
 
 # Memory: the sum of what the lab's processes, the proof and the engine had resident (`peak_rss_mb` of a report),
-# rounded up: 3,721 MB of a small rehearsal, 5,453 MB of a large one's stages 0 to 6.
+# rounded up: 3,721 MB of a small rehearsal, 6,805 MB of a large one.
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
@@ -77,7 +77,7 @@ PROFILES: dict[str, Profile] = {
         # 72 groups of 1, with the pods of the small one: where only the number of groups counts (`make bench-up`).
         Profile(name=WIDE, types=LARGE_TYPES, nodes=72, pods=218, sized=False, memory_mb=4096),
         # 72 groups of 2 or 3.
-        Profile(name=LARGE, types=LARGE_TYPES, nodes=200, pods=4000, sized=True, memory_mb=5500),
+        Profile(name=LARGE, types=LARGE_TYPES, nodes=200, pods=4000, sized=True, memory_mb=7000),
     )
 }
 

@@ -65,7 +65,7 @@ def placed(text: str, name: str, lines: Iterable[str]) -> str:
     begin = BEGIN.format(name)
     found, count = re.subn(
         re.escape(begin) + r"\n.*?" + re.escape(END),
-        lambda _: "\n".join([begin, *lines, END]),
+        lambda _: "\n".join([begin, *(line.rstrip() for line in lines), END]),
         text,
         count=1,
         flags=re.DOTALL,
@@ -167,7 +167,10 @@ def rehearsed(report: Report) -> Iterator[str]:
 
 
 def _verdict(report: Report) -> str:
-    return "ok" if report.ok else "not ok: " + "; ".join(report.reasons[:3])
+    if report.ok:
+        return "ok"
+    first, *others = report.reasons or ("without a reason",)
+    return f"not ok: {first}" + (f" ({len(others)} reasons more)" if others else "")
 
 
 def _span(low: float, high: float | None) -> str:
