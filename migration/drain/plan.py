@@ -236,9 +236,12 @@ def place(
     return Placement(kind="owner", phase=phase, owner=owner, key=key or f"Pod {pod.key}")
 
 
-def turn(pod: Pod) -> tuple[bool, str]:
-    """The order in which pods of a lane go: those that serve nobody first."""
-    return pod.ready, pod.key
+def turn(pod: Pod) -> tuple[bool, str, str]:
+    """The order in which pods of a lane go: those that serve nobody first.
+
+    By UID last: a watch may show a StatefulSet's next pod before the end of the one of its name.
+    """
+    return pod.ready, pod.key, pod.uid
 
 
 def plan_drain(

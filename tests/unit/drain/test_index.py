@@ -163,3 +163,12 @@ def test_lanes_that_nothing_touched_are_not_planned_anew() -> None:
     after = both.index.lanes
     assert [after[key] is before[key] for key in sorted(before)] == [True, False, True]
     assert sorted(both.pods.values(), key=turn)[0].uid == "pod-1"
+
+
+def test_two_pods_of_one_name_have_one_order_whoever_was_seen_first() -> None:
+    pod = Pod(namespace="x", name="db-0", uid="", node="old-1", terminating=True)
+    both = Both(Rules(tier="rest"))
+    both.pod(1, pod)
+    both.pod(0, pod)
+    assert [one.uid for one in both.index.plan().leaving] == ["pod-0", "pod-1"]
+    assert both.index.plan() == both.plan
