@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -27,9 +26,9 @@ from migration.stages import STAGES
 from migration.stages import Stage as StageRow
 from proof.model import Gate, Stage
 from rehearsal.engine import Engine, EngineError, Outcome
+from rehearsal.machine import Machine
 from rehearsal.rights import as_operator
 from rehearsal.rows import commit_of
-from rehearsal.speed import python_speed
 from rehearsal.stack import StackError, lab_with_stack, standing_at
 from rehearsal.watch import Road, Watch, WatchError
 
@@ -79,7 +78,7 @@ class Driver:
         self.addresses = from_environment()
         self.began = time.monotonic()
         # Before a lab computes beside it.
-        self.speed = python_speed()
+        self.machine = Machine.here()
 
     @property
     def previews(self) -> Path:
@@ -198,10 +197,7 @@ class Driver:
         return {tool.name: tool.version for tool in toolchain.TOOLS} | {
             "plugins": os.environ.get("LAB_PLUGINS", "own"),
             "python": sys.version.split()[0],
-            "machine": (
-                f"{os.cpu_count()} processors ({self.speed:g} million additions a second in Python), "
-                f"{psutil.virtual_memory().total // 2**20:,} MB"
-            ),
+            "machine": str(self.machine),
             "commit": commit_of(REPOSITORY),
         }
 

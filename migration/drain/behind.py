@@ -14,8 +14,7 @@ from migration.drain.inflight import InFlight
 from migration.drain.model import Pod
 from migration.drain.plan import Lane, owner_of
 
-# The disruption controller keeps up while it sees an eviction in half the time that a pod takes to end at least; where
-# it doesn't, a StatefulSet's next pod may be back under its name before, and close its budget for two minutes.
+# The disruption controller keeps up while it sees an eviction in half the time that a pod takes to end at least.
 KEEPS_UP = 0.5
 # Seconds. All lanes wait for the controller at most so long, so that it catches up; one that doesn't stops no drain.
 AT_MOST = 20.0
@@ -52,5 +51,5 @@ class Behind:
 
     def _back(self, pod: Pod) -> bool:
         """Whether another pod is there under this one's name."""
-        uid = self._index.names.get((pod.namespace, pod.name))
-        return uid is not None and uid != pod.uid
+        now = self._index.named(pod.namespace, pod.name)
+        return now is not None and now.uid != pod.uid

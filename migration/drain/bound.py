@@ -115,7 +115,7 @@ def lower_bound(view: View, rules: Rules, *, per_second: float, estimate: Estima
     for lane in lanes:
         if not lane.pods:
             continue
-        if lane.allowed == 0 and lane.budget is not None:
+        if is_shut(lane):
             closed.append(Closed(budget=lane.key, pods=len(lane.pods)))
             continue
         terms.append(term_of(lane, view, rules, estimate))
@@ -129,6 +129,11 @@ def lower_bound(view: View, rules: Rules, *, per_second: float, estimate: Estima
         closed=tuple(sorted(closed, key=lambda one: (-one.pods, one.budget))),
         streaming_seconds=max(pods / per_second, *(term.streaming_seconds for term in terms), 0.0),
     )
+
+
+def is_shut(lane: Lane) -> bool:
+    """Whether a lane's budget lets none go now: how long it stays so can't be known, so it has no term."""
+    return lane.budget is not None and lane.allowed == 0
 
 
 def term_of(lane: Lane, view: View, rules: Rules, estimate: Estimate | None = None) -> Term:

@@ -164,6 +164,10 @@ class Index:
         """How many those are."""
         return len(self._together["blocked", ""]) + len(self._ended)
 
+    def named(self, namespace: str, name: str) -> Pod | None:
+        """The newest pod of that name."""
+        return self.pods.get(self.names.get((namespace, name), ""))
+
     def standing(self, owner: str) -> Standing:
         """An owner's pods, by its UID."""
         return self._standing[owner] if owner in self._standing else Standing()

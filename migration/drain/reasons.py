@@ -8,7 +8,6 @@ from datetime import datetime
 from migration.drain.brake import Brake
 from migration.drain.disrupted import Kept, kept_closed
 from migration.drain.index import Index
-from migration.drain.model import Pod
 from migration.drain.plan import Blocked, Lane, Plan, Rules
 
 
@@ -68,11 +67,4 @@ class Reasons:
 
     def _kept(self, lane: Lane) -> list[Kept]:
         """Pods by which a lane's budget is kept closed although they are there again."""
-        if lane.budget is None:
-            return []
-        index = self._index
-
-        def named(namespace: str, name: str) -> Pod | None:
-            return index.pods.get(index.names.get((namespace, name), ""))
-
-        return kept_closed(lane.budget, named, self._wall())
+        return kept_closed(lane.budget, self._index.named, self._wall()) if lane.budget else []

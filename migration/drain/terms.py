@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from migration.drain.bound import Term, end_seconds, term_of
+from migration.drain.bound import Term, end_seconds, is_shut, term_of
 from migration.drain.index import Index
 from migration.drain.plan import Lane, Rules, owner_of
 
@@ -33,7 +33,7 @@ class Terms:
 
     def begin(self, lanes: Iterable[Lane]) -> None:
         """These are there before the first eviction: `bound_seconds` is about those that may ever open."""
-        counted = [lane for lane in lanes if lane.pods and not (lane.budget is not None and lane.allowed == 0)]
+        counted = [lane for lane in lanes if lane.pods and not is_shut(lane)]
         for lane in counted:
             self._known(lane)
         self._begun = frozenset(lane.key for lane in counted)

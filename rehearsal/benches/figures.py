@@ -83,9 +83,7 @@ def _table(head: Cells, rows: Iterable[Cells]) -> Iterator[str]:
 
 
 def _seen(header: Header) -> Iterator[str]:
-    machine = header.machine
-    yield f"`{header.command}`, {header.at}, commit {header.commit[:12]}, {machine.processors} processors "
-    yield f"({_or_dash(machine.speed)} million additions a second in Python), {machine.memory_mb:,} MB."
+    yield f"`{header.command}`, {header.at}, commit {header.commit[:12]}, {header.machine}."
     yield ""
 
 
@@ -115,25 +113,31 @@ def headline(report: Report) -> Iterator[str]:
     if not report.ok:
         yield "The last large rehearsal was not ok: [performance](docs/performance.md) says what it showed, and why."
         return
-    probes, moved = report.probes.values(), report.drain
-    machine, commit = report.versions.get("machine", "machine unknown"), report.versions.get("commit", "unknown")
-    due, failed = sum(one.due for one in probes), sum(one.failed for one in probes)
-    yield f"**{moved.nodes} nodes and {moved.pods:,} pods, from stage 0 to 8, in {report.seconds / 60:,.0f} min: "
-    yield f"{_verdict(report)}.** {due:,} probes, {failed:,} failed; {report.writes.acknowledged:,} writes, "
-    yield f"{report.writes.lost} lost; {report.budgets.watched} budgets, {report.budgets.violations} violations; never "
-    yield f"fewer than {report.etcd.min_healthy_voters} healthy etcd voters; {report.peak_rss_mb / 1000:.1f} GB. "
-    yield f"`make rehearse PROFILE=large`, {(report.begin or 'when?')[:10]}, {machine}, commit {commit[:12]}; "
+    moved, commit = report.drain, report.versions.get("commit") or "unknown"
+    yield f"**{moved.nodes} nodes and {moved.pods:,} pods, from stage 0 to 8, in {report.seconds / 60:,.0f} min: ok.** "
+    yield from _proven(report)
+    yield f"{report.peak_rss_mb / 1000:.1f} GB. `make rehearse PROFILE=large`, {(report.begin or 'when?')[:10]}, "
+    yield f"{_machine(report)}, commit {commit[:12]}; "
     yield "more in [performance](docs/performance.md)."
+
+
+def _machine(report: Report) -> str:
+    return report.versions.get("machine", "machine unknown")
+
+
+def _proven(report: Report) -> Iterator[str]:
+    probes = report.probes.values()
+    due, failed = sum(one.due for one in probes), sum(one.failed for one in probes)
+    yield f"{due:,} probes, {failed:,} failed; {report.writes.acknowledged:,} writes, {report.writes.lost} lost;"
+    yield f"{report.budgets.watched} budgets, {report.budgets.violations} violations; at least"
+    yield f"{report.etcd.min_healthy_voters} healthy etcd voters."
 
 
 def rehearsed(report: Report) -> Iterator[str]:
     """The whole way at one size: what was proven, and each stage."""
-    probes = report.probes.values()
-    due, failed = sum(one.due for one in probes), sum(one.failed for one in probes)
-    yield f"{report.begin}, {report.versions.get('machine', 'machine unknown')}: **{_verdict(report)}** after "
-    yield f"{report.seconds:,.0f} s, {report.peak_rss_mb:,} MB at the peak. {due:,} probes, {failed:,} failed; "
-    yield f"{report.writes.acknowledged:,} writes, {report.writes.lost} lost; {report.budgets.watched} budgets, "
-    yield f"{report.budgets.violations} violations; at least {report.etcd.min_healthy_voters} healthy voters."
+    yield f"{report.begin}, {_machine(report)}: **{_verdict(report)}** after "
+    yield f"{report.seconds:,.0f} s, {report.peak_rss_mb:,} MB at the peak."
+    yield from _proven(report)
     yield ""
     moved = report.drain
     bound = _or_dash(moved.lower_bound_s)

@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-import psutil
-
 from lab.environment import REPOSITORY, make_folders
 from proof.config import write_atomically
+from rehearsal.machine import Machine
 from rehearsal.rows import commit_of
-from rehearsal.speed import python_speed
 from rehearsal.world import Fact
-
-
-class Machine(Fact):
-    """Where it was measured.
-
-    `memory_mb`: all of it; `load`: the run queue's length over the minute before; `speed`: of one processor, millions
-    of additions a second in Python (`rehearsal.speed`).
-    """
-
-    processors: int
-    memory_mb: int
-    load: float
-    speed: float | None = None
-    kernel: str
-    python: str
-
-    @classmethod
-    def here(cls) -> Self:
-        """This one, now."""
-        return cls(
-            processors=os.cpu_count() or 0,
-            memory_mb=psutil.virtual_memory().total // 2**20,
-            load=round(os.getloadavg()[0], 2),
-            speed=python_speed(),
-            kernel=platform.release(),
-            python=platform.python_version(),
-        )
 
 
 class Header(Fact):

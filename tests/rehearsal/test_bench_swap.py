@@ -35,7 +35,8 @@ from rehearsal.benches.pairs import Episode, Pair, ratio
 from rehearsal.benches.swap import Found, judged, parse_pairs
 from rehearsal.benches.swap_plot import draw
 from rehearsal.benches.trio import NAMES
-from rehearsal.benches.written import Header, Machine
+from rehearsal.benches.written import Header
+from rehearsal.machine import Machine
 from tests.samples import configuration
 
 NOTHING = Tally(asked=0, failed=0, failures=(), skipped=0)
