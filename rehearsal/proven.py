@@ -10,6 +10,7 @@ from proof.html import write_html
 from proof.model import Parts, Report, Summary
 from proof.report import build
 from rehearsal.driver import FAILURES, Driver
+from rehearsal.held_up import held_up
 from rehearsal.watch import Watch
 
 
@@ -72,6 +73,6 @@ class Proven(Driver):
             seconds=time.monotonic() - self.began,
             stages=tuple(self.stages),
             leftovers=None if self.leftovers is None else tuple(self.leftovers),
-            errors=(*self.errors, *wrong),
+            errors=(*self.errors, *wrong, *held_up(self.addresses.network_url, self.summary)),
         )
         return build(self.summary, parts)

@@ -22,6 +22,7 @@ from proof.model import Drain, Parts, Report, Stage, Summary
 from proof.report import build
 from rehearsal.driver import FAILURES, Driver
 from rehearsal.engine import Outcome
+from rehearsal.held_up import held_up
 from rehearsal.leftovers import left_in_aws, orphaned_processes, running_instances
 from rehearsal.stack import FIRST
 from rehearsal.timings import foretold, kept, of_lab
@@ -126,7 +127,7 @@ class Rehearsal(Driver):
             stages=tuple(self.stages),
             drain=Drain() if self.errors else self.drained,
             leftovers=None if self.leftovers is None else tuple(self.leftovers),
-            errors=tuple(self.errors),
+            errors=(*self.errors, *held_up(self.addresses.network_url, summary)),
         )
         return build(summary, parts)
 

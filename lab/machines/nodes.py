@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ ATTACHED = "volumes.kubernetes.io/controller-managed-attach-detach"
 """Set by a kubelet that leaves attaching to the controller manager; without it nothing is ever attached."""
 NODE_IP = "alpha.kubernetes.io/provided-node-ip"
 """Set by a kubelet that was told its address: the cloud controller keeps that one of all that the cloud knows."""
+# So many machines may join at once, and a second after that.
+AT_ONCE, A_SECOND = 20, 4
 GONE = frozenset({"shutting-down", "terminated", "stopped", "stopping"})
 
 
@@ -101,6 +104,7 @@ class Nodes:
     cloud_controller: bool = False
     """Whether AWS's own cloud controller runs, and removes the Nodes."""
     registered: set[str] = field(default_factory=set)
+    _next: float = float("-inf")
     _leaving: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -111,6 +115,7 @@ class Nodes:
 
     async def _register(self, instance: dict[str, Any], flags: Mapping[str, str]) -> None:
         await asyncio.sleep(self.join_s(instance["private_ip"]))
+        await asyncio.sleep(self._turn(time.monotonic()))
         wanted = node(instance, flags)
         while self.alive(instance["id"]):
             try:
@@ -122,6 +127,11 @@ class Nodes:
             except ApiError as error:
                 log.debug("%s: no Node yet: %s", instance["id"], error)
                 await asyncio.sleep(1)
+
+    def _turn(self, now: float) -> float:
+        """In how many seconds one more may join: a crowd's boots are spread by AWS, and its pods over its machines."""
+        self._next = max(self._next, now - AT_ONCE / A_SECOND) + 1 / A_SECOND
+        return max(0.0, self._next - now)
 
     async def _create(self, kube: Api, wanted: dict[str, Any]) -> None:
         try:

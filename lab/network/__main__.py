@@ -9,6 +9,7 @@ from typing import Any
 
 from lab.addresses import from_environment, lab_dir
 from lab.network.network import Network
+from lab.network.priority import prefer_this_process
 from lab.serving import serve
 from lab.settings import LabSettings
 
@@ -22,6 +23,7 @@ def main() -> int:
     # Two descriptors a flow and one a listener: the usual 1,024 don't last for 200 nodes.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    prefer_this_process()
     return serve("lab.network", _network)
 
 

@@ -26,6 +26,7 @@ from lab.network.fabric import Fabric
 from lab.network.kubernetes import KubernetesNetwork
 from lab.network.listeners import Datagrams, Listeners
 from lab.network.resolve import Resolver
+from lab.network.stalls import Stalls
 from lab.network.state import Cidr, State, cidr, ip_number
 from lab.network.ways import Ways
 from lab.settings import LabSettings
@@ -72,6 +73,7 @@ class Network:
             settings.refuse_after_s,
             Ways(self.fabric, certificates, addresses.aws_port),
         )
+        self.stalls = Stalls()
         self._started = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._runner: web.AppRunner | None = None
@@ -105,6 +107,7 @@ class Network:
             ),
             asyncio.create_task(self.kubernetes.run(), name="kubernetes"),
             asyncio.create_task(self._housekeeping(), name="housekeeping"),
+            asyncio.create_task(self.stalls.watch(), name="stalls"),
         ]
 
     async def run(self) -> None:
@@ -191,6 +194,8 @@ class Network:
             "seconds": round(time.monotonic() - self._started, 3),
             "cpu_s": round(used.ru_utime + used.ru_stime, 3),
             "peak_rss_mb": used.ru_maxrss // 1024,
+            "worst_stall_s": round(self.stalls.worst_s, 3),
+            "stalls": [str(stall) for stall in self.stalls.seen],
             "flows_open": len(fabric.flows),
             "datagram_flows_open": len(self.balancers.datagram_flows),
             "flows_opened": fabric.flows.opened_total,

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from migration.clients.kubernetes import DEPLOYMENTS, PODS, ApiFailure, Conflict
-from migration.drain.behind import Behind
 from migration.drain.brake import LASTING, Brake, Pace
 from migration.drain.cluster import Api
 from migration.drain.evict import Answer, Outcome, evict
@@ -29,6 +28,7 @@ from migration.drain.progress import Progress
 from migration.drain.reasons import Reasons
 from migration.drain.restart import next_step, restart_patch
 from migration.drain.terms import Terms
+from migration.drain.window import Window
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent, Retryable
 
 # Seconds.
@@ -114,10 +114,11 @@ class Drainer:
         self._moved: set[str] = set()
         self._restarted: set[str] = set()
         self._credit = 0
+        self._in_hand = 0
         # The coordinator's own.
         self._index = Index(rules, View(nodes=frozenset(), pods=(), budgets=(), owners={}))
         self._brake = Brake(self._index, pace, deadline.clock)
-        self._behind = Behind(self._index, self._in_flight, deadline.clock)
+        self._window = Window(self._index, self._in_flight, deadline.clock)
         self._terms = Terms(self._index, rules)
         self._reasons = Reasons(self._index, rules, self._brake, wall)
         self._busy: dict[str, Future[None]] = {}
@@ -264,26 +265,33 @@ class Drainer:
         return sorted(found, key=lambda one: one.owner)
 
     def _feed(self) -> None:
-        """Hand out lanes that may go, the longest chain first: it decides when the drain ends."""
+        """Hand out lanes that may go, in their order: what decides when the drain ends goes first."""
         now, index = self._clock(), self._index
         with self._lock:
             if self._credit <= 0:
                 return
         ready = [lane for key in index.open if (lane := index.lanes[key]).phase == self._phase and self._idle(key, now)]
-        if self._behind.wait(self._lanes()):
-            with self._lock:
-                # Lanes that workers have in hand, too.
-                self._credit = 0
-            ready = []
-        for lane in sorted(ready, key=lambda one: (-self._terms.of(one).seconds, one.key)):
-            if len(self._busy) >= self._pace.width:
+        with self._lock:
+            room = self._window.room(self._lanes(), self._in_hand)
+            if room is not None:
+                self._credit = min(self._credit, room + self._in_hand)
+            left = self._credit - self._in_hand
+        for lane in sorted(ready, key=self._before):
+            if len(self._busy) >= self._pace.width or left <= 0:
                 break
-            if pods := self._may_go(lane):
+            if pods := self._may_go(lane)[:left]:
+                left -= len(pods)
+                with self._lock:
+                    self._in_hand += len(pods)
                 self._busy[lane.key] = self._pool.submit(self._work, lane, pods)
         for restart in index.restarts.values():
             key = f"restart {restart.owner.key}"
             if restart.phase == self._phase and self._idle(key, now):
                 self._busy[key] = self._pool.submit(self._restart, key, restart)
+
+    def _before(self, lane: Lane) -> tuple[bool, float, str]:
+        """The order of lanes: where names come back first, and then the longest chain."""
+        return not self._window.first(lane), -self._terms.of(lane).seconds, lane.key
 
     def _lanes(self) -> list[Lane]:
         """This phase's, open and closed."""
@@ -311,22 +319,27 @@ class Drainer:
 
     def _work(self, lane: Lane, pods: Sequence[Pod]) -> None:
         """A lane's one writer: evict these, one after the other."""
+        left = len(pods)
         free = {pod.uid for pod in lane.free}
-        for pod in pods:
-            self._pacer.take()
-            if self._stopping.is_set() or not self._spend():
-                return
-            self._alive()
-            counted = lane.budget is not None and pod.uid not in free
-            answer = self._evict(lane.key, pod, counted=counted)
-            self._take(pod, owner_of(pod, self._index.facts), answer)
-            if answer.outcome is Outcome.THROTTLED:
-                return
-            if answer.outcome in (Outcome.REFUSED, Outcome.LATER):
-                self._later(lane.key, answer.retry_after)
-                return
-        with self._lock:
-            self._pauses.pop(lane.key, None)
+        try:
+            for pod in pods:
+                self._pacer.take()
+                if self._stopping.is_set() or not self._spend():
+                    return
+                left -= 1
+                self._alive()
+                answer = self._evict(lane.key, pod, counted=lane.budget is not None and pod.uid not in free)
+                self._take(pod, owner_of(pod, self._index.facts), answer)
+                if answer.outcome is Outcome.THROTTLED:
+                    return
+                if answer.outcome in (Outcome.REFUSED, Outcome.LATER):
+                    self._later(lane.key, answer.retry_after)
+                    return
+            with self._lock:
+                self._pauses.pop(lane.key, None)
+        finally:
+            with self._lock:
+                self._in_hand -= left
 
     def _evict(self, key: str, pod: Pod, *, counted: bool) -> Answer:
         """One eviction, timed; `counted` where the API server writes it into the budget `key`."""
@@ -343,9 +356,10 @@ class Drainer:
         return answer
 
     def _spend(self) -> bool:
-        """Whether one more pod may leave before the next look."""
+        """Whether one more pod may leave before the next look; it is in hand no more then."""
         with self._lock:
             self._credit -= 1
+            self._in_hand -= self._credit >= 0
             return self._credit >= 0
 
     def _take(self, pod: Pod, owner: Owner | None, answer: Answer) -> None:

@@ -71,20 +71,18 @@ class InFlight:
                     self._forget(budget, name)
             return sum(not sent.shown for sent in self._sent.get(budget, {}).values())
 
-    def lag(self, back: Callable[[Pod], bool]) -> float:
-        """For how long the oldest eviction waits to be seen by the disruption controller, in seconds.
+    def waiting(self, back: Callable[[Pod], bool]) -> tuple[int, float]:
+        """How many evictions the disruption controller hasn't seen, and for how many seconds the oldest waits.
 
-        Those whose pod is `back` under its name wait for something else (`migration.drain.disrupted`).
+        Those whose pod is `back` under its name wait for something else (`migration.drain.disrupted`). What no watch
+        has shown counts for `HIDDEN` seconds, and is no sign of the controller's.
         """
         now = self._clock()
         with self._lock:
-            waiting = [
-                now - sent.answered
-                for some in self._sent.values()
-                for sent in some.values()
-                if sent.answered is not None and sent.shown and not back(sent.pod)
-            ]
-        return max(waiting, default=0.0)
+            sent = [one for some in self._sent.values() for one in some.values() if not back(one.pod)]
+        recent = [one for one in sent if one.shown or one.answered is None or now - one.answered <= HIDDEN]
+        since = [now - one.answered for one in recent if one.shown and one.answered is not None]
+        return len(recent), max(since, default=0.0)
 
     def _forget(self, budget: str, name: str) -> None:
         some = self._sent[budget]

@@ -8,7 +8,7 @@ import pytest
 from lab.addresses import LabAddresses
 from lab.kubernetes.access import ApiError
 from lab.machines.kwok import pod_range, stages
-from lab.machines.nodes import FAKE, Nodes, instance_of, node
+from lab.machines.nodes import A_SECOND, AT_ONCE, FAKE, Nodes, instance_of, node
 
 INSTANCE = {"id": "i-1", "private_ip": "127.10.1.23", "zone": "eu-central-1b", "vpc": "vpc-1", "type": "m5.xlarge"}
 
@@ -118,6 +118,14 @@ def test_where_the_cloud_controller_runs_a_node_of_no_instance_isnt_ready_until_
     asked = len(kube.asked)
     sweep()
     assert kube.asked[asked:] == ["GET /api/v1/nodes"]
+
+
+def test_a_crowd_of_machines_joins_a_few_a_second() -> None:
+    nodes = registry(FakeKube())
+    waits = [nodes._turn(100.0) for _ in range(AT_ONCE + 8)]
+    assert waits[:AT_ONCE] == [0.0] * AT_ONCE
+    assert waits[AT_ONCE:] == [pytest.approx((n + 1) / A_SECOND) for n in range(8)]
+    assert nodes._turn(200.0) == 0.0
 
 
 def test_other_nodes_stay() -> None:

@@ -190,6 +190,26 @@ def test_the_network_goes_on_without_aws_and_follows_it_again(tmp_path: Path) ->
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
+def test_a_moment_in_which_it_was_held_up_is_told_with_whose_doing_it_was(tmp_path: Path) -> None:
+    built, _ = world()
+
+    async def scenario() -> None:
+        async with Aws(built).serving(), process(tmp_path) as started:
+            await until_ready(started, tmp_path)
+            before = len((await get("/stats")).json()["stalls"])
+            started.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(1)
+            started.send_signal(signal.SIGCONT)
+            await until_ready(started, tmp_path)
+            stats = (await get("/stats")).json()
+            assert stats["worst_stall_s"] >= 0.8
+            assert len(stats["stalls"]) > before
+            assert "held up for" in stats["stalls"][before]
+            assert "held up for" in (tmp_path / "network.log").read_text()
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

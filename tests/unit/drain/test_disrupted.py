@@ -85,7 +85,7 @@ def test_the_watch_may_be_quicker_than_the_answer() -> None:
     flight.see(BUDGET)
     flight.see(replace(BUDGET, disrupted={}))
     flight.answer("shop/db", POD, let_go=True)
-    assert (flight.unseen("shop/db"), flight.lag(lambda pod: False)) == (0, 0.0)
+    assert (flight.unseen("shop/db"), flight.waiting(lambda pod: False)) == (0, (0, 0.0))
 
 
 def test_what_a_list_hid_counts_for_a_moment_only_and_one_that_isnt_answered_for_as_long_as_that_takes() -> None:
@@ -106,7 +106,20 @@ def test_the_controller_is_behind_by_the_oldest_name_it_has_not_dropped() -> Non
     flight.answer("shop/db", POD, let_go=True)
     flight.see(BUDGET)
     clock.sleep(3)
-    assert flight.lag(lambda pod: False) == 3.0
-    assert flight.lag(lambda pod: True) == 0.0  # it is back: that is waited for in another way
+    assert flight.waiting(lambda pod: False) == (1, 3.0)
+    assert flight.waiting(lambda pod: True) == (0, 0.0)  # it is back: that is waited for in another way
     flight.see(replace(BUDGET, disrupted={}))
-    assert flight.lag(lambda pod: False) == 0.0
+    assert flight.waiting(lambda pod: False) == (0, 0.0)
+
+
+def test_what_is_on_its_way_to_the_api_or_to_the_watch_waits_too_and_is_no_sign_of_a_late_controller() -> None:
+    clock = Clock()
+    flight = InFlight(clock)
+    flight.send("shop/db", POD)
+    clock.sleep(60)
+    assert flight.waiting(lambda pod: False) == (1, 0.0)
+    flight.answer("shop/db", POD, let_go=True)
+    clock.sleep(HIDDEN / 2)
+    assert flight.waiting(lambda pod: False) == (1, 0.0)
+    clock.sleep(HIDDEN)
+    assert flight.waiting(lambda pod: False) == (0, 0.0)
