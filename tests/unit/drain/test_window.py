@@ -18,9 +18,9 @@ RULES = Rules(tier="rest")
 class Seen:
     """A window over a StatefulSet and a Deployment, and what of their evictions the controller has seen."""
 
-    def __init__(self, **pod: float) -> None:
+    def __init__(self) -> None:
         self.world = World()
-        self.world.deploy("db", 3, kind="StatefulSet", **{"grace_seconds": 4.0, **pod})
+        self.world.deploy("db", 3, kind="StatefulSet", grace_seconds=4.0)
         self.world.deploy("web", 90)
         for name in ("db", "web"):
             self.world.protect(name, 0)
