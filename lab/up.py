@@ -61,10 +61,10 @@ class Service:
 
 
 SERVICES: tuple[Service, ...] = (
-    Service("aws", 3, lambda lab: f"{lab.aws_url}/_backplane/state?after=-1&wait=0"),
+    Service("aws", 5, lambda lab: f"{lab.aws_url}/_backplane/state?after=-1&wait=0"),
     # Nothing of the lab comes before the packets.
     Service("network", 0, lambda lab: f"{lab.network_url}/ready"),
-    Service("machines", 3, lambda lab: f"{lab.imds_url}/", any_answer=True),
+    Service("machines", 1, lambda lab: f"{lab.imds_url}/", any_answer=True),
 )
 
 

@@ -17,11 +17,11 @@ from lab import processes
 from lab.machines.processes import yield_to_others
 
 # The engine and its plugins yield to the network, the balancers and the probes.
-NICE = 8
+NICE = 10
 POLL_S, FAST_POLL_S = 0.3, 0.03
+"""Between two looks at an event log: for a person to read, and for somebody who acts on it."""
 ENDS_WITHIN_S = 60.0
 """How long an engine that was told to end may take; then it is killed, and `recover` is there for what it held."""
-"""Between two looks at an event log: for a person to read, and for somebody who acts on it."""
 Event = dict[str, Any]
 COUNTED = ("create", "update", "replace", "delete", "same")
 
@@ -98,14 +98,21 @@ class Engine:
             )
             os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             yield_to_others(process.pid, NICE)
-        return Command(f"pulumi {command} -s {stack}", process, tail, output)
+        return Command(f"pulumi {command} -s {stack}", process, tail, output, self.progress)
 
 
 class Command:
     """A command of the engine that runs."""
 
-    def __init__(self, title: str, process: subprocess.Popen[bytes], tail: _Tail, output: Path) -> None:
-        self.process, self.output = process, output
+    def __init__(
+        self,
+        title: str,
+        process: subprocess.Popen[bytes],
+        tail: _Tail,
+        output: Path,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.process, self.output, self._progress = process, output, progress
         self._title, self._tail, self._began = title, tail, time.monotonic()
 
     def end(self) -> Outcome:
@@ -126,9 +133,10 @@ class Command:
     def interrupt(self) -> None:
         """Ctrl-C: the engine is told as a terminal would, to finish what it holds. It is killed if it doesn't end."""
         self.process.send_signal(signal.SIGINT)
+        self._progress(f"told to end: it finishes what it holds, for {ENDS_WITHIN_S:.0f} s at most; Ctrl-C kills it")
         try:
             self.process.wait(ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 

@@ -16,8 +16,9 @@ from migration.drain.inflight import InFlight
 from migration.drain.model import Pod
 from migration.drain.plan import Lane, owner_of
 
-# The controller keeps up while it sees an eviction in half the time that a set's pod takes to end at least.
-KEEPS_UP = 0.5
+# The controller keeps up while it sees an eviction in half the time that a set's pod takes to end at least, or in so
+# many seconds, where that is more.
+KEEPS_UP, SOON = 0.5, 0.25
 # Evictions: with the first, the controller is asked for little more than one budget at a time.
 AT_FIRST, LARGEST = 4, 16
 # Seconds between two changes of the window.
@@ -45,7 +46,7 @@ class Window:
         if not limits:
             self._behind_since = None
             return None
-        now, limit = self._clock(), min(limits)
+        now, limit = self._clock(), max(SOON, min(limits))
         waiting, seconds = self._in_flight.waiting(self._back)
         self._full = self._full or waiting >= self.size
         if seconds > limit:

@@ -29,8 +29,32 @@ def test_an_engine_that_does_not_end_when_it_is_told_is_killed(
     try:
         while not ready.exists():
             time.sleep(0.05)
-        Command("up", process, tail, tmp_path / "output").interrupt()
+        said: list[str] = []
+        Command("up", process, tail, tmp_path / "output", said.append).interrupt()
         assert process.returncode == code
+        assert "Ctrl-C kills it" in said[0]
+    finally:
+        process.kill()
+        tail.stop()
+
+
+def test_a_second_ctrl_c_kills_an_engine_that_is_still_finishing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    tail = _Tail(tmp_path / "events", lambda _: None, None)
+    waited = process.wait
+
+    def once_more(timeout: float | None = None) -> int:
+        if timeout is not None:
+            raise KeyboardInterrupt
+        return waited()
+
+    monkeypatch.setattr(process, "send_signal", lambda _: None)
+    monkeypatch.setattr(process, "wait", once_more)
+    try:
+        Command("up", process, tail, tmp_path / "output", lambda _: None).interrupt()
+        assert process.returncode == -signal.SIGKILL
     finally:
         process.kill()
         tail.stop()

@@ -7,13 +7,14 @@ import sys
 import time
 
 from lab.machines.gate import Gate, _port
+from lab.machines.services import NICE_BOOTING, NICE_SERVING
 
 
 def test_everything_starts_together_while_no_api_server_serves() -> None:
     async def run() -> None:
         gate = Gate()
         await asyncio.gather(*(gate.enter(f"i-{n}", "kube-apiserver") for n in range(3)))
-        assert gate.nice("kube-apiserver") == 3
+        assert gate.nice("kube-apiserver") == NICE_SERVING
 
     asyncio.run(run())
 
@@ -26,7 +27,7 @@ def test_one_control_plane_boots_at_a_time_beside_a_serving_one() -> None:
         second = asyncio.create_task(gate.enter("i-2", "kube-apiserver"))
         await asyncio.sleep(0.05)
         assert not second.done()
-        assert gate.nice("kube-apiserver") == 10
+        assert gate.nice("kube-apiserver") == NICE_BOOTING
         second.cancel()
 
     asyncio.run(run())
@@ -38,7 +39,7 @@ def test_etcd_never_waits_for_its_turn() -> None:
         gate.serving.add("i-0")
         await gate.enter("i-1", "kube-apiserver")
         await gate.enter("i-2", "etcd")
-        assert gate.nice("etcd") == 3
+        assert gate.nice("etcd") == NICE_SERVING
 
     asyncio.run(run())
 
