@@ -506,6 +506,42 @@ def test_all_wait_while_the_disruption_controller_has_not_seen_a_stateful_sets_p
     assert [name for name, at in when.items() if at < first + 2.5 and name.startswith("web")]
 
 
+def test_sets_go_first_and_no_more_at_once_than_the_disruption_controller_sees_in_time() -> None:
+    """One that takes a fifth of a second for each, and a second until a set's next pod has the name of the last one."""
+    world = World(starts=0.5, ends=1)
+    for number in range(6):
+        world.deploy(f"db{number}", 3, kind="StatefulSet", grace_seconds=1.0)
+        world.protect(f"db{number}", 2)
+    world.deploy("web", 60, kind="CloneSet")
+    world.protect("web", 0)
+    queue, trapped, free_at = list[str](), list[str](), 0.0
+    evict, wait = world.evict, world.wait
+
+    def queued(namespace: str, name: str, uid: str) -> None:
+        evict(namespace, name, uid)
+        world.kept.add(name)
+        queue.append(name)
+
+    def controller(seconds: float) -> None:
+        nonlocal free_at
+        wait(seconds)
+        while queue and free_at <= world.clock.now:
+            name = queue.pop(0)
+            free_at = max(free_at, world.clock.now - seconds) + 0.2
+            back = any(pod.name == name and not pod.terminating for pod in world.pods.values())
+            # A set that has left altogether waits for no budget any more.
+            if back and any(pod.name[:3] == name[:3] and pod.node == OLD for pod in world.pods.values()):
+                trapped.append(name)
+            world.kept.discard(name)
+
+    world.evict, world.wait = queued, controller
+    work = drainer(world, pace=Pace(rescan=5, stall=60, per_second=1000))
+    assert work.run() == []
+    assert left(world) == []
+    assert [name[:2] for name in world.evictions[:4]] == ["db"] * 4
+    assert trapped == []
+
+
 def test_a_busy_server_is_told_from_a_low_budget_and_asked_less() -> None:
     world = World()
     world.deploy("a", 4)
