@@ -17,7 +17,7 @@ from lab import processes
 from lab.machines.processes import yield_to_others
 
 # The engine and its plugins yield to the network, the balancers and the probes.
-NICE = 10
+NICE = 8
 POLL_S, FAST_POLL_S = 0.3, 0.03
 """Between two looks at an event log: for a person to read, and for somebody who acts on it."""
 ENDS_WITHIN_S = 60.0

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 NICE_SERVING, SERVING = 1, frozenset({"kube-apiserver", "etcd"})
 """Of those that everybody waits for: on real machines they share their processors with nobody. Only the network comes
 before them; as much as the program that starts them, which can't give more."""
-NICE = 8
+NICE = 6
 """Of everything else on a machine: below the network and the probes, which must not starve."""
-NICE_BOOTING = 12
+NICE_BOOTING = 10
 MAX_STOP_S = 30.0
 """A lab doesn't wait 90 s for a program that ignores TERM."""
 
