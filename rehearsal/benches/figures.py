@@ -45,11 +45,13 @@ def main() -> int:
         except ValidationError as error:
             problems.append(f"{path} can't be read as this version writes it: run its command again ({error.title})")
             continue
-        texts[page] = placed(texts[page], mark, section(found))
+        lines = list(section(found))
         plot = path.with_suffix(".svg")
         if plot.exists():
             PLOTS.mkdir(exist_ok=True)
             shutil.copyfile(plot, PLOTS / plot.name)
+            lines += ["", f"![{name}]({PLOTS.name}/{plot.name})"]
+        texts[page] = placed(texts[page], mark, lines)
         written.append(mark)
     for problem in problems:
         print(f"figures: {problem}", file=sys.stderr)
@@ -299,7 +301,7 @@ def swapped(found: swap.Found) -> Iterator[str]:
             ),
         )
     yield from told_aims(found.aims)
-    yield from (f"- {one}" for one in found.problems)
+    yield from (f"- {one}" for one in (*found.problems, *found.doubts))
 
 
 Section = tuple[Path, str, str, type[BaseModel], Callable[[BaseModel], Iterator[str]]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from proof.model import Predicted, Report, Stage
@@ -61,3 +63,23 @@ def test_a_missed_aim_is_told_and_so_is_one_without_a_figure() -> None:
     rows = [line for line in figures.told_aims(aims) if line.startswith(("| a", "| b", "| c"))]
     assert [row.rsplit("|", 2)[1].strip() for row in rows] == ["**no**", "**no**", "yes"]
     assert "not measured" in rows[1]
+
+
+def test_a_reports_plot_lies_beside_its_page_and_is_shown_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, reports = tmp_path / "page.md", tmp_path / "report"
+    reports.mkdir()
+    page.write_text(PAGE)
+    (reports / "rehearsal.json").write_text(Report().model_dump_json())
+    monkeypatch.setattr(figures, "make_folders", lambda: tmp_path)
+    monkeypatch.setattr(figures, "PAGE", page)
+    monkeypatch.setattr(figures, "README", page)
+    monkeypatch.setattr(figures, "PLOTS", tmp_path / "figures")
+    monkeypatch.setattr(figures, "SECTIONS", ((page, "up", "rehearsal", Report, lambda _: iter(["told"])),))
+    assert figures.main() == 0
+    assert "told\n<!-- end" in page.read_text()
+    (reports / "rehearsal.svg").write_text("<svg/>")
+    assert figures.main() == 0
+    assert "told\n\n![rehearsal](figures/rehearsal.svg)\n<!-- end" in page.read_text()
+    assert (tmp_path / "figures" / "rehearsal.svg").read_text() == "<svg/>"
