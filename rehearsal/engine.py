@@ -98,21 +98,14 @@ class Engine:
             )
             os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
             yield_to_others(process.pid, NICE)
-        return Command(f"pulumi {command} -s {stack}", process, tail, output, self.progress)
+        return Command(f"pulumi {command} -s {stack}", process, tail, output)
 
 
 class Command:
     """A command of the engine that runs."""
 
-    def __init__(
-        self,
-        title: str,
-        process: subprocess.Popen[bytes],
-        tail: _Tail,
-        output: Path,
-        progress: Callable[[str], None],
-    ) -> None:
-        self.process, self.output, self._progress = process, output, progress
+    def __init__(self, title: str, process: subprocess.Popen[bytes], tail: _Tail, output: Path) -> None:
+        self.process, self.output = process, output
         self._title, self._tail, self._began = title, tail, time.monotonic()
 
     def end(self) -> Outcome:
@@ -133,7 +126,9 @@ class Command:
     def interrupt(self) -> None:
         """Ctrl-C: the engine is told as a terminal would, to finish what it holds. It is killed if it doesn't end."""
         self.process.send_signal(signal.SIGINT)
-        self._progress(f"told to end: it finishes what it holds, for {ENDS_WITHIN_S:.0f} s at most; Ctrl-C kills it")
+        self._tail.progress(
+            f"told to end: it finishes what it holds, for {ENDS_WITHIN_S:.0f} s at most; Ctrl-C kills it"
+        )
         try:
             self.process.wait(ENDS_WITHIN_S)
         except (subprocess.TimeoutExpired, KeyboardInterrupt):
@@ -146,7 +141,7 @@ class _Tail(threading.Thread):
 
     def __init__(self, path: Path, progress: Callable[[str], None], seen: Callable[[Event], None] | None) -> None:
         super().__init__(daemon=True)
-        self._path, self._progress, self._ended = path, progress, threading.Event()
+        self._path, self.progress, self._ended = path, progress, threading.Event()
         self._seen, self._poll_s = seen, POLL_S if seen is None else FAST_POLL_S
         self._summary: dict[str, int] = {}
         self.messages: list[str] = []
@@ -179,7 +174,7 @@ class _Tail(threading.Thread):
             self.errors.append(text)
         for line in text.splitlines():
             self.messages.append(line)
-            self._progress(line)
+            self.progress(line)
 
     def _events(self) -> Iterator[Event]:
         rest, position = b"", 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import Sequence
 
 from proof.model import Summary
 
@@ -17,15 +16,11 @@ def held_up(network_url: str, summary: Summary) -> tuple[str, ...]:
         return ()
     try:
         with urllib.request.urlopen(f"{network_url}/stats", timeout=30) as answer:
-            stalls = json.load(answer)["stalls"]
+            stalls: list[str] = json.load(answer)["stalls"]
     except (OSError, ValueError, KeyError) as error:
         return (f"Probes failed, and the lab's network doesn't say whether it was held up: {error}.",)
-    return sentence(stalls)
-
-
-def sentence(stalls: Sequence[str]) -> tuple[str, ...]:
-    """What is said of them; nothing where there were none: what failed then has another cause."""
     if not stalls:
+        # What failed has another cause.
         return ()
     last = "; ".join(stalls[-SAID:])
     return (

@@ -195,7 +195,7 @@ class Network:
             "cpu_s": round(used.ru_utime + used.ru_stime, 3),
             "peak_rss_mb": used.ru_maxrss // 1024,
             "worst_stall_s": round(self.stalls.worst_s, 3),
-            "stalls": [str(stall) for stall in self.stalls.seen],
+            "stalls": list(self.stalls.seen),
             "flows_open": len(fabric.flows),
             "datagram_flows_open": len(self.balancers.datagram_flows),
             "flows_opened": fabric.flows.opened_total,

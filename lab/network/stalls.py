@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 log = logging.getLogger(__name__)
@@ -19,22 +18,12 @@ log = logging.getLogger(__name__)
 EVERY, LONG, REMEMBERED = 0.05, 0.25, 100
 
 
-@dataclass(frozen=True)
-class Stall:
-    """`at`: its end, UTC. `seconds` it lasted, and for how many of them this process was at work."""
-
-    at: str
-    seconds: float
-    worked: float
-
-    def __str__(self) -> str:
-        return f"held up for {self.seconds:.2f} s until {self.at}, at work itself for {self.worked:.2f} s of them"
-
-
 class Stalls:
+    """`seen`: a sentence for each of the last ones; `worst_s`: by how many seconds the loop was late at most."""
+
     def __init__(self) -> None:
         self.worst_s = 0.0
-        self.seen: deque[Stall] = deque(maxlen=REMEMBERED)
+        self.seen: deque[str] = deque(maxlen=REMEMBERED)
 
     async def watch(self) -> None:
         """Until it is cancelled."""
@@ -48,6 +37,6 @@ class Stalls:
         self.worst_s = max(self.worst_s, late)
         if late >= LONG:
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            stall = Stall(at=now, seconds=round(late, 3), worked=round(worked, 3))
+            stall = f"held up for {late:.2f} s until {now}, at work itself for {worked:.2f} s of them"
             self.seen.append(stall)
             log.warning("%s", stall)

@@ -28,6 +28,10 @@ class _Sent:
     answered: float | None = None
     shown: bool = False
 
+    def hidden(self, now: float) -> bool:
+        """Whether the watch should have shown it by now, and hasn't."""
+        return not self.shown and self.answered is not None and now - self.answered > HIDDEN
+
 
 class InFlight:
     """Evictions under budgets, from before they are asked for until the controller has seen them. Thread-safe."""
@@ -67,7 +71,7 @@ class InFlight:
         now = self._clock()
         with self._lock:
             for name, sent in list(self._sent.get(budget, {}).items()):
-                if not sent.shown and sent.answered is not None and now - sent.answered > HIDDEN:
+                if sent.hidden(now):
                     self._forget(budget, name)
             return sum(not sent.shown for sent in self._sent.get(budget, {}).values())
 
@@ -80,9 +84,8 @@ class InFlight:
         now = self._clock()
         with self._lock:
             sent = [one for some in self._sent.values() for one in some.values() if not back(one.pod)]
-        recent = [one for one in sent if one.shown or one.answered is None or now - one.answered <= HIDDEN]
-        since = [now - one.answered for one in recent if one.shown and one.answered is not None]
-        return len(recent), max(since, default=0.0)
+        since = [now - one.answered for one in sent if one.shown and one.answered is not None]
+        return sum(not one.hidden(now) for one in sent), max(since, default=0.0)
 
     def _forget(self, budget: str, name: str) -> None:
         some = self._sent[budget]

@@ -23,14 +23,14 @@ def test_an_engine_that_does_not_end_when_it_is_told_is_killed(
 ) -> None:
     monkeypatch.setattr(engine, "ENDS_WITHIN_S", 5.0)
     ready = tmp_path / "ready"
+    said: list[str] = []
     script = f"{program}; open({str(ready)!r}, 'w').close(); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stderr=subprocess.DEVNULL)
-    tail = _Tail(tmp_path / "events", lambda _: None, None)
+    tail = _Tail(tmp_path / "events", said.append, None)
     try:
         while not ready.exists():
             time.sleep(0.05)
-        said: list[str] = []
-        Command("up", process, tail, tmp_path / "output", said.append).interrupt()
+        Command("up", process, tail, tmp_path / "output").interrupt()
         assert process.returncode == code
         assert "Ctrl-C kills it" in said[0]
     finally:
@@ -53,7 +53,7 @@ def test_a_second_ctrl_c_kills_an_engine_that_is_still_finishing(
     monkeypatch.setattr(process, "send_signal", lambda _: None)
     monkeypatch.setattr(process, "wait", once_more)
     try:
-        Command("up", process, tail, tmp_path / "output", lambda _: None).interrupt()
+        Command("up", process, tail, tmp_path / "output").interrupt()
         assert process.returncode == -signal.SIGKILL
     finally:
         process.kill()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 from proof.model import FailedProbe, Summary
 from rehearsal.held_up import held_up
+from tests.listening import listening
 
 FAILED = Summary(
     failures=(
@@ -30,13 +30,8 @@ def network(body: bytes) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-    server = HTTPServer(("127.0.0.1", 0), Stats)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Stats) as url:
+        yield url
 
 
 def test_a_stall_of_the_labs_network_is_named_where_probes_failed_and_only_there() -> None:

@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
 import yaml
@@ -19,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from migration.contracts.record import Record
 from migration.names import record_parameter
+from tests.listening import listening
 
 UID = "uid-of-pet"
 
@@ -102,13 +102,8 @@ def served() -> Iterator[str]:
             "/api/v1/namespaces/kube-system": {"metadata": {"name": "kube-system", "uid": UID}}
         }
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with listening(Own) as url:
+        yield url
 
 
 def kubeconfig(server: str, certificate: str, key: str) -> str:

@@ -6,9 +6,11 @@ import http.client
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from http.server import BaseHTTPRequestHandler
+from threading import Event
 from urllib.parse import urlsplit
+
+from tests.listening import listening
 
 _OWN = {"transfer-encoding", "content-length", "connection"}
 
@@ -65,12 +67,9 @@ def holding(upstream: str) -> Iterator[Holding]:
         def log_message(self, format: str, *args: object) -> None:
             """Nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    found = Holding(f"http://127.0.0.1:{server.server_port}")
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield found
-    finally:
-        found.let_go.set()
-        server.shutdown()
-        server.server_close()
+    with listening(Door) as url:
+        found = Holding(url)
+        try:
+            yield found
+        finally:
+            found.let_go.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from migration.drain.index import Changes, Index
+from migration.drain.index import Index
 from migration.drain.inflight import InFlight
 from migration.drain.model import Pod
 from migration.drain.plan import Lane, Rules, View
@@ -24,15 +24,8 @@ class Seen:
         self.world.deploy("web", 90)
         for name in ("db", "web"):
             self.world.protect(name, 0)
-        view = self.world.view()
-        self.index = Index(RULES, View(nodes=view.nodes, pods=(), budgets=(), owners={}))
-        self.index.apply(
-            Changes(
-                pods=[(pod.uid, pod) for pod in view.pods],
-                budgets=[(budget.key, budget) for budget in view.budgets],
-                facts=replace(view, pods=(), budgets=()),
-            )
-        )
+        self.index = Index(RULES, View(nodes=frozenset(), pods=(), budgets=(), owners={}))
+        self.index.apply(self.world.changes())
         self.clock = Clock()
         self.flight = InFlight(self.clock)
         self.window = Window(self.index, self.flight, self.clock)
