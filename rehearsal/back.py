@@ -32,7 +32,7 @@ from rehearsal.recording import world_now
 from rehearsal.rows import commit_of, conclude, read_rows, write_rows
 from rehearsal.turn_rows import TurnAt, TurnRow, difference_rows, figures, replaced, stage_row, still_good, verdict
 from rehearsal.watch import Watch
-from rehearsal.world import Comparison, Meant, World, blanks, compare, differences
+from rehearsal.world import CHOSEN, TYPE_LABEL, Comparison, Meant, World, blanks, compare, differences
 
 TURNS: tuple[TurnAt, ...] = (*range(harmless().number + 1, emptied().number + 1), swapped().number + 0.1)
 """Those of a whole run: stages at which the new side carries something, and one member of the control plane moved."""
@@ -175,7 +175,7 @@ class Turn(OnForm, Proven):
 
         def look() -> Comparison:
             now = recorded(self.directory / "kubeconfig")
-            return compare(before, now, [*meant, *returned_of(before, now, members)])
+            return compare(before, now, [*meant, *retyped_of(before), *returned_of(before, now, members)])
 
         self.comparison = given_time(look)
         self.detail(f"the world at 0: {len(self.comparison.allowed)} differences that are meant")
@@ -259,6 +259,25 @@ def _meant(turn: int, incidents: Incidents, configuration: dict[str, Any], untou
     if turn >= emptied().number:
         for group in groups_of(configuration):
             yield Meant(path=("instances", group), reason="it was at zero, and got its size back")
+
+
+def retyped_of(before: World) -> list[Meant]:
+    """Which nodes may be of another type, and why: those that no type of their group's mixed policy is on. Pure.
+
+    A policy may be put onto a group that runs; whoever is launched from then on is of its types.
+    """
+    return [
+        Meant(
+            path=("nodes", name, str(number), "labels", TYPE_LABEL),
+            reason=f"it was launched before {name} had its policy; another machine of it is as that says",
+            after=CHOSEN,
+            due=False,
+        )
+        for name, members in before.nodes.items()
+        if (group := before.groups.get(name)) and group.types
+        for number, node in enumerate(members, 1)
+        if node.labels.get(TYPE_LABEL) not in (None, CHOSEN)
+    ]
 
 
 def returned_of(before: World, now: World, members: Mapping[str, str]) -> list[Meant]:

@@ -18,14 +18,14 @@ from proof.model import Stage, Summary
 from proof.summary import summarize
 from rehearsal import back
 from rehearsal import proven as proven_module
-from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, meant_of, parse_turns, returned_of
+from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, meant_of, parse_turns, retyped_of, returned_of
 from rehearsal.driver import RehearsalError
 from rehearsal.forms import Form
 from rehearsal.incidents import RESTARTED_AT, Incidents
 from rehearsal.turn_rows import TurnAt, TurnRow, still_good, verdict
-from rehearsal.world import Meant, World, compare
+from rehearsal.world import CHOSEN, TYPE_LABEL, Meant, World, compare
 from tests.proof.made import PODS, made_run
-from tests.rehearsal.test_world import GROUP, world
+from tests.rehearsal.test_world import GROUP, NODE, world
 
 COMMIT = "c0ffee"
 CONFIGURATION: dict[str, Any] = {
@@ -178,6 +178,30 @@ def test_after_the_drain_every_old_machine_must_be_another_one() -> None:
     assert paths == [("instances", "nodes-a.pet"), ("instances", "nodes-b.pet")]
     assert all(one.due for one in meant(6, none_lost) if one.path[0] == "instances")
     assert [one.path for one in meant(5, none_lost) if one.path[0] == "instances"] == []
+
+
+def typed(label: str) -> World:
+    """A world whose group has a mixed policy; `label`: its node's type, or that it is one of the policy's."""
+    group = GROUP | {"types": ["m5.large", "m6i.large"]}
+    return world(groups={"workers": group}, nodes={"workers": [NODE | {"labels": {TYPE_LABEL: label}}]})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wrong"),
+    [
+        # Launched before its group had its policy: an awkward cluster's machines may be.
+        ("m5a.large", CHOSEN, 0),
+        ("m5a.large", "m5a.large", 0),
+        ("m5a.large", "m7a.large", 1),
+        (CHOSEN, "m5a.large", 1),
+    ],
+)
+def test_another_machine_of_a_group_with_a_policy_is_as_that_says(before: str, after: str, wrong: int) -> None:
+    assert len(compare(typed(before), typed(after), retyped_of(typed(before))).wrong) == wrong
+
+
+def test_without_a_policy_every_type_stays() -> None:
+    assert retyped_of(world(nodes={"workers": [NODE | {"labels": {TYPE_LABEL: "m5a.large"}}]})) == []
 
 
 def test_of_a_member_that_came_back_its_machine_volume_and_template_differ_and_nothing_else() -> None:
