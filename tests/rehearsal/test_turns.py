@@ -18,7 +18,7 @@ from proof.model import Stage, Summary
 from proof.summary import summarize
 from rehearsal import back
 from rehearsal import proven as proven_module
-from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, meant_of, parse_turns, retyped_of, returned_of
+from rehearsal.back import FILE, OF_STAGE_0, SHORT_FILE, TURNS, Turn, meant_of, parse_turns, returned_of, retyped_of
 from rehearsal.driver import RehearsalError
 from rehearsal.forms import Form
 from rehearsal.incidents import RESTARTED_AT, Incidents

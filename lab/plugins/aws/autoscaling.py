@@ -13,6 +13,7 @@ from lab.plugins.aws.call import Call
 from lab.plugins.aws.launch_template import REQUIREMENTS
 from lab.plugins.aws.shapes import from_aws, to_aws
 from lab.plugins.aws.vpc import DOCS
+from lab.plugins.aws.young import YOUNG_S
 from lab.plugins.errors import PluginError
 from lab.plugins.schema import ResourceType, block, blocks, flag, listed, number, text, texts
 from lab.plugins.wire import Unknown
@@ -193,9 +194,12 @@ def _wait_for_capacity(call: Call, *, exact: bool) -> None:
     wanted = call.new.get("desiredCapacity")
     least = int(wanted if wanted is not None else call.new["minSize"])
     most = int(wanted) if wanted is not None and exact else None
+    young = call.clock.now() + YOUNG_S
 
     def enough() -> bool:
         group = _group(call)
+        if group is None and call.clock.now() < young:
+            return False  # AWS may not show yet what it made a moment ago
         if group is None:
             raise call.refuse(f"group {call.id} vanished while waiting for its capacity")
         there = [i for i in group["Instances"] if i["LifecycleState"] == "InService" and i["HealthStatus"] == "Healthy"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
+import boto3
 import grpc
 import pytest
 from botocore.exceptions import ClientError
@@ -13,6 +14,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc, status_pb2
 from lab.plugins import host
 from lab.plugins.aws.call import Call, Clients, Clock
 from lab.plugins.aws.table import TABLE
+from lab.plugins.aws.young import YOUNG_S
 from lab.plugins.errors import Cancelled, HalfMade, PluginError, TimedOut
 from lab.plugins.host import Difference
 from lab.plugins.wire import to_struct
@@ -77,6 +79,47 @@ def test_a_wait_ends_when_the_engine_cancels() -> None:
     clock.stop.set()
     with pytest.raises(Cancelled):
         call_with(clock).wait("anything", lambda: False)
+
+
+class Groups:
+    """Auto Scaling, whose describe shows what there is only after some calls: None, that there is no group."""
+
+    def __init__(self, shown: list[str | None]) -> None:
+        self._shown, self.creations = shown, 0
+        self.meta = boto3.client("autoscaling", region_name="eu-west-1").meta
+
+    def get(self, _: str) -> Groups:
+        return self
+
+    def create_auto_scaling_group(self, **_: Any) -> None:
+        self.creations += 1
+
+    def describe_auto_scaling_groups(self, **_: Any) -> dict[str, Any]:
+        state = self._shown.pop(0) if len(self._shown) > 1 else self._shown[0]
+        instances = [{"LifecycleState": state, "HealthStatus": "Healthy"}]
+        return {"AutoScalingGroups": [{"Instances": instances}] if state else []}
+
+
+def create_group(shown: list[str | None], time: FakeTime) -> int:
+    """How often a group of one instance was created, in an Auto Scaling that shows this."""
+    row, groups = TABLE["aws:autoscaling/group:Group"], Groups(shown)
+    given = {"name": "g", "minSize": 1, "maxSize": 1, "desiredCapacity": 1, "vpcZoneIdentifiers": ["subnet-1"]}
+    call = Call(clients=cast(Any, groups), row=row, name="x", new=given, clock=time.clock())
+    assert row.create is not None
+    assert row.create(call) == "g"
+    return groups.creations
+
+
+def test_a_group_that_is_not_shown_yet_is_waited_for_like_one_that_is_not_full() -> None:
+    # Shown, and then not: each read is behind by another time.
+    assert create_group([None, None, None, "Pending", None, "Pending", "InService"], FakeTime()) == 1
+
+
+def test_a_group_that_is_never_shown_vanished() -> None:
+    time = FakeTime()
+    with pytest.raises(PluginError, match="group g vanished while waiting for its capacity"):
+        create_group([None], time)
+    assert YOUNG_S <= time.t < 2 * YOUNG_S
 
 
 class Breaking:
