@@ -14,6 +14,7 @@ import pulumi
 from pydantic import ValidationError
 
 from migration.contracts.base import Result
+from migration.contracts.packed import unpack
 from providers.operation import OperationResource
 
 R = TypeVar("R", bound=Result)
@@ -40,7 +41,7 @@ def begun(
 
     def check(told: object) -> None:
         try:
-            seen = result.model_validate(told)
+            seen = result.model_validate(unpack(told))
         except ValidationError:
             # There was none, or another version's.
             raise pulumi.RunError(left_out) from None

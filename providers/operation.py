@@ -14,6 +14,7 @@ where it is new. So `--diff` of an operation reads ``nodes: … => …`` (docs/f
 from __future__ import annotations
 
 import importlib
+import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -185,9 +186,14 @@ def _plain(contract: Inputs | Result) -> dict[str, Any]:
     return contract.model_dump(mode="json", by_alias=True)
 
 
+READABLE = 1000
+"""Bytes of JSON of a result that people read in a state. A longer one names every group of the cluster."""
+
+
 def _kept(result: Result) -> Any:
-    """A result as the state has it: plain, so that people can read it there, unless it is a secret."""
-    return pack(_plain(result)) if result.secret else _plain(result)
+    """A result as the state has it: plain, so that people can read it there, unless it is a secret or too long."""
+    plain = _plain(result)
+    return pack(plain) if result.secret or len(json.dumps(plain)) > READABLE else plain
 
 
 def _told_wrong(error: ValueError) -> str:

@@ -21,6 +21,7 @@ from lab.kubernetes.access import ApiError
 from lab.settings import LabSettings
 from migration.clients.kubernetes import ApiFailure
 from migration.contracts.gates import GateResult
+from migration.contracts.packed import unpack
 from migration.runtime.deadline import Permanent, Retryable
 from migration.stages import STAGES
 from migration.stages import Stage as StageRow
@@ -210,7 +211,9 @@ def _counts(outcome: Outcome) -> str:
 def gates_of(resources: list[dict[str, Any]], stage: int) -> tuple[Gate, ...]:
     """What the gates in a stack's state say; one that was asked at another stage says nothing of this one."""
     results = [
-        resource.get("outputs", {}).get("result") for resource in resources if resource["type"].endswith(":Gate")
+        unpack(resource.get("outputs", {}).get("result"))
+        for resource in resources
+        if resource["type"].endswith(":Gate")
     ]
     gates = [GateResult.model_validate(result) for result in results if result]
     return tuple(

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from migration.contracts.packed import unpack
 from migration.contracts.record import Record, StageRecordResult
 from migration.names import record_parameter
 from migration.recover import IDENTITY
@@ -129,7 +130,7 @@ def _unfinished(state: Deployment, record: Record, stack: str) -> str | None:
 
 def _identity(state: Deployment) -> str | None:
     for one in state.resources:
-        result: Any = one.outputs.get("result")
+        result: Any = unpack(one.outputs.get("result"))
         if one.type == _BEGIN and one.name == "begin" and isinstance(result, Mapping):
             return StageRecordResult.model_validate(result).stack
     return None

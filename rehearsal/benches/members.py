@@ -19,6 +19,7 @@ from migration.clients.etcd import Member, Status, client_trust
 from migration.clients.kubeconfig import read_kubeconfig
 from migration.clients.kubernetes import CONFIG_MAPS, NAMESPACES, Conflict
 from migration.contracts.members import MemberSwapResult, StepTook
+from migration.contracts.packed import unpack
 from migration.names import member_name
 from migration.runtime.deadline import Retryable
 from migration.stages.table import last_before_traffic, swapped
@@ -341,7 +342,7 @@ class Migration(Driver):
         """What the swaps say of themselves in the stack's state."""
         found = self.engine.resources(f"stage-{self.stands_at}")
         return [
-            MemberSwapResult.model_validate(one["outputs"]["result"])
+            MemberSwapResult.model_validate(unpack(one["outputs"]["result"]))
             for one in found
             if one["type"].endswith(":MemberSwap")
         ]

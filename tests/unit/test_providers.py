@@ -221,6 +221,20 @@ def test_a_secret_result_is_kept_packed_and_read_again(world: World, monkeypatch
     assert world.calls[1][1] == FakeResult(steps=("add", "promote", "remove"))
 
 
+def test_a_result_that_nobody_would_read_in_a_state_is_kept_packed_and_read_again(
+    world: World,
+) -> None:
+    world.done = ["add", "promote", "remove", *(f"nodes-{number}.pet" for number in range(144))]
+    many = FakeResult(steps=tuple(world.done))
+    made = FakeProvider().create(props())
+    assert made.outs is not None
+    kept = made.outs["result"]
+    assert unpack(kept) == {"steps": list(many.steps), "times": many.times}
+    assert len(kept) < len(str(unpack(kept))) / 2
+    FakeProvider().update("id", made.outs, props(wanted="old"))
+    assert world.calls[1][1] == many
+
+
 def test_update_hands_on_what_the_last_run_gave(world: World) -> None:
     updated = FakeProvider().update("id", props({"steps": ["add"], "times": 2.0}), props(wanted="old"))
     assert world.calls[0][1] == FakeResult(steps=("add",), times=2)
