@@ -26,7 +26,7 @@ from migration.contracts.gates import NothingNamesTheOldVpc, RetiredAndKept
 from migration.etcd.returning import returned_volumes
 from migration.gates.live import Live
 from migration.reachability import vpc_cidrs
-from migration.retire.delete import LOOK, exists
+from migration.retire.there import LOOK, there
 from migration.runtime.deadline import Retryable
 from migration.sides import Side, running_on
 
@@ -135,12 +135,14 @@ def retired(q: RetiredAndKept, live: Live) -> str:
     """Everything on the retire list is gone, and everything to keep that this program can look at is there."""
     if q.left is not None:
         return _empty(q.left, live)
-    left = [f"{item.type} {item.id}" for item in q.retire if exists(live.aws, item.type, item.id)]
+    left = [f"{item.type} {item.id}" for item in there(live.aws, q.retire)]
     if left:
         raise Retryable(f"{len(left)} of {len(q.retire)} to retire are still there: {', '.join(left[:3])}")
     volumes = [volume["VolumeId"] for volume in returned_volumes(live.aws, live.cluster)]
     if volumes:
         raise Retryable(f"volumes of members that had come back are still there: {', '.join(volumes)}")
-    lost = [item.id for item in q.keep if item.type in LOOK and not exists(live.aws, item.type, item.id)]
-    kept = f"; {', '.join(lost)} of keep are gone, not by this program" if lost else ""
-    return f"{len(q.retire)} objects are gone, {len(q.keep) - len(lost)} were left alone{kept}"
+    kept = [item for item in q.keep if item.type in LOOK]
+    found = there(live.aws, kept)
+    lost = [item.id for item in kept if item not in found]
+    told = f"; {', '.join(lost)} of keep are gone, not by this program" if lost else ""
+    return f"{len(q.retire)} objects are gone, {len(q.keep) - len(lost)} were left alone{told}"

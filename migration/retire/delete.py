@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws, described, error_code, not_there
 from migration.clients.documents import Document, mapping
 from migration.retire.profiles import profiles_in_use
+from migration.retire.there import AT_ONCE, exists, there
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import Retired
 
@@ -37,15 +37,20 @@ def ordered(items: Iterable[Retired]) -> list[Retired]:
     return sorted(items, key=lambda item: ORDER.index(item.type))
 
 
-def _group(aws: Aws, name: str) -> None:
-    group = aws.groups([name]).get(name)
-    if group is None:
-        return
-    if group["Instances"]:
-        # Emptied by the drain and the swaps; whoever is still there was never told to go.
-        ids = ", ".join(instance["InstanceId"] for instance in group["Instances"])
-        raise Retryable(f"Auto Scaling group {name} still has instances: {ids}")
-    aws.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name)
+def _group(aws: Aws, name: str) -> bool:
+    """False: it was gone. Without `ForceDelete` AWS itself refuses a group that has instances."""
+    try:
+        aws.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name)
+    except ClientError:
+        group = aws.groups([name]).get(name)
+        if group is None:
+            return False
+        if group["Instances"]:
+            # Emptied by the drain and the swaps; whoever is still there was never told to go.
+            ids = ", ".join(instance["InstanceId"] for instance in group["Instances"])
+            raise Retryable(f"Auto Scaling group {name} still has instances: {ids}") from None
+        raise
+    return True
 
 
 def _load_balancer(aws: Aws, arn: str) -> None:
@@ -127,6 +132,7 @@ def _instance_profile(aws: Aws, name: str) -> None:
     aws.iam.delete_instance_profile(InstanceProfileName=name)
 
 
+# Each answers False where it found that the thing was gone, or fails with AWS's "not found".
 DELETIONS: dict[str, Callable[[Aws, str], object]] = {
     "autoscaling-group": _group,
     "launch-template": lambda aws, id_: aws.ec2.delete_launch_template(LaunchTemplateId=id_),
@@ -140,43 +146,14 @@ DELETIONS: dict[str, Callable[[Aws, str], object]] = {
 }
 
 
-def _profile(aws: Aws, name: str) -> Any:
-    return aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-
-
-# How each type of the retire list is asked for; an empty answer means gone, as does AWS's "not found".
-LOOK: dict[str, Callable[[Aws, str], Any]] = {
-    "autoscaling-group": lambda aws, i: aws.groups([i]),
-    "launch-template": lambda aws, i: aws.ec2.describe_launch_templates(LaunchTemplateIds=[i])["LaunchTemplates"],
-    "load-balancer": lambda aws, i: aws.elbv2.describe_load_balancers(LoadBalancerArns=[i])["LoadBalancers"],
-    "target-group": lambda aws, i: aws.elbv2.describe_target_groups(TargetGroupArns=[i])["TargetGroups"],
-    "security-group": lambda aws, i: aws.ec2.describe_security_groups(GroupIds=[i])["SecurityGroups"],
-    "volume": lambda aws, i: aws.ec2.describe_volumes(VolumeIds=[i])["Volumes"],
-    "instance-profile": _profile,
-    "subnet": lambda aws, i: aws.ec2.describe_subnets(SubnetIds=[i])["Subnets"],
-    "route-table": lambda aws, i: aws.ec2.describe_route_tables(RouteTableIds=[i])["RouteTables"],
-}
-
-
-def exists(aws: Aws, kind: str, id_: str) -> bool:
-    """Whether an object of the retire list is still there; raises `Permanent` for a type this program doesn't know."""
-    if kind not in LOOK:
-        raise Permanent(f"migration:retire names the type {kind!r}; known: {', '.join(LOOK)}")
-    try:
-        return bool(LOOK[kind](aws, id_))
-    except ClientError as error:
-        if not_there(error):
-            return False
-        raise
-
-
 def delete(aws: Aws, item: Retired) -> bool:
     """Delete one item; False when it was gone already. Raises `Retryable` while something still holds it."""
-    # Asked first: some deletions, a balancer's for one, succeed on what isn't there.
-    if not exists(aws, item.type, item.id):
+    # Asked first: some deletions, a balancer's for one, succeed on what isn't there; a group's and a template's don't.
+    if item.type not in AT_ONCE and not exists(aws, item.type, item.id):
         return False
     try:
-        DELETIONS[item.type](aws, item.id)
+        if DELETIONS[item.type](aws, item.id) is False:
+            return False
     except ClientError as error:
         if not_there(error):
             return False
@@ -215,8 +192,11 @@ def retire(
             f"instance profiles that are to go are in use: {'; '.join(used)}. Move those profiles from "
             f"migration:retire to migration:keep"
         )
+    standing = there(aws, (item for item in items if item.type in AT_ONCE))
     revoked = False
     for item in items:
+        if item.type in AT_ONCE and item not in standing:
+            continue
         if item.type == "security-group" and not revoked:
             # Only now: as long as anything ran in them, their rules were in use.
             alive()

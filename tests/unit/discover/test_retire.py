@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 from migration.clients import Clients
+from migration.clients.aws import Aws
 from migration.contracts.gates import Item, RetiredAndKept
 from migration.contracts.retirement import RetirementInputs, RetirementResult
 from migration.gates import Live
 from migration.gates.cleanup import retired
 from migration.operations import retire as operation
-from migration.retire.delete import DELETIONS, LOOK, ORDER, exists, ordered
+from migration.retire.delete import DELETIONS, ORDER, delete, ordered
 from migration.retire.profiles import profiles_in_use
+from migration.retire.there import AT_ONCE, LOOK, exists, there
 from migration.runtime.context import Context
 from migration.runtime.deadline import Deadline, OutOfTime, Permanent
 from migration.settings.model import Retired
@@ -68,6 +71,41 @@ def test_exactly_the_list_goes_and_a_second_run_changes_nothing(fresh: Any) -> N
     before = len(told)
     assert operation.run(inputs(found), done, ctx) == done
     assert len(told) == before
+
+
+def asked(aws: Aws) -> Counter[str]:
+    """Counts this client's calls from now on, by what they ask."""
+    counted: Counter[str] = Counter()
+    for client in (aws.autoscaling, aws.ec2):
+        client.meta.events.register("before-call", lambda model, **_: counted.update([model.name]))
+    return counted
+
+
+def test_groups_and_templates_are_looked_at_together_however_many_there_are(fresh: Any) -> None:
+    legacy = fresh()
+    found = emptied(legacy)
+    many = sum(item["type"] == "launch-template" for item in found["retire"])
+    assert many > 10
+    gone = found["retire"][0]
+    assert gone["type"] == "autoscaling-group"
+    legacy.cloud.autoscaling.delete_auto_scaling_group(AutoScalingGroupName=gone["id"])
+    ctx, _ = context()
+    counted = asked(ctx.clients.aws)
+    done = operation.run(inputs(found), None, ctx)
+    assert {item["id"] for item in found["retire"]} - set(done.deleted) == {gone["id"]}
+    retired(RetiredAndKept(retire=inputs(found).items, keep=()), Live("pet", ctx))
+    assert counted["DeleteLaunchTemplate"] == counted["DeleteAutoScalingGroup"] + 1 == many
+    assert counted["DescribeLaunchTemplates"] == 2
+    assert counted["DescribeAutoScalingGroups"] <= 4
+
+
+def test_what_goes_while_it_is_deleted_was_gone(fresh: Any) -> None:
+    legacy = fresh()
+    found = emptied(legacy)
+    items = {item.type: item for item in inputs(found).items if item.type in AT_ONCE}
+    assert [delete(legacy.aws, item) for item in items.values()] == [True, True]
+    assert [delete(legacy.aws, item) for item in items.values()] == [False, False]
+    assert there(legacy.aws, items.values()) == []
 
 
 def test_a_group_that_still_runs_machines_is_not_deleted(fresh: Any) -> None:
