@@ -251,11 +251,32 @@ def brought_up(report: up_rows.Report) -> Iterator[str]:
         ),
     )
     yield ""
-    kept = [aim for aim in report.aims if aim.kept]
-    yield f"Of {len(report.aims)} aims {len(kept)} are kept; missed:"
+    yield from _table(("figure", "aim", "seen", "missed at stages"), _over_stages(report.aims))
     yield ""
-    yield from (f"- {one}" for one in report.missed)
     yield from (f"- {one}" for one in report.errors)
+
+
+def _over_stages(aims: Iterable[Aim]) -> Iterator[Cells]:
+    """An aim that each stage has is one row; one that was measured nowhere says so."""
+    whats: dict[str, list[tuple[str, Aim]]] = {}
+    for aim in aims:
+        stage, each, what = aim.name.partition(up_rows.OF_STAGE)
+        whats.setdefault(what if each else aim.name, []).append((stage.partition(",")[0] if each else "all", aim))
+    for what, found in whats.items():
+        seen = sorted(aim.measured for _, aim in found if aim.measured is not None)
+        missed = [
+            stage.removeprefix("stage ") + ("" if aim.measured is not None else " (not measured)")
+            for stage, aim in found
+            if not aim.kept
+        ]
+        yield (
+            what,
+            f"{'≤' if found[0][1].better == 'less' else '≥'} {found[0][1].limit:,g}",
+            "–".join(f"{one:,.3g}" if one < 1000 else f"{one:,.0f}" for one in dict.fromkeys((seen[0], seen[-1])))
+            if seen
+            else "not measured",
+            ", ".join(missed) if missed else "none",
+        )
 
 
 def swapped(found: swap.Found) -> Iterator[str]:

@@ -13,6 +13,8 @@ NAME = "up"
 PAIRS = 3
 TO_FLOOR, TO_SMALL, CALLS_A_GROUP, BYTES_A_RESOURCE = 1.5, 4.0, 3.0, 2000.0
 """Aims: an `up` over its floor, 72 groups over 12, AWS calls of the program a group and `up`, bytes a resource."""
+OF_STAGE = " groups: "
+"""Between an aim's stage and size and what it is of, where each stage has it."""
 SMALL, LARGE = 12, 72
 PRODUCT = "kube-vpc-migration"
 """How the program's calls say whose they are (`migration.clients.aws.APP`)."""
@@ -123,9 +125,9 @@ def aims(rows: Sequence[StageRow], groups: int, stages: Iterable[int]) -> tuple[
             ("bytes of state a resource", BYTES_A_RESOURCE, lambda row: row.state.each if row.state else None),
         ):
             measured = None if row is None else value(row)
-            found.append(Aim(name=f"stage {number}, {groups} groups: {what}", limit=limit, measured=measured))
+            found.append(Aim(name=f"stage {number}, {groups}{OF_STAGE}{what}", limit=limit, measured=measured))
         changed = None if row is None else row.second_up_changes
-        found.append(Aim(name=f"stage {number}, {groups} groups: changes of a second up", limit=0, measured=changed))
+        found.append(Aim(name=f"stage {number}, {groups}{OF_STAGE}changes of a second up", limit=0, measured=changed))
     if groups == LARGE:
         found += _growth(rows, tuple(stages))
     return tuple(found)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from proof.model import Predicted, Report, Stage
-from rehearsal.benches import figures
-from rehearsal.benches.written import Aim
+from rehearsal.benches import figures, up_rows
+from rehearsal.benches.written import Aim, Header
 
 PAGE = "before\n<!-- figures: up -->\nold\n<!-- end of figures -->\nafter\n"
 
@@ -63,6 +63,15 @@ def test_a_missed_aim_is_told_and_so_is_one_without_a_figure() -> None:
     rows = [line for line in figures.told_aims(aims) if line.startswith(("| a", "| b", "| c"))]
     assert [row.rsplit("|", 2)[1].strip() for row in rows] == ["**no**", "**no**", "yes"]
     assert "not measured" in rows[1]
+
+
+def test_an_aim_that_each_stage_has_is_one_row_that_names_the_stages_that_missed_it() -> None:
+    report = up_rows.report(Header.now("x"), [], 72, (0, 1), [])
+    aims = [aim.model_copy(update={"measured": 1.4}) if aim.name.startswith("stage 0") else aim for aim in report.aims]
+    lines = list(figures.brought_up(report.model_copy(update={"aims": tuple(aims)})))
+    assert "| up without its waits ÷ floor | ≤ 1.5 | 1.4 | 1 (not measured) |" in lines
+    assert "| changes of a second up | ≤ 0 | 1.4 | 0, 1 (not measured) |" in lines
+    assert "| t(72 groups) ÷ t(12): previews | ≤ 4 | not measured | all (not measured) |" in lines
 
 
 def test_a_reports_plot_lies_beside_its_page_and_is_shown_there(
