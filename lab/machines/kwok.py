@@ -19,7 +19,7 @@ from lab.kubernetes.follow import Api
 from lab.machines.nodes import FAKE, VPC
 from lab.machines.place import Place
 from lab.machines.processes import Identity, Ledger, spawn
-from lab.machines.services import NICE_SERVING, ended
+from lab.machines.services import NICE, ended
 
 log = logging.getLogger(__name__)
 STAGES = Path(__file__).with_name("stages.yaml")
@@ -108,9 +108,7 @@ class Kwok:
             # No LAB_INSTANCE: it stands for many, and outlives any one of them.
             "LAB_MACHINE_IP": self.machine_ip,
         }
-        # It asks for a pod's deletion by name alone, and again when it was gone: where it is late, a StatefulSet's next
-        # pod of that name goes, which no kubelet would do.
-        self.child = spawn(argv, environment=environment, log=folder / "kwok.log", nice=NICE_SERVING, directory=folder)
+        self.child = spawn(argv, environment=environment, log=folder / "kwok.log", nice=NICE, directory=folder)
         self.identity = self.ledger.write("kwok", self.child.pid, argv)
         log.info("%s: KWOK started", self.vpc)
 

@@ -59,7 +59,7 @@ class Identity:
                     os.setpriority(os.PRIO_PROCESS, int(task), nice)
         except (PermissionError, FileNotFoundError):
             return False
-        renice_session(self.pid, nice)
+        yield_to_others(self.pid, nice)
         return True
 
 
@@ -68,9 +68,8 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Starts a program as leader of a session of its own (it outlives this one until ended), output into `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    delta = nice - os.nice(0)
-    # By a command, not after the start: threads a Go program has already begun would keep the old priority. Where more
-    # than this process has isn't allowed, it says so in the log, and starts the program with as much.
+    delta = max(0, nice - os.nice(0))
+    # By a command, not after the start: threads a Go program has already begun would keep the old priority.
     prefix = ["nice", "-n", str(delta)] if delta else []
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -82,19 +81,18 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    renice_session(child.pid, nice)
+    yield_to_others(child.pid, nice)
     return child
 
 
-def renice_session(pid: int, nice: int) -> None:
-    """Sets the priority of a process's whole session against other sessions.
+def yield_to_others(pid: int, nice: int) -> None:
+    """Lower the priority of a process's whole session against other sessions.
 
     With autogroups (sched(7)) a nice value counts only among processes of one session, and every process of the
     lab has a session of its own: the session's value is what tells a booting machine from the probes.
     """
-    if nice:
-        # Not there without autogroups; refused when asked too often in a moment, or for more than is allowed: then the
-        # default stays.
+    if nice > 0:
+        # Not there without autogroups; refused when asked too often in a moment: then the default stays.
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 

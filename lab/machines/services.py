@@ -18,10 +18,9 @@ from lab.machines.units import Unit, command, parse_environment
 from lab.toolchain.errors import MissingTool
 
 log = logging.getLogger(__name__)
-NICE_SERVING, SERVING = -10, frozenset({"kube-apiserver", "etcd"})
-"""Of those that everybody waits for: on real machines they share their processors with nobody. With nice 1 against the
-others' 6 some requests to API servers took seconds on a machine that was full. Only the network and the probes come
-before them. Takes CAP_SYS_NICE; elsewhere they have as much as who starts them."""
+NICE_SERVING, SERVING = 1, frozenset({"kube-apiserver", "etcd"})
+"""Of those that everybody waits for: on real machines they share their processors with nobody. Only the network comes
+before them; as much as the program that starts them, which can't give more."""
 NICE = 6
 """Of everything else on a machine: below the network and the probes, which must not starve."""
 NICE_BOOTING = 10

@@ -22,20 +22,6 @@ def test_a_noted_process_is_found_again_and_ended(tmp_path: Path) -> None:
     assert everything(tmp_path) == {}
 
 
-def test_more_than_this_process_has_is_given_where_that_is_allowed_and_else_the_program_runs_all_the_same(
-    tmp_path: Path,
-) -> None:
-    child = spawn(["sleep", "60"], environment=os.environ, log=tmp_path / "log", nice=-10)
-    try:
-        while Path(f"/proc/{child.pid}/comm").read_text().strip() != "sleep":  # first it is the command that sets it
-            assert child.poll() is None
-        allowed = not subprocess.run(["nice", "-n", "-10", "true"], capture_output=True, check=True).stderr
-        assert os.getpriority(os.PRIO_PROCESS, child.pid) == (-10 if allowed else os.nice(0))
-    finally:
-        child.kill()
-        child.wait()
-
-
 def test_a_process_that_has_the_pid_but_another_start_time_is_left_alone(tmp_path: Path) -> None:
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
