@@ -172,10 +172,11 @@ class Turn(OnForm, Proven):
         meant = meant_of(self.stage, self.incidents, configuration, untouched=not self.recorded_at_0)
         moved = configuration["members"][: self.moved] if self.stage >= swapped().number else []
         before, members = self.before, {one["name"]: one["group"] for one in moved}
+        meant += retyped_of(before)
 
         def look() -> Comparison:
             now = recorded(self.directory / "kubeconfig")
-            return compare(before, now, [*meant, *retyped_of(before), *returned_of(before, now, members)])
+            return compare(before, now, [*meant, *returned_of(before, now, members)])
 
         self.comparison = given_time(look)
         self.detail(f"the world at 0: {len(self.comparison.allowed)} differences that are meant")

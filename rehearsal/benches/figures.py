@@ -98,7 +98,7 @@ def told_aims(aims: Iterable[Aim]) -> Iterator[str]:
             (
                 aim.name,
                 "not measured" if aim.measured is None else f"{aim.measured:,.3g}",
-                f"{'≤' if aim.better == 'less' else '≥'} {aim.limit:g}",
+                f"{aim.sign} {aim.limit:g}",
                 "yes" if aim.kept else "**no**",
             )
             for aim in aims
@@ -271,7 +271,7 @@ def _over_stages(aims: Iterable[Aim]) -> Iterator[Cells]:
         ]
         yield (
             what,
-            f"{'≤' if found[0][1].better == 'less' else '≥'} {found[0][1].limit:,g}",
+            f"{found[0][1].sign} {found[0][1].limit:,g}",
             "–".join(f"{one:,.3g}" if one < 1000 else f"{one:,.0f}" for one in dict.fromkeys((seen[0], seen[-1])))
             if seen
             else "not measured",

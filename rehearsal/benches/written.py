@@ -52,10 +52,14 @@ class Aim(Fact):
             return False
         return self.measured <= self.limit if self.better == "less" else self.measured >= self.limit
 
+    @property
+    def sign(self) -> str:
+        """On which side of its limit it is to be."""
+        return "≤" if self.better == "less" else "≥"
+
     def __str__(self) -> str:
-        sign = "≤" if self.better == "less" else "≥"
         found = "not measured" if self.measured is None else f"{self.measured:.3g}"
-        return f"{self.name}: {found} (aim {sign} {self.limit:g}){'' if self.kept else ': MISSED'}"
+        return f"{self.name}: {found} (aim {self.sign} {self.limit:g}){'' if self.kept else ': MISSED'}"
 
 
 def write(name: str, found: Fact) -> Path:

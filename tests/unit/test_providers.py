@@ -221,9 +221,7 @@ def test_a_secret_result_is_kept_packed_and_read_again(world: World, monkeypatch
     assert world.calls[1][1] == FakeResult(steps=("add", "promote", "remove"))
 
 
-def test_a_result_that_nobody_would_read_in_a_state_is_kept_packed_and_read_again(
-    world: World,
-) -> None:
+def test_a_result_that_nobody_would_read_in_a_state_is_kept_packed_and_read_again(world: World) -> None:
     world.done = ["add", "promote", "remove", *(f"nodes-{number}.pet" for number in range(144))]
     many = FakeResult(steps=tuple(world.done))
     made = FakeProvider().create(props())

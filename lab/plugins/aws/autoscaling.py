@@ -198,9 +198,9 @@ def _wait_for_capacity(call: Call, *, exact: bool) -> None:
 
     def enough() -> bool:
         group = _group(call)
-        if group is None and call.clock.now() < young:
-            return False  # AWS may not show yet what it made a moment ago
         if group is None:
+            if call.clock.now() < young:
+                return False  # AWS may not show yet what it made a moment ago
             raise call.refuse(f"group {call.id} vanished while waiting for its capacity")
         there = [i for i in group["Instances"] if i["LifecycleState"] == "InService" and i["HealthStatus"] == "Healthy"]
         return len(there) >= least and (most is None or len(there) <= most)
