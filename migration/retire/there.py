@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from migration.clients.aws import Aws, described, not_there
+from migration.contracts.gates.cleanup import Item
 from migration.runtime.deadline import Permanent
+from migration.settings.model import Retired
 
-
-class Item(Protocol):
-    """A line of a list: what it is, as the configuration calls it, and its id (a name or an ARN where AWS has none)."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def id(self) -> str: ...
-
-
-Listed = TypeVar("Listed", bound=Item)
+Listed = TypeVar("Listed", bound=Retired | Item)
 
 
 def _profile(aws: Aws, name: str) -> Any:
