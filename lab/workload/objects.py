@@ -173,7 +173,10 @@ def storage(apps: Iterable[App], volumes: Mapping[str, str]) -> list[Object]:
             "apiVersion": "storage.k8s.io/v1",
             "kind": "StorageClass",
             "metadata": {"name": "ebs"},
-            "provisioner": DRIVER,
+            # As long as it takes for a claim not to be bound yet, a scheduler takes a class with a provisioner for one
+            # that makes a volume wherever the pod goes; and if the claim is bound before it reserves the node, it looks
+            # no more at where that volume is (AssumePodVolumes). Every volume is there already, and nothing makes any.
+            "provisioner": "kubernetes.io/no-provisioner",
             "volumeBindingMode": "WaitForFirstConsumer",
             "reclaimPolicy": "Retain",
         },

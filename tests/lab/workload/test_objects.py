@@ -103,3 +103,10 @@ def test_pods_behind_balancers_serve_on_for_longer_than_a_target_drains() -> Non
         if item["kind"] == "Deployment":
             hook = item["spec"]["template"]["spec"]["containers"][0]["lifecycle"]["preStop"]
             assert hook["sleep"]["seconds"] > LabSettings().deregistration_s
+
+
+def test_a_claim_is_only_bound_where_its_volume_is() -> None:
+    # With a provisioner a scheduler may take any zone for one where the volume is yet to be made.
+    [kind] = of("StorageClass")
+    assert kind["provisioner"] == "kubernetes.io/no-provisioner"
+    assert {item["spec"]["storageClassName"] for item in of("PersistentVolume")} == {kind["metadata"]["name"]}
