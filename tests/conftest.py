@@ -18,6 +18,7 @@ SHARING = {
     "tests/lab/plugins/test_program.py": "the stages' declarations",
     # One world of fixed addresses, LAB_INDEX 7.
     "tests/lab/network/": "the network's addresses",
+    "tests/lab/machines/test_confinement.py": "the network's addresses",
     # They take the highest LAB_INDEX that is free.
     "tests/lab/aws/test_process.py": "a lab's ports",
     "tests/toolchain/test_up.py": "a lab's ports",

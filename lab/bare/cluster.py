@@ -21,8 +21,9 @@ from lab.bare.commands import MEMBERS, Ports, url
 from lab.bare.pki import CLUSTER, Pki, put_secret
 from lab.environment import REPOSITORY, VENV, child_environment
 from lab.kubernetes.access import ApiError, access
-from lab.kubernetes.client import Client
+from lab.kubernetes.client import Client, Where
 from lab.legacy.pki import Authority, kubeconfig
+from lab.machines import confinement
 from lab.machines.kwok import stages
 from lab.machines.processes import Identity
 from lab.toolchain import tool_path
@@ -144,6 +145,7 @@ def _start(directory: Path, say: Callable[[str], None]) -> Bare:
         folder / "controllers.kubeconfig", ca, url(ports.api[0]), "system:kube-controller-manager", None
     )
     scheduler = _written(folder / "scheduler.kubeconfig", ca, url(ports.api[1]), "system:kube-scheduler", None)
+    kubelets = _written(folder / "kubelets.kubeconfig", ca, url(ports.api[-1]), confinement.USER)
     (folder / "kwok.yaml").write_text(stages(START_S))
     run = _Runner(directory)
     for number in range(MEMBERS):
@@ -157,7 +159,8 @@ def _start(directory: Path, say: Callable[[str], None]) -> Bare:
         _ready(directory, member)
     run("controller-manager", commands.controller_manager(tool, pki, controllers))
     run("scheduler", commands.scheduler(tool, scheduler))
-    run("kwok", commands.kwok(tool, members[-1], folder / "kwok.yaml"))
+    _confine(entry)
+    run("kwok", commands.kwok(tool, kubelets, folder / "kwok.yaml"))
     say("the control plane is ready")
     return Bare(directory=directory, kubeconfig=entry, members=members)
 
@@ -180,6 +183,13 @@ class _Runner:
         started = processes.start(PREFIX + name, argv, directory=self.directory, environment=kept, cwd=REPOSITORY)
         if started is None:
             raise BareError(f"{name} ended at once: see {processes.log_path(self.directory, PREFIX + name)}")
+
+
+def _confine(config: Path) -> None:
+    """Hold KWOK to what a kubelet may. Raises ApiError."""
+    client = Client(access(config.read_text()))
+    for item in (confinement.POLICY, confinement.BINDING):
+        client.apply(Where.of(item), item, manager=confinement.MANAGER, force=True)
 
 
 def _ready(directory: Path, config: Path) -> None:

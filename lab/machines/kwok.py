@@ -16,10 +16,11 @@ from pathlib import Path
 from lab.addresses import LabAddresses
 from lab.kubernetes.access import ApiError
 from lab.kubernetes.follow import Api
+from lab.machines.confinement import confine
 from lab.machines.nodes import FAKE, VPC
 from lab.machines.place import Place
 from lab.machines.processes import Identity, Ledger, spawn
-from lab.machines.services import NICE, ended
+from lab.machines.services import ended, lasting
 
 log = logging.getLogger(__name__)
 STAGES = Path(__file__).with_name("stages.yaml")
@@ -66,15 +67,16 @@ class Kwok:
             self.child.poll()
         return self.identity is not None and self.identity.alive
 
-    async def ensure(self, kube: Api) -> None:
-        """Starts it if it doesn't run (anew, if it has ended)."""
+    async def ensure(self, kube: Api, kubeconfig: Path) -> None:
+        """Starts it with this kubeconfig if it doesn't run (anew, if it has ended). Raises ApiError."""
         async with self._lock:
             if self.identity is None:
                 self.identity = self.ledger.read("kwok")
             if self.running:
                 return
+            await confine(kube)
             await self._free_leases(kube)
-            self._start(kube.kubeconfig)
+            self._start(kubeconfig)
 
     async def _free_leases(self, kube: Api) -> None:
         """A new KWOK has a new identity and would wait for the leases of the one before it to expire."""
@@ -108,7 +110,9 @@ class Kwok:
             # No LAB_INSTANCE: it stands for many, and outlives any one of them.
             "LAB_MACHINE_IP": self.machine_ip,
         }
-        self.child = spawn(argv, environment=environment, log=folder / "kwok.log", nice=NICE, directory=folder)
+        self.child = spawn(
+            argv, environment=environment, log=folder / "kwok.log", nice=lasting("kwok"), directory=folder
+        )
         self.identity = self.ledger.write("kwok", self.child.pid, argv)
         log.info("%s: KWOK started", self.vpc)
 
