@@ -20,7 +20,7 @@ from lab.doctor import port_holder
 from lab.environment import REPOSITORY, child_environment, make_folders
 from lab.layouts import BUILT
 from lab.machines.processes import Identity
-from lab.machines.services import NICE_SERVING
+from lab.machines.services import NICE_SUPERVISOR
 from lab.toolchain.building import duration
 from lab.toolchain.errors import MissingTool
 from lab.toolchain.locks import file_lock
@@ -65,8 +65,8 @@ SERVICES: tuple[Service, ...] = (
     Service("aws", 5, lambda lab: f"{lab.aws_url}/_backplane/state?after=-1&wait=0"),
     # Nothing of the lab comes before the packets.
     Service("network", 0, lambda lab: f"{lab.network_url}/ready"),
-    # It starts API servers and etcd, and can give them no more than it has.
-    Service("machines", NICE_SERVING, lambda lab: f"{lab.imds_url}/", any_answer=True),
+    # It starts API servers and etcd, and without privileges can give them no more than it has.
+    Service("machines", NICE_SUPERVISOR, lambda lab: f"{lab.imds_url}/", any_answer=True),
 )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import processes
-from lab.machines.processes import yield_to_others
+from lab.machines.processes import renice_session
 
 # The engine and its plugins yield to the network, the balancers and the probes.
 NICE = 8
@@ -97,7 +97,7 @@ class Engine:
                 start_new_session=True,
             )
             os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
-            yield_to_others(process.pid, NICE)
+            renice_session(process.pid, NICE)
         return Command(f"pulumi {command} -s {stack}", process, tail, output)
 
 

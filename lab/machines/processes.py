@@ -6,6 +6,7 @@ A pid alone may belong to another program by the time somebody reads it (proc(5)
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -59,7 +60,7 @@ class Identity:
                     os.setpriority(os.PRIO_PROCESS, int(task), nice)
         except (PermissionError, FileNotFoundError):
             return False
-        yield_to_others(self.pid, nice)
+        renice_session(self.pid, nice)
         return True
 
 
@@ -68,8 +69,9 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Starts a program as leader of a session of its own (it outlives this one until ended), output into `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    delta = max(0, nice - os.nice(0))
-    # By a command, not after the start: threads a Go program has already begun would keep the old priority.
+    delta = nice - os.nice(0)
+    # By a command, not after the start: threads a Go program has already begun would keep the old priority. Where more
+    # than this process has isn't allowed, it says so in the log, and starts the program with as much.
     prefix = ["nice", "-n", str(delta)] if delta else []
     with log.open("ab") as output:
         child = subprocess.Popen(
@@ -81,18 +83,27 @@ def spawn(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    yield_to_others(child.pid, nice)
+    renice_session(child.pid, nice)
     return child
 
 
-def yield_to_others(pid: int, nice: int) -> None:
-    """Lower the priority of a process's whole session against other sessions.
+@functools.cache
+def may_raise() -> bool:
+    """Whether a process may have more than the one that starts it: CAP_SYS_NICE or RLIMIT_NICE, setpriority(2)."""
+    # Tried, not read: of a container's rights there is more than one source.
+    tried = subprocess.run(["nice", "-n", "-1", "true"], capture_output=True, check=False)
+    return tried.returncode == 0 and not tried.stderr
+
+
+def renice_session(pid: int, nice: int) -> None:
+    """Sets the priority of a process's whole session against other sessions.
 
     With autogroups (sched(7)) a nice value counts only among processes of one session, and every process of the
     lab has a session of its own: the session's value is what tells a booting machine from the probes.
     """
-    if nice > 0:
-        # Not there without autogroups; refused when asked too often in a moment: then the default stays.
+    if nice:
+        # Not there without autogroups; refused when asked too often in a moment, or for more than is allowed: then the
+        # default stays.
         with contextlib.suppress(OSError):
             Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 

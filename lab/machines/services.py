@@ -12,17 +12,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from lab.machines.processes import Identity, Ledger, spawn
+from lab.machines.processes import Identity, Ledger, may_raise, spawn
 from lab.machines.rewrites import TOOLS, Host, rewrite, rewrite_environment
 from lab.machines.units import Unit, command, parse_environment
 from lab.toolchain.errors import MissingTool
 
 log = logging.getLogger(__name__)
-NICE_SERVING, SERVING = 1, frozenset({"kube-apiserver", "etcd"})
-"""Of those that everybody waits for: on real machines they share their processors with nobody. Only the network comes
-before them; as much as the program that starts them, which can't give more."""
+NICE_SUPERVISOR = 1
+"""Of the program that starts everything on machines. Where it isn't privileged, nothing there has more."""
 NICE = 6
-"""Of everything else on a machine: below the network and the probes, which must not starve."""
+"""Of what has no line below: after the network and the probes, which must not starve."""
+NICES = {
+    # Those that everybody waits for: on real machines they share their processors with nobody.
+    **dict.fromkeys(("kube-apiserver", "etcd"), (-10, NICE_SUPERVISOR)),
+    # They take a fifth of what those do; with a fraction of their share they starve, and a drain waits for them.
+    **dict.fromkeys(("kube-controller-manager", "kube-scheduler", "kwok"), (-5, NICE)),
+}
+"""By program: where more than the supervisor has is allowed, and where it isn't."""
 NICE_BOOTING = 10
 MAX_STOP_S = 30.0
 """A lab doesn't wait 90 s for a program that ignores TERM."""
@@ -30,7 +36,8 @@ MAX_STOP_S = 30.0
 
 def lasting(program: str) -> int:
     """The priority of a program that has booted."""
-    return NICE_SERVING if program in SERVING else NICE
+    privileged, else_ = NICES.get(program, (NICE, NICE))
+    return privileged if may_raise() else else_
 
 
 class Booting(Protocol):

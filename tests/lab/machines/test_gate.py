@@ -6,15 +6,28 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+from lab.machines import services
 from lab.machines.gate import Gate, _port
-from lab.machines.services import NICE_BOOTING, NICE_SERVING
+from lab.machines.services import NICE_BOOTING, NICE_SUPERVISOR, lasting
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_api_servers_come_before_controllers_and_those_before_the_rest(
+    privileged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "may_raise", lambda: privileged)
+    api, kwok, other = (lasting(program) for program in ("kube-apiserver", "kwok", "kubelet"))
+    assert api < kwok <= other < NICE_BOOTING
+    assert privileged or api >= NICE_SUPERVISOR, "no more than who starts it"
 
 
 def test_everything_starts_together_while_no_api_server_serves() -> None:
     async def run() -> None:
         gate = Gate()
         await asyncio.gather(*(gate.enter(f"i-{n}", "kube-apiserver") for n in range(3)))
-        assert gate.nice("kube-apiserver") == NICE_SERVING
+        assert gate.nice("kube-apiserver") == lasting("kube-apiserver")
 
     asyncio.run(run())
 
@@ -39,7 +52,7 @@ def test_etcd_never_waits_for_its_turn() -> None:
         gate.serving.add("i-0")
         await gate.enter("i-1", "kube-apiserver")
         await gate.enter("i-2", "etcd")
-        assert gate.nice("etcd") == NICE_SERVING
+        assert gate.nice("etcd") == lasting("etcd")
 
     asyncio.run(run())
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from lab.machines.processes import Identity, Ledger, end, everything, spawn
+from lab.machines.processes import Identity, Ledger, end, everything, may_raise, spawn
 
 
 def test_a_noted_process_is_found_again_and_ended(tmp_path: Path) -> None:
@@ -20,6 +20,19 @@ def test_a_noted_process_is_found_again_and_ended(tmp_path: Path) -> None:
     assert child.wait(timeout=5) == -15
     assert not identity.alive
     assert everything(tmp_path) == {}
+
+
+def test_more_than_this_process_has_is_given_where_that_is_allowed_and_else_the_program_runs_all_the_same(
+    tmp_path: Path,
+) -> None:
+    child = spawn(["sleep", "60"], environment=os.environ, log=tmp_path / "log", nice=-10)
+    try:
+        while Path(f"/proc/{child.pid}/comm").read_text().strip() != "sleep":  # first it is the command that sets it
+            assert child.poll() is None
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) == (-10 if may_raise() else os.nice(0))
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_a_process_that_has_the_pid_but_another_start_time_is_left_alone(tmp_path: Path) -> None:
