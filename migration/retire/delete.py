@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from migration.clients.aws import Aws, described, error_code, not_there
 from migration.clients.documents import Document, mapping
 from migration.retire.profiles import profiles_in_use
-from migration.retire.there import AT_ONCE, exists, there
+from migration.retire.there import there
 from migration.runtime.deadline import Deadline, Permanent, Retryable
 from migration.settings.model import Retired
 
@@ -147,10 +147,7 @@ DELETIONS: dict[str, Callable[[Aws, str], object]] = {
 
 
 def delete(aws: Aws, item: Retired) -> bool:
-    """Delete one item; False when it was gone already. Raises `Retryable` while something still holds it."""
-    # Asked first: some deletions, a balancer's for one, succeed on what isn't there; a group's and a template's don't.
-    if item.type not in AT_ONCE and not exists(aws, item.type, item.id):
-        return False
+    """Delete one item; False where AWS says that it was gone. Raises `Retryable` while something still holds it."""
     try:
         if DELETIONS[item.type](aws, item.id) is False:
             return False
@@ -192,11 +189,9 @@ def retire(
             f"instance profiles that are to go are in use: {'; '.join(used)}. Move those profiles from "
             f"migration:retire to migration:keep"
         )
-    standing = there(aws, (item for item in items if item.type in AT_ONCE))
     revoked = False
-    for item in items:
-        if item.type in AT_ONCE and item not in standing:
-            continue
+    # Some deletions, a balancer's for one, succeed on what isn't there.
+    for item in there(aws, items):
         if item.type == "security-group" and not revoked:
             # Only now: as long as anything ran in them, their rules were in use.
             alive()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
@@ -13,60 +13,57 @@ from migration.runtime.deadline import Permanent
 from migration.settings.model import Retired
 
 Listed = TypeVar("Listed", bound=Retired | Item)
+Look = Callable[[Aws, Sequence[str]], Iterable[str]]
+"""Of these ids, those that are there; it may name others, too."""
+
+
+def _each(ask: Callable[[Aws, str], Any]) -> Look:
+    """One by one; an empty answer means gone, as does AWS's "not found"."""
+
+    def look(aws: Aws, ids: Sequence[str]) -> Iterator[str]:
+        for id_ in ids:
+            try:
+                if ask(aws, id_):
+                    yield id_
+            except ClientError as error:
+                if not not_there(error):
+                    raise
+
+    return look
+
+
+def _templates(aws: Aws, _: Sequence[str]) -> Iterator[str]:
+    # Asked by id, a single one that is gone is an error for all of them, and there is no filter for ids.
+    for page in aws.ec2.get_paginator("describe_launch_templates").paginate():
+        yield from (one["LaunchTemplateId"] for one in described(page["LaunchTemplates"]))
 
 
 def _profile(aws: Aws, name: str) -> Any:
     return aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
 
 
-# How each type of the retire list is asked for; an empty answer means gone, as does AWS's "not found".
-LOOK: dict[str, Callable[[Aws, str], Any]] = {
-    "autoscaling-group": lambda aws, i: aws.groups([i]),
-    "launch-template": lambda aws, i: aws.ec2.describe_launch_templates(LaunchTemplateIds=[i])["LaunchTemplates"],
-    "load-balancer": lambda aws, i: aws.elbv2.describe_load_balancers(LoadBalancerArns=[i])["LoadBalancers"],
-    "target-group": lambda aws, i: aws.elbv2.describe_target_groups(TargetGroupArns=[i])["TargetGroups"],
-    "security-group": lambda aws, i: aws.ec2.describe_security_groups(GroupIds=[i])["SecurityGroups"],
-    "volume": lambda aws, i: aws.ec2.describe_volumes(VolumeIds=[i])["Volumes"],
-    "instance-profile": _profile,
-    "subnet": lambda aws, i: aws.ec2.describe_subnets(SubnetIds=[i])["Subnets"],
-    "route-table": lambda aws, i: aws.ec2.describe_route_tables(RouteTableIds=[i])["RouteTables"],
-}
-
-
-def _templates(aws: Aws, _: Sequence[str]) -> set[str]:
-    # Asked by id, a single one that is gone is an error for all of them, and there is no filter for ids.
-    pages = aws.ec2.get_paginator("describe_launch_templates").paginate()
-    return {one["LaunchTemplateId"] for page in pages for one in described(page["LaunchTemplates"])}
-
-
-# Where a cluster has one for each of its groups, all are asked for at once: of the ids, those that are there.
-AT_ONCE: dict[str, Callable[[Aws, Sequence[str]], Iterable[str]]] = {
+LOOK: dict[str, Look] = {
+    # Where a cluster has one for each of its groups, all are asked for at once.
     "autoscaling-group": lambda aws, names: aws.groups(names),
     "launch-template": _templates,
+    "load-balancer": _each(lambda aws, i: aws.elbv2.describe_load_balancers(LoadBalancerArns=[i])["LoadBalancers"]),
+    "target-group": _each(lambda aws, i: aws.elbv2.describe_target_groups(TargetGroupArns=[i])["TargetGroups"]),
+    "security-group": _each(lambda aws, i: aws.ec2.describe_security_groups(GroupIds=[i])["SecurityGroups"]),
+    "volume": _each(lambda aws, i: aws.ec2.describe_volumes(VolumeIds=[i])["Volumes"]),
+    "instance-profile": _each(_profile),
+    "subnet": _each(lambda aws, i: aws.ec2.describe_subnets(SubnetIds=[i])["Subnets"]),
+    "route-table": _each(lambda aws, i: aws.ec2.describe_route_tables(RouteTableIds=[i])["RouteTables"]),
 }
-
-
-def exists(aws: Aws, kind: str, id_: str) -> bool:
-    """Whether an object of the retire list is still there; raises `Permanent` for a type this program doesn't know."""
-    if kind not in LOOK:
-        raise Permanent(f"migration:retire names the type {kind!r}; known: {', '.join(LOOK)}")
-    try:
-        return bool(LOOK[kind](aws, id_))
-    except ClientError as error:
-        if not_there(error):
-            return False
-        raise
+"""How each type of the retire list is asked for."""
 
 
 def there(aws: Aws, items: Iterable[Listed]) -> list[Listed]:
     """Those of `items` that are there, in their order. Raises `Permanent` for a type this program doesn't know."""
+    listed: dict[str, list[str]] = {}
     asked = list(items)
-    found: dict[str, frozenset[str]] = {}
-    for kind, look in AT_ONCE.items():
-        if ids := [item.id for item in asked if item.type == kind]:
-            found[kind] = frozenset(look(aws, ids))
-    return [
-        item
-        for item in asked
-        if (item.id in found[item.type] if item.type in found else exists(aws, item.type, item.id))
-    ]
+    for item in asked:
+        if item.type not in LOOK:
+            raise Permanent(f"migration:retire names the type {item.type!r}; known: {', '.join(LOOK)}")
+        listed.setdefault(item.type, []).append(item.id)
+    found = {kind: frozenset(LOOK[kind](aws, ids)) for kind, ids in listed.items()}
+    return [item for item in asked if item.id in found[item.type]]
