@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from lab import processes
-from lab.machines.processes import renice_session
+from lab.machines.processes import may_raise, renice_session
 
-# The engine and its plugins yield to the network, the balancers and the probes.
-NICE = 8
+NICE, UNPRIVILEGED_NICE = -5, 8
+"""The engine and its plugins yield to the network, the probes, API servers and etcd, as controllers do. An operator's
+machine shares its processors with none of them; behind all of them a drain's process couldn't renew its lease in time.
+Where no priority may be raised, the engine comes last."""
 POLL_S, FAST_POLL_S = 0.3, 0.03
 """Between two looks at an event log: for a person to read, and for somebody who acts on it."""
 ENDS_WITHIN_S = 60.0
@@ -96,8 +98,9 @@ class Engine:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
-            renice_session(process.pid, NICE)
+            nice = NICE if may_raise() else UNPRIVILEGED_NICE
+            os.setpriority(os.PRIO_PROCESS, process.pid, nice)
+            renice_session(process.pid, nice)
         return Command(f"pulumi {command} -s {stack}", process, tail, output)
 
 

@@ -26,9 +26,10 @@ from migration.runtime.engine import Living, Orphaned
 
 NAMESPACE = "kube-system"
 NAME = "vpc-migration"
-# Seconds.
+# Seconds. The expiry is that of leader election in Kubernetes (client-go's LeaseDuration): with 10 s, a drain that kept
+# its API busy lost the lease to nobody.
 RENEW = 2.0
-EXPIRY = 10.0
+EXPIRY = 15.0
 # How long before its expiry a holder that couldn't renew stops acting: the other's clock starts no earlier.
 MARGIN = 1.0
 
