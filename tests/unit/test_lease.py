@@ -83,7 +83,7 @@ def test_a_free_lease_is_taken_and_given_back() -> None:
         mine.check()
         assert api.item is not None
         assert api.item["spec"]["holderIdentity"].startswith("drain #")
-        assert api.item["spec"]["leaseDurationSeconds"] == 10
+        assert api.item["spec"]["leaseDurationSeconds"] == 15
     assert api.item["spec"]["holderIdentity"] == ""
 
 
