@@ -16,7 +16,7 @@ from typing import Any
 from lab import processes
 from lab.machines.processes import may_raise, renice_session
 
-NICE, UNPRIVILEGED_NICE = -5, 8
+NICE, UNPRIVILEGED_NICE = 0, 8
 """The engine and its plugins yield to the network, the probes, API servers and etcd, as controllers do. An operator's
 machine shares its processors with none of them; behind all of them a drain's process couldn't renew its lease in time.
 Where no priority may be raised, the engine comes last."""
