@@ -186,10 +186,13 @@ class _Runner:
 
 
 def _confine(config: Path) -> None:
-    """Hold KWOK to what a kubelet may. Raises ApiError."""
+    """Hold KWOK to what a kubelet may. Raises BareError."""
     client = Client(access(config.read_text()))
-    for item in (confinement.POLICY, confinement.BINDING):
-        client.apply(Where.of(item), item, manager=confinement.MANAGER, force=True)
+    try:
+        for item in (confinement.POLICY, confinement.BINDING):
+            client.apply(Where.of(item), item, manager=confinement.MANAGER, force=True)
+    except ApiError as error:
+        raise BareError(f"KWOK can't be held to what is terminating: {error}") from error
 
 
 def _ready(directory: Path, config: Path) -> None:

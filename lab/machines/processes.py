@@ -101,11 +101,10 @@ def renice_session(pid: int, nice: int) -> None:
     With autogroups (sched(7)) a nice value counts only among processes of one session, and every process of the
     lab has a session of its own: the session's value is what tells a booting machine from the probes.
     """
-    if nice:
-        # Not there without autogroups; refused when asked too often in a moment, or for more than is allowed: then the
-        # default stays.
-        with contextlib.suppress(OSError):
-            Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+    # Not there without autogroups; refused when asked too often in a moment, or for more than is allowed: then what it
+    # had stays.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,27 @@ def test_more_than_this_process_has_is_given_where_that_is_allowed_and_else_the_
         child.wait()
 
 
+def session_nice(pid: int) -> int | None:
+    """What a process's session has against others; None on a kernel without autogroups."""
+    path = Path(f"/proc/{pid}/autogroup")
+    return int(path.read_text().split()[-1]) if path.exists() else None
+
+
+def test_what_has_booted_gets_its_lasting_priority_against_other_sessions_too(tmp_path: Path) -> None:
+    child = spawn(["sleep", "60"], environment=os.environ, log=tmp_path / "log", nice=10)
+    try:
+        booting = session_nice(child.pid)
+        assert booting in (10, None)
+        identity = Identity.of(child.pid)
+        assert identity is not None
+        raised = identity.renice(0)
+        assert raised is may_raise()
+        assert session_nice(child.pid) == (0 if raised and booting is not None else booting)
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_a_process_that_has_the_pid_but_another_start_time_is_left_alone(tmp_path: Path) -> None:
     child = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
