@@ -3,7 +3,9 @@
 A killed engine leaves its dynamic provider's host running for some seconds (`migration.runtime.host` ends it), and
 once the stack's lock is freed a second host starts. So every long operation holds the Lease
 `kube-system/vpc-migration`, renews it each 2 s, and stops acting once the lease is lost or the engine is gone. The
-next operation waits until the lease is released or has expired, and names its holder meanwhile.
+next operation waits until the lease is released or has expired, and names its holder meanwhile. A holder that couldn't
+renew in time doesn't act either, but isn't lost yet: where nobody else has taken the lease, it goes on once it has
+renewed it.
 
 Expiry is judged by the waiting side's own clock, from when it last saw the lease change, as Kubernetes' own
 leader election does: two machines' clocks never need to agree.
@@ -32,6 +34,9 @@ RENEW = 2.0
 EXPIRY = 15.0
 # How long before its expiry a holder that couldn't renew stops acting: the other's clock starts no earlier.
 MARGIN = 1.0
+# How long it then waits for an API that a drain, or somebody else, keeps too busy, before it ends.
+PATIENCE = 60.0
+LOOK_AGAIN = 0.5
 
 
 class LeaseApi(Protocol):
@@ -57,15 +62,18 @@ def _holder(lease: Mapping[str, Any]) -> str:
 
 @dataclass
 class Lease:
-    """A lease being taken, held or lost. `check` raises `Orphaned` once acting must stop."""
+    """A lease taken, held or lost. `check` waits while it is too old to act on, and raises `Orphaned` if lost."""
 
     api: LeaseApi
     holder: str
     engine: Living | None = None
     clock: Callable[[], float] = time.monotonic
+    sleeper: Callable[[float], None] = time.sleep
+    log: Callable[[str], None] = lambda text: None
     identity: str = field(init=False)
     _renewed: float = field(init=False, default=float("-inf"))
     _lost: str = field(init=False, default="")
+    _told_late: bool = field(init=False, default=False)
     _seen: tuple[Any, ...] | None = field(init=False, default=None)
     _seen_at: float = field(init=False, default=0.0)
 
@@ -74,10 +82,20 @@ class Lease:
         self.identity = f"{self.holder} #{uuid.uuid4().hex[:8]}"
 
     def check(self) -> None:
-        """Raise `Orphaned` when the lease was lost, wasn't renewed for too long, or the engine is gone."""
+        """Return while acting is safe, which needs a lease that was renewed in time; until it is, wait.
+
+        Raises `Orphaned` when another has the lease, it wasn't renewed for `PATIENCE` longer, or the engine is gone.
+        """
         self.ask_engine()
-        if not self._lost and self.clock() - self._renewed > EXPIRY - MARGIN:
-            self._lost = f"the lease {NAMESPACE}/{NAME} could not be renewed for {EXPIRY - MARGIN:g} s"
+        while not self._lost and (late := self.clock() - self._renewed - (EXPIRY - MARGIN)) > 0:
+            if late > PATIENCE:
+                self._lost = f"the lease {NAMESPACE}/{NAME} could not be renewed for {EXPIRY - MARGIN + PATIENCE:g} s"
+                break
+            if not self._told_late:
+                self._told_late = True
+                self.log(f"nothing is changed until the API lets the lease {NAMESPACE}/{NAME} be renewed")
+            self.sleeper(LOOK_AGAIN)
+            self.ask_engine()
         if self._lost:
             raise Orphaned(f"{self.holder} stops here: {self._lost}; what is done stays done, run the same up again")
 
@@ -105,7 +123,7 @@ class Lease:
         return None
 
     def renew(self) -> None:
-        """Renew once. An API that doesn't answer is tolerated until the lease is about to expire."""
+        """Renew once. An API that doesn't answer is tolerated: `check` knows how long."""
         self.ask_engine()
         if self._lost:
             return
@@ -121,7 +139,7 @@ class Lease:
                 self.api.replace(LEASES, self._body(found))
         except (Retryable, ApiFailure):
             return
-        self._renewed = began
+        self._renewed, self._told_late = began, False
 
     def release(self) -> None:
         """Give the lease back if it is still ours, so that the next holder needn't wait for its expiry."""
@@ -220,7 +238,7 @@ def held(
 
     `engine` is the engine that asked for this operation, None where there is none.
     """
-    lease = Lease(api.with_short_timeouts(), holder, engine, clock)
+    lease = Lease(api.with_short_timeouts(), holder, engine, clock, sleeper, log)
     wait_for(lease, log, sleeper=sleeper, give_up=give_up)
     finished = threading.Event()
 

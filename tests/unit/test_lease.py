@@ -11,7 +11,7 @@ import pytest
 from migration.clients.kubernetes import Conflict, Kind, Unreachable
 from migration.runtime.deadline import Permanent
 from migration.runtime.engine import Orphaned
-from migration.runtime.lease import EXPIRY, MARGIN, Lease, held, wait_for
+from migration.runtime.lease import EXPIRY, MARGIN, PATIENCE, Lease, held, wait_for
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Engine:
 
 
 def lease(api: Api, clock: Clock, holder: str = "drain", *, engine: Engine | None = None) -> Lease:
-    return Lease(api, holder, engine, clock)
+    return Lease(api, holder, engine, clock, clock.sleep)
 
 
 def test_a_free_lease_is_taken_and_given_back() -> None:
@@ -136,15 +136,68 @@ def test_an_api_outage_shorter_than_the_expiry_is_tolerated() -> None:
     mine.check()
 
 
-def test_an_outage_as_long_as_the_expiry_ends_acting_before_another_may_begin() -> None:
+def test_nothing_is_done_from_before_another_may_begin_until_the_lease_is_renewed() -> None:
+    api, clock, told = Api(), Clock(), list[str]()
+    mine = lease(api, clock)
+    mine.log = told.append
+    mine.take()
+    api.down = True
+    clock.now = EXPIRY - MARGIN + 0.1
+
+    def answers(now: float) -> None:
+        api.down = now < 40
+        mine.renew()
+
+    clock.then = answers
+    mine.check()
+    assert 40 <= clock.now < 41
+    assert told == ["nothing is changed until the API lets the lease kube-system/vpc-migration be renewed"]
+    mine.check()
+    assert len(told) == 1
+
+
+def test_an_outage_that_does_not_end_ends_acting() -> None:
     api, clock = Api(), Clock()
     mine = lease(api, clock)
     mine.take()
     api.down = True
+    clock.then = lambda now: mine.renew()
     clock.now = EXPIRY - MARGIN + 0.1
-    mine.renew()
-    with pytest.raises(Orphaned, match="could not be renewed"):
+    with pytest.raises(Orphaned, match="could not be renewed for 74 s"):
         mine.check()
+    assert EXPIRY - MARGIN + PATIENCE < clock.now < EXPIRY + PATIENCE
+
+
+@pytest.mark.parametrize("lets_go", [False, True])
+def test_who_was_late_and_finds_that_another_has_had_the_lease_does_nothing_more(lets_go: bool) -> None:
+    api, clock = Api(), Clock()
+    mine, other = lease(api, clock), lease(api, clock, "next")
+    mine.take()
+    assert other.take() is not None  # from here on it counts
+    clock.now = EXPIRY + 1
+
+    def takes(now: float) -> None:
+        if now > EXPIRY + 3:
+            if lets_go:
+                other.release()
+            mine.renew()
+        else:
+            other.take()
+
+    clock.then = takes
+    with pytest.raises(Orphaned, match="now held by nobody" if lets_go else "now held by next #"):
+        mine.check()
+
+
+def test_an_engine_that_goes_while_its_lease_is_late_ends_the_wait() -> None:
+    api, clock, engine = Api(), Clock(), Engine()
+    mine = lease(api, clock, engine=engine)
+    mine.take()
+    clock.now = EXPIRY
+    clock.then = lambda now: setattr(engine, "alive", False)
+    with pytest.raises(Orphaned, match=r"the engine \(process 7\) is gone"):
+        mine.check()
+    assert clock.now < EXPIRY + 1
 
 
 def test_once_lost_it_stays_lost() -> None:
