@@ -14,12 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lab import processes
-from lab.machines.processes import may_raise, renice_session
+from lab.machines.processes import renice_session
+from lab.machines.services import lasting
 
-NICE, UNPRIVILEGED_NICE = 0, 8
-"""The engine and its plugins yield to the network, the probes, API servers and etcd, as controllers do. An operator's
-machine shares its processors with none of them; behind all of them a drain's process couldn't renew its lease in time.
-Where no priority may be raised, the engine comes last."""
 POLL_S, FAST_POLL_S = 0.3, 0.03
 """Between two looks at an event log: for a person to read, and for somebody who acts on it."""
 ENDS_WITHIN_S = 60.0
@@ -98,7 +95,7 @@ class Engine:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            nice = NICE if may_raise() else UNPRIVILEGED_NICE
+            nice = lasting("pulumi")
             os.setpriority(os.PRIO_PROCESS, process.pid, nice)
             renice_session(process.pid, nice)
         return Command(f"pulumi {command} -s {stack}", process, tail, output)

@@ -18,11 +18,11 @@ from lab import interrupt, processes
 from lab.addresses import LOOPBACK
 from lab.bare import commands
 from lab.bare.commands import MEMBERS, Ports, url
-from lab.bare.pki import CLUSTER, Pki, put_secret
+from lab.bare.pki import CLUSTER, Pki
 from lab.environment import REPOSITORY, VENV, child_environment
 from lab.kubernetes.access import ApiError, access
-from lab.kubernetes.client import Client, Where
-from lab.legacy.pki import Authority, kubeconfig
+from lab.kubernetes.client import Client
+from lab.legacy.pki import Authority, kubeconfig, put_secret
 from lab.machines import confinement
 from lab.machines.kwok import stages
 from lab.machines.processes import Identity
@@ -187,10 +187,8 @@ class _Runner:
 
 def _confine(config: Path) -> None:
     """Hold KWOK to what a kubelet may. Raises BareError."""
-    client = Client(access(config.read_text()))
     try:
-        for item in (confinement.POLICY, confinement.BINDING):
-            client.apply(Where.of(item), item, manager=confinement.MANAGER, force=True)
+        confinement.confine(Client(access(config.read_text())))
     except ApiError as error:
         raise BareError(f"KWOK can't be held to what is terminating: {error}") from error
 

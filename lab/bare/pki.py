@@ -44,10 +44,4 @@ class Pki:
         self._put(f"{name}.key", key)
 
     def _put(self, name: str, text: str) -> None:
-        put_secret(self.folder / name, text)
-
-
-def put_secret(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    path.touch(mode=0o600)
-    path.write_text(text)
+        pki.put_secret(self.folder / name, text)

@@ -52,10 +52,8 @@ def _secrets(cloud: Cloud, settings: LabSettings, directory: Path) -> None:
     if new or not path.exists():
         directory.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(
-            pki.kubeconfig(cluster, cloud.addresses.api_url, pki.authority(found[names[0]], found[names[1]]))
-        )
+        authority = pki.authority(found[names[0]], found[names[1]])
+        pki.put_secret(path, pki.kubeconfig(cluster, cloud.addresses.api_url, authority))
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ import datetime
 import secrets
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 import yaml
 from cryptography import x509
@@ -159,6 +160,12 @@ def authority(certificate: str, key: str) -> Authority:
     if not isinstance(loaded, ec.EllipticCurvePrivateKey):
         raise TypeError("the CA's key isn't one this tooling made")
     return Authority(x509.load_pem_x509_certificate(certificate.encode()), loaded)
+
+
+def put_secret(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def kubeconfig(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.kubernetes.follow import Api
+from lab.kubernetes.client import Client, Where
 
 USER = "lab:kubelets"
 NAME = "kubelets.lab.internal"
@@ -43,9 +43,7 @@ BINDING: dict[str, Any] = {
 }
 
 
-async def confine(kube: Api) -> None:
-    """Applies policy and binding, which say the same each time. Raises ApiError."""
-    for item, plural in ((POLICY, "validatingadmissionpolicies"), (BINDING, "validatingadmissionpolicybindings")):
-        path = f"/apis/{_GROUP}/{plural}/{NAME}"
-        query = {"fieldManager": MANAGER, "force": "true"}
-        await kube.call("PATCH", path, item, content="application/apply-patch+yaml", query=query)
+def confine(client: Client) -> None:
+    """Applies policy and binding, which say the same each time. Raises ApiError. Blocks."""
+    for item in (POLICY, BINDING):
+        client.apply(Where.of(item), item, manager=MANAGER, force=True)

@@ -21,18 +21,18 @@ class NoCluster(RuntimeError):
     """The cluster's CA isn't in SSM (yet)."""
 
 
-def obtain(place: Place, server: str, folder: Path) -> dict[str, Path]:
-    """Writes a kubeconfig (0600) of each of the stand-ins for this server; their paths, by user. Blocks.
+def kubeconfig_of(place: Place, vpc: str, user: str) -> Path:
+    """Where a stand-in's kubeconfig for this VPC is, once it was obtained."""
+    return place.machines / "agents" / vpc / f"{user.rpartition(':')[2]}.kubeconfig"
 
-    Raises NoCluster, botocore's errors.
-    """
+
+def obtain(place: Place, server: str, vpc: str) -> None:
+    """Writes each stand-in's kubeconfig (0600) for this server. Raises NoCluster, botocore's errors. Blocks."""
     authority = _authority(place)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {user: folder / f"{user.rpartition(':')[2]}.kubeconfig" for user in (AGENTS, KUBELETS)}
-    for user, path in paths.items():
-        path.touch(mode=0o600)
-        path.write_text(pki.kubeconfig("lab", server, authority, user=user))
-    return paths
+    for user in (AGENTS, KUBELETS):
+        path = kubeconfig_of(place, vpc, user)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pki.put_secret(path, pki.kubeconfig("lab", server, authority, user=user))
 
 
 def _authority(place: Place) -> pki.Authority:

@@ -14,7 +14,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from lab.addresses import LabAddresses
-from lab.kubernetes.access import ApiError
+from lab.kubernetes.access import ApiError, access, read
+from lab.kubernetes.client import Client
 from lab.kubernetes.follow import Api
 from lab.machines.confinement import confine
 from lab.machines.nodes import FAKE, VPC
@@ -74,7 +75,8 @@ class Kwok:
                 self.identity = self.ledger.read("kwok")
             if self.running:
                 return
-            await confine(kube)
+            # Without patience, as all that the supervisor asks: it comes again.
+            await asyncio.to_thread(confine, Client(access(read(kube.kubeconfig)), patience_s=0.0))
             await self._free_leases(kube)
             self._start(kubeconfig)
 

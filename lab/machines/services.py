@@ -28,6 +28,9 @@ NICES = {
     # They take a fifth of what those do, and a drain waits for them; with a third of their weight each, not a tenth,
     # they made API servers late where all is taken.
     **dict.fromkeys(("kube-controller-manager", "kube-scheduler", "kwok"), (0, NICE)),
+    # An operator's machine shares its processors with none of these; behind all of them a drain couldn't renew
+    # its lease in time. Where no priority may be raised, the engine and its plugins come last.
+    "pulumi": (0, 8),
 }
 """By program: where more than the supervisor has is allowed, and where it isn't."""
 NICE_BOOTING = 10
@@ -36,7 +39,7 @@ MAX_STOP_S = 30.0
 
 
 def lasting(program: str) -> int:
-    """The priority of a program that has booted."""
+    """The priority of a program that runs, once it has booted."""
     privileged, else_ = NICES.get(program, (NICE, NICE))
     return privileged if may_raise() else else_
 

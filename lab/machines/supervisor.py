@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -19,7 +18,7 @@ from lab.kubernetes.follow import Api
 from lab.legacy.cloud import Cloud
 from lab.machines import agent
 from lab.machines.attacher import Attacher
-from lab.machines.credentials import AGENTS, KUBELETS, NoCluster, obtain
+from lab.machines.credentials import AGENTS, KUBELETS, NoCluster, kubeconfig_of, obtain
 from lab.machines.external_dns import ExternalDns
 from lab.machines.gate import Gate
 from lab.machines.kwok import Kwok
@@ -54,8 +53,6 @@ class Supervisor:
         self.kwoks: dict[str, Kwok] = {}
         self.ending: set[str] = set()
         self._kubes: dict[str, Api] = {}
-        self._kubelets: dict[str, Path] = {}
-        """KWOK's kubeconfig of each VPC that there is an Api of."""
         self._kube_lock = asyncio.Lock()
         self._sweep_now = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -192,12 +189,11 @@ class Supervisor:
         # One at a time: a dozen nodes join together, and the first makes the credentials for all.
         async with self._kube_lock:
             if vpc not in self._kubes:
-                folder = self.place.machines / "agents" / vpc
                 try:
-                    paths = await asyncio.to_thread(obtain, self.place, self._server(vpc), folder)
+                    await asyncio.to_thread(obtain, self.place, self._server(vpc), vpc)
                 except (NoCluster, ClientError, BotoCoreError) as error:
                     raise ApiError(str(error)) from error
-                self._kubes[vpc], self._kubelets[vpc] = Api(paths[AGENTS]), paths[KUBELETS]
+                self._kubes[vpc] = Api(kubeconfig_of(self.place, vpc, AGENTS))
         return self._kubes[vpc]
 
     def _server(self, vpc: str) -> str:
@@ -218,7 +214,7 @@ class Supervisor:
             if first is None:
                 return
             self.kwoks[vpc] = Kwok(self.place, vpc, self.vpcs[vpc], first.instance["private_ip"])
-        await self.kwoks[vpc].ensure(await self.kube(vpc), self._kubelets[vpc])
+        await self.kwoks[vpc].ensure(await self.kube(vpc), kubeconfig_of(self.place, vpc, KUBELETS))
 
     async def _tick(self) -> None:
         while True:

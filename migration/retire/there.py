@@ -38,10 +38,6 @@ def _templates(aws: Aws, _: Sequence[str]) -> Iterator[str]:
         yield from (one["LaunchTemplateId"] for one in described(page["LaunchTemplates"]))
 
 
-def _profile(aws: Aws, name: str) -> Any:
-    return aws.iam.get_instance_profile(InstanceProfileName=name)["InstanceProfile"]
-
-
 LOOK: dict[str, Look] = {
     # Where a cluster has one for each of its groups, all are asked for at once.
     "autoscaling-group": lambda aws, names: aws.groups(names),
@@ -50,7 +46,7 @@ LOOK: dict[str, Look] = {
     "target-group": _each(lambda aws, i: aws.elbv2.describe_target_groups(TargetGroupArns=[i])["TargetGroups"]),
     "security-group": _each(lambda aws, i: aws.ec2.describe_security_groups(GroupIds=[i])["SecurityGroups"]),
     "volume": _each(lambda aws, i: aws.ec2.describe_volumes(VolumeIds=[i])["Volumes"]),
-    "instance-profile": _each(_profile),
+    "instance-profile": _each(lambda aws, i: aws.iam.get_instance_profile(InstanceProfileName=i)["InstanceProfile"]),
     "subnet": _each(lambda aws, i: aws.ec2.describe_subnets(SubnetIds=[i])["Subnets"]),
     "route-table": _each(lambda aws, i: aws.ec2.describe_route_tables(RouteTableIds=[i])["RouteTables"]),
 }

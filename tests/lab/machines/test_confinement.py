@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import time
 from pathlib import Path
@@ -10,22 +9,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from lab.kubernetes import follow
+from lab.kubernetes.access import access, read
+from lab.kubernetes.client import Client
 from lab.machines.confinement import USER, confine
 from tests.lab.network.api import Api, api_server
 
 pytestmark = pytest.mark.lab
 POD = ("web", "db-0")
 LIMIT_S = 30
-
-
-async def confined(kubeconfig: Path) -> None:
-    kube = follow.Api(kubeconfig)
-    try:
-        await confine(kube)
-        await confine(kube)  # as a supervisor that begins anew does
-    finally:
-        await kube.close()
 
 
 def end(api: Api, user: str = "") -> httpx.Response:
@@ -41,7 +32,9 @@ def test_a_kubelet_lets_go_what_was_told_to_go_and_not_the_next_pod_of_its_name(
         node = api.node("127.17.1.20")
         api.pod(POD, node)
         assert end(api, USER).status_code == 200  # which is what a StatefulSet's next pod died of
-        asyncio.run(confined(Path(folder) / "kubeconfig"))
+        client = Client(access(read(Path(folder) / "kubeconfig")))
+        confine(client)
+        confine(client)  # as a supervisor that begins anew does
 
         deadline = time.monotonic() + LIMIT_S  # the API server follows its policies
         api.pod(POD, node)
